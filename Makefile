@@ -1,0 +1,64 @@
+# Everything here needs Python 3.11 or newer and nothing else; the rest is set up in .venv.
+# Settings pass through: make serve PORT=9000 HOST=0.0.0.0 DATA_DIR=/srv/antiphon
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check bench lock clean
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet
+RUNTIME := $(VENV)/.stamp-runtime
+DEV := $(VENV)/.stamp-dev
+TYPED := $(wildcard src bench tests/harness scripts)
+SDK_REQUIREMENTS := $(wildcard tests/e2e/sdk/requirements.in)
+ARGS ?=
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+serve: $(RUNTIME) ## start the server on HOST:PORT with its data in DATA_DIR
+	@exec $(PY) -m antiphon serve $(ARGS)
+
+test: $(DEV) ## run the tests (choose some with ARGS="tests/cli -k doctor")
+	$(PY) -m pytest $(ARGS)
+
+check: $(DEV) ## style, types, layers, sizes, links and text
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy $(TYPED)
+	$(VENV)/bin/lint-imports
+	$(PY) -m scripts.check_sizes
+	$(PY) -m scripts.check_links
+	$(PY) -m scripts.check_text
+
+bench: $(DEV) ## measure the server (choose with ARGS=...)
+	$(PY) -m bench $(ARGS)
+
+lock: $(VENV)-lock/bin/uv ## bring the lock files up to date (LOCK_ARGS=--upgrade for newer releases)
+	$(LOCK) --group build pyproject.toml -o requirements.lock
+	$(LOCK) --group build --group dev pyproject.toml $(SDK_REQUIREMENTS) -c requirements.lock -o requirements-dev.lock
+
+clean: ## remove the environment and all caches; data is kept
+	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -not -path '*/node_modules/*' -prune -exec rm -rf {} +
+
+LOCK = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header $(LOCK_ARGS)
+
+$(PY):
+	@scripts/make_venv $(VENV)
+
+$(RUNTIME): requirements.lock pyproject.toml | $(PY)
+	@echo "Installing Antiphon into $(VENV) (once; about half a minute)"
+	@$(PIP) install --require-hashes --no-deps -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV): requirements-dev.lock $(RUNTIME)
+	@echo "Installing the development tools into $(VENV) (once)"
+	@$(PIP) install --require-hashes --no-deps -r requirements-dev.lock
+	@touch $@
+
+$(VENV)-lock/bin/uv: | $(PY)
+	$(PY) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip --disable-pip-version-check --quiet install 'uv>=0.9'

@@ -1,0 +1,1 @@
+"""Measures the server against nginx under the same load: ``python -m bench``."""

@@ -1,0 +1,121 @@
+"""The ASGI application: routes, error shapes, documentation, lifespan."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+
+from antiphon import __version__
+from antiphon.api import health
+from antiphon.api.errors import describe, error_object
+from antiphon.api.front import Front
+from antiphon.api.http import Handler, Receive, Scope, Send
+from antiphon.api.v1 import branches, chat_completions, conversations, responses, responses_websocket, routes
+from antiphon.api.v1.pages import answer
+from antiphon.api.v1.schemas import ERRORS, components
+from antiphon.application import Application
+
+Opened = Callable[[], AbstractAsyncContextManager[Application]]
+"""Opens the application for the time the server runs."""
+
+
+def create_app(opened: Opened) -> Front:
+    """Return the ASGI application; nothing is opened before its lifespan begins."""
+
+    @asynccontextmanager
+    async def lifespan(api: FastAPI) -> AsyncIterator[None]:
+        async with opened() as application:
+            front.application = application
+            yield
+
+    api = FastAPI(
+        title="Antiphon",
+        version=__version__,
+        description="A self-hosted conversation server that speaks OpenAI's API.",
+        lifespan=lifespan,
+        responses=ERRORS,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    front = Front(api, _hot_routes(lambda: front.application))
+    api.state.front = front
+    for router in (health.router, routes.router, conversations.router, branches.router):
+        api.include_router(router)
+    api.add_api_websocket_route("/v1/responses", responses_websocket.serve)
+    _shape_errors(api)
+    api.openapi = lambda: _document(api)  # type: ignore[method-assign]
+    return front
+
+
+def _hot_routes(application: Callable[[], Application | None]) -> dict[tuple[str, str], Handler]:
+    def bound(handler: Any) -> Handler:
+        async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+            await handler(application(), scope, receive, send)
+
+        return handle
+
+    return {
+        ("POST", responses.PATH): bound(responses.create),
+        ("POST", chat_completions.PATH): bound(chat_completions.create),
+    }
+
+
+def _shape_errors(api: FastAPI) -> None:
+    async def named(request: Request, error: Exception) -> Response:
+        status, body, headers = describe(error)
+        shown = {key.decode(): value.decode() for key, value in headers}
+        return answer(body, status=status, headers=shown)
+
+    async def framework(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
+        body = error_object(error.status_code, str(error.detail), param=None, code=_code(error.status_code))
+        return answer(body, status=error.status_code, headers=dict(error.headers or {}))
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it alone
+        return answer(_validation_error(error), status=400)
+
+    api.add_exception_handler(Exception, named)
+    api.add_exception_handler(HTTPException, framework)
+    api.add_exception_handler(RequestValidationError, invalid)
+    from antiphon.domain.errors import AntiphonError
+
+    api.add_exception_handler(AntiphonError, named)
+
+
+def _code(status: int) -> str | None:
+    return {404: "unknown_url", 405: "method_not_allowed"}.get(status)
+
+
+def _validation_error(error: RequestValidationError) -> dict[str, Any]:
+    """Name the first wrong field; never repeat what was sent."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
+    param = ".".join(place) or None
+    code = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}.get(
+        first["type"], "invalid_value"
+    )
+    message = f"Unknown parameter: '{param}'." if code == "unknown_parameter" else f"{first['msg']}."
+    return error_object(400, message, param=param, code=code)
+
+
+def _document(api: FastAPI) -> dict[str, Any]:
+    if api.openapi_schema is None:
+        document = get_openapi(
+            title=api.title, version=api.version, description=api.description, routes=api.routes
+        )
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas.update(components())
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                operation["responses"].pop("422", None)
+        api.openapi_schema = document
+    return api.openapi_schema

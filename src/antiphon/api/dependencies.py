@@ -1,0 +1,84 @@
+"""What every framework route shares: the application, the caller, bodies read by our decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Request, Response
+from fastapi.routing import APIRoute
+from starlette.types import Message, Receive, Scope, Send
+
+from antiphon.api.authentication import principal_of
+from antiphon.api.http import Handler, decode_json, read_body, send_error
+from antiphon.application import Application
+from antiphon.domain.accounts import Principal
+
+
+class _JsonRequest(Request):
+    """A request whose body is bounded and decoded by msgspec, whatever its nesting."""
+
+    async def body(self) -> bytes:
+        if not hasattr(self, "_body"):
+            limit = self.app.state.front.application.policy.max_body_bytes
+            self._body = await read_body(self.scope, self.receive, limit)
+        return self._body
+
+    async def json(self) -> Any:
+        if not hasattr(self, "_json"):
+            self._json = decode_json(await self.body())
+        return self._json
+
+
+class JsonRoute(APIRoute):
+    """A route whose requests are `_JsonRequest`s."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap the framework's handler."""
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            return await handler(_JsonRequest(request.scope, request.receive))
+
+        return handle
+
+
+class AsgiResponse(Response):
+    """Hands the connection to a plain ASGI handler; errors before its start become answers."""
+
+    def __init__(self, handler: Handler) -> None:
+        super().__init__()
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the handler."""
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._handler(scope, receive, sending)
+        except Exception as error:
+            if started:
+                raise
+            await send_error(send, error)
+
+
+def application_of(request: Request) -> Application:
+    """Return the running application."""
+    application: Application = request.app.state.front.application
+    return application
+
+
+def caller_of(request: Request) -> Principal:
+    """Return who asks; raises Unauthenticated."""
+    return principal_of(application_of(request), request.scope)
+
+
+App = Annotated[Application, Depends(application_of)]
+Caller = Annotated[Principal, Depends(caller_of)]
+Limit = Annotated[int, Query(ge=1, le=100, description="How many entries a page holds.")]
+After = Annotated[str | None, Query(description="The id of the entry after which the page begins.")]

@@ -1,0 +1,89 @@
+"""Errors in OpenAI's shape: an HTTP status and `{"error": {message, type, param, code}}`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import msgspec
+
+from antiphon.domain import errors
+
+log = logging.getLogger(__name__)
+
+_STATUS: Final[dict[type[errors.AntiphonError], int]] = {
+    errors.InvalidRequest: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.InFlight: 409,
+    errors.TooLarge: 413,
+    errors.Unprocessable: 422,
+    errors.RateLimited: 429,
+    errors.Unavailable: 503,
+    errors.StorageFull: 507,
+    errors.ProviderError: 502,
+}
+
+_TYPE: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+def status_of(error: errors.AntiphonError) -> int:
+    """Return the HTTP status of a named error."""
+    for kind in type(error).__mro__:
+        if kind in _STATUS:
+            return _STATUS[kind]
+    return 500
+
+
+def type_of(status: int) -> str:
+    """Return OpenAI's `error.type` for a status."""
+    if status >= 500:
+        return "server_error"
+    return _TYPE.get(status, "invalid_request_error")
+
+
+def error_object(status: int, message: str, *, param: str | None, code: str | None) -> dict[str, Any]:
+    """Return the body of an error, all four keys present."""
+    return {"error": {"message": message, "type": type_of(status), "param": param, "code": code}}
+
+
+def describe(error: Exception) -> tuple[int, dict[str, Any], list[tuple[bytes, bytes]]]:
+    """Return status, body and extra headers for any exception; logs what nobody foresaw."""
+    if isinstance(error, errors.AntiphonError):
+        status = status_of(error)
+        headers: list[tuple[bytes, bytes]] = []
+        wait = getattr(error, "retry_after_seconds", None)
+        if wait is not None:
+            headers.append((b"retry-after", str(max(1, round(wait))).encode()))
+        elif status in (503, 507):
+            headers.append((b"retry-after", b"5"))
+        if status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        return status, error_object(status, error.message, param=error.param, code=error.code), headers
+    log.error("unhandled error", exc_info=error)
+    return 500, error_object(500, "Internal error.", param=None, code=None), []
+
+
+def decoding_error(error: Exception) -> errors.InvalidRequest:
+    """Return the error for a body that cannot be decoded, naming the field where it is known."""
+    message = str(error)
+    if isinstance(error, msgspec.ValidationError):
+        text, _, path = message.partition(" - at ")
+        param = path.strip("`").removeprefix("$").removeprefix(".") or None
+        if "unknown field" in text:
+            name = text.split("`")[1]
+            param = f"{param}.{name}" if param else name
+            return errors.InvalidRequest(
+                f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param
+            )
+        if "missing required field" in text:
+            name = text.split("`")[1]
+            return errors.InvalidRequest(
+                f"Missing required parameter: '{name}'.", code="missing_required_parameter", param=name
+            )
+        return errors.InvalidRequest(f"{text}.", code="invalid_type", param=param)
+    return errors.InvalidRequest(
+        "We could not parse the JSON body of your request.", code="invalid_json"
+    )

@@ -1,0 +1,90 @@
+"""Plain ASGI: reading a bounded body, answering JSON, walking headers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from antiphon.api.errors import decoding_error, describe
+from antiphon.domain.errors import InvalidRequest, TooLarge
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_encode = msgspec.json.Encoder().encode
+_decode_any = msgspec.json.Decoder().decode
+
+JSON = (b"content-type", b"application/json")
+NO_STORE = (b"cache-control", b"no-store")
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was whole."""
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """Return the first header of that (lower-case) name, or None."""
+    for key, value in scope["headers"]:
+        if key == name:
+            found: str = value.decode("latin-1")
+            return found
+    return None
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """Return the request's body; raises TooLarge above `limit` bytes, before reading if announced."""
+    announced = header(scope, b"content-length")
+    if announced is not None and announced.isdigit() and int(announced) > limit:
+        raise TooLarge(f"The body is larger than {limit} bytes.")
+    encoding = header(scope, b"content-encoding")
+    if encoding is not None and encoding.lower() != "identity":
+        raise InvalidRequest("Compressed bodies are not accepted.", code="unsupported_encoding")
+    body = b""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body = message.get("body", b"")
+        size += len(body)
+        if size > limit:
+            raise TooLarge(f"The body is larger than {limit} bytes.")
+        if not message.get("more_body"):
+            return b"".join([*parts, body]) if parts else body
+        parts.append(body)
+
+
+def decode_json(body: bytes) -> Any:
+    """Decode any JSON; raises InvalidRequest, also for nesting beyond reason."""
+    try:
+        return _decode_any(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise decoding_error(error) from None
+
+
+async def send_bytes(
+    send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    """Answer with a JSON body that is already encoded."""
+    head = [JSON, NO_STORE, (b"content-length", str(len(body)).encode()), *(headers or [])]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_json(
+    send: Send, status: int, value: Any, headers: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    """Answer with a value as JSON."""
+    await send_bytes(send, status, _encode(value), headers)
+
+
+async def send_error(send: Send, error: Exception) -> None:
+    """Answer with an error in OpenAI's shape."""
+    status, body, headers = describe(error)
+    await send_json(send, status, body, headers)

@@ -1,0 +1,1 @@
+"""OpenAI's wire format and the tree extension; one file per noun."""

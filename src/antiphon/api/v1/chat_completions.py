@@ -1,0 +1,124 @@
+"""`/v1/chat/completions`: create, and the calls on stored completions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from antiphon.api import sse
+from antiphon.api.authentication import principal_of
+from antiphon.api.errors import error_object
+from antiphon.api.http import Receive, Scope, Send, read_body, send_bytes
+from antiphon.api.idempotency import key_of
+from antiphon.api.v1.chat_events import ERROR_STATUS, ChatEvents, completion_object
+from antiphon.api.v1.chat_requests import parse_chat, stores, turn_request
+from antiphon.api.v1.response_events import encode_object
+from antiphon.api.v1.responses import follower_of, request_id
+from antiphon.application import Application
+from antiphon.domain import ids
+from antiphon.domain.accounts import Principal
+from antiphon.domain.items import Item
+from antiphon.services.answers import Answer
+from antiphon.services.runs.follow import Follower, Interrupted
+from antiphon.services.turns import Begun
+
+PATH = "/v1/chat/completions"
+
+
+async def create(application: Application, scope: Scope, receive: Receive, send: Send) -> None:
+    """Begin a completion; stream it or wait for it."""
+    who = principal_of(application, scope)
+    raw = await read_body(scope, receive, application.policy.max_body_bytes)
+    body, params = parse_chat(raw)
+    store = stores(body, application.policy.store_chat_completions)
+    request = turn_request(who, body, params, store=store)
+    key = key_of(scope, raw)
+    if key is not None:
+        request = msgspec.structs.replace(request, key=key)
+    begun = await application.turns.begin(who, request)
+    follower = await follower_of(application, who, begun)
+    if body.stream:
+        encoder = ChatEvents(follower, include_usage=bool(request.echo["include_usage"]))
+        await sse.stream(
+            follower, encoder, receive, send, headers=request_id(begun.run_id),
+            on_gone=lambda: _abandon(application, begun),
+        )  # fmt: skip
+        return
+    await _wait(application, begun, follower, receive)
+    await _send_completion(application, who, begun, send)
+
+
+def _abandon(application: Application, begun: Begun) -> None:
+    if begun.live is not None:
+        application.answers.abandon(begun.live)
+
+
+async def _wait(application: Application, begun: Begun, follower: Follower, receive: Receive) -> None:
+    """Wait for the end; an ephemeral run is stopped if its client goes."""
+    async with sse.watching(receive, follower) as watcher:
+        try:
+            while not follower.finished and not watcher.done():
+                follower.cursor = follower.committed
+                if not follower.finished:
+                    await follower.more()
+        except Interrupted:
+            pass
+        finally:
+            follower.release()
+        if watcher.done() and not follower.finished:
+            _abandon(application, begun)
+
+
+async def _send_completion(application: Application, who: Principal, begun: Begun, send: Send) -> None:
+    if begun.live is not None:
+        answer = application.answers.of_live(begun.live)
+    else:
+        answer = await application.answers.get(who, ids.CHAT_COMPLETION + begun.run_id, ids.CHAT_COMPLETION)
+    error = answer.run.error
+    headers = request_id(begun.run_id)
+    if error is not None:
+        status = ERROR_STATUS.get(error.code, 502)
+        body = error_object(status, error.message, param=None, code=error.code)
+        await send_bytes(send, status, encode_object(body), headers)
+        return
+    await send_bytes(send, 200, encode_object(completion_object(answer)), headers)
+
+
+def stored_object(answer: Answer) -> dict[str, Any]:
+    """Return a stored completion."""
+    return completion_object(answer, with_metadata=True)
+
+
+def message_objects(wire_id: str, asked: list[Item]) -> list[dict[str, Any]]:
+    """Return the messages of a stored completion's request."""
+    messages = []
+    for item in asked:
+        body = item.body()
+        if item.type == "message":
+            text = [part for part in body["content"] if part.get("type") in ("input_text", "output_text")]
+            plain = len(text) == len(body["content"])
+            content = "".join(part["text"] for part in text) if plain else None
+            parts = None if plain else [_content_part(part) for part in body["content"]]
+            messages.append({"role": item.role, "content": content, "name": None, "content_parts": parts})
+        elif item.type == "function_call_output":
+            output = body["output"] if isinstance(body["output"], str) else None
+            messages.append(
+                {"role": "tool", "content": output, "name": None, "content_parts": None,
+                 "tool_call_id": body["call_id"]}
+            )  # fmt: skip
+        elif item.type == "function_call":
+            function = {"name": body["name"], "arguments": body["arguments"]}
+            call = {"id": body["call_id"], "type": "function", "function": function}
+            messages.append(
+                {"role": "assistant", "content": None, "name": None, "content_parts": None, "tool_calls": [call]}
+            )
+    return [{"id": f"{wire_id}-{index}", **message} for index, message in enumerate(messages)]
+
+
+def _content_part(part: dict[str, Any]) -> dict[str, Any]:
+    if part.get("type") == "input_image":
+        return {"type": "image_url", "image_url": {"url": part["image_url"], "detail": part.get("detail")}}
+    if part.get("type") == "input_text":
+        return {"type": "text", "text": part["text"]}
+    return part

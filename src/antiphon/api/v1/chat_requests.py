@@ -1,0 +1,106 @@
+"""The body of `POST /v1/chat/completions` and how it becomes a turn.
+
+What is known is checked; every other field is passed on to the provider as it came, since
+compatible providers have fields of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from antiphon.api.errors import decoding_error
+from antiphon.api.http import decode_json
+from antiphon.api.v1.response_requests import Metadata
+from antiphon.domain.accounts import Principal
+from antiphon.domain.chat_messages import check_messages, items_of, path_hashes
+from antiphon.domain.errors import InvalidRequest
+from antiphon.services.turn_plans import TurnRequest
+
+MAX_CHOICES: Final = 16
+OWN_FIELDS: Final = frozenset({"model", "messages", "stream", "stream_options", "store", "metadata"})
+
+FORBIDDEN_FIELDS: Final = frozenset({"api_base", "base_url", "api_key", "extra_headers", "organization"})
+"""Fields by which other gateways let a caller choose where a key is sent."""
+
+
+class StreamOptions(msgspec.Struct):
+    """How to stream."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class CreateChatCompletion(msgspec.Struct, kw_only=True):
+    """The fields this server itself understands or checks; more are passed on."""
+
+    messages: list[dict[str, Any]]
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    store: bool | None = None
+    metadata: Metadata | None = None
+    n: Annotated[int, Meta(ge=1, le=MAX_CHOICES)] | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
+    frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    tools: Annotated[list[dict[str, Any]], Meta(max_length=512)] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+    stop: str | list[str] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    seed: int | None = None
+    user: str | None = None
+    reasoning_effort: str | None = None
+
+
+_decode = msgspec.json.Decoder(CreateChatCompletion).decode
+
+
+def parse_chat(raw: bytes) -> tuple[CreateChatCompletion, dict[str, Any]]:
+    """Decode a create; returns the checked fields and the params to pass on. Raises InvalidRequest."""
+    try:
+        body = _decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise decoding_error(error) from None
+    check_messages(body.messages)
+    everything = decode_json(raw)
+    for name in FORBIDDEN_FIELDS & everything.keys():
+        raise InvalidRequest(f"Unknown parameter: '{name}'.", code="unknown_parameter", param=name)
+    params = {
+        name: value for name, value in everything.items() if name not in OWN_FIELDS and value is not None
+    }
+    return body, params
+
+
+def stores(body: CreateChatCompletion, policy: Literal["asked", "always", "never"]) -> bool:
+    """Return whether a completion is stored: as asked, unless configuration decides."""
+    if policy == "always":
+        return True
+    return policy == "asked" and body.store is True
+
+
+def turn_request(
+    who: Principal, body: CreateChatCompletion, params: dict[str, Any], *, store: bool
+) -> TurnRequest:
+    """Return the turn that a create asks for."""
+    items = items_of(body.messages) if store else []
+    include_usage = bool(body.stream_options and body.stream_options.include_usage)
+    return TurnRequest(
+        surface="chat",
+        items=tuple(items),
+        model=body.model,
+        params=params,
+        echo={"include_usage": include_usage},
+        metadata=msgspec.json.encode(body.metadata or {}).decode(),
+        store=store,
+        messages=body.messages,
+        path_hashes=path_hashes(who.account_id, items),
+    )

@@ -1,0 +1,136 @@
+"""`/v1/conversations`: conversations and their items, in OpenAI's shape, and the list it lacks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from antiphon.api.dependencies import After, App, Caller, JsonRoute, Limit
+from antiphon.api.idempotency import key_of, once
+from antiphon.api.v1.conversation_bodies import AddItems, CreateConversation, UpdateConversation
+from antiphon.api.v1.conversation_objects import conversation_object, deleted_object
+from antiphon.api.v1.pages import Order, answer, page_object, raw_answer
+from antiphon.api.v1.response_events import encode_object
+from antiphon.api.v1.response_objects import stored_item
+from antiphon.domain.errors import InvalidRequest
+from antiphon.domain.inputs import parse_input
+
+router = APIRouter(prefix="/v1/conversations", tags=["conversations"], route_class=JsonRoute)
+
+
+def _render_conversation(made: Any) -> bytes:
+    return encode_object(conversation_object(made))
+
+
+def _render_items(made: Any) -> bytes:
+    return encode_object(page_object([stored_item(item) for item in made], has_more=False))
+
+
+@router.post("", summary="Create a conversation")
+async def create(
+    application: App, who: Caller, request: Request, body: CreateConversation | None = None
+) -> Response:
+    """Create a conversation, with up to 20 first items."""
+    body = body or CreateConversation()
+    key = key_of(request.scope, await request.body(), _render_conversation)
+    items = parse_input(body.items or [], "items")
+    metadata = msgspec.json.encode(body.metadata or {}).decode()
+
+    async def make() -> Any:
+        return await application.conversations.create(
+            who, items, metadata=metadata, title=body.title, key=key
+        )
+
+    return raw_answer(await once(application, who, key, _render_conversation, make))
+
+
+@router.get("", summary="List conversations", tags=["tree"])
+async def list_conversations(
+    application: App, who: Caller, after: After = None, limit: Limit = 20, order: Order = "desc"
+) -> Response:
+    """List the caller's conversations, newest first."""
+    page = await application.conversations.page(who, after=after, limit=limit, descending=order == "desc")
+    return answer(page_object([conversation_object(one) for one in page.data], has_more=page.has_more))
+
+
+@router.get("/{conversation_id}", summary="Retrieve a conversation")
+async def retrieve(application: App, who: Caller, conversation_id: str) -> Response:
+    """Return a conversation; its `ETag` is its revision."""
+    found = await application.conversations.get(who, conversation_id)
+    return answer(conversation_object(found), headers={"etag": f'"{found.revision}"'})
+
+
+@router.post("/{conversation_id}", summary="Update a conversation")
+async def update(
+    application: App,
+    who: Caller,
+    conversation_id: str,
+    body: UpdateConversation,
+    if_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Replace the metadata or set the title; `If-Match` refuses a stale change with 412."""
+    revision = None
+    if if_match is not None and if_match != "*":
+        digits = if_match.strip('"')
+        if not digits.isascii() or not digits.isdigit() or len(digits) > 15:
+            raise InvalidRequest("If-Match holds a conversation's ETag.", code="invalid_value", param="if-match")
+        revision = int(digits)
+    metadata = msgspec.json.encode(body.metadata).decode() if body.metadata is not None else None
+    found = await application.conversations.update(
+        who, conversation_id, title=body.title, metadata=metadata, revision=revision
+    )
+    return answer(conversation_object(found), headers={"etag": f'"{found.revision}"'})
+
+
+@router.delete("/{conversation_id}", summary="Delete a conversation")
+async def delete(application: App, who: Caller, conversation_id: str) -> Response:
+    """Make a conversation invisible; its items stay reachable through responses and forks."""
+    return answer(deleted_object(await application.conversations.delete(who, conversation_id)))
+
+
+@router.post("/{conversation_id}/items", summary="Add items")
+async def add_items(
+    application: App, who: Caller, request: Request, conversation_id: str, body: AddItems
+) -> Response:
+    """Append up to 20 items."""
+    key = key_of(request.scope, await request.body(), _render_items)
+    items = parse_input(body.items, "items")
+
+    async def make() -> Any:
+        return await application.conversations.add_items(
+            who, conversation_id, items, branch_id=body.branch_id, key=key
+        )
+
+    return raw_answer(await once(application, who, key, _render_items, make))
+
+
+@router.get("/{conversation_id}/items", summary="List items")
+async def list_items(
+    application: App,
+    who: Caller,
+    conversation_id: str,
+    after: After = None,
+    limit: Limit = 20,
+    order: Order = "desc",
+    branch: Annotated[str | None, Query(description="A branch other than the active one.")] = None,
+) -> Response:
+    """List the items on a branch's path."""
+    page = await application.conversations.items(
+        who, conversation_id, branch_id=branch, after=after, limit=limit, descending=order == "desc"
+    )
+    return answer(page_object([stored_item(item) for item in page.data], has_more=page.has_more))
+
+
+@router.get("/{conversation_id}/items/{item_id}", summary="Retrieve an item")
+async def retrieve_item(application: App, who: Caller, conversation_id: str, item_id: str) -> Response:
+    """Return any item of the conversation's tree."""
+    return answer(stored_item(await application.conversations.item(who, conversation_id, item_id)))
+
+
+@router.delete("/{conversation_id}/items/{item_id}", summary="Delete an item")
+async def delete_item(application: App, who: Caller, conversation_id: str, item_id: str) -> Response:
+    """Leave an item out of the conversation; returns the conversation."""
+    found = await application.conversations.hide_item(who, conversation_id, item_id)
+    return answer(conversation_object(found))

@@ -1,0 +1,107 @@
+"""Items and the `response` object as OpenAI writes them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from antiphon.domain import ids
+from antiphon.domain.items import Item
+from antiphon.domain.runs import Run
+from antiphon.domain.usage import Usage
+
+_NO_STATUS: Final = frozenset({"compaction", "item_reference"})
+
+
+def output_item(identifier: str, item_type: str, status: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """Return an item on the wire: id and type first, then status and the payload."""
+    head: dict[str, Any] = {"id": ids.item_wire_id(item_type, identifier), "type": item_type}
+    if item_type not in _NO_STATUS:
+        head["status"] = status
+    head.update(payload)
+    return head
+
+
+def stored_item(item: Item) -> dict[str, Any]:
+    """Return a stored item on the wire."""
+    return output_item(item.id, item.type, item.status, item.body())
+
+
+def usage_object(usage: Usage | None) -> dict[str, Any] | None:
+    """Return token counts in the shape of Responses."""
+    if usage is None:
+        return None
+    return {
+        "input_tokens": usage.input_tokens,
+        "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": 0},
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "total_tokens": usage.total_tokens,
+    }
+
+
+def response_object(run: Run, outputs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a run as OpenAI's `response`, with every key it may have."""
+    echo = run.request
+    completed = run.ended_us // 1_000_000 if run.state == "completed" and run.ended_us else None
+    return {
+        "id": ids.RESPONSE + run.id,
+        "object": "response",
+        "created_at": run.created_us // 1_000_000,
+        "completed_at": completed,
+        "status": run.state,
+        "background": run.background,
+        "error": {"code": run.error.code, "message": run.error.message} if run.error else None,
+        "incomplete_details": {"reason": run.incomplete_reason} if run.incomplete_reason else None,
+        "instructions": echo.get("instructions"),
+        "max_output_tokens": echo.get("max_output_tokens"),
+        "max_tool_calls": echo.get("max_tool_calls"),
+        "model": run.model,
+        "output": outputs,
+        "parallel_tool_calls": echo.get("parallel_tool_calls", True),
+        "previous_response_id": echo.get("previous_response_id"),
+        "conversation": {"id": ids.CONVERSATION + run.conversation_id}
+        if run.conversation_id and echo.get("conversation")
+        else None,
+        "prompt_cache_key": echo.get("prompt_cache_key"),
+        "prompt_cache_retention": echo.get("prompt_cache_retention"),
+        "reasoning": echo.get("reasoning") or {"effort": None, "summary": None},
+        "safety_identifier": echo.get("safety_identifier"),
+        "service_tier": echo.get("service_tier", "default"),
+        "store": run.stored,
+        "temperature": echo.get("temperature", 1.0),
+        "text": echo.get("text") or {"format": {"type": "text"}, "verbosity": "medium"},
+        "tool_choice": echo.get("tool_choice", "auto"),
+        "tools": echo.get("tools") or [],
+        "top_logprobs": echo.get("top_logprobs", 0),
+        "top_p": echo.get("top_p", 1.0),
+        "presence_penalty": echo.get("presence_penalty", 0.0),
+        "frequency_penalty": echo.get("frequency_penalty", 0.0),
+        "truncation": echo.get("truncation", "auto"),
+        "usage": usage_object(run.usage),
+        "user": echo.get("user"),
+        "metadata": msgspec.json.decode(run.metadata),
+        "antiphon": extension(run),
+    }
+
+
+def snapshot(run: Run, state: str) -> dict[str, Any]:
+    """Return the response as it was when the run began, whatever it is now."""
+    body = response_object(run, [])
+    body.update(
+        status=state, completed_at=None, error=None, incomplete_details=None, usage=None
+    )
+    return body
+
+
+def extension(run: Run) -> dict[str, Any] | None:
+    """Return where a stored run stands in its tree."""
+    if run.conversation_id is None:
+        return None
+    return {
+        "conversation_id": ids.CONVERSATION + run.conversation_id,
+        "branch_id": ids.BRANCH + run.branch_id if run.branch_id else None,
+        "parent_id": run.request.get("parent_id"),
+        "input_item_ids": run.request.get("input_item_ids", []),
+    }

@@ -1,0 +1,287 @@
+"""The body of `POST /v1/responses` and how it becomes a turn.
+
+Decoded and validated in one pass by msgspec; the same structs give the OpenAPI schema.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from antiphon.api.errors import decoding_error
+from antiphon.domain.errors import InvalidRequest
+from antiphon.domain.inputs import parse_input
+from antiphon.services.turn_plans import TurnRequest
+
+MAX_TOOLS: Final = 512
+
+Metadata = Annotated[
+    dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
+]
+
+
+class Extension(msgspec.Struct, forbid_unknown_fields=True):
+    """Antiphon's own fields: where in the tree the turn attaches.
+
+    `parent_id` is an item of the conversation to follow, `branch_id` the branch to speak to,
+    `branch_name` opens a branch for the answer and `activate` makes it the active one.
+    """
+
+    parent_id: str | None = None
+    branch_id: str | None = None
+    branch_name: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    activate: bool = False
+
+
+class ConversationRef(msgspec.Struct, forbid_unknown_fields=True):
+    """A conversation by its id."""
+
+    id: str
+
+
+class Reasoning(msgspec.Struct):
+    """How much a reasoning model should think; passed on."""
+
+    effort: str | None = None
+    summary: str | None = None
+
+
+class ResponsesBody(msgspec.Struct, kw_only=True):
+    """What describes an input, shared by create, input_tokens and compact."""
+
+    model: str | None = None
+    input: str | list[Any] | None = None
+    instructions: str | None = None
+    previous_response_id: str | None = None
+    conversation: str | ConversationRef | None = None
+    tools: Annotated[list[dict[str, Any]], Meta(max_length=MAX_TOOLS)] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    text: dict[str, Any] | None = None
+    reasoning: Reasoning | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+
+
+class CreateResponse(ResponsesBody, kw_only=True, forbid_unknown_fields=True):
+    """The body of a create; unknown fields are refused by name."""
+
+    background: bool | None = None
+    context_management: list[dict[str, Any]] | None = None
+    frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    include: list[str] | None = None
+    max_output_tokens: Annotated[int, Meta(ge=1)] | None = None
+    max_tool_calls: Annotated[int, Meta(ge=1)] | None = None
+    metadata: Metadata | None = None
+    moderation: Any = None
+    presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    prompt: dict[str, Any] | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_retention: str | None = None
+    safety_identifier: str | None = None
+    service_tier: str | None = None
+    store: bool | None = None
+    stream: bool | None = None
+    stream_options: dict[str, Any] | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    user: str | None = None
+    antiphon: Extension | None = None
+
+
+class CountInput(ResponsesBody, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/responses/input_tokens`."""
+
+
+class Compact(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/responses/compact`."""
+
+    model: str
+    input: str | list[Any] | None = None
+    instructions: str | None = None
+    previous_response_id: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_retention: str | None = None
+    service_tier: str | None = None
+
+
+class WebSocketCreate(CreateResponse, kw_only=True, forbid_unknown_fields=True):
+    """A `response.create` message on a WebSocket."""
+
+    type: Literal["response.create"] = "response.create"
+    stream_id: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    generate: bool | None = None
+
+
+decode_create = msgspec.json.Decoder(CreateResponse).decode
+decode_count = msgspec.json.Decoder(CountInput).decode
+decode_compact = msgspec.json.Decoder(Compact).decode
+
+_SENT_ON: Final = ("frequency_penalty", "presence_penalty", "temperature", "top_p", "user", "service_tier")
+_ECHOED: Final = (
+    "instructions", "max_output_tokens", "max_tool_calls", "parallel_tool_calls", "previous_response_id",
+    "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "temperature", "top_logprobs", "top_p",
+    "presence_penalty", "frequency_penalty", "truncation", "user",
+)  # fmt: skip
+
+
+def parse_create(body: bytes) -> CreateResponse:
+    """Decode a create; raises InvalidRequest naming the field."""
+    try:
+        return decode_create(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise decoding_error(error) from None
+
+
+def turn_request(body: CreateResponse) -> TurnRequest:
+    """Return the turn that a create asks for; raises InvalidRequest."""
+    conversation = conversation_of(body)
+    extension = body.antiphon or Extension()
+    store = body.store is not False
+    _require_sense(body, conversation, extension, store=store)
+    return TurnRequest(
+        surface="responses",
+        items=tuple(parse_input(body.input)),
+        model=body.model,
+        instructions=body.instructions,
+        params=chat_params(body),
+        echo=_echo(body, conversation),
+        metadata=msgspec.json.encode(body.metadata or {}).decode(),
+        background=bool(body.background),
+        store=store,
+        conversation_id=conversation,
+        branch_id=extension.branch_id,
+        previous_response_id=body.previous_response_id,
+        parent_item_id=extension.parent_id,
+        new_branch=extension.branch_name,
+        activate=extension.activate,
+        refuse_truncation=body.truncation == "disabled",
+    )
+
+
+def conversation_of(body: ResponsesBody) -> str | None:
+    """Return the wire id of the named conversation, in either of its forms."""
+    named = body.conversation
+    return named.id if isinstance(named, ConversationRef) else named
+
+
+def _require_sense(
+    body: CreateResponse, conversation: str | None, extension: Extension, *, store: bool
+) -> None:
+    if conversation is not None and body.previous_response_id is not None:
+        raise InvalidRequest(
+            "'previous_response_id' and 'conversation' exclude each other.",
+            code="mutually_exclusive_parameters",
+            param="previous_response_id",
+        )
+    if not store and conversation is not None:
+        raise InvalidRequest("An answer in a conversation is always stored.", param="store", code="invalid_value")
+    if not store and body.background:
+        raise InvalidRequest("A background answer is always stored.", param="background", code="invalid_value")
+    placed = extension.parent_id or extension.branch_id
+    if placed and conversation is None:
+        raise InvalidRequest(
+            "'parent_id' and 'branch_id' belong to a conversation.", param="conversation", code="missing_required_parameter"
+        )
+    if body.prompt is not None:
+        raise InvalidRequest("Stored prompts are not supported.", param="prompt", code="unsupported_parameter")
+    if body.input is None and conversation is None and body.previous_response_id is None:
+        raise InvalidRequest(
+            "Missing required parameter: 'input'.", param="input", code="missing_required_parameter"
+        )
+    if body.input == [] and conversation is None and body.previous_response_id is None:
+        raise InvalidRequest("The input is empty.", param="input", code="empty_array")
+
+
+def chat_params(body: CreateResponse) -> dict[str, Any]:
+    """Return what goes on to the model, in the shape of chat completions."""
+    params = {name: value for name in _SENT_ON if (value := getattr(body, name)) is not None}
+    if body.max_output_tokens is not None:
+        params["max_completion_tokens"] = body.max_output_tokens
+    if body.top_logprobs or "message.output_text.logprobs" in (body.include or ()):
+        params["logprobs"] = True
+        if body.top_logprobs:
+            params["top_logprobs"] = body.top_logprobs
+    if body.reasoning is not None and body.reasoning.effort is not None:
+        params["reasoning_effort"] = body.reasoning.effort
+    response_format = _response_format(body.text)
+    if response_format is not None:
+        params["response_format"] = response_format
+    if body.tools:
+        params["tools"] = [_chat_tool(tool, index) for index, tool in enumerate(body.tools)]
+        if body.tool_choice is not None:
+            params["tool_choice"] = _chat_tool_choice(body.tool_choice)
+        if body.parallel_tool_calls is not None:
+            params["parallel_tool_calls"] = body.parallel_tool_calls
+    return params
+
+
+def _response_format(text: dict[str, Any] | None) -> dict[str, Any] | None:
+    shape = (text or {}).get("format")
+    if shape is None:
+        return None
+    if not isinstance(shape, dict) or not isinstance(shape.get("type"), str):
+        raise InvalidRequest("'text.format' needs a 'type'.", param="text.format", code="invalid_type")
+    kind = shape["type"]
+    if kind == "text":
+        return None
+    if kind == "json_object":
+        return {"type": "json_object"}
+    if kind != "json_schema":
+        raise InvalidRequest(f"Unknown text format '{kind}'.", param="text.format.type", code="invalid_value")
+    if not isinstance(shape.get("name"), str) or not isinstance(shape.get("schema"), dict):
+        raise InvalidRequest(
+            "A JSON schema format needs 'name' and 'schema'.", param="text.format", code="missing_required_parameter"
+        )
+    known = {name: shape[name] for name in ("name", "description", "schema", "strict") if shape.get(name) is not None}
+    return {"type": "json_schema", "json_schema": known}
+
+
+def _chat_tool(tool: dict[str, Any], index: int) -> dict[str, Any]:
+    param = f"tools[{index}]"
+    if tool.get("type") != "function":
+        raise InvalidRequest(
+            f"Tools of type '{tool.get('type')}' are not supported here; functions are.",
+            param=f"{param}.type",
+            code="unsupported_tool",
+        )
+    if not isinstance(tool.get("name"), str) or not tool["name"]:
+        raise InvalidRequest("A function needs a name.", param=f"{param}.name", code="missing_required_parameter")
+    known = ("name", "description", "parameters", "strict")
+    return {"type": "function", "function": {k: tool[k] for k in known if tool.get(k) is not None}}
+
+
+def _chat_tool_choice(choice: str | dict[str, Any]) -> Any:
+    if isinstance(choice, str):
+        if choice not in ("none", "auto", "required"):
+            raise InvalidRequest(f"Unknown tool choice '{choice}'.", param="tool_choice", code="invalid_value")
+        return choice
+    if choice.get("type") == "function" and isinstance(choice.get("name"), str):
+        return {"type": "function", "function": {"name": choice["name"]}}
+    if choice.get("type") == "allowed_tools":
+        return "required" if choice.get("mode") == "required" else "auto"
+    raise InvalidRequest("This tool choice is not supported.", param="tool_choice", code="invalid_value")
+
+
+def _echo(body: CreateResponse, conversation: str | None) -> dict[str, Any]:
+    echo = {name: value for name in _ECHOED if (value := getattr(body, name)) is not None}
+    if conversation is not None:
+        echo["conversation"] = True
+    if body.tools:
+        echo["tools"] = [
+            {"type": "function", "name": "", "description": None, "parameters": None, "strict": None} | tool
+            for tool in body.tools
+        ]
+    if body.tool_choice is not None:
+        echo["tool_choice"] = body.tool_choice
+    if body.text is not None:
+        echo["text"] = {"format": {"type": "text"}, "verbosity": "medium"} | body.text
+    if body.reasoning is not None:
+        echo["reasoning"] = {"effort": body.reasoning.effort, "summary": body.reasoning.summary}
+    if body.service_tier is not None:
+        echo["service_tier"] = "default" if body.service_tier == "auto" else body.service_tier
+    return echo

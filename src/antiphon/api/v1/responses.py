@@ -1,0 +1,188 @@
+"""`/v1/responses`: create, follow, read, cancel, delete, count and compact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from antiphon.api import sse
+from antiphon.api.authentication import principal_of
+from antiphon.api.errors import decoding_error
+from antiphon.api.http import Receive, Scope, Send, header, read_body, send_bytes
+from antiphon.api.idempotency import key_of
+from antiphon.api.v1.response_events import ResponseEvents, encode_object
+from antiphon.api.v1.response_objects import output_item, response_object, usage_object
+from antiphon.api.v1.response_requests import (
+    CreateResponse,
+    conversation_of,
+    decode_compact,
+    decode_count,
+    parse_create,
+    turn_request,
+)
+from antiphon.application import Application
+from antiphon.domain import ids
+from antiphon.domain.accounts import Principal
+from antiphon.domain.errors import InvalidRequest
+from antiphon.domain.inputs import InputItem, parse_input
+from antiphon.domain.usage import Usage, estimate_tokens
+from antiphon.services.answers import Answer, summary_of
+from antiphon.services.runs.context import seal_compaction
+from antiphon.services.runs.follow import Follower, Interrupted
+from antiphon.services.turn_plans import TurnRequest
+from antiphon.services.turns import Begun
+
+PATH = "/v1/responses"
+
+
+def answer_object(answer: Answer) -> dict[str, Any]:
+    """Return an answer as a `response` object."""
+    outputs = [output_item(out.id, out.type, out.status, out.payload) for out in answer.outputs]
+    return response_object(answer.run, outputs)
+
+
+async def create(application: Application, scope: Scope, receive: Receive, send: Send) -> None:
+    """Begin an answer and stream it, wait for it, or leave it in the background."""
+    who = principal_of(application, scope)
+    raw = await read_body(scope, receive, application.policy.max_body_bytes)
+    body = parse_create(raw)
+    request = turn_request(body)
+    key = key_of(scope, raw)
+    if key is not None:
+        request = msgspec.structs.replace(request, key=key)
+    begun = await application.turns.begin(who, request)
+    if body.stream:
+        await stream_begun(application, who, begun, scope, receive, send)
+        return
+    if not request.background:
+        await wait_for(application, who, begun)
+    await send_answer(application, who, begun, send)
+
+
+async def follower_of(application: Application, who: Principal, begun: Begun, after: int = -1) -> Follower:
+    """Return a follower of a turn that has begun, here or under an earlier key."""
+    if begun.live is not None:
+        return application.followers.follow_live(begun.live, after)
+    return await application.followers.follow(who.account_id, begun.run_id, after)
+
+
+async def stream_begun(
+    application: Application, who: Principal, begun: Begun, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Stream an answer from its first event; an ephemeral one dies with its client."""
+    follower = await follower_of(application, who, begun)
+    live = begun.live
+
+    def abandon() -> None:
+        if live is not None:
+            application.answers.abandon(live)
+
+    encoder = ResponseEvents(follower.log, lambda: follower.run)
+    await sse.stream(follower, encoder, receive, send, headers=request_id(begun.run_id), on_gone=abandon)
+
+
+async def wait_for(application: Application, who: Principal, begun: Begun) -> Follower:
+    """Wait until an answer has ended, or is lost to this process."""
+    follower = await follower_of(application, who, begun)
+    try:
+        while not follower.finished:
+            follower.cursor = follower.committed
+            if not follower.finished:
+                await follower.more()
+    except Interrupted:
+        pass
+    finally:
+        follower.release()
+    return follower
+
+
+async def send_answer(application: Application, who: Principal, begun: Begun, send: Send) -> None:
+    """Answer with the response object as it is now: 200 once a run exists, whatever became of it."""
+    if begun.live is not None:
+        answer = application.answers.of_live(begun.live)
+    else:
+        answer = await application.answers.get(who, ids.RESPONSE + begun.run_id)
+    await send_bytes(send, 200, encode_object(answer_object(answer)), request_id(begun.run_id))
+
+
+def request_id(run_id: str) -> list[tuple[bytes, bytes]]:
+    """Return the header by which SDKs name a request."""
+    return [(b"x-request-id", b"req_" + run_id.encode())]
+
+
+async def retrieve_stream(
+    application: Application, who: Principal, wire_id: str, scope: Scope, receive: Receive, send: Send, after: int
+) -> None:
+    """Replay and follow an answer from the event after `after`; GET streams carry `id:` lines."""
+    live = application.answers.live(who, wire_id)
+    if live is not None:
+        follower = application.followers.follow_live(live, after)
+    else:
+        await application.answers.get(who, wire_id)
+        run_id = ids.parse(wire_id, ids.RESPONSE) or ""
+        follower = await application.followers.follow(who.account_id, run_id, after)
+    encoder = ResponseEvents(follower.log, lambda: follower.run, with_ids=True)
+    await sse.stream(follower, encoder, receive, send, headers=request_id(follower.run.id))
+
+
+def starting_after(query: str | None, scope: Scope) -> int:
+    """Return the last event a client has seen, from the query or `Last-Event-ID`; -1 for none."""
+    shown = query if query is not None else header(scope, b"last-event-id")
+    if shown is None or shown == "":
+        return -1
+    if not shown.isascii() or not shown.isdigit() or len(shown) > 15:
+        raise InvalidRequest(
+            "'starting_after' is the sequence number of an event.", code="invalid_value", param="starting_after"
+        )
+    return int(shown)
+
+
+async def count_input(application: Application, who: Principal, raw: bytes) -> dict[str, Any]:
+    """Return the estimated input tokens of a request."""
+    try:
+        body = decode_count(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise decoding_error(error) from None
+    fields = {name: getattr(body, name) for name in ("model", "input", "instructions", "tools")}
+    create_body = CreateResponse(
+        **fields, previous_response_id=body.previous_response_id, conversation=conversation_of(body)
+    )
+    request = turn_request(create_body)
+    tokens = await application.turns.count(who, request)
+    return {"object": "response.input_tokens", "input_tokens": tokens}
+
+
+async def compact(application: Application, who: Principal, raw: bytes) -> dict[str, Any]:
+    """Return a shorter input that stands for a longer one: the user's words and one compaction item."""
+    try:
+        body = decode_compact(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise decoding_error(error) from None
+    application.turns.require_model(body.model)
+    items = parse_input(body.input)
+    if body.previous_response_id is not None:
+        before = await application.answers.asked(who, body.previous_response_id)
+        answered = await application.answers.get(who, body.previous_response_id)
+        items = (
+            [InputItem(type=i.type, role=i.role, status=i.status, payload=i.body()) for i in before]
+            + [InputItem(type=out.type, role=out.payload.get("role"), payload=out.payload) for out in answered.outputs]
+            + items
+        )
+    if not items:
+        raise InvalidRequest("Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
+    kept = [item for item in items if item.type == "message" and item.role != "assistant"]
+    summary = summary_of([item for item in items if item not in kept])
+    output = [output_item(ids.new_id(who.slot), item.type, item.status, item.payload) for item in kept]
+    content = {"type": "compaction", "encrypted_content": seal_compaction(summary)}
+    output.append(output_item(ids.new_id(who.slot), "compaction", "completed", content))
+    usage = Usage(sum(estimate_tokens(str(item.payload)) for item in items), estimate_tokens(summary))
+    return {
+        "id": ids.RESPONSE + ids.new_id(who.slot),
+        "object": "response.compaction",
+        "created_at": application.answers.now_seconds(),
+        "output": output,
+        "usage": usage_object(usage),
+    }
+
+

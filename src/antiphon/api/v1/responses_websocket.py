@@ -1,0 +1,160 @@
+"""WebSocket mode of `/v1/responses`: turns one after another on one connection.
+
+Every frame is one event, the same object as in the stream; exactly one terminal frame or one
+error envelope ends a turn, and the connection stays open. An answer with `store: false` lives
+with its socket: the last one can be continued there and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import msgspec
+from fastapi import WebSocket, WebSocketDisconnect
+
+from antiphon.api.authentication import principal_of
+from antiphon.api.errors import decoding_error, describe
+from antiphon.api.v1.response_events import ResponseEvents, encode_object
+from antiphon.api.v1.response_requests import WebSocketCreate, turn_request
+from antiphon.application import Application
+from antiphon.domain import ids
+from antiphon.domain.accounts import Principal
+from antiphon.domain.errors import AntiphonError, InvalidRequest, Unauthenticated
+from antiphon.domain.inputs import InputItem
+from antiphon.services.runs.follow import Interrupted
+from antiphon.services.turn_plans import TurnRequest
+from antiphon.services.turns import Begun
+
+MAX_WAITING = 64
+LIFETIME_SECONDS = 3600.0
+
+_decode = msgspec.json.Decoder(WebSocketCreate).decode
+
+
+async def serve(socket: WebSocket) -> None:
+    """Serve one connection until its client closes it."""
+    application: Application = socket.app.state.front.application
+    try:
+        who = principal_of(application, socket.scope)
+    except Unauthenticated:
+        await socket.close(4401)
+        return
+    await socket.accept()
+    await Session(application, who, socket).run()
+
+
+class Session:
+    """One connection: requests wait in order, one answer runs at a time."""
+
+    def __init__(self, application: Application, who: Principal, socket: WebSocket) -> None:
+        self._application = application
+        self._who = who
+        self._socket = socket
+        self._waiting: asyncio.Queue[str | None] = asyncio.Queue(MAX_WAITING)
+        self._last: tuple[str, list[InputItem]] | None = None
+
+    async def run(self) -> None:
+        """Read requests and answer them in order."""
+        reader = asyncio.create_task(self._read())
+        try:
+            async with asyncio.timeout(LIFETIME_SECONDS):
+                while (text := await self._waiting.get()) is not None:
+                    await self._answer(text)
+        except TimeoutError:
+            expired = InvalidRequest("This connection is 60 minutes old.", code="websocket_connection_limit_reached")
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                await self._error(expired)
+                await self._socket.close()
+        except (WebSocketDisconnect, RuntimeError):
+            pass
+        finally:
+            reader.cancel()
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                message = await self._socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    break
+                await self._waiting.put(message.get("text") or (message.get("bytes") or b"").decode("utf-8", "replace"))
+        finally:
+            with contextlib.suppress(asyncio.QueueFull):
+                self._waiting.put_nowait(None)
+
+    async def _answer(self, text: str) -> None:
+        previous = None
+        try:
+            body = self._parse(text)
+            previous = body.previous_response_id
+            request = self._continued(turn_request(body), previous)
+            if body.generate is False:
+                request = msgspec.structs.replace(request, params=request.params | {"max_completion_tokens": 1})
+            begun = await self._application.turns.begin(self._who, request)
+            await self._relay(begun, request, body.stream_id)
+        except AntiphonError as error:
+            if self._last is not None and previous == self._last[0]:
+                self._last = None  # a failed continuation evicts what it continued
+            await self._error(error)
+
+    def _parse(self, text: str) -> WebSocketCreate:
+        try:
+            body = _decode(text)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise decoding_error(error) from None
+        if body.background:
+            raise InvalidRequest(
+                "'background' is not available on a WebSocket.", code="unsupported_parameter", param="background"
+            )
+        return body
+
+    def _continued(self, request: TurnRequest, previous: str | None) -> TurnRequest:
+        """Put the socket's own last ephemeral answer before the input that continues it."""
+        if previous is None or self._last is None or self._last[0] != previous:
+            return request
+        items = (*self._last[1], *request.items)
+        return msgspec.structs.replace(request, previous_response_id=None, items=items)
+
+    async def _relay(self, begun: Begun, request: TurnRequest, stream_id: str | None) -> None:
+        live = begun.live
+        assert live is not None  # noqa: S101 - no idempotency keys on a socket
+        follower = self._application.followers.follow_live(live)
+        encoder = ResponseEvents(follower.log, lambda: follower.run, framed=False)
+        mark = b'{"stream_id":%b,' % msgspec.json.encode(stream_id) if stream_id is not None else None
+        try:
+            while not follower.finished:
+                end = follower.committed
+                frames = encoder.frames(follower.cursor, end)
+                follower.cursor = end
+                for frame in frames:
+                    await self._socket.send_text((frame.replace(b"{", mark, 1) if mark else frame).decode())
+                if not follower.finished:
+                    await follower.more()
+        except Interrupted:
+            return
+        except (WebSocketDisconnect, RuntimeError):
+            self._application.answers.abandon(live)
+            raise
+        finally:
+            follower.release()
+        self._remember(begun, request)
+
+    def _remember(self, begun: Begun, request: TurnRequest) -> None:
+        if request.store or begun.live is None:
+            self._last = None
+            return
+        answer = self._application.answers.of_live(begun.live)
+        if answer.run.state == "failed":
+            return
+        made = [
+            InputItem(type=out.type, role=out.payload.get("role"), status=out.status, payload=out.payload)
+            for out in answer.outputs
+        ]
+        self._last = (ids.RESPONSE + begun.run_id, [*request.items, *made])
+
+    async def _error(self, error: AntiphonError) -> None:
+        status, body, _ = describe(error)
+        envelope: dict[str, Any] = {"type": "error", "status": status, **body}
+        envelope["error"]["code"] = envelope["error"]["code"] or envelope["error"]["type"]
+        await self._socket.send_text(encode_object(envelope).decode())

@@ -1,0 +1,211 @@
+"""The framework's view of models, responses and chat completions.
+
+The two creates are plain ASGI handlers (`responses.create`, `chat_completions.create`); here
+they are only documented and reachable by routing as well.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+
+from antiphon.api.dependencies import After, App, AsgiResponse, Caller, JsonRoute, Limit
+from antiphon.api.http import Handler, Receive, Scope, Send
+from antiphon.api.v1 import chat_completions, responses
+from antiphon.api.v1.conversation_bodies import Body, Metadata
+from antiphon.api.v1.pages import Order, answer, page_object
+from antiphon.api.v1.response_objects import stored_item
+from antiphon.api.v1.schemas import body_of
+from antiphon.application import Application
+from antiphon.domain import ids
+
+router = APIRouter(prefix="/v1", route_class=JsonRoute)
+
+
+class NewMetadata(Body):
+    """The whole of the new metadata."""
+
+    metadata: Metadata | None
+
+
+def _bind(handler: Any, application: Application) -> Handler:
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        await handler(application, scope, receive, send)
+
+    return handle
+
+
+@router.get("/models", summary="List models", tags=["models"])
+async def list_models(application: App, who: Caller) -> Response:
+    """List the models of all providers."""
+    found = await application.models.list()
+    data = [model_object(info.id, info.provider, info.created) for info in found]
+    return answer({"object": "list", "data": data})
+
+
+@router.get("/models/{model:path}", summary="Retrieve a model", tags=["models"])
+async def retrieve_model(application: App, who: Caller, model: str) -> Response:
+    """Return the model that a name means."""
+    info = await application.models.get(model)
+    return answer(model_object(info.id, info.provider, info.created))
+
+
+def model_object(identifier: str, provider: str, created: int) -> dict[str, Any]:
+    """Return a model; `created` in seconds since 1970."""
+    return {"id": identifier, "object": "model", "created": created, "owned_by": provider}
+
+
+@router.post(
+    "/responses", summary="Create a response", tags=["responses"], openapi_extra=body_of("CreateResponse")
+)
+async def create_response(application: App, who: Caller, request: Request) -> Response:
+    """Answer an input; streamed, waited for, or in the background."""
+    return AsgiResponse(_bind(responses.create, application))
+
+
+@router.post(
+    "/responses/input_tokens", summary="Count input tokens", tags=["responses"],
+    openapi_extra=body_of("CountInput"),
+)  # fmt: skip
+async def count_input(application: App, who: Caller, request: Request) -> Response:
+    """Estimate the tokens of an input."""
+    return answer(await responses.count_input(application, who, await request.body()))
+
+
+@router.post(
+    "/responses/compact", summary="Compact an input", tags=["responses"], openapi_extra=body_of("Compact")
+)
+async def compact(application: App, who: Caller, request: Request) -> Response:
+    """Return a shorter input that stands for a longer one."""
+    return answer(await responses.compact(application, who, await request.body()))
+
+
+@router.get("/responses/{response_id}", summary="Retrieve a response", tags=["responses"])
+async def retrieve_response(
+    application: App,
+    who: Caller,
+    request: Request,
+    response_id: str,
+    stream: bool = False,
+    starting_after: Annotated[str | None, Query(description="The last sequence number seen.")] = None,
+) -> Response:
+    """Return a response, or replay and follow its stream from any event, live or long after the end."""
+    if not stream:
+        return answer(responses.answer_object(await application.answers.get(who, response_id)))
+    after = responses.starting_after(starting_after, request.scope)
+
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        await responses.retrieve_stream(application, who, response_id, scope, receive, send, after)
+
+    return AsgiResponse(handle)
+
+
+@router.delete("/responses/{response_id}", summary="Delete a response", tags=["responses"])
+async def delete_response(application: App, who: Caller, response_id: str) -> Response:
+    """Cancel a response if it runs, then make it invisible."""
+    deleted = await application.answers.delete(who, response_id)
+    return answer({"id": ids.RESPONSE + deleted, "object": "response", "deleted": True})
+
+
+@router.post("/responses/{response_id}/cancel", summary="Cancel a response", tags=["responses"])
+async def cancel_response(application: App, who: Caller, response_id: str) -> Response:
+    """Stop a background response; harmless if it has ended."""
+    return answer(responses.answer_object(await application.answers.cancel(who, response_id)))
+
+
+@router.get("/responses/{response_id}/input_items", summary="List input items", tags=["responses"])
+async def list_input_items(
+    application: App,
+    who: Caller,
+    response_id: str,
+    after: After = None,
+    limit: Limit = 20,
+    order: Order = "desc",
+) -> Response:
+    """List a response's own input."""
+    page = await application.answers.input_items(
+        who, response_id, after=after, limit=limit, descending=order == "desc"
+    )
+    return answer(page_object([stored_item(item) for item in page.data], has_more=page.has_more))
+
+
+@router.post(
+    "/chat/completions", summary="Create a chat completion", tags=["chat"],
+    openapi_extra=body_of("CreateChatCompletion"),
+)  # fmt: skip
+async def create_chat_completion(application: App, who: Caller, request: Request) -> Response:
+    """Answer a list of messages; stored only if asked."""
+    return AsgiResponse(_bind(chat_completions.create, application))
+
+
+@router.get("/chat/completions", summary="List stored completions", tags=["chat"])
+async def list_chat_completions(
+    application: App,
+    who: Caller,
+    request: Request,
+    after: After = None,
+    limit: Limit = 20,
+    order: Order = "asc",
+    model: str | None = None,
+) -> Response:
+    """List stored completions; `metadata[key]=value` filters."""
+    page = await application.answers.page(
+        who, surface="chat", after=after, limit=limit, descending=order == "desc", model=model,
+        metadata=_metadata_filter(request),
+    )  # fmt: skip
+    data = [chat_completions.stored_object(one) for one in page.data]
+    return answer(page_object(data, has_more=page.has_more))
+
+
+def _metadata_filter(request: Request) -> dict[str, str]:
+    return {
+        name[9:-1]: value
+        for name, value in request.query_params.items()
+        if name.startswith("metadata[") and name.endswith("]")
+    }
+
+
+@router.get("/chat/completions/{completion_id}", summary="Retrieve a stored completion", tags=["chat"])
+async def retrieve_chat_completion(application: App, who: Caller, completion_id: str) -> Response:
+    """Return a stored completion."""
+    found = await application.answers.get(who, completion_id, ids.CHAT_COMPLETION)
+    return answer(chat_completions.stored_object(found))
+
+
+@router.post("/chat/completions/{completion_id}", summary="Update a stored completion", tags=["chat"])
+async def update_chat_completion(
+    application: App, who: Caller, completion_id: str, body: NewMetadata
+) -> Response:
+    """Replace the metadata of a stored completion."""
+    metadata = msgspec.json.encode(body.metadata or {}).decode()
+    found = await application.answers.set_metadata(who, completion_id, metadata, ids.CHAT_COMPLETION)
+    return answer(chat_completions.stored_object(found))
+
+
+@router.delete("/chat/completions/{completion_id}", summary="Delete a stored completion", tags=["chat"])
+async def delete_chat_completion(application: App, who: Caller, completion_id: str) -> Response:
+    """Make a stored completion invisible."""
+    deleted = await application.answers.delete(who, completion_id, ids.CHAT_COMPLETION)
+    return answer({"object": "chat.completion.deleted", "id": ids.CHAT_COMPLETION + deleted, "deleted": True})
+
+
+@router.get("/chat/completions/{completion_id}/messages", summary="List its messages", tags=["chat"])
+async def list_chat_messages(
+    application: App,
+    who: Caller,
+    completion_id: str,
+    after: After = None,
+    limit: Limit = 20,
+    order: Order = "asc",
+) -> Response:
+    """List the messages that a stored completion answered."""
+    asked = await application.answers.asked(who, completion_id, ids.CHAT_COMPLETION)
+    messages = chat_completions.message_objects(completion_id, asked)
+    if order == "desc":
+        messages.reverse()
+    if after is not None:
+        at = next((index for index, one in enumerate(messages) if one["id"] == after), len(messages))
+        messages = messages[at + 1 :]
+    return answer(page_object(messages[:limit], has_more=len(messages) > limit))

@@ -1,0 +1,50 @@
+"""What a surface receives: all services of one running server, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from antiphon.domain.accounts import Principal
+from antiphon.services.alternatives import Alternatives
+from antiphon.services.answers import Answers
+from antiphon.services.branches import Branches
+from antiphon.services.conversations import Conversations
+from antiphon.services.idempotency import Idempotency
+from antiphon.services.models import Models
+from antiphon.services.runs.follow import Followers
+from antiphon.services.runs.journal import RunJournal
+from antiphon.services.runs.live import LiveRuns
+from antiphon.services.turns import Turns
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What configuration says of the surfaces. Sizes in bytes."""
+
+    max_body_bytes: int
+    store_chat_completions: Literal["asked", "always", "never"]
+    allowed_hosts: frozenset[str] | None
+    api_key_hash: bytes | None
+    environment: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Application:
+    """All services; `ready` tells whether the store answers, `owner` is the local owner."""
+
+    owner: Principal
+    policy: Policy
+    models: Models
+    turns: Turns
+    alternatives: Alternatives
+    answers: Answers
+    conversations: Conversations
+    branches: Branches
+    idempotency: Idempotency
+    followers: Followers
+    runs: LiveRuns
+    journal: RunJournal
+    ready: Callable[[], Awaitable[None]]
+    draining: Callable[[], bool]

@@ -1,0 +1,172 @@
+"""A small client of the server's HTTP API on the standard library, for the commands that talk to it."""
+
+import http.client
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+Json = dict[str, Any]
+
+ANSWER_SECONDS = 30.0
+# The server sends a ping every 15 s, so a stream that is silent for longer has lost its connection.
+STREAM_SILENCE_SECONDS = 40.0
+
+
+class ClientError(Exception):
+    """What a command tells its user about a failed request."""
+
+
+class NoServer(ClientError):
+    """Nothing answers at the base URL."""
+
+
+class ConnectionBroken(ClientError):
+    """The answer stopped before its end."""
+
+
+class ApiError(ClientError):
+    """The server refused."""
+
+    def __init__(self, status: int, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEvent:
+    """One server-sent event: its type and its decoded data."""
+
+    type: str
+    data: Json = field(default_factory=dict)
+
+    @property
+    def sequence_number(self) -> int | None:
+        number = self.data.get("sequence_number")
+        return number if isinstance(number, int) else None
+
+
+def quoted(segment: str) -> str:
+    """A path segment that came from a person or a server."""
+    return quote(segment, safe="")
+
+
+class ApiClient:
+    """Requests against one server. Every request has a connection of its own."""
+
+    def __init__(self, base_url: str, api_key: str | None = None) -> None:
+        parts = urlsplit(base_url if "://" in base_url else f"http://{base_url}")
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ClientError(f"not a base URL: {base_url}")
+        self.base_url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1')}"
+        self._host = parts.hostname
+        self._port = parts.port
+        self._tls = parts.scheme == "https"
+        self._prefix = urlsplit(self.base_url).path
+        self._api_key = api_key
+
+    def get(self, path: str, **parameters: str | int) -> Json:
+        return self._json("GET", f"{path}?{urlencode(parameters)}" if parameters else path)
+
+    def post(self, path: str, body: Json | None = None) -> Json:
+        return self._json("POST", path, body or {})
+
+    def put(self, path: str, body: Json | None = None) -> Json:
+        return self._json("PUT", path, body or {})
+
+    def stream(
+        self, method: str, path: str, body: Json | None = None, *, idempotency_key: str | None = None
+    ) -> Iterator[ServerEvent]:
+        """The events of an answer; raises `ConnectionBroken` where they stop in the middle."""
+        extra = {"Accept": "text/event-stream"}
+        if idempotency_key:
+            extra["Idempotency-Key"] = idempotency_key
+        connection, response = self._send(method, path, body, extra, STREAM_SILENCE_SECONDS)
+        with closing(connection):
+            yield from read_events(response)
+
+    def _json(self, method: str, path: str, body: Json | None = None) -> Json:
+        connection, response = self._send(method, path, body, {}, ANSWER_SECONDS)
+        with closing(connection):
+            try:
+                value = json.loads(response.read() or b"{}")
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise ConnectionBroken(f"unreadable answer to {method} {path}") from error
+        return value if isinstance(value, dict) else {"data": value}
+
+    def _send(
+        self, method: str, path: str, body: Json | None, extra: Mapping[str, str], seconds: float
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        headers = {"Content-Type": "application/json", "User-Agent": "antiphon-cli", **extra}
+        if self._api_key:
+            headers["Authorization"] = f"Bearer {self._api_key}"
+        connection = self._connection(seconds)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise NoServer(f"no server at {self.base_url} ({error})") from error
+        try:
+            content = None if body is None else json.dumps(body).encode()
+            connection.request(method, self._prefix + path, body=content, headers=headers)
+            response = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise ConnectionBroken(f"no answer from {self.base_url} ({error})") from error
+        if response.status >= 400:
+            with closing(connection):
+                raise _api_error(response)
+        return connection, response
+
+    def _connection(self, seconds: float) -> http.client.HTTPConnection:
+        if self._tls:
+            context = ssl.create_default_context()
+            return http.client.HTTPSConnection(self._host, self._port, timeout=seconds, context=context)
+        return http.client.HTTPConnection(self._host, self._port, timeout=seconds)
+
+
+def read_events(response: http.client.HTTPResponse) -> Iterator[ServerEvent]:
+    """Read server-sent events line by line. Comments (pings) are skipped; `[DONE]` ends the stream."""
+    name, data = "", list[str]()
+    while line := _read_line(response):
+        if line == "\n":
+            if "".join(data) == "[DONE]":
+                return
+            if data:
+                yield _event(name, "\n".join(data))
+            name, data = "", []
+            continue
+        key, _, value = line.rstrip("\n").partition(":")
+        value = value.removeprefix(" ")
+        if key == "event":
+            name = value
+        elif key == "data":
+            data.append(value)
+
+
+def _read_line(response: http.client.HTTPResponse) -> str:
+    try:
+        line = response.readline()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise ConnectionBroken(f"the stream broke ({error})") from error
+    return line.decode(errors="replace").replace("\r\n", "\n")
+
+
+def _event(name: str, data: str) -> ServerEvent:
+    try:
+        decoded = json.loads(data)
+    except ValueError as error:
+        raise ConnectionBroken("the stream holds no JSON") from error
+    body: Json = decoded if isinstance(decoded, dict) else {"value": decoded}
+    return ServerEvent(name or str(body.get("type", "message")), body)
+
+
+def _api_error(response: http.client.HTTPResponse) -> ApiError:
+    try:
+        error = json.loads(response.read())["error"]
+        return ApiError(response.status, str(error["message"]), error.get("code"))
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):
+        return ApiError(response.status, f"the server answered {response.status} {response.reason}")

@@ -1,0 +1,146 @@
+"""What the chat shows: Markdown that grows in a terminal, bare text everywhere else."""
+
+import re
+import sys
+from collections.abc import Iterable
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.segment import Segment
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from antiphon.cli.answers import Answer
+from antiphon.cli.api_client import Json, ServerEvent
+
+REFRESHES_A_SECOND = 12
+PREVIEW_CHARACTERS = 72
+# A model's words must not move the cursor, set the title or fill the clipboard.
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def harmless(text: str) -> str:
+    return CONTROL.sub("", text)
+
+
+class GrowingMarkdown:
+    """Renders the end of the answer so far, as much as the screen holds."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self._spinner = Spinner("dots", "thinking", style="dim")
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self._answer.text:
+            yield self._spinner
+            return
+        lines = console.render_lines(Markdown(harmless(self._answer.text)), options, pad=False)
+        for line in lines[-max(1, console.height - 2) :]:
+            yield from line
+            yield Segment.line()
+
+
+class View:
+    """Writes answers and lists; `console.is_terminal` decides how."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False)
+        self.errors = Console(stderr=True, highlight=False)
+
+    def answer(self, events: Iterable[ServerEvent]) -> Answer:
+        """Show an answer while it arrives; the result is the whole of it."""
+        return self._live(events) if self.console.is_terminal else self._plain(events)
+
+    def _live(self, events: Iterable[ServerEvent]) -> Answer:
+        answer = Answer()
+        live = Live(
+            GrowingMarkdown(answer),
+            console=self.console,
+            refresh_per_second=REFRESHES_A_SECOND,
+            transient=True,
+        )
+        try:
+            with live:
+                for event in events:
+                    answer.apply(event)
+        finally:
+            if answer.text:
+                self.console.print(Markdown(harmless(answer.text)))
+        self._outcome(answer)
+        return answer
+
+    def _plain(self, events: Iterable[ServerEvent]) -> Answer:
+        answer = Answer()
+        try:
+            for event in events:
+                if text := answer.apply(event):
+                    self.console.file.write(text)
+                    self.console.file.flush()
+        finally:
+            if answer.text and not answer.text.endswith("\n"):
+                self.console.file.write("\n")
+        self._outcome(answer)
+        return answer
+
+    def _outcome(self, answer: Answer) -> None:
+        if answer.status != "completed":
+            self.error(f"{answer.status}: {answer.problem}" if answer.problem else answer.status)
+
+    def say(self, text: str) -> None:
+        self.console.print(Text(harmless(text), style="dim"))
+
+    def error(self, text: str) -> None:
+        self.errors.print(Text(harmless(text), style="red"))
+
+    def table(self, headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+        grid = Table(*headings, box=None, header_style="dim", pad_edge=False)
+        for row in rows:
+            grid.add_row(*(Text(harmless(cell)) for cell in row))
+        self.console.print(grid)
+
+    def tree(self, tree: Json, title: str) -> None:
+        self.console.print(segment_tree(tree, title))
+
+
+def preview(item: Json) -> str:
+    """An item in one line: who, and how it begins."""
+    if item.get("type", "message") != "message":
+        return f"{item.get('type')} {item.get('name', '')}".strip()
+    words = " ".join(content_text(item.get("content")).split())
+    shown = words if len(words) <= PREVIEW_CHARACTERS else f"{words[: PREVIEW_CHARACTERS - 1]}…"
+    return f"{item.get('role', '?')}: {shown}"
+
+
+def content_text(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return " ".join(str(part.get("text") or part.get("refusal") or "") for part in parts)
+
+
+def segment_tree(tree: Json, title: str) -> Tree:
+    """The conversation's segments, each under its parent; one whose parent is elsewhere hangs on the root."""
+    root = Tree(Text(harmless(title), style="bold"))
+    segments: list[Json] = tree.get("segments") or tree.get("data") or []
+    nodes: dict[str, Tree] = {}
+    for segment in segments:
+        above = nodes.get(str(segment.get("parent_id") or segment.get("parent_segment_id")), root)
+        nodes[str(segment["id"])] = above.add(Text(harmless(segment_label(segment))))
+    return root
+
+
+def segment_label(segment: Json) -> str:
+    names = segment.get("branches") or []
+    called = ", ".join(str(name.get("name", name) if isinstance(name, dict) else name) for name in names)
+    count = segment.get("item_count", segment.get("count", "?"))
+    label = f"{count} items"
+    if called:
+        label = f"[{called}] {label}"
+    return f"{label}  {segment['preview']}" if segment.get("preview") else label
+
+
+def is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()

@@ -1,0 +1,84 @@
+"""The commands and their options. A command imports its own weight, so that `--help` answers at once."""
+
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_BASE_URL = "http://127.0.0.1:8000"
+
+app = typer.Typer(
+    name="antiphon",
+    help="Antiphon, a self-hosted conversation server that speaks OpenAI's API.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+
+Host = Annotated[str | None, typer.Option("--host", help="Address to listen on; overrides HOST.")]
+Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port; overrides PORT.")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where data is kept; overrides DATA_DIR.")]
+ApiKey = Annotated[
+    str | None,
+    typer.Option("--api-key", envvar="ANTIPHON_API_KEY", show_envvar=True, help="Key for the server."),
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"antiphon {installed_version('antiphon')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Declare what stands before a command."""
+
+
+@app.command()
+def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+    """Start the server."""
+    from antiphon.cli.serve import run_server
+
+    run_server(host=host, port=port, data_dir=data_dir)
+
+
+@app.command()
+def doctor(
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    api_key: ApiKey = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Check the machine, the data, the settings and the providers."""
+    from antiphon.cli.doctor import run_doctor
+
+    run_doctor(host=host, port=port, data_dir=data_dir, api_key=api_key, json_output=json_output)
+
+
+@app.command()
+def chat(
+    question: Annotated[
+        str | None, typer.Argument(help="Ask this and leave; what is piped in is added to it.")
+    ] = None,
+    base_url: Annotated[
+        str, typer.Option("--base-url", envvar="ANTIPHON_BASE_URL", help="Where the server is.")
+    ] = DEFAULT_BASE_URL,
+    api_key: ApiKey = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Model to ask; the server's default otherwise.")
+    ] = None,
+    conversation: Annotated[
+        str | None, typer.Option("--conversation", "-c", help="Continue this conversation.")
+    ] = None,
+) -> None:
+    """Talk to a model in the terminal, along branches that you can edit, retry and switch."""
+    from antiphon.cli.chat import run_chat
+
+    run_chat(question=question, base_url=base_url, api_key=api_key, model=model, conversation=conversation)

@@ -1,0 +1,80 @@
+"""`antiphon serve`: load the settings, start the server, and say where to go as soon as it answers."""
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from antiphon.bootstrap import serve
+from antiphon.cli.api_client import ApiClient, ClientError
+from antiphon.cli.configuration import base_url_of, settings_or_exit
+
+GREETING_WAIT_SECONDS = 60.0
+MODELS_SHOWN = 8
+
+
+def run_server(*, host: str | None, port: int | None, data_dir: Path | None) -> None:
+    settings = settings_or_exit(host=host, port=port, data_dir=data_dir)
+    if settings.port:
+        url = base_url_of(settings.host, settings.port)
+        key = settings.api_key.get_secret_value() if settings.api_key else None
+        threading.Thread(target=greet_when_ready, args=(url, key), name="greeting", daemon=True).start()
+    serve(settings)
+
+
+def greet_when_ready(url: str, api_key: str | None = None) -> None:
+    """Wait until the server answers and print the next steps; says nothing if it never does."""
+    client = ApiClient(url, api_key)
+    give_up = time.monotonic() + GREETING_WAIT_SECONDS
+    while time.monotonic() < give_up:
+        try:
+            client.get("/health")
+        except ClientError:
+            time.sleep(0.1)
+            continue
+        show_next_steps(next_steps(url, available_models(client), with_key=api_key is not None))
+        return
+
+
+def available_models(client: ApiClient) -> list[str] | None:
+    """The models this caller sees; None if the server wants another credential."""
+    try:
+        return [str(model["id"]) for model in client.get("/v1/models").get("data", [])]
+    except ClientError:
+        return None
+
+
+def next_steps(url: str, models: list[str] | None, *, with_key: bool = False) -> list[tuple[str, str]]:
+    """What to print, as pairs of a label and a line."""
+    model = models[0] if models else "MODEL"
+    key = ' -H "Authorization: Bearer $API_KEY"' if with_key or models is None else ""
+    body = f'{{"model": "{model}", "input": "Say hello"}}'
+    return [
+        ("Antiphon", f"{url}/v1"),
+        ("docs", f"{url}/docs"),
+        ("try", f"curl {url}/v1/responses{key} -H 'Content-Type: application/json' -d '{body}'"),
+        ("or", "antiphon chat" if url.endswith(":8000") else f"antiphon chat --base-url {url}"),
+        ("models", models_line(models)),
+    ]
+
+
+def models_line(models: list[str] | None) -> str:
+    if models is None:
+        return "this server wants credentials; list them with GET /v1/models and your key"
+    if not models:
+        return "none: set GROQ_API_KEY, OPENAI_API_KEY, OLLAMA_BASE_URL, … (see .env.example)"
+    more = f" and {len(models) - MODELS_SHOWN} more" if len(models) > MODELS_SHOWN else ""
+    return ", ".join(models[:MODELS_SHOWN]) + more
+
+
+def show_next_steps(steps: list[tuple[str, str]]) -> None:
+    """Coloured in a terminal, plain lines elsewhere."""
+    if sys.stdout.isatty():
+        console = Console(highlight=False, soft_wrap=True)
+        for label, line in steps:
+            console.print(f"  [bold cyan]{label:>8}[/]  {escape(line)}")
+    else:
+        print("\n".join(f"{label}: {line}" for label, line in steps), flush=True)

@@ -1,0 +1,1 @@
+"""The rules of conversations, runs and their logs: pure, without input or output."""

@@ -1,0 +1,159 @@
+"""Chat messages as items, and the hashes by which a resent history is recognised.
+
+Clients of chat completions resend everything at every turn. Storing each call whole would be
+O(n²); instead every item carries the hash of its whole path, the longest known prefix is found
+by it, and only the tail is appended. A client that knows nothing of us gets a branching history.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from antiphon.domain.errors import InvalidRequest
+from antiphon.domain.inputs import InputItem, parse_item
+
+HASH_BYTES: Final = 16
+ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+
+_canonical = msgspec.json.Encoder(order="deterministic").encode
+
+
+def check_messages(messages: Sequence[Any]) -> None:
+    """Refuse what cannot be a list of chat messages; raises InvalidRequest naming the field."""
+    if not messages:
+        raise InvalidRequest(
+            "[] is too short - 'messages'", code="empty_array", param="messages"
+        )
+    for index, message in enumerate(messages):
+        param = f"messages[{index}]"
+        if not isinstance(message, dict):
+            raise InvalidRequest("A message must be an object.", code="invalid_type", param=param)
+        role = message.get("role")
+        if not isinstance(role, str) or role not in ROLES:
+            raise InvalidRequest(
+                f"Invalid value: {role!r}. Supported values are: {', '.join(sorted(ROLES))}.",
+                code="invalid_value",
+                param=f"{param}.role",
+            )
+        _check_content(message, param)
+
+
+def _check_content(message: dict[str, Any], param: str) -> None:
+    content = message.get("content")
+    if isinstance(content, list):
+        if not all(isinstance(part, dict) and isinstance(part.get("type"), str) for part in content):
+            raise InvalidRequest(
+                "Every content part needs a 'type'.", code="invalid_type", param=f"{param}.content"
+            )
+        if any(isinstance(part.get("file"), dict) and part["file"].get("file_id") for part in content):
+            raise InvalidRequest(
+                "Files by id are not supported by this server yet; send the content inline.",
+                code="file_not_found",
+                param=f"{param}.content",
+            )
+    elif content is None and message["role"] != "assistant":
+        raise InvalidRequest(
+            "Missing required parameter: 'content'.", code="missing_required_parameter", param=f"{param}.content"
+        )
+    elif content is not None and not isinstance(content, str):
+        raise InvalidRequest(
+            "'content' must be a string or a list of parts.", code="invalid_type", param=f"{param}.content"
+        )
+
+
+def items_of(messages: Sequence[dict[str, Any]]) -> list[InputItem]:
+    """Return the items that chat messages stand for; raises InvalidRequest."""
+    items: list[InputItem] = []
+    for index, message in enumerate(messages):
+        for body in _bodies(message):
+            items.append(parse_item(body, f"messages[{index}]"))
+    return items
+
+
+def _bodies(message: dict[str, Any]) -> list[dict[str, Any]]:
+    role, content = message["role"], message.get("content")
+    if role in ("tool", "function"):
+        call_id = message.get("tool_call_id") or message.get("name") or "call"
+        return [{"type": "function_call_output", "call_id": call_id, "output": _plain(content)}]
+    bodies: list[dict[str, Any]] = []
+    if role != "assistant":
+        parts = content if isinstance(content, str) else [_input_part(part) for part in content or []]
+        bodies.append({"type": "message", "role": role, "content": parts})
+        return bodies
+    text = _plain(content)
+    if text:
+        bodies.append({"type": "message", "role": role, "content": text})
+    elif isinstance(message.get("refusal"), str):
+        refusal = {"type": "refusal", "refusal": message["refusal"]}
+        bodies.append({"type": "message", "role": role, "content": [refusal]})
+    for call in message.get("tool_calls") or []:
+        bodies.append(_call(call))
+    return bodies or [{"type": "message", "role": role, "content": ""}]
+
+
+def _call(call: Any) -> dict[str, Any]:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        raise InvalidRequest("A tool call needs a 'function'.", code="invalid_type", param="messages")
+    return {
+        "type": "function_call",
+        "call_id": call.get("id"),
+        "name": function.get("name"),
+        "arguments": function.get("arguments", ""),
+    }
+
+
+def _plain(content: Any) -> str:
+    if isinstance(content, list):
+        return "".join(part.get("text", "") for part in content if isinstance(part, dict))
+    return content or ""
+
+
+def _input_part(part: dict[str, Any]) -> dict[str, Any]:
+    kind = part.get("type")
+    if kind == "text":
+        return {"type": "input_text", "text": part.get("text")}
+    if kind == "image_url" and isinstance(part.get("image_url"), dict):
+        image = part["image_url"]
+        return {"type": "input_image", "image_url": image.get("url"), "detail": image.get("detail", "auto")}
+    return part
+
+
+def path_hashes(owner_id: str, items: Sequence[InputItem]) -> tuple[bytes, ...]:
+    """Return the path hash of every item of a history that begins at the root."""
+    hashes: list[bytes] = []
+    last = b""
+    for item in items:
+        last = chain_hash(owner_id, last, item.type, item.payload)
+        hashes.append(last)
+    return tuple(hashes)
+
+
+def chain_hash(owner_id: str, parent: bytes, item_type: str, payload: dict[str, Any]) -> bytes:
+    """Return BLAKE2b over the parent's hash and the item's role and content, keyed by the owner.
+
+    The key keeps equal texts of two people from having equal hashes.
+    """
+    content = _canonical([item_type, *_content(item_type, payload)])
+    return hashlib.blake2b(parent + content, digest_size=HASH_BYTES, key=owner_id.encode()).digest()
+
+
+def _content(item_type: str, payload: dict[str, Any]) -> list[Any]:
+    if item_type == "message":
+        return [payload["role"], [_essence(part) for part in payload.get("content") or []]]
+    if item_type == "function_call":
+        return [payload["call_id"], payload["name"], payload["arguments"]]
+    if item_type == "function_call_output":
+        return [payload["call_id"], payload["output"]]
+    return [payload]
+
+
+def _essence(part: dict[str, Any]) -> list[Any]:
+    for field in ("text", "refusal", "image_url"):
+        if field in part:
+            return [field, part[field]]
+    return [part]

@@ -1,0 +1,105 @@
+"""Conversations as trees: segments, branches and the rules of placing and naming.
+
+A segment is an unbroken line of items; a branch is a named pointer to a head. Nothing here is
+ever rewritten: an edit or another answer is a sibling in a new segment.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from antiphon.domain.items import Item, Position
+
+MAIN_BRANCH: Final = "main"
+
+
+class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+    """A tree of items with an owner.
+
+    `kind` is explicit when a caller created it, implicit when a chain of responses did.
+    A fork shows its base path: everything up to `base`, shared with its origin.
+    """
+
+    id: str
+    owner_id: str
+    slot: int
+    kind: str
+    title: str | None
+    metadata: str
+    active_branch_id: str
+    base: Position | None
+    revision: int
+    created_us: int
+    updated_us: int
+
+
+class Branch(msgspec.Struct, frozen=True, kw_only=True):
+    """A named head; `run_id` is the running turn that claims it."""
+
+    id: str
+    conversation_id: str
+    name: str
+    head: Position
+    run_id: str | None
+    created_us: int
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """An immutable row: where a line of items leaves its parent.
+
+    `fork_depth` is the depth of the last item shared with the parent, -1 at the root;
+    `fork_tokens` the token sum of the path up to it.
+    """
+
+    id: str
+    conversation_id: str
+    parent_id: str | None
+    fork_depth: int
+    fork_tokens: int
+    level: int
+
+
+class PathRange(msgspec.Struct, frozen=True):
+    """Items `first` to `last` (depths, both included) of one segment on a path."""
+
+    segment_id: str
+    first: int
+    last: int
+
+
+def open_segment(segment_id: str, conversation_id: str, after: Position | None, level: int = 0) -> Segment:
+    """Return the segment that continues `after` (or starts a tree) in `conversation_id`."""
+    return Segment(
+        id=segment_id,
+        conversation_id=conversation_id,
+        parent_id=after.segment_id if after else None,
+        fork_depth=after.depth if after else -1,
+        fork_tokens=after.tokens if after else 0,
+        level=level,
+    )
+
+
+def segment_start(segment: Segment) -> Position:
+    """Return the place from which a fresh segment's first item follows."""
+    return Position(segment.id, segment.fork_depth, segment.fork_tokens)
+
+
+def may_continue(parent: Item | None, segment_conversation_id: str, conversation_id: str) -> bool:
+    """Whether a child of `parent` may try for the next place of the parent's own segment.
+
+    Not if the segment belongs to another conversation (a fork never grows its origin), nor
+    after a run's input, whose next place is kept for that run's output.
+    """
+    return segment_conversation_id == conversation_id and not (parent is not None and parent.is_run_input)
+
+
+def free_name(wanted: str, taken: set[str]) -> str:
+    """Return `wanted`, or `wanted-2`, `wanted-3`, … whichever is first not in `taken`."""
+    if wanted not in taken:
+        return wanted
+    number = 2
+    while f"{wanted}-{number}" in taken:
+        number += 1
+    return f"{wanted}-{number}"

@@ -1,0 +1,80 @@
+"""Tokens and money.
+
+Token counts made here are estimates that need no vocabulary file; a provider's `usage` is
+the truth for money.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+BYTES_PER_TOKEN: Final = 4
+"""English text averages about four bytes a token in current vocabularies; CJK text, at three
+bytes a character, comes out near 0.75 tokens a character, which is in its usual range."""
+
+TOKENS_PER_ITEM: Final = 4
+"""Role and separators of one message."""
+
+IMAGE_TOKENS: Final = 765
+"""A 1024 × 1024 image at high detail, as OpenAI counts it."""
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens of one run; `estimated` when the provider reported none."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+
+class Price(msgspec.Struct, frozen=True):
+    """Micro-units of money for a million tokens (1 USD per million = 1,000,000)."""
+
+    input_per_million: int = 0
+    output_per_million: int = 0
+
+    def cost(self, usage: Usage) -> int:
+        """Return the price of `usage` in micro-units, rounded up."""
+        total = usage.input_tokens * self.input_per_million
+        total += usage.output_tokens * self.output_per_million
+        return -(-total // 1_000_000)
+
+
+def estimate_tokens(text: str) -> int:
+    """Estimate the tokens of a text; at least 1 for any text that is not empty."""
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return -(-size // BYTES_PER_TOKEN)
+
+
+def estimate_item_tokens(payload: dict[str, Any]) -> int:
+    """Estimate the tokens of an item's payload (always ≥ 1)."""
+    return TOKENS_PER_ITEM + _estimate_value(payload.get("content")) + sum(
+        _estimate_value(payload.get(field)) for field in ("arguments", "output", "summary", "name")
+    )
+
+
+def _estimate_value(value: Any) -> int:
+    if isinstance(value, str):
+        return estimate_tokens(value)
+    if not isinstance(value, list):
+        return 0
+    total = 0
+    for part in value:
+        if not isinstance(part, dict):
+            continue
+        if part.get("type") in ("input_image", "image_url"):
+            total += IMAGE_TOKENS
+        for field in ("text", "refusal"):
+            text = part.get(field)
+            if isinstance(text, str):
+                total += estimate_tokens(text)
+    return total

@@ -1,0 +1,120 @@
+"""Port to a language model: a chat request goes in, batches of events come out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+
+class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One call to a model, in the shape of OpenAI's chat completions.
+
+    `model` is the provider's own name. `messages` are chat messages; `params` holds every
+    other field to send on (tools, tool_choice, response_format, temperature, n, …).
+    `extra_headers` never holds credentials: the provider adds its own.
+    """
+
+    model: str
+    messages: list[dict[str, Any]]
+    params: dict[str, Any] = {}
+    extra_headers: dict[str, str] = {}
+
+
+class TextDelta(msgspec.Struct, frozen=True, gc=False):
+    """Some text of the answer; `logprobs` are the provider's, untouched."""
+
+    choice: int
+    text: str
+    logprobs: Any = None
+
+
+class ReasoningDelta(msgspec.Struct, frozen=True, gc=False):
+    """Some of the model's reasoning, as far as the provider shows it."""
+
+    choice: int
+    text: str
+
+
+class RefusalDelta(msgspec.Struct, frozen=True, gc=False):
+    """Some text of a refusal."""
+
+    choice: int
+    text: str
+
+
+class ToolCallDelta(msgspec.Struct, frozen=True, gc=False):
+    """A fragment of a tool call; `index` tells parallel calls of one choice apart.
+
+    `call_id` and `name` come with the first fragment of a call.
+    """
+
+    choice: int
+    index: int
+    call_id: str | None
+    name: str | None
+    arguments: str
+
+
+class Finish(msgspec.Struct, frozen=True, gc=False):
+    """A choice has ended: stop, length, tool_calls or content_filter."""
+
+    choice: int
+    reason: str
+
+
+class UsageReport(msgspec.Struct, frozen=True, gc=False):
+    """Tokens as the provider bills them."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+class Started(msgspec.Struct, frozen=True, gc=False):
+    """Which provider and model really answer, after fallbacks; always the first event."""
+
+    provider: str
+    model: str
+
+
+ProviderEvent = (
+    TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | Finish | UsageReport | Started
+)
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A model one can ask for; `id` is `provider/model`, `created` seconds since 1970."""
+
+    id: str
+    provider: str
+    created: int = 0
+    context_tokens: int | None = None
+
+
+class ModelProvider(Protocol):
+    """A language model service. Errors leave it as `domain.errors.ProviderError` only."""
+
+    @property
+    def name(self) -> str:
+        """The provider's name, the part of a model id before the slash."""
+        ...
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """Return the models this provider offers; raises ProviderError if it cannot be asked."""
+        ...
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[Sequence[ProviderEvent]]:
+        """Call the model once and yield what arrives, several events at a time.
+
+        A batch holds what one read brought. Ends after the model's end; raises ProviderError
+        on any failure, also on an end without a finish. Closing the iterator closes the call.
+        A consumer that does not ask for the next batch stops the reading.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections; does nothing if already closed."""
+        ...

@@ -1,0 +1,244 @@
+"""Write sets: everything that can be written, as a closed set of frozen commands.
+
+A service reads, decides, and hands over one list of commands. Commands marked `GUARD` are
+compare-and-sets: if one does not hold, the whole set is rejected with `Conflict` naming it,
+nothing of it is written, and the service reads again. Nothing reads its own writes.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from antiphon.domain.accounts import Principal
+from antiphon.domain.conversations import Branch, Conversation, Segment
+from antiphon.domain.items import NewItem, Position
+from antiphon.domain.runs import Run
+from antiphon.domain.usage import Usage
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all commands; `GUARD` tells whether it may reject its set."""
+
+    GUARD: ClassVar[bool] = False
+
+
+class PutAccount(Command, frozen=True, kw_only=True):
+    """Store an account; nothing happens if the name is taken."""
+
+    account: Principal
+    created_us: int
+
+
+class PutKey(Command, frozen=True, kw_only=True):
+    """Take an idempotency key; lost if it exists and has not expired."""
+
+    GUARD: ClassVar[bool] = True
+    owner_id: str
+    slot: int
+    key: str
+    fingerprint: bytes
+    run_id: str | None
+    status: int | None
+    body: bytes | None
+    created_us: int
+    expires_us: int
+
+
+class FreeKey(Command, frozen=True, kw_only=True):
+    """Forget an idempotency key, so that a retry acts."""
+
+    owner_id: str
+    run_id: str
+
+
+class NewConversation(Command, frozen=True, kw_only=True):
+    """Create a conversation; its first branch comes with a `NewBranch`."""
+
+    conversation: Conversation
+    expires_us: int | None = None
+
+
+class UpdateConversation(Command, frozen=True, kw_only=True):
+    """Change title or metadata; None leaves a field as it is."""
+
+    GUARD: ClassVar[bool] = True
+    conversation_id: str
+    title: str | None = None
+    metadata: str | None = None
+    revision: int | None = None
+
+
+class DeleteConversation(Command, frozen=True, kw_only=True):
+    """Make a conversation invisible; its items stay for responses and forks."""
+
+    GUARD: ClassVar[bool] = True
+    conversation_id: str
+    now_us: int
+
+
+class NewBranch(Command, frozen=True, kw_only=True):
+    """Create a branch; lost if the conversation has one of that name."""
+
+    GUARD: ClassVar[bool] = True
+    branch: Branch
+    owner_id: str
+    slot: int
+
+
+class RenameBranch(Command, frozen=True, kw_only=True):
+    """Rename a branch; lost if the name is taken or the branch gone."""
+
+    GUARD: ClassVar[bool] = True
+    conversation_id: str
+    branch_id: str
+    name: str
+
+
+class DeleteBranch(Command, frozen=True, kw_only=True):
+    """Delete a branch that is not the active one."""
+
+    GUARD: ClassVar[bool] = True
+    conversation_id: str
+    branch_id: str
+
+
+class ActivateBranch(Command, frozen=True, kw_only=True):
+    """Make a branch the one that linear views show."""
+
+    GUARD: ClassVar[bool] = True
+    conversation_id: str
+    branch_id: str
+
+
+class ClaimBranch(Command, frozen=True, kw_only=True):
+    """Claim a branch for a run while its head is where it was read."""
+
+    GUARD: ClassVar[bool] = True
+    branch_id: str
+    run_id: str
+    head: Position
+
+
+class AdvanceHead(Command, frozen=True, kw_only=True):
+    """Move an unclaimed branch's head from where it was read."""
+
+    GUARD: ClassVar[bool] = True
+    branch_id: str
+    expected: Position
+    head: Position
+
+
+class EndClaim(Command, frozen=True, kw_only=True):
+    """Give a claim back, moving the head if `head` is given; nothing happens if it is gone."""
+
+    branch_id: str
+    run_id: str
+    head: Position | None
+
+
+class NewSegment(Command, frozen=True, kw_only=True):
+    """Open a segment."""
+
+    segment: Segment
+    owner_id: str
+    slot: int
+
+
+class PutItems(Command, frozen=True, kw_only=True):
+    """Store items one after another following `after`; lost if a place is taken."""
+
+    GUARD: ClassVar[bool] = True
+    after: Position
+    owner_id: str
+    slot: int
+    author_id: str | None
+    run_id: str | None
+    created_us: int
+    items: tuple[NewItem, ...]
+
+
+class HideItem(Command, frozen=True, kw_only=True):
+    """Leave an item out of a conversation's views and contexts."""
+
+    conversation_id: str
+    item_id: str
+    owner_id: str
+    slot: int
+
+
+class OpenRun(Command, frozen=True, kw_only=True):
+    """Store a run, leased to `worker_id`."""
+
+    run: Run
+    worker_id: str
+
+
+class FinishRun(Command, frozen=True, kw_only=True):
+    """Store a run's terminal state with its compacted log; `sealed` tells that chunks of it exist."""
+
+    run: Run
+    log: bytes
+    is_script: bool
+    sealed: bool = False
+
+
+class StartRun(Command, frozen=True, kw_only=True):
+    """A background run begins (again) on `worker_id`; lost if it has ended."""
+
+    GUARD: ClassVar[bool] = True
+    run_id: str
+    worker_id: str
+    attempt: int
+
+
+class UpdateRunMetadata(Command, frozen=True, kw_only=True):
+    """Replace a run's metadata."""
+
+    run_id: str
+    metadata: str
+
+
+class DeleteRun(Command, frozen=True, kw_only=True):
+    """Make a run invisible."""
+
+    run_id: str
+    now_us: int
+
+
+class RequestCancel(Command, frozen=True, kw_only=True):
+    """Ask the owner of a run to stop it; nothing happens if it has ended."""
+
+    run_id: str
+
+
+class AddChange(Command, frozen=True, kw_only=True):
+    """Raise a conversation's revision and record the change for its live feed."""
+
+    conversation_id: str
+    owner_id: str
+    slot: int
+    kind: str
+    body: str
+    now_us: int
+
+
+class PutLedger(Command, frozen=True, kw_only=True):
+    """Record what a run used and cost (micro-units of money)."""
+
+    run_id: str
+    owner_id: str
+    slot: int
+    author_id: str
+    credential_id: str | None
+    provider: str | None
+    model: str
+    state: str
+    usage: Usage
+    cost: int
+    created_us: int
+    latency_us: int
+
+
+WriteSet = tuple[Command, ...]

@@ -1,0 +1,245 @@
+"""A provider that speaks OpenAI's chat completions, whoever runs it and wherever it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from time import monotonic as system_monotonic
+from typing import Any, Final
+
+import msgspec
+
+from antiphon.domain.errors import ProviderError
+from antiphon.ports.model_provider import ModelInfo, ModelRequest, ProviderEvent
+from antiphon.ports.outbound import OutboundError, OutboundHttp, OutboundRequest, OutboundResponse
+from antiphon.providers import provider_errors
+from antiphon.providers.chat_events import ChatEvents
+from antiphon.providers.model_list import read_models
+from antiphon.providers.provider_errors import Blame
+from antiphon.providers.specs import ProviderSpec
+from antiphon.providers.surrogates import mend
+
+LIST_SECONDS: Final = 60.0
+"""How long a fetched list of models is kept."""
+
+LIST_FAILED_SECONDS: Final = 10.0
+"""How long a failure to fetch it is, so that a dead provider does not slow every listing."""
+
+LIST_TIMEOUT_SECONDS: Final = 5.0
+MAX_LIST_BYTES: Final = 8 * 1024 * 1024
+MAX_JSON_BYTES: Final = 16 * 1024 * 1024
+MAX_ERROR_BYTES: Final = 64 * 1024
+ERROR_BODY_SECONDS: Final = 5.0
+
+_NOT_SENT_ON: Final = frozenset(
+    {"authorization", "connection", "content-length", "content-type", "cookie", "host", "transfer-encoding"}
+)
+
+
+class OpenAICompatible:
+    """One provider. `http` is shared with others and not closed here."""
+
+    def __init__(
+        self, spec: ProviderSpec, http: OutboundHttp, *, monotonic: Callable[[], float] = system_monotonic
+    ) -> None:
+        self._spec = spec
+        self._http = http
+        self._monotonic = monotonic
+        self._base_url = spec.base_url.rstrip("/")
+        self._headers = {**spec.extra_headers, "accept": "text/event-stream, application/json"}
+        if spec.api_key and not any(name.lower() == "authorization" for name in spec.extra_headers):
+            self._headers["authorization"] = f"Bearer {spec.api_key}"
+        self._asks_usage = True
+        self._listing = asyncio.Lock()
+        self._listed: tuple[float, Sequence[ModelInfo]] | None = None
+        self._list_failed: tuple[float, ProviderError] | None = None
+
+    def __repr__(self) -> str:
+        return f"OpenAICompatible({self._spec.name!r}, {self._spec.shown_url!r})"
+
+    @property
+    def name(self) -> str:
+        """The configured name."""
+        return self._spec.name
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """Return the configured models, or else the provider's own list, at most 60 s old.
+
+        Raises ProviderError if the provider cannot be asked and never could.
+        """
+        if self._spec.models:
+            return [self._info(model) for model in self._spec.models]
+        async with self._listing:
+            now = self._monotonic()
+            if self._listed is not None and now - self._listed[0] < LIST_SECONDS:
+                return self._listed[1]
+            if self._list_failed is None or now - self._list_failed[0] >= LIST_FAILED_SECONDS:
+                try:
+                    self._listed = (now, await self._fetch_models())
+                    return self._listed[1]
+                except ProviderError as error:
+                    self._list_failed = (now, error)
+            if self._listed is not None:
+                return self._listed[1]  # an old list serves better than none
+            failed = self._list_failed[1]
+            raise ProviderError(failed.message, code=failed.code, retryable=True, status=failed.status)
+
+    async def check(self) -> None:
+        """Ask the provider for its models now; raises ProviderError if it does not give them."""
+        await self._fetch_models()
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Sequence[ProviderEvent]]:
+        """Call the model once; see the port."""
+        blame = self._blame(request.model)
+        reading = ChatEvents(blame)
+        response: OutboundResponse | None = None
+        try:
+            response = await self._post(request, blame)
+            received = await _first_bytes(response)
+            if received[:1] == b"<":
+                raise provider_errors.web_page(blame)
+            if received[:1] == b"{":
+                events = reading.read_whole(received + await response.read_all(MAX_JSON_BYTES))
+            else:
+                events = reading.feed(received)
+            while True:
+                if events:
+                    yield events
+                if reading.error is not None:
+                    raise reading.error
+                if reading.done:
+                    break
+                events = reading.feed(await _next_bytes(response, reading))
+            response.finish()
+        except OutboundError as error:
+            raise provider_errors.from_transport(blame, error, begun=reading.begun) from error
+        finally:
+            if response is not None:
+                response.close()
+
+    async def close(self) -> None:
+        """Do nothing: connections belong to the shared client."""
+
+    async def _post(self, request: ModelRequest, blame: Blame) -> OutboundResponse:
+        """Return a response of status 2xx; raises ProviderError or OutboundError."""
+        response = await self._send(request, asks_usage=self._asks_usage)
+        if 200 <= response.status < 300:
+            return response
+        body = await _error_body(response)
+        if self._asks_usage and response.status in (400, 422) and b"stream_options" in body:
+            again = await self._send(request, asks_usage=False)
+            if 200 <= again.status < 300:
+                self._asks_usage = False  # a provider that knows no stream_options; remembered
+                return again
+            again.close()
+        raise provider_errors.from_status(blame, response.status, response.headers, body)
+
+    async def _send(self, request: ModelRequest, *, asks_usage: bool) -> OutboundResponse:
+        extra = {k: v for k, v in request.extra_headers.items() if k.lower() not in _NOT_SENT_ON}
+        return await self._http.send(
+            OutboundRequest(
+                method="POST",
+                url=f"{self._base_url}/chat/completions",
+                trust="operator",
+                headers={**extra, **self._headers, "content-type": "application/json"},
+                body=encode_request(request, asks_usage=asks_usage),
+                connect_seconds=self._spec.connect_seconds,
+                idle_seconds=self._spec.idle_seconds,
+            )
+        )
+
+    async def _fetch_models(self) -> Sequence[ModelInfo]:
+        blame = self._blame("")
+        request = OutboundRequest(
+            method="GET",
+            url=f"{self._base_url}/models",
+            trust="operator",
+            headers=self._headers,
+            connect_seconds=LIST_TIMEOUT_SECONDS,
+            idle_seconds=LIST_TIMEOUT_SECONDS,
+            total_seconds=LIST_TIMEOUT_SECONDS * 2,
+            max_bytes=MAX_LIST_BYTES,
+        )
+        try:
+            response = await self._http.send(request)
+            if response.status != 200:
+                body = await _error_body(response)
+                raise provider_errors.from_status(blame, response.status, response.headers, body)
+            found = read_models(await response.read_all(MAX_LIST_BYTES))
+        except OutboundError as error:
+            raise provider_errors.from_transport(blame, error, begun=False) from error
+        except ValueError as error:
+            raise provider_errors.protocol(blame, str(error)) from None
+        return [
+            msgspec.structs.replace(
+                info, id=f"{self.name}/{info.id}", provider=self.name, context_tokens=self._context(info)
+            )
+            for info in found
+        ]
+
+    def _context(self, info: ModelInfo) -> int | None:
+        return self._spec.context_tokens or info.context_tokens
+
+    def _info(self, model: str) -> ModelInfo:
+        context_tokens = self._spec.context_tokens
+        return ModelInfo(id=f"{self.name}/{model}", provider=self.name, context_tokens=context_tokens)
+
+    def _blame(self, model: str) -> Blame:
+        return Blame(self.name, model, secrets=self._spec.secrets, hint=self._spec.model_hint)
+
+
+def encode_request(request: ModelRequest, *, asks_usage: bool) -> bytes:
+    """Return the JSON body of a streamed call; half characters become U+FFFD, as JSON has none."""
+    options = request.params.get("stream_options")
+    body: dict[str, Any] = {**request.params, "model": request.model, "messages": request.messages}
+    body["stream"] = True
+    body.pop("stream_options", None)
+    if asks_usage:
+        body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_mended(body))
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return mend(value)
+    if isinstance(value, dict):
+        return {_mended(key): _mended(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_mended(item) for item in value]
+    return value
+
+
+async def _first_bytes(response: OutboundResponse) -> bytes:
+    """Return the first read without leading white space, b"" if there is nothing else."""
+    while received := await response.read():
+        if stripped := received.lstrip(b" \t\r\n\xef\xbb\xbf"):
+            return stripped
+    return b""
+
+
+async def _next_bytes(response: OutboundResponse, reading: ChatEvents) -> bytes:
+    """Return the next read; a connection lost after the model's end is an end."""
+    try:
+        return await response.read()
+    except OutboundError:
+        if reading.complete:
+            return b""
+        raise
+
+
+async def _error_body(response: OutboundResponse) -> bytes:
+    """Return the first 64 KiB of a refusal's body, as far as they come soon."""
+    body = b""
+    try:
+        async with asyncio.timeout(ERROR_BODY_SECONDS):
+            while len(body) < MAX_ERROR_BYTES and (received := await response.read()):
+                body += received
+        response.finish()
+    except (OutboundError, TimeoutError):
+        pass  # the status says enough
+    finally:
+        response.close()
+    return body[:MAX_ERROR_BYTES]

@@ -1,0 +1,1 @@
+"""What Antiphon does: one class per noun, one method per verb."""

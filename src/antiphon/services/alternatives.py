@@ -1,0 +1,159 @@
+"""Other questions and other answers: edit, regenerate, fan-out. Nothing is ever rewritten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from antiphon.domain import ids
+from antiphon.domain.accounts import Principal
+from antiphon.domain.conversations import Conversation, open_segment, segment_start
+from antiphon.domain.errors import InvalidRequest
+from antiphon.domain.inputs import InputItem, new_item
+from antiphon.domain.items import Item, Position
+from antiphon.ports import write_sets as ws
+from antiphon.ports.clock import Clock
+from antiphon.ports.storage import Storage
+from antiphon.services.access import Access
+from antiphon.services.conversations import Conversations, advance, placed, put_items
+from antiphon.services.turn_plans import TurnRequest, branch_name, new_branch
+from antiphon.services.turns import Begun, Turns
+
+MAX_MODELS: int = 8
+EDIT_BRANCH: str = "edit"
+RETRY_BRANCH: str = "retry"
+
+
+class Alternatives:
+    """Opens siblings in a conversation's tree."""
+
+    def __init__(
+        self, storage: Storage, access: Access, conversations: Conversations, turns: Turns, clock: Clock
+    ) -> None:
+        self._storage = storage
+        self._access = access
+        self._conversations = conversations
+        self._turns = turns
+        self._clock = clock
+
+    async def edit(self, who: Principal, item_id: str, request: TurnRequest) -> Begun:
+        """Put `request.items` beside an item and answer them, on a new branch, which becomes active."""
+        conversation = await self._access.conversation(who, request.conversation_id or "")
+        item, _ = await self._access.item(who, conversation, item_id)
+        position = await self._storage.tree.before(item)
+        edited = msgspec.structs.replace(
+            request,
+            items=tuple(self._as_edit(item, request.items)),
+            position=position,
+            new_branch=request.new_branch or EDIT_BRANCH,
+            activate=True,
+        )
+        return await self._turns.begin(who, edited)
+
+    async def edit_only(
+        self, who: Principal, conversation_id: str, item_id: str, items: Sequence[InputItem]
+    ) -> list[Item]:
+        """Put `items` beside an item on a new active branch, without an answer."""
+        conversation = await self._access.conversation(who, conversation_id)
+        item, _ = await self._access.item(who, conversation, item_id)
+        position = await self._storage.tree.before(item)
+        now = self._clock.now_us()
+        segment = open_segment(ids.new_id(who.slot), conversation.id, position)
+        new = [new_item(one, who.slot) for one in self._as_edit(item, items)]
+        start = segment_start(segment)
+        taken = await self._storage.conversations.branch_names(conversation.id, EDIT_BRANCH)
+        name = branch_name(EDIT_BRANCH, taken)
+        branch = new_branch(who, conversation.id, name, advance(start, new))
+        branch = msgspec.structs.replace(branch, created_us=now)
+        await self._storage.unit_of_work.commit(
+            ws.NewSegment(segment=segment, owner_id=who.account_id, slot=who.slot),
+            *put_items(who, start, new, now),
+            ws.NewBranch(branch=branch, owner_id=who.account_id, slot=who.slot),
+            ws.ActivateBranch(conversation_id=conversation.id, branch_id=branch.id),
+            self._conversations.change(
+                who, conversation.id, "item.edited", {"item_id": item.wire_id, "branch_id": ids.BRANCH + branch.id}
+            ),
+        )
+        return placed(who, start, new, now)
+
+    @staticmethod
+    def _as_edit(item: Item, items: Sequence[InputItem]) -> Sequence[InputItem]:
+        """Check that an edit keeps the kind and, of a message, the speaker."""
+        if not items:
+            raise InvalidRequest("An edit needs content.", code="missing_required_parameter", param="content")
+        first = items[0]
+        if item.type == "message" and (first.type != "message" or first.role != item.role):
+            raise InvalidRequest(
+                f"A message of role '{item.role}' can only be replaced by one of the same role.",
+                code="invalid_value",
+                param="item",
+            )
+        return items
+
+    async def regenerate(self, who: Principal, item_id: str, request: TurnRequest) -> Begun:
+        """Answer again: a sibling of the answer that `item_id` belongs to, on a new active branch.
+
+        `item_id` may be an item of an answer, or the question itself.
+        """
+        conversation = await self._access.conversation(who, request.conversation_id or "")
+        item, _ = await self._access.item(who, conversation, item_id)
+        position = await self._question(who, conversation, item)
+        again = msgspec.structs.replace(
+            request,
+            items=(),
+            position=position,
+            new_branch=request.new_branch or RETRY_BRANCH,
+            activate=True,
+        )
+        return await self._turns.begin(who, again)
+
+    async def _question(self, who: Principal, conversation: Conversation, item: Item) -> Position:
+        if item.author_id is not None:
+            return item.position
+        if item.run_id is not None:
+            run = await self._storage.runs.get(who.account_id, item.run_id)
+            if run is not None and run.input_end is not None:
+                return run.input_end
+        return await self._storage.tree.before(item)
+
+    async def fan_out(self, who: Principal, models: Sequence[str], request: TurnRequest) -> list[Begun]:
+        """Put one question to several models: the input once, then a run for each.
+
+        The first claims the branch as a plain turn would; the others get branches named by model.
+        """
+        if not 1 <= len(models) <= MAX_MODELS:
+            raise InvalidRequest(
+                f"Name 1 to {MAX_MODELS} models.", code="invalid_value", param="models"
+            )
+        for model in models:
+            self._turns.require_model(model)
+        first = await self._turns.begin(who, msgspec.structs.replace(request, model=models[0]))
+        begun = [first]
+        if first.live is None:
+            return await self._replayed(who, first, len(models))
+        run = first.live.run
+        for model in models[1:]:
+            beside = msgspec.structs.replace(
+                request,
+                model=model,
+                items=(),
+                conversation_id=ids.CONVERSATION + (run.conversation_id or ""),
+                previous_response_id=None,
+                branch_id=None,
+                parent_item_id=None,
+                position=run.input_end,
+                new_branch=model,
+                key=None,
+            )
+            begun.append(await self._turns.begin(who, beside))
+        return begun
+
+    async def _replayed(self, who: Principal, first: Begun, count: int) -> list[Begun]:
+        """Find the runs that the same fan-out began before: those on the same input."""
+        run = await self._storage.runs.get(who.account_id, first.run_id)
+        if run is None or run.input_end is None:
+            return [first]
+        beside = await self._storage.runs.on_input(run, count)
+        return [Begun(run_id, None) for run_id in beside]
+

@@ -1,0 +1,245 @@
+"""Answers after they have begun: read, cancel, delete, list their input, count and compact."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, Final
+
+import msgspec
+
+from antiphon.domain import ids
+from antiphon.domain.accounts import Principal
+from antiphon.domain.errors import InvalidRequest
+from antiphon.domain.inputs import InputItem
+from antiphon.domain.items import Item, text_of
+from antiphon.domain.run_events import RunLog, decode_ops
+from antiphon.domain.runs import Run
+from antiphon.domain.usage import estimate_tokens
+from antiphon.ports import write_sets as ws
+from antiphon.ports.clock import Clock
+from antiphon.ports.storage import Storage
+from antiphon.services.access import Access, not_found
+from antiphon.services.paging import Page
+from antiphon.services.runs.engine import Engine
+from antiphon.services.runs.live import LiveRun, LiveRuns
+
+CANCEL_SECONDS: Final = 5.0
+"""How long a cancel waits for the run to end before it returns the run as it is."""
+
+COMPACT_CHARACTERS: Final = 2000
+
+
+class OutputItem(msgspec.Struct, frozen=True):
+    """An item of an answer as it may be shown now; `payload` is without id and status."""
+
+    id: str
+    type: str
+    status: str
+    payload: dict[str, Any]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A run and its output so far (choice 0 first)."""
+
+    run: Run
+    outputs: list[OutputItem]
+    choices: list[int]
+    reasons: list[str | None]
+
+
+class Answers:
+    """Stored answers of a caller, live or long ended."""
+
+    def __init__(
+        self, storage: Storage, access: Access, engine: Engine, runs: LiveRuns, clock: Clock
+    ) -> None:
+        self._storage = storage
+        self._access = access
+        self.engine = engine
+        self._runs = runs
+        self._clock = clock
+
+    def live(self, who: Principal, wire_id: str, *prefixes: str) -> LiveRun | None:
+        """Return a stored run that this process generates now, or None."""
+        identifier = ids.parse(wire_id, *(prefixes or (ids.RESPONSE,)))
+        live = self._runs.get(who.account_id, identifier) if identifier else None
+        return live if live is not None and live.run.stored else None
+
+    def of_live(self, live: LiveRun) -> Answer:
+        """Return a run of this process as far as it is committed, also after its end."""
+        return live_answer(live)
+
+    def now_seconds(self) -> int:
+        """Return the time for what is made but not stored."""
+        return self._clock.now_us() // 1_000_000
+
+    async def get(self, who: Principal, wire_id: str, *prefixes: str) -> Answer:
+        """Return an answer as far as it is committed; raises NotFound."""
+        live = self.live(who, wire_id, *prefixes)
+        if live is not None:
+            return live_answer(live)
+        run = await self._access.run(who, wire_id, *prefixes)
+        return await self.stored(run)
+
+    async def stored(self, run: Run) -> Answer:
+        """Return the answer of a run read from the store."""
+        items = await self._storage.runs.outputs(run)
+        outputs = [OutputItem(item.id, item.type, item.status, item.body()) for item in items]
+        if run.surface == "responses" and len({item.segment_id for item in items}) <= 1:
+            return Answer(run, outputs, [0] * len(outputs), [])
+        raw, is_script = await self._storage.runs.log(run)
+        return choices_from_log(run, outputs, raw, is_script)
+
+    async def cancel(self, who: Principal, wire_id: str) -> Answer:
+        """Stop an answer and return it as it then is; harmless for one that has ended.
+
+        Only background answers can be cancelled, as OpenAI has it.
+        """
+        live = self.live(who, wire_id)
+        if live is None:
+            run = await self._access.run(who, wire_id)
+            _require_background(run)
+            if not run.is_terminal:
+                await self._storage.unit_of_work.commit(ws.RequestCancel(run_id=run.id))
+            return await self.stored(run)
+        _require_background(live.run)
+        self.engine.cancel(live)
+        await self._ended(live)
+        return await self.get(who, wire_id)
+
+    async def stop(self, who: Principal, wire_id: str) -> Answer:
+        """Stop any answer, background or not: the tree extension's cancel."""
+        live = self.live(who, wire_id)
+        if live is not None:
+            self.engine.cancel(live)
+            await self._ended(live)
+        return await self.get(who, wire_id)
+
+    def abandon(self, live: LiveRun) -> None:
+        """The only client of an ephemeral run has gone: stop it. Stored runs go on."""
+        if not live.run.stored:
+            self.engine.cancel(live)
+
+    async def _ended(self, live: LiveRun) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CANCEL_SECONDS):
+                while not (live.closed or live.lost):
+                    await live.wait()
+
+    async def delete(self, who: Principal, wire_id: str, *prefixes: str) -> str:
+        """Cancel an answer if it runs, then make it invisible. Returns its id."""
+        live = self.live(who, wire_id, *prefixes)
+        if live is not None:
+            self.engine.cancel(live)
+            await self._ended(live)
+        run = await self._access.run(who, wire_id, *prefixes)
+        await self._storage.unit_of_work.commit(
+            ws.DeleteRun(run_id=run.id, now_us=self._clock.now_us())
+        )
+        return run.id
+
+    async def input_items(
+        self, who: Principal, wire_id: str, *, after: str | None, limit: int, descending: bool
+    ) -> Page[Item]:
+        """List an answer's own input items."""
+        live = self.live(who, wire_id)
+        run = live.run if live is not None else await self._access.run(who, wire_id)
+        items = await self._storage.runs.inputs(run)
+        if descending:
+            items.reverse()
+        if after is not None:
+            cursor = ids.parse_item(after)
+            at = next((index for index, item in enumerate(items) if item.id == cursor), None)
+            if at is None:
+                raise InvalidRequest(f"Invalid cursor '{after}'.", code="invalid_cursor", param="after")
+            items = items[at + 1 :]
+        return Page(items[:limit], len(items) > limit)
+
+    async def page(
+        self,
+        who: Principal,
+        *,
+        surface: str,
+        after: str | None,
+        limit: int,
+        descending: bool,
+        model: str | None,
+        metadata: dict[str, str],
+    ) -> Page[Answer]:
+        """List stored answers of a surface, filtered by model and metadata."""
+        cursor = None
+        if after is not None:
+            cursor = ids.parse(after, ids.CHAT_COMPLETION, ids.RESPONSE)
+            if cursor is None:
+                raise InvalidRequest(f"Invalid cursor '{after}'.", code="invalid_cursor", param="after")
+        found = await self._storage.runs.page(
+            who.account_id, surface=surface, after=cursor, limit=limit + 1, descending=descending,
+            model=model, metadata=metadata,
+        )  # fmt: skip
+        answers = [await self.stored(run) for run in found[:limit]]
+        return Page(answers, len(found) > limit)
+
+    async def set_metadata(self, who: Principal, wire_id: str, metadata: str, *prefixes: str) -> Answer:
+        """Replace an answer's metadata."""
+        run = await self._access.run(who, wire_id, *prefixes)
+        await self._storage.unit_of_work.commit(ws.UpdateRunMetadata(run_id=run.id, metadata=metadata))
+        return await self.get(who, wire_id, *prefixes)
+
+    async def asked(self, who: Principal, wire_id: str, *prefixes: str) -> list[Item]:
+        """Return the whole path of messages that an answer was given to, root first."""
+        run = await self._access.run(who, wire_id, *prefixes)
+        if run.input_end is None or run.conversation_id is None:
+            return []
+        base = await self._storage.tree.position_base(
+            who.account_id, run.conversation_id, run.input_end, run.input_end.tokens + 1
+        )
+        return base.context if base is not None else not_found("Response", wire_id)
+
+
+def live_answer(live: LiveRun) -> Answer:
+    """Return a running answer as far as it is committed."""
+    log = live.log if live.closed else RunLog(live.log.ops[: live.committed])
+    outputs = [OutputItem(out.id, out.type, out.status, out.payload()) for out in log.outputs]
+    return Answer(live.run, outputs, [out.choice for out in log.outputs], _reasons(log))
+
+
+def _reasons(log: RunLog) -> list[str | None]:
+    last = log.ops[-1] if log.ops else None
+    return list(last[1]) if last is not None and not isinstance(last, str) and last[0] == "Z" else []
+
+
+def choices_from_log(run: Run, outputs: list[OutputItem], raw: bytes, is_script: bool) -> Answer:
+    """Order a finished answer's outputs by choice and output index, as its log tells."""
+    order: dict[str, tuple[int, int]] = {}
+    reasons: list[str | None] = []
+    for entry in decode_ops(raw):
+        if isinstance(entry, (int, str)):
+            continue
+        if entry[0] == "A":
+            order[entry[3] if is_script else entry[3]["id"]] = (entry[2], entry[1])
+        elif entry[0] == "Z":
+            reasons = list(entry[1])
+    outputs.sort(key=lambda item: order.get(item.id, (0, 0)))
+    return Answer(run, outputs, [order.get(item.id, (0, 0))[0] for item in outputs], reasons)
+
+
+def _require_background(run: Run) -> None:
+    if not run.background:
+        raise InvalidRequest(
+            "Only responses created with background=true can be cancelled.", code="not_background"
+        )
+
+
+def count_input(messages: list[dict[str, Any]], tools: list[Any]) -> int:
+    """Estimate the tokens of a request that is not sent."""
+    total = sum(estimate_tokens(str(message.get("content") or "")) + 4 for message in messages)
+    return total + sum(estimate_tokens(msgspec.json.encode(tool).decode()) for tool in tools)
+
+
+def summary_of(items: list[InputItem]) -> str:
+    """Return what a compaction keeps of the items it replaces: who said what, shortened evenly."""
+    lines = [(item.role or item.type, " ".join(text_of(item.payload).split())) for item in items]
+    lines = [(who, text) for who, text in lines if text]
+    room = max(COMPACT_CHARACTERS // max(len(lines), 1), 40)
+    return "\n".join(f"{who}: {text if len(text) <= room else text[: room - 1] + '…'}" for who, text in lines)

@@ -1,0 +1,268 @@
+"""The tree: branches, forks, the view of the whole and the comparison of two lines."""
+
+from __future__ import annotations
+
+import msgspec
+
+from antiphon.domain import ids
+from antiphon.domain.accounts import Principal
+from antiphon.domain.conversations import (
+    MAIN_BRANCH,
+    Branch,
+    Conversation,
+    open_segment,
+    segment_start,
+)
+from antiphon.domain.errors import Conflict, InvalidRequest
+from antiphon.domain.items import Item, Position, require_text_limit
+from antiphon.ports import write_sets as ws
+from antiphon.ports.clock import Clock
+from antiphon.ports.storage import SegmentSummary, Storage
+from antiphon.services.access import Access, not_found
+from antiphon.services.conversations import Conversations
+from antiphon.services.idempotency import Idempotency, Key
+from antiphon.services.paging import Page, item_page
+from antiphon.services.turn_plans import branch_name, new_branch
+
+MAX_NAME = 200
+
+
+Segments = SegmentSummary
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """Two branches side by side: the last shared place and the first items of either line.
+
+    `left` and `right` are root first; the flags tell that a line goes on.
+    """
+
+    common: Position | None
+    left: list[Item]
+    right: list[Item]
+    left_has_more: bool
+    right_has_more: bool
+
+
+class Branches:
+    """Create, list, rename, delete and activate branches; fork, view and compare."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        access: Access,
+        conversations: Conversations,
+        idempotency: Idempotency,
+        clock: Clock,
+    ) -> None:
+        self._storage = storage
+        self._access = access
+        self._conversations = conversations
+        self._idempotency = idempotency
+        self._clock = clock
+
+    async def page(
+        self, who: Principal, conversation_id: str, *, after: str | None, limit: int
+    ) -> tuple[Conversation, Page[Branch]]:
+        """List a conversation's branches, oldest first."""
+        conversation = await self._access.conversation(who, conversation_id)
+        cursor = None
+        if after is not None:
+            _, found = await self._access.branch(who, conversation_id, after)
+            cursor = found.id
+        branches = await self._storage.conversations.branches(conversation.id, after=cursor, limit=limit + 1)
+        return conversation, Page(branches[:limit], len(branches) > limit)
+
+    async def get(self, who: Principal, conversation_id: str, branch_id: str) -> tuple[Conversation, Branch]:
+        """Return a branch; raises NotFound."""
+        return await self._access.branch(who, conversation_id, branch_id)
+
+    async def create(
+        self,
+        who: Principal,
+        conversation_id: str,
+        *,
+        name: str | None,
+        item_id: str | None,
+        activate: bool,
+        key: Key | None = None,
+    ) -> tuple[Conversation, Branch]:
+        """Create a branch whose head is any item (the active head if none is named).
+
+        Copies nothing. Without a name it gets the first free one; a taken name is refused.
+        """
+        conversation = await self._access.conversation(who, conversation_id)
+        head = await self._head(who, conversation, item_id)
+        if name is None:
+            taken = await self._storage.conversations.branch_names(conversation.id, MAIN_BRANCH)
+            chosen = branch_name(MAIN_BRANCH, taken)
+        else:
+            chosen = checked_name(name)
+        branch = msgspec.structs.replace(
+            new_branch(who, conversation.id, chosen, head), created_us=self._clock.now_us()
+        )
+        commands: list[ws.Command] = []
+        if key is not None:
+            commands.append(self._idempotency.guard(who, key, made=(conversation, branch)))
+        commands.append(ws.NewBranch(branch=branch, owner_id=who.account_id, slot=who.slot))
+        if activate:
+            commands.append(ws.ActivateBranch(conversation_id=conversation.id, branch_id=branch.id))
+        commands.append(self._change(who, conversation, "branch.created", branch))
+        await self._commit_named(commands, chosen)
+        return await self._access.conversation(who, conversation_id), branch
+
+    async def _head(self, who: Principal, conversation: Conversation, item_id: str | None) -> Position:
+        if item_id is not None:
+            item, _ = await self._access.item(who, conversation, item_id)
+            return item.position
+        branch = await self._storage.conversations.branch(conversation.id, conversation.active_branch_id)
+        if branch is None:
+            not_found("Conversation", ids.CONVERSATION + conversation.id)
+        return branch.head
+
+    async def _commit_named(self, commands: list[ws.Command], name: str) -> None:
+        try:
+            await self._storage.unit_of_work.commit(*commands)
+        except Conflict as lost:
+            if lost.message == "PutKey":
+                raise
+            raise InvalidRequest(
+                f"A branch named '{name}' exists already.", code="branch_name_taken", param="name"
+            ) from None
+
+    async def rename(
+        self, who: Principal, conversation_id: str, branch_id: str, name: str
+    ) -> tuple[Conversation, Branch]:
+        """Rename a branch; a taken name is refused."""
+        conversation, branch = await self._access.branch(who, conversation_id, branch_id)
+        chosen = checked_name(name)
+        renamed = msgspec.structs.replace(branch, name=chosen)
+        await self._commit_named(
+            [
+                ws.RenameBranch(conversation_id=conversation.id, branch_id=branch.id, name=chosen),
+                self._change(who, conversation, "branch.renamed", renamed),
+            ],
+            chosen,
+        )
+        return conversation, renamed
+
+    async def activate(
+        self, who: Principal, conversation_id: str, branch_id: str
+    ) -> tuple[Conversation, Branch]:
+        """Make a branch the one that linear views show; running turns keep theirs."""
+        conversation, branch = await self._access.branch(who, conversation_id, branch_id)
+        try:
+            await self._storage.unit_of_work.commit(
+                ws.ActivateBranch(conversation_id=conversation.id, branch_id=branch.id),
+                self._change(who, conversation, "branch.activated", branch),
+            )
+        except Conflict:
+            not_found("Branch", branch_id)
+        return await self._access.branch(who, conversation_id, branch_id)
+
+    async def delete(self, who: Principal, conversation_id: str, branch_id: str) -> str:
+        """Delete a branch's pointer; the active one is refused. Returns the branch's id."""
+        conversation, branch = await self._access.branch(who, conversation_id, branch_id)
+        try:
+            await self._storage.unit_of_work.commit(
+                ws.DeleteBranch(conversation_id=conversation.id, branch_id=branch.id),
+                self._change(who, conversation, "branch.deleted", branch),
+            )
+        except Conflict:
+            await self._access.branch(who, conversation_id, branch_id)
+            raise InvalidRequest(
+                "The active branch cannot be deleted; activate another first.", code="branch_active"
+            ) from None
+        return branch.id
+
+    async def fork(
+        self,
+        who: Principal,
+        conversation_id: str,
+        *,
+        item_id: str | None,
+        title: str | None,
+        key: Key | None = None,
+    ) -> Conversation:
+        """Return a new conversation that shares everything up to an item (the active head)."""
+        origin = await self._access.conversation(who, conversation_id)
+        base = await self._head(who, origin, item_id)
+        now = self._clock.now_us()
+        forked = ids.new_id(who.slot)
+        segment = open_segment(ids.new_id(who.slot), forked, base if base.depth >= 0 else None)
+        start = msgspec.structs.replace(segment_start(segment), item_id=base.item_id)
+        branch = msgspec.structs.replace(new_branch(who, forked, MAIN_BRANCH, start), created_us=now)
+        conversation = Conversation(
+            id=forked, owner_id=who.account_id, slot=who.slot, kind="explicit",
+            title=title if title is not None else origin.title, metadata=origin.metadata,
+            active_branch_id=branch.id, base=base if base.depth >= 0 else None, revision=1, created_us=now,
+            updated_us=now,
+        )  # fmt: skip
+        commands: list[ws.Command] = [self._idempotency.guard(who, key, made=conversation)] if key else []
+        commands += [
+            ws.NewConversation(conversation=conversation),
+            ws.NewBranch(branch=branch, owner_id=who.account_id, slot=who.slot),
+            ws.NewSegment(segment=segment, owner_id=who.account_id, slot=who.slot),
+        ]
+        await self._storage.unit_of_work.commit(*commands)
+        return conversation
+
+    async def tree(
+        self, who: Principal, conversation_id: str, *, after: str | None, limit: int
+    ) -> tuple[Conversation, Page[SegmentSummary]]:
+        """Return a page of the conversation's segments, each with its count and its ends."""
+        conversation = await self._access.conversation(who, conversation_id)
+        cursor = None
+        if after is not None:
+            cursor = ids.parse(after, ids.SEGMENT)
+            if cursor is None:
+                raise InvalidRequest(f"Invalid cursor '{after}'.", code="invalid_cursor", param="after")
+        found = await self._storage.tree.segments(conversation.id, after=cursor, limit=limit + 1)
+        return conversation, Page(found[:limit], len(found) > limit)
+
+    async def siblings(self, who: Principal, conversation_id: str, item_id: str, limit: int) -> list[Item]:
+        """Return the alternatives of an item, itself included, oldest first."""
+        conversation = await self._access.conversation(who, conversation_id)
+        item, _ = await self._access.item(who, conversation, item_id)
+        return await self._storage.tree.siblings(who.account_id, conversation.id, item, limit)
+
+    async def compare(
+        self, who: Principal, conversation_id: str, left_id: str, right_id: str, *, limit: int
+    ) -> Comparison:
+        """Compare two branches: what they share last and up to `limit` items of either line."""
+        conversation, left = await self._access.branch(who, conversation_id, left_id)
+        _, right = await self._access.branch(who, conversation_id, right_id)
+        common = await self._common(left.head, right.head)
+        first = await self._line(conversation, left.head, common, limit)
+        second = await self._line(conversation, right.head, common, limit)
+        return Comparison(common, first.data, second.data, first.has_more, second.has_more)
+
+    async def _common(self, left: Position, right: Position) -> Position | None:
+        tree = self._storage.tree
+        seen = {part.segment_id: part for part in await tree.path(left, floor_depth=0)}
+        for part in await tree.path(right, floor_depth=0):
+            other = seen.get(part.segment_id)
+            if other is not None:
+                return Position(part.segment_id, min(part.last, other.last), 0)
+        return None
+
+    async def _line(
+        self, conversation: Conversation, head: Position, common: Position | None, limit: int
+    ) -> Page[Item]:
+        after = None
+        if common is not None:
+            after = await self._storage.tree.at(common)
+        return await item_page(
+            self._storage.tree, conversation, head, after=after, limit=limit, descending=False
+        )
+
+    def _change(self, who: Principal, conversation: Conversation, kind: str, branch: Branch) -> ws.AddChange:
+        body: dict[str, object] = {"branch_id": ids.BRANCH + branch.id, "name": branch.name}
+        return self._conversations.change(who, conversation.id, kind, body)
+
+
+def checked_name(name: str) -> str:
+    """Return a branch name without outer blanks; raises InvalidRequest if nothing is left."""
+    stripped = name.strip()
+    if not stripped:
+        raise InvalidRequest("A branch needs a name.", code="invalid_value", param="name")
+    return require_text_limit(stripped, limit=MAX_NAME, param="name")

@@ -1,0 +1,312 @@
+"""Conversations and the items put into them by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from antiphon.domain import ids
+from antiphon.domain.accounts import Principal
+from antiphon.domain.conversations import (
+    MAIN_BRANCH,
+    Branch,
+    Conversation,
+    may_continue,
+    open_segment,
+    segment_start,
+)
+from antiphon.domain.errors import Conflict, InvalidRequest, NotFound
+from antiphon.domain.inputs import InputItem, new_item
+from antiphon.domain.items import Item, NewItem, Position
+from antiphon.ports import write_sets as ws
+from antiphon.ports.clock import Clock
+from antiphon.ports.storage import Change, Storage, TurnBase
+from antiphon.services.access import Access, not_found
+from antiphon.services.idempotency import Idempotency, Key
+from antiphon.services.paging import Page, item_page
+from antiphon.services.turn_plans import MAX_CONFLICTS, branch_name, new_branch
+
+MAX_ITEMS_PER_POST = 20
+
+
+class Conversations:
+    """Create, read, change and delete conversations; list, add and hide their items."""
+
+    def __init__(self, storage: Storage, access: Access, idempotency: Idempotency, clock: Clock) -> None:
+        self._storage = storage
+        self._access = access
+        self._idempotency = idempotency
+        self._clock = clock
+
+    async def create(
+        self, who: Principal, items: Sequence[InputItem], *, metadata: str, title: str | None, key: Key | None
+    ) -> Conversation:
+        """Create a conversation with up to 20 first items."""
+        require_few(items)
+        now = self._clock.now_us()
+        conversation_id = ids.new_id(who.slot)
+        segment = open_segment(ids.new_id(who.slot), conversation_id, None)
+        new = [new_item(item, who.slot) for item in items]
+        head = advance(segment_start(segment), new)
+        branch = msgspec.structs.replace(
+            new_branch(who, conversation_id, MAIN_BRANCH, head), created_us=now
+        )
+        conversation = Conversation(
+            id=conversation_id, owner_id=who.account_id, slot=who.slot, kind="explicit", title=title,
+            metadata=metadata, active_branch_id=branch.id, base=None, revision=1, created_us=now, updated_us=now,
+        )  # fmt: skip
+        commands: list[ws.Command] = [self._idempotency.guard(who, key, made=conversation)] if key else []
+        commands += [
+            ws.NewConversation(conversation=conversation),
+            ws.NewBranch(branch=branch, owner_id=who.account_id, slot=who.slot),
+            ws.NewSegment(segment=segment, owner_id=who.account_id, slot=who.slot),
+            *put_items(who, segment_start(segment), new, now),
+        ]
+        await self._storage.unit_of_work.commit(*commands)
+        return conversation
+
+    async def get(self, who: Principal, conversation_id: str) -> Conversation:
+        """Return a conversation; raises NotFound."""
+        return await self._access.conversation(who, conversation_id)
+
+    async def page(
+        self, who: Principal, *, after: str | None, limit: int, descending: bool
+    ) -> Page[Conversation]:
+        """List the caller's conversations, newest first if `descending`."""
+        cursor = None
+        if after is not None:
+            cursor = (await self._access.conversation(who, after)).id
+        found = await self._storage.conversations.page(
+            who.account_id, after=cursor, limit=limit + 1, descending=descending
+        )
+        return Page(found[:limit], len(found) > limit)
+
+    async def update(
+        self,
+        who: Principal,
+        conversation_id: str,
+        *,
+        title: str | None,
+        metadata: str | None,
+        revision: int | None = None,
+    ) -> Conversation:
+        """Change title or metadata; with `revision` only if nothing changed since it was read."""
+        found = await self._access.conversation(who, conversation_id)
+        try:
+            await self._storage.unit_of_work.commit(
+                ws.UpdateConversation(
+                    conversation_id=found.id, title=title, metadata=metadata, revision=revision
+                ),
+                self.change(who, found.id, "conversation.updated", {}),
+            )
+        except Conflict:
+            raise Conflict("The conversation has changed since it was read.", code="stale_revision") from None
+        return await self._access.conversation(who, conversation_id)
+
+    async def delete(self, who: Principal, conversation_id: str) -> str:
+        """Make a conversation invisible; answers and forks keep its items. Returns its id."""
+        found = await self._access.conversation(who, conversation_id)
+        try:
+            await self._storage.unit_of_work.commit(
+                ws.DeleteConversation(conversation_id=found.id, now_us=self._clock.now_us()),
+                self.change(who, found.id, "conversation.deleted", {}),
+            )
+        except Conflict:
+            not_found("Conversation", conversation_id)
+        return found.id
+
+    async def add_items(
+        self,
+        who: Principal,
+        conversation_id: str,
+        items: Sequence[InputItem],
+        *,
+        branch_id: str | None = None,
+        key: Key | None = None,
+    ) -> list[Item]:
+        """Append up to 20 items to a branch (the active one); raises Conflict after many races.
+
+        While a turn holds the branch they open another from the same head, as a turn would.
+        """
+        require_few(items)
+        if not items:
+            raise InvalidRequest("At least one item is needed.", code="empty_array", param="items")
+        fresh = False
+        for _ in range(MAX_CONFLICTS):
+            base = await self._head(who, conversation_id, branch_id)
+            new = [new_item(item, who.slot) for item in items]
+            try:
+                return await self._append(who, base, new, fresh=fresh, key=key)
+            except Conflict as lost:
+                if lost.message == "PutKey":
+                    raise
+                fresh = fresh or lost.message == "PutItems"
+        raise Conflict("The conversation changes too fast; try again.")
+
+    async def _head(self, who: Principal, conversation_id: str, branch_id: str | None) -> TurnBase:
+        identifier = ids.parse(conversation_id, ids.CONVERSATION)
+        wanted = ids.parse(branch_id, ids.BRANCH) if branch_id else None
+        base = None
+        if identifier is not None and (branch_id is None or wanted is not None):
+            base = await self._storage.tree.turn_base(who.account_id, identifier, wanted, 0)
+        if base is None:
+            await self._access.conversation(who, conversation_id)
+            not_found("Branch", branch_id)
+        return base
+
+    async def _append(
+        self, who: Principal, base: TurnBase, new: list[NewItem], *, fresh: bool, key: Key | None
+    ) -> list[Item]:
+        now = self._clock.now_us()
+        commands: list[ws.Command] = []
+        after = base.position
+        continues = may_continue(base.parent, base.segment_conversation_id, base.conversation.id)
+        if fresh or not continues:
+            segment = open_segment(ids.new_id(who.slot), base.conversation.id, base.position)
+            commands.append(ws.NewSegment(segment=segment, owner_id=who.account_id, slot=who.slot))
+            after = segment_start(segment)
+        items = placed(who, after, new, now)
+        if key is not None:
+            commands.insert(0, self._idempotency.guard(who, key, made=items))
+        commands += put_items(who, after, new, now)
+        commands.append(await self._advance(who, base, advance(after, new)))
+        commands.append(self.change(who, base.conversation.id, "items.added", {"count": len(new)}))
+        await self._storage.unit_of_work.commit(*commands)
+        return items
+
+    async def _advance(self, who: Principal, base: TurnBase, head: Position) -> ws.Command:
+        branch = base.branch
+        if branch is not None and branch.run_id is None:
+            return ws.AdvanceHead(branch_id=branch.id, expected=base.position, head=head)
+        wanted = branch.name if branch else MAIN_BRANCH
+        taken = await self._storage.conversations.branch_names(base.conversation.id, wanted)
+        other = new_branch(who, base.conversation.id, branch_name(wanted, taken), head)
+        other = msgspec.structs.replace(other, created_us=self._clock.now_us())
+        return ws.NewBranch(branch=other, owner_id=who.account_id, slot=who.slot)
+
+    async def items(
+        self,
+        who: Principal,
+        conversation_id: str,
+        *,
+        branch_id: str | None,
+        after: str | None,
+        limit: int,
+        descending: bool,
+    ) -> Page[Item]:
+        """List the items of a branch's path (the active one).
+
+        `descending` from `after` lists that item's own ancestors, so the pages are stable while
+        branches are switched; ascending needs `after` on the path, else `invalid_cursor`.
+        """
+        conversation = await self._access.conversation(who, conversation_id)
+        branch = await self._listed_branch(who, conversation, branch_id)
+        cursor = None
+        if after is not None:
+            try:
+                cursor, _ = await self._access.item(who, conversation, after)
+            except NotFound:
+                raise invalid_cursor(after) from None
+        return await item_page(
+            self._storage.tree, conversation, branch.head, after=cursor, limit=limit, descending=descending
+        )
+
+    async def _listed_branch(
+        self, who: Principal, conversation: Conversation, branch_id: str | None
+    ) -> Branch:
+        wanted = conversation.active_branch_id
+        if branch_id is not None:
+            wanted = ids.parse(branch_id, ids.BRANCH) or not_found("Branch", branch_id)
+        found = await self._storage.conversations.branch(conversation.id, wanted)
+        return found or not_found("Branch", branch_id)
+
+    async def item(self, who: Principal, conversation_id: str, item_id: str) -> Item:
+        """Return any item of a conversation's tree; raises NotFound."""
+        conversation = await self._access.conversation(who, conversation_id)
+        item, _ = await self._access.item(who, conversation, item_id)
+        if await self._storage.tree.is_hidden(conversation.id, item.id):
+            not_found("Item", item_id)
+        return item
+
+    async def hide_item(self, who: Principal, conversation_id: str, item_id: str) -> Conversation:
+        """Leave an item out of this conversation; children stay, forks and answers still show it."""
+        conversation = await self._access.conversation(who, conversation_id)
+        item, _ = await self._access.item(who, conversation, item_id)
+        if await self._storage.tree.is_hidden(conversation.id, item.id):
+            not_found("Item", item_id)
+        await self._storage.unit_of_work.commit(
+            ws.HideItem(
+                conversation_id=conversation.id, item_id=item.id, owner_id=who.account_id, slot=who.slot
+            ),
+            self.change(who, conversation.id, "item.deleted", {"item_id": item.wire_id}),
+        )
+        return conversation
+
+    async def changes(self, who: Principal, conversation_id: str, *, after: int, limit: int) -> list[Change]:
+        """Return the changes of a conversation with a revision above `after`."""
+        conversation = await self._access.conversation(who, conversation_id)
+        return await self._storage.conversations.changes(conversation.id, after=after, limit=limit)
+
+    def change(self, who: Principal, conversation_id: str, kind: str, body: dict[str, object]) -> ws.AddChange:
+        """Return the command that records a change in the conversation's feed."""
+        return ws.AddChange(
+            conversation_id=conversation_id,
+            owner_id=who.account_id,
+            slot=who.slot,
+            kind=kind,
+            body=msgspec.json.encode(body).decode(),
+            now_us=self._clock.now_us(),
+        )
+
+
+def require_few(items: Sequence[InputItem]) -> None:
+    """Refuse more than 20 items, and references, which name items that exist already."""
+    if len(items) > MAX_ITEMS_PER_POST:
+        raise InvalidRequest(
+            f"At most {MAX_ITEMS_PER_POST} items at once, got {len(items)}.",
+            code="array_above_max_length",
+            param="items",
+        )
+    if any(item.reference for item in items):
+        raise InvalidRequest("Item references cannot be added.", code="invalid_value", param="items")
+
+
+def invalid_cursor(after: str) -> InvalidRequest:
+    """Return the error for a cursor that is not on the listed path."""
+    return InvalidRequest(f"Invalid cursor '{after}'.", code="invalid_cursor", param="after")
+
+
+def advance(after: Position, new: Sequence[NewItem]) -> Position:
+    """Return the position of the last of `new` when they follow `after`."""
+    if not new:
+        return after
+    tokens = after.tokens + sum(item.token_count for item in new)
+    return Position(after.segment_id, after.depth + len(new), tokens, new[-1].id)
+
+
+def put_items(who: Principal, after: Position, new: Sequence[NewItem], now_us: int) -> list[ws.Command]:
+    """Return the command that stores `new` after a position; none if there are none."""
+    if not new:
+        return []
+    return [
+        ws.PutItems(
+            after=after, owner_id=who.account_id, slot=who.slot, author_id=who.account_id, run_id=None,
+            created_us=now_us, items=tuple(new),
+        )
+    ]  # fmt: skip
+
+
+def placed(who: Principal, after: Position, new: Sequence[NewItem], now_us: int) -> list[Item]:
+    """Return `new` as the items they became."""
+    items, depth, tokens = [], after.depth, after.tokens
+    for one in new:
+        depth, tokens = depth + 1, tokens + one.token_count
+        items.append(
+            Item(
+                id=one.id, segment_id=after.segment_id, depth=depth, path_tokens=tokens,
+                token_count=one.token_count, type=one.type, role=one.role, status=one.status,
+                author_id=who.account_id, run_id=None, payload=one.payload, created_us=now_us,
+            )
+        )  # fmt: skip
+    return items

@@ -1,0 +1,346 @@
+"""Models: which there are, which one a name means, and calling it with care.
+
+Before the first token a call may be repeated (at most twice, with full jitter, see
+https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter) and then passed
+on to the fallbacks. After the first token nothing is repeated, since the caller has it already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random as random_module
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from antiphon.domain.errors import NotFound, ProviderError
+from antiphon.ports.clock import Clock
+from antiphon.ports.model_provider import (
+    ModelInfo,
+    ModelProvider,
+    ModelRequest,
+    ProviderEvent,
+    Started,
+)
+from antiphon.services.model_breaker import Breaker, BreakerState, Permit
+from antiphon.services.model_routes import ModelRoute, OpenTerms, ProviderTerms, Routes
+
+__all__ = ["ModelRoute", "Models", "ProviderHealth", "ProviderTerms", "Retrying"]
+
+PROBE_SECONDS: Final = 10.0
+"""How long the result of a live question to a provider is kept, so that asking costs little."""
+
+Batches = AsyncIterator[Sequence[ProviderEvent]]
+
+
+class Retrying(msgspec.Struct, frozen=True, kw_only=True):
+    """How calls are repeated; times are seconds. A longer Retry-After than the longest is not waited for."""
+
+    retries: int = 2
+    first_pause_seconds: float = 0.5
+    longest_pause_seconds: float = 4.0
+    longest_retry_after_seconds: float = 10.0
+
+
+class Counts(msgspec.Struct):
+    """What happened at one provider since the start."""
+
+    calls: int = 0
+    failures: int = 0
+    retries: int = 0
+    refused: int = 0
+    fallbacks: int = 0
+
+
+class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """How a provider does, from the calls made to it; nothing is called to find out."""
+
+    provider: str
+    state: BreakerState
+    retry_in_seconds: float
+    failures_in_a_row: int
+    last_error: str | None
+    counts: Counts
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of asking a provider for its models just now (at most 10 s ago)."""
+
+    healthy: bool
+    latency_seconds: float
+    detail: str
+
+
+class _Provider:
+    """A provider with what is known about it."""
+
+    def __init__(self, provider: ModelProvider, terms: ProviderTerms, clock: Clock) -> None:
+        self.provider = provider
+        self.terms = terms
+        self.breaker = Breaker(clock)
+        self.counts = Counts()
+        self.last_error: str | None = None
+        self.probe: tuple[float, Probe] | None = None
+
+
+class _Call:
+    """A provider's stream with its first batch in hand."""
+
+    __slots__ = ("entry", "first", "rest", "route")
+
+    def __init__(
+        self, route: ModelRoute, entry: _Provider, first: Sequence[ProviderEvent], rest: Batches
+    ) -> None:
+        self.route = route
+        self.entry = entry
+        self.first = first
+        self.rest = rest
+
+
+class Models:
+    """All models of all providers.
+
+    `terms` says what is configured about a provider (a provider without terms takes any model
+    name). `aliases` map a name to another. `fallbacks` map a model's id, alias or `*` to names to
+    try instead. `context_tokens` holds where neither configuration nor provider says. `random`
+    returns 0 ≤ x < 1.
+    """
+
+    def __init__(
+        self,
+        providers: Mapping[str, ModelProvider],
+        *,
+        clock: Clock,
+        terms: Mapping[str, ProviderTerms] | None = None,
+        default_model: str | None = None,
+        aliases: Mapping[str, str] | None = None,
+        fallbacks: Mapping[str, Sequence[str]] | None = None,
+        context_tokens: int = 8192,
+        retrying: Retrying | None = None,
+        random: Callable[[], float] = random_module.random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        known = {name: (terms or {}).get(name) or OpenTerms() for name in providers}
+        self._providers = {name: _Provider(p, known[name], clock) for name, p in providers.items()}
+        self._routes = Routes(
+            known,
+            default_model=default_model,
+            aliases=aliases or {},
+            fallbacks=fallbacks or {},
+            context_tokens=context_tokens,
+        )
+        self._clock = clock
+        self._retrying = retrying or Retrying()
+        self._random = random
+        self._sleep = sleep
+
+    async def list(self) -> list[ModelInfo]:
+        """Return every model that is shown, in the order of the providers.
+
+        A provider that cannot be asked is shown with its configured default model, if it has one.
+        """
+        shown = [name for name, entry in self._providers.items() if entry.terms.listed]
+        found = await asyncio.gather(*(self._models_of(name) for name in shown))
+        listed: list[ModelInfo] = []
+        for name, infos in zip(shown, found, strict=True):
+            default = self._providers[name].terms.default_model
+            listed += [self._info(name, default)] if infos is None and default else infos or ()
+        return listed
+
+    async def get(self, identifier: str) -> ModelInfo:
+        """Return the model a name means; raises NotFound `model_not_found`."""
+        route = self.resolve(identifier)
+        infos = await self._models_of(route.provider)
+        for info in infos or ():
+            if info.id == route.id:
+                return info
+        terms = self._providers[route.provider].terms
+        if infos is None or route.model == terms.default_model:
+            return self._info(route.provider, route.model)
+        unknown = f"Provider '{route.provider}' has no model '{route.model}'."
+        raise NotFound(unknown, code="model_not_found", param="model")
+
+    async def prepare(self) -> None:
+        """Ask the open providers for their lists, so that they can decide bare names and the default."""
+        await self.list()
+
+    def resolve(self, name: str | None) -> ModelRoute:
+        """Return what a name means; None or "" is the default model.
+
+        In order: an alias; `provider/model`; a bare name that exactly one provider is configured
+        with, then one that exactly one open provider was seen to list, then the only open
+        provider. Raises NotFound `model_not_found` with a sentence that names what there is.
+        """
+        return self._routes.resolve(name)
+
+    def problems(self) -> Sequence[str]:
+        """Return a sentence for every configured default, alias and fallback that leads nowhere."""
+        return tuple(self._routes.problems())
+
+    def terms_of(self, provider: str) -> ProviderTerms:
+        """Return what is configured about a provider; raises NotFound."""
+        return self._entry(provider).terms
+
+    def provider_names(self) -> Sequence[str]:
+        """Return the names of the providers that are shown, in order of configuration."""
+        return tuple(name for name, entry in self._providers.items() if entry.terms.listed)
+
+    async def stream(self, route: ModelRoute, request: ModelRequest) -> Batches:
+        """Call the route's model and yield batches of events; the first begins with `Started`.
+
+        `request.model` is replaced by the model of whichever route is called. Raises
+        ProviderError. Closing the iterator closes the provider's call.
+        """
+        call = await self._open(route, request)
+        try:
+            yield [Started(call.route.provider, call.route.model), *call.first]
+            async for batch in call.rest:
+                yield batch
+        except ProviderError as error:
+            self._note(call.entry, error)
+            raise
+        finally:
+            await _close(call.rest)
+
+    def health(self) -> dict[str, ProviderHealth]:
+        """Return how each provider does, by name."""
+        return {
+            name: ProviderHealth(
+                provider=name,
+                state=entry.breaker.state,
+                retry_in_seconds=entry.breaker.retry_in_seconds,
+                failures_in_a_row=entry.breaker.failures,
+                last_error=entry.last_error,
+                counts=msgspec.structs.replace(entry.counts),
+            )
+            for name, entry in self._providers.items()
+        }
+
+    async def probe(self, provider: str) -> Probe:
+        """Ask a provider for its models now, unless that was done in the last 10 s; raises NotFound."""
+        entry = self._entry(provider)
+        began = self._clock.monotonic()
+        if entry.probe is not None and began - entry.probe[0] < PROBE_SECONDS:
+            return entry.probe[1]
+        detail = "ok"
+        try:
+            await entry.provider.models()
+        except ProviderError as error:
+            detail = error.message
+        latency = self._clock.monotonic() - began
+        result = Probe(healthy=detail == "ok", latency_seconds=latency, detail=detail)
+        entry.probe = (began, result)
+        return result
+
+    async def close(self) -> None:
+        """Close every provider."""
+        for entry in self._providers.values():
+            await entry.provider.close()
+
+    async def _open(self, route: ModelRoute, request: ModelRequest) -> _Call:
+        retries = self._retrying.retries
+        failure: ProviderError | None = None
+        for candidate in (route, *route.fallbacks):
+            if failure is not None:
+                self._providers[candidate.provider].counts.fallbacks += 1
+            attempt = 0
+            while True:
+                try:
+                    return await self._attempt(candidate, request)
+                except ProviderError as error:
+                    failure = error
+                pause = self._pause(failure, attempt)
+                if pause is None or retries == 0 or self._breaker(candidate).retry_in_seconds > pause:
+                    break
+                retries -= 1
+                attempt += 1
+                self._providers[candidate.provider].counts.retries += 1
+                await self._sleep(pause)
+            if failure.code == "invalid_prompt":
+                break  # the request is at fault; another model would be paid to say the same
+        assert failure is not None  # noqa: S101 - there is at least one candidate
+        raise failure
+
+    async def _attempt(self, route: ModelRoute, request: ModelRequest) -> _Call:
+        entry = self._providers[route.provider]
+        permit = entry.breaker.admit()
+        if permit is None:
+            entry.counts.refused += 1
+            raise _unavailable(route.provider, entry.breaker.retry_in_seconds)
+        entry.counts.calls += 1
+        rest = entry.provider.stream(msgspec.structs.replace(request, model=route.model))
+        try:
+            return _Call(route, entry, await self._first(rest, permit), rest)
+        except ProviderError as error:
+            self._note(entry, error)
+            if error.retryable:
+                permit.failed()
+            else:
+                permit.answered()
+            raise
+        finally:
+            permit.abandoned()  # does nothing if the call has ended in one way or the other
+
+    async def _first(self, rest: Batches, permit: Permit) -> Sequence[ProviderEvent]:
+        async for batch in rest:
+            if batch:
+                permit.answered()
+                return batch
+        raise ProviderError("The provider's answer was empty.", retryable=True)
+
+    def _pause(self, error: ProviderError, attempt: int) -> float | None:
+        """Return how long to wait before the next attempt, None if there is to be none."""
+        if not error.retryable:
+            return None
+        rules = self._retrying
+        jitter = self._random() * min(rules.longest_pause_seconds, rules.first_pause_seconds * 2**attempt)
+        asked = error.retry_after_seconds or 0.0
+        return asked + jitter if asked <= rules.longest_retry_after_seconds else None
+
+    def _breaker(self, route: ModelRoute) -> Breaker:
+        return self._providers[route.provider].breaker
+
+    def _entry(self, provider: str) -> _Provider:
+        if provider not in self._providers:
+            raise NotFound(f"There is no provider '{provider}'.", code="provider_not_found")
+        return self._providers[provider]
+
+    @staticmethod
+    def _note(entry: _Provider, error: ProviderError) -> None:
+        entry.counts.failures += 1
+        entry.last_error = error.message
+
+    async def _models_of(self, name: str) -> Sequence[ModelInfo] | None:
+        """Return a provider's models, None if it cannot be asked now."""
+        entry = self._providers[name]
+        if entry.terms.models:
+            return [self._info(name, model) for model in entry.terms.models]
+        try:
+            infos = await entry.provider.models()
+        except ProviderError as error:
+            entry.last_error = error.message
+            return None
+        prefix = len(name) + 1
+        self._routes.seen[name] = {info.id[prefix:]: info.context_tokens for info in infos}
+        return infos
+
+    def _info(self, provider: str, model: str) -> ModelInfo:
+        context_tokens = self._providers[provider].terms.context_tokens
+        return ModelInfo(id=f"{provider}/{model}", provider=provider, context_tokens=context_tokens)
+
+
+def _unavailable(provider: str, seconds: float) -> ProviderError:
+    return ProviderError(
+        f"upstream_unavailable: provider '{provider}' failed several times in a row and is left alone "
+        f"for another {seconds:.0f} s.",
+        retry_after_seconds=seconds,
+        status=503,
+    )
+
+
+async def _close(batches: Batches) -> None:
+    """Close an iterator that may be an async generator."""
+    close = getattr(batches, "aclose", None)
+    if close is not None:
+        await close()

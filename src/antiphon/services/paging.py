@@ -1,0 +1,86 @@
+"""Keyset pages, of anything and of a path's items."""
+
+from __future__ import annotations
+
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from antiphon.domain.conversations import Conversation, PathRange
+from antiphon.domain.errors import InvalidRequest
+from antiphon.domain.items import Item, Position
+from antiphon.ports.storage import Tree
+
+T = TypeVar("T")
+
+REFILLS: Final = 50
+"""How often a page thinned by hidden items is filled up before it is returned short."""
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """Some entries and whether more follow."""
+
+    data: list[T]
+    has_more: bool
+
+
+async def item_page(
+    tree: Tree,
+    conversation: Conversation,
+    head: Position,
+    *,
+    after: Item | None,
+    limit: int,
+    descending: bool,
+) -> Page[Item]:
+    """Return a page of the path that ends at `head`, hidden items left out.
+
+    Descending needs only the segments down to the page's end; ascending the segments from the
+    head up to it. Items are read by range, never the whole path.
+    """
+    if descending:
+        top = await tree.before(after) if after is not None else head
+        return await _descend(tree, conversation.id, top, limit)
+    return await _ascend(tree, conversation.id, head, after, limit)
+
+
+async def _descend(tree: Tree, conversation_id: str, top: Position, limit: int) -> Page[Item]:
+    found: list[Item] = []
+    upper = top.depth
+    for _ in range(REFILLS):
+        floor = max(upper - (limit - len(found)), -1)
+        ranges = await tree.path(top, floor_depth=max(floor, 0))
+        wanted = _clip(ranges, floor, upper)
+        items = [item for part in wanted for item in reversed(await tree.items([part], conversation_id))]
+        found += items
+        upper = floor - 1
+        if len(found) > limit or upper < 0:
+            break
+    return Page(found[:limit], len(found) > limit or upper >= 0)
+
+
+async def _ascend(
+    tree: Tree, conversation_id: str, head: Position, after: Item | None, limit: int
+) -> Page[Item]:
+    lower = after.depth + 1 if after is not None else 0
+    ranges = await tree.path(head, floor_depth=max(lower - 1, 0))
+    if after is not None and not any(
+        part.segment_id == after.segment_id and part.first <= after.depth <= part.last for part in ranges
+    ):
+        raise InvalidRequest(f"Invalid cursor '{after.wire_id}'.", code="invalid_cursor", param="after")
+    found: list[Item] = []
+    for _ in range(REFILLS):
+        upper = min(lower + limit - len(found), head.depth)
+        found += await tree.items(list(reversed(_clip(ranges, lower, upper))), conversation_id)
+        lower = upper + 1
+        if len(found) > limit or lower > head.depth:
+            break
+    return Page(found[:limit], len(found) > limit or lower <= head.depth)
+
+
+def _clip(ranges: list[PathRange], first: int, last: int) -> list[PathRange]:
+    """Cut ranges (head first) to the depths `first` to `last`."""
+    clipped = (
+        PathRange(part.segment_id, max(part.first, first, 0), min(part.last, last)) for part in ranges
+    )
+    return [part for part in clipped if part.first <= part.last]

@@ -1,0 +1,1 @@
+"""Generating an answer, following it, and ending it after a crash."""

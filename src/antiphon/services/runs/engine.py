@@ -1,0 +1,175 @@
+"""Generating an answer: provider stream → ops → journal, and one commit at the end.
+
+The work belongs to the application, not to the request that began it: a client that leaves
+stops nothing, except that an ephemeral run dies with its only client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import msgspec
+
+from antiphon.domain.errors import ProviderError
+from antiphon.domain.run_events import OPENING_OPS
+from antiphon.domain.runs import Ending, Run, RunError, State
+from antiphon.domain.usage import Price, Usage, estimate_tokens
+from antiphon.ports.clock import Clock
+from antiphon.ports.model_provider import ModelRequest
+from antiphon.ports.storage import UnitOfWork
+from antiphon.services.model_routes import ModelRoute
+from antiphon.services.models import Models
+from antiphon.services.runs.emitter import Emitter
+from antiphon.services.runs.finishing import finish_set, ledger_line
+from antiphon.services.runs.journal import RunJournal
+from antiphon.services.runs.live import BACKLOG_BYTES, LiveRun, LiveRuns
+
+log = logging.getLogger(__name__)
+
+INTERRUPTED = RunError("server_error", "The server stopped while this answer was being generated.")
+
+
+class Engine:
+    """Owns the runs of this process from their begin commit to their terminal commit."""
+
+    def __init__(
+        self, models: Models, journal: RunJournal, runs: LiveRuns, unit_of_work: UnitOfWork, clock: Clock
+    ) -> None:
+        self._models = models
+        self._journal = journal
+        self._runs = runs
+        self._unit_of_work = unit_of_work
+        self._clock = clock
+        self._side_writes: set[asyncio.Task[None]] = set()
+
+    @property
+    def worker_id(self) -> str:
+        """The worker a run is leased to when it begins here."""
+        return self._journal.worker_id
+
+    def start(self, live: LiveRun, route: ModelRoute, request: ModelRequest) -> None:
+        """Begin generating; returns at once."""
+        live.task = asyncio.get_running_loop().create_task(self._generate(live, route, request))
+
+    def cancel(self, live: LiveRun) -> None:
+        """Ask a run to stop; does nothing if it is already ending."""
+        live.cancel_requested = True
+        live.stop()
+
+    async def _generate(self, live: LiveRun, route: ModelRoute, request: ModelRequest) -> None:
+        emitter = Emitter(live.log, live.run.slot)
+        live.generating = True
+        try:
+            if live.stopped:
+                raise asyncio.CancelledError
+            if live.run.state == "queued":
+                live.run.state = "in_progress"
+                live.log.append(("P",))
+                self._journal.touch(live, urgent=True)
+            await self._relay(live, emitter, route, request)
+            ending = _natural_end(emitter, request)
+        except asyncio.CancelledError:
+            if live.lost:
+                raise
+            ending = _broken_end(emitter, request, None if live.cancel_requested else INTERRUPTED)
+        except ProviderError as error:
+            ending = _broken_end(emitter, request, RunError(error.code or "server_error", error.message))
+        except Exception:
+            log.exception("run %s failed", live.run.id)
+            ending = _broken_end(emitter, request, RunError("server_error", "Internal error."))
+        self._finish(live, emitter, route, ending)
+
+    async def _relay(
+        self, live: LiveRun, emitter: Emitter, route: ModelRoute, request: ModelRequest
+    ) -> None:
+        touch = self._journal.touch
+        ops = live.log.ops
+        shown = False
+        async for batch in self._models.stream(route, request):
+            before = len(ops)
+            emitter.take(batch)
+            if len(ops) == before:
+                continue
+            touch(live, urgent=not shown)
+            shown = True
+            if emitter.characters > live.backlog_limit:
+                live.backlog_limit = emitter.characters + BACKLOG_BYTES
+                if live.committed < len(ops) and live.run.stored:
+                    await live.room()
+
+    def _finish(self, live: LiveRun, emitter: Emitter, route: ModelRoute, ending: Ending) -> None:
+        emitter.close(ending.item_status)
+        choices = max(emitter.reasons, default=-1) + 1
+        live.log.append(("Z", [emitter.reasons.get(choice) for choice in range(choices)]))
+        run = live.ended = _ended(live.run, emitter, ending, self._clock.now_us())
+        answered = emitter.started
+        price = (route.answered_by(answered.provider, answered.model) if answered else route).price
+        if run.stored:
+            live.finish = lambda fresh: finish_set(
+                run, live.log, price=price, fresh=fresh, sealed=live.sealed > OPENING_OPS
+            )
+        else:
+            live.finish = lambda fresh: ()
+            self._write_aside(run, price)
+        self._journal.touch(live, urgent=True)
+
+    def _write_aside(self, run: Run, price: Price) -> None:
+        """Write the ledger line of an ephemeral run; nobody waits for it."""
+        coroutine: Any = self._unit_of_work.commit(ledger_line(run, price))
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._side_writes.add(task)
+        task.add_done_callback(self._side_written)
+
+    def _side_written(self, task: asyncio.Task[None]) -> None:
+        self._side_writes.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a ledger line could not be written: %s", error)
+
+    async def close(self) -> None:
+        """End every run that still goes, keeping its partial answer, and wait until that is stored."""
+        tasks = [live.task for live in self._runs if live.task is not None]
+        for live in self._runs:
+            live.stop()
+        await asyncio.gather(*tasks, *self._side_writes, return_exceptions=True)
+
+
+def _natural_end(emitter: Emitter, request: ModelRequest) -> Ending:
+    reasons = set(emitter.reasons.values())
+    state: State = "completed"
+    reason = None
+    if "content_filter" in reasons:
+        state, reason = "incomplete", "content_filter"
+    elif "length" in reasons:
+        state, reason = "incomplete", "max_output_tokens"
+    return Ending(state=state, incomplete_reason=reason, usage=_usage(emitter, request))
+
+
+def _broken_end(emitter: Emitter, request: ModelRequest, error: RunError | None) -> Ending:
+    state: State = "failed" if error is not None else "cancelled"
+    return Ending(state=state, error=error, usage=_usage(emitter, request))
+
+
+def _usage(emitter: Emitter, request: ModelRequest) -> Usage:
+    reported = emitter.usage
+    if reported is not None:
+        return Usage(
+            reported.input_tokens, reported.output_tokens, reported.cached_tokens, reported.reasoning_tokens
+        )
+    if emitter.started is None:
+        return Usage(estimated=True)
+    asked = sum(estimate_tokens(str(message.get("content") or "")) + 4 for message in request.messages)
+    return Usage(asked, -(-emitter.characters // 4), estimated=True)
+
+
+def _ended(run: Run, emitter: Emitter, ending: Ending, now_us: int) -> Run:
+    return msgspec.structs.replace(
+        run,
+        state=ending.state,
+        usage=ending.usage,
+        error=ending.error,
+        incomplete_reason=ending.incomplete_reason,
+        provider=emitter.started.provider if emitter.started else run.provider,
+        ended_us=now_us,
+    )

@@ -1,0 +1,132 @@
+"""The write set that ends a run: output items, terminal state, branch head, ledger."""
+
+from __future__ import annotations
+
+import msgspec
+
+from antiphon.domain import ids
+from antiphon.domain.chat_messages import chain_hash
+from antiphon.domain.conversations import open_segment, segment_start
+from antiphon.domain.items import NewItem, Position
+from antiphon.domain.run_events import Output, RunLog, compact
+from antiphon.domain.runs import Run
+from antiphon.domain.usage import Price, Usage, estimate_item_tokens
+from antiphon.ports import write_sets as ws
+
+_json = msgspec.json.Encoder().encode
+
+
+def new_output_item(output: Output, path_hash: bytes | None = None) -> NewItem:
+    """Return an output as the item to store."""
+    payload = output.payload()
+    return NewItem(
+        id=output.id,
+        type=output.type,
+        role=payload.get("role"),
+        status=output.status,
+        payload=_json(payload).decode(),
+        token_count=estimate_item_tokens(payload),
+        path_hash=path_hash,
+    )
+
+
+def hashed_items(run: Run, outputs: list[Output]) -> list[NewItem]:
+    """Return a choice's outputs as items, with path hashes where the run's history has them.
+
+    Reasoning is passed over: clients do not send it back.
+    """
+    last = run.input_hash
+    items: list[NewItem] = []
+    for output in outputs:
+        if last is None or output.type == "reasoning":
+            items.append(new_output_item(output))
+            continue
+        last = chain_hash(run.owner_id, last, output.type, output.payload())
+        items.append(new_output_item(output, last))
+    return items
+
+
+def place_outputs(run: Run, log: RunLog, *, fresh: bool) -> list[ws.Command]:
+    """Return the commands that store a run's outputs, and set `run.output_end`.
+
+    Choice 0 continues the run's input; every further choice is a sibling in a segment of its
+    own. `fresh` opens a segment for choice 0 too.
+    """
+    if run.input_end is None or run.conversation_id is None:
+        return []
+    commands: list[ws.Command] = []
+    by_choice: dict[int, list[Output]] = {}
+    for output in log.outputs:
+        by_choice.setdefault(output.choice, []).append(output)
+    run.output_end = None
+    for choice, outputs in sorted(by_choice.items()):
+        items = hashed_items(run, outputs)
+        after = run.input_end
+        if fresh or choice > 0:
+            segment = open_segment(ids.new_id(run.slot), run.conversation_id, after)
+            commands.append(ws.NewSegment(segment=segment, owner_id=run.owner_id, slot=run.slot))
+            after = segment_start(segment)
+        commands.append(
+            ws.PutItems(
+                after=after, owner_id=run.owner_id, slot=run.slot, author_id=None, run_id=run.id,
+                created_us=run.ended_us or run.created_us, items=tuple(items),
+            )
+        )  # fmt: skip
+        if run.output_end is None:
+            run.output_end = _last(after, items)
+    return commands
+
+
+def _last(after: Position, items: list[NewItem]) -> Position:
+    tokens = after.tokens + sum(item.token_count for item in items)
+    return Position(after.segment_id, after.depth + len(items), tokens, items[-1].id)
+
+
+def finish_set(run: Run, log: RunLog, *, price: Price, fresh: bool, sealed: bool) -> ws.WriteSet:
+    """Return everything that one commit must hold when a run ends."""
+    commands = place_outputs(run, log, fresh=fresh)
+    kept, is_script = compact(log)
+    commands.append(ws.FinishRun(run=run, log=kept, is_script=is_script, sealed=sealed))
+    if run.branch_id is not None:
+        commands.append(ws.EndClaim(branch_id=run.branch_id, run_id=run.id, head=run.output_end))
+    if run.conversation_id is not None:
+        commands.append(_change(run))
+    commands.append(ledger_line(run, price))
+    if run.error is not None and not log.outputs:
+        commands.append(ws.FreeKey(owner_id=run.owner_id, run_id=run.id))
+    return tuple(commands)
+
+
+def _change(run: Run) -> ws.AddChange:
+    body = {"run_id": ids.RESPONSE + run.id, "state": run.state}
+    if run.branch_id is not None:
+        body["branch_id"] = ids.BRANCH + run.branch_id
+    if run.output_end is not None and run.output_end.item_id is not None:
+        body["item_id"] = run.output_end.item_id
+    return ws.AddChange(
+        conversation_id=run.conversation_id or "",
+        owner_id=run.owner_id,
+        slot=run.slot,
+        kind="turn.ended",
+        body=_json(body).decode(),
+        now_us=run.ended_us or run.created_us,
+    )
+
+
+def ledger_line(run: Run, price: Price) -> ws.PutLedger:
+    """Return what a run used and cost."""
+    usage = run.usage or Usage(estimated=True)
+    return ws.PutLedger(
+        run_id=run.id,
+        owner_id=run.owner_id,
+        slot=run.slot,
+        author_id=run.author_id,
+        credential_id=run.credential_id,
+        provider=run.provider,
+        model=run.model,
+        state="settled",
+        usage=usage,
+        cost=price.cost(usage),
+        created_us=run.created_us,
+        latency_us=(run.ended_us or run.created_us) - run.created_us,
+    )

@@ -1,0 +1,168 @@
+"""The only reader of runs: a follower is a cursor over the committed log, not a queue.
+
+Any number of followers, from any sequence number, live or long after the end. A slow one
+keeps nothing: it renders on from its cursor when its transport has room again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from antiphon.domain.errors import NotFound
+from antiphon.domain.run_events import Op, RunLog, decode_ops, expand
+from antiphon.domain.runs import Run
+from antiphon.ports.storage import Runs
+from antiphon.services.runs.live import LiveRun, LiveRuns
+
+PING_SECONDS: Final = 15.0
+STALLED_SECONDS: Final = 60.0
+SWEEP_SECONDS: Final = 5.0
+
+
+class Interrupted(Exception):
+    """The run goes on elsewhere or not at all; the client should resume later."""
+
+
+class Follower:
+    """One reader of one run.
+
+    `cursor` is the next sequence number to show. Use: render `log.ops[cursor:committed]`, move
+    the cursor, then `await more()` until `finished`.
+    """
+
+    __slots__ = ("_followers", "_live", "_run", "_wakeup", "beat", "cursor", "log", "task")
+
+    def __init__(
+        self, log: RunLog, cursor: int, *, live: LiveRun | None, run: Run, followers: Followers
+    ) -> None:
+        self.log = log
+        self.cursor = cursor
+        self.beat = asyncio.get_running_loop().time()
+        self.task: asyncio.Task[object] | None = None
+        self._live = live
+        self._run = run
+        self._followers = followers
+        self._wakeup: asyncio.Future[None] | None = None
+
+    @property
+    def run(self) -> Run:
+        """The run as it may be shown now."""
+        return self._live.run if self._live is not None else self._run
+
+    @property
+    def committed(self) -> int:
+        """How many ops may be shown."""
+        return self._live.committed if self._live is not None else len(self.log.ops)
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything there will ever be has been passed."""
+        ended = self._live is None or self._live.closed
+        return ended and self.cursor >= self.committed
+
+    async def more(self) -> bool:
+        """Wait until something can be shown; False after 15 silent seconds (time for a ping).
+
+        Raises Interrupted if this process lost the run.
+        """
+        live = self._live
+        if live is None or self.cursor < live.committed or live.closed:
+            return True
+        if self._lost():
+            raise Interrupted(live.run.id)
+        self.beat = asyncio.get_running_loop().time()
+        self._wakeup = live.wait()
+        self._followers.add(self)
+        await self._wakeup
+        self._wakeup = None
+        news = self.cursor < live.committed or live.closed
+        if not news and self._lost():
+            raise Interrupted(live.run.id)
+        return news
+
+    def _lost(self) -> bool:
+        return self._live is not None and self._live.lost
+
+    def nudge(self) -> None:
+        """Wake a waiting follower without news; does nothing if it is not waiting."""
+        if self._wakeup is not None and not self._wakeup.done():
+            self._wakeup.set_result(None)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the follower waits for its run (and not for its client)."""
+        return self._wakeup is not None
+
+    def release(self) -> None:
+        """Forget the follower; call when its client has gone."""
+        self._followers.discard(self)
+
+
+class Followers:
+    """All open followers: opens them, pings the silent, ends those whose client takes nothing."""
+
+    def __init__(self, runs: LiveRuns, store: Runs) -> None:
+        self._runs = runs
+        self._store = store
+        self._open: set[Follower] = set()
+        self._sweeper: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, follower: Follower) -> None:
+        """Watch a follower."""
+        self._open.add(follower)
+
+    def discard(self, follower: Follower) -> None:
+        """Stop watching a follower."""
+        self._open.discard(follower)
+
+    def follow_live(self, live: LiveRun, after: int = -1) -> Follower:
+        """Follow a run that this process generates, from the event after `after`."""
+        return Follower(live.log, after + 1, live=live, run=live.run, followers=self)
+
+    async def follow(self, account_id: str, run_id: str, after: int = -1) -> Follower:
+        """Follow any run of an account from the event after `after`; raises NotFound.
+
+        The register is asked first and again after the store, so that a run which ends in
+        between is not missed.
+        """
+        live = self._runs.get(account_id, run_id)
+        if live is not None:
+            return self.follow_live(live, after)
+        run = await self._store.get(account_id, run_id)
+        if run is None:
+            raise NotFound(f"No run '{run_id}'.")
+        log = RunLog(await self._stored_ops(run))
+        return Follower(log, after + 1, live=None, run=run, followers=self)
+
+    async def _stored_ops(self, run: Run) -> list[Op]:
+        raw, is_script = await self._store.log(run)
+        entries = decode_ops(raw)
+        if not is_script:
+            return entries
+        items = {item.id: item.body() for item in await self._store.outputs(run)}
+        return expand(entries, items)
+
+    def start(self) -> None:
+        """Begin to ping and to end stalled followers."""
+        self._sweeper = asyncio.create_task(self._sweep(), name="follower-sweeper")
+
+    async def close(self) -> None:
+        """Stop; open followers are left to their connections."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = loop.time()
+            for follower in list(self._open):
+                if follower.waiting:
+                    if now - follower.beat >= PING_SECONDS - SWEEP_SECONDS:
+                        follower.nudge()
+                elif now - follower.beat > STALLED_SECONDS and follower.task is not None:
+                    follower.task.cancel()

@@ -1,0 +1,102 @@
+"""Ending the runs that no living worker owns.
+
+With SQLite one process holds the data directory, so at start every run that is not terminal
+belongs to a dead one: its committed ops are read back, its partial answer becomes items, and
+it ends `failed` before anything is served. A background run that had emitted nothing is
+queued once more.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+
+from antiphon.domain.run_events import Op, RunLog
+from antiphon.domain.runs import Run
+from antiphon.domain.usage import Price, Usage
+from antiphon.ports.clock import Clock
+from antiphon.ports.storage import Journal, Recovered, UnitOfWork
+from antiphon.services.runs.engine import INTERRUPTED
+from antiphon.services.runs.finishing import finish_set
+
+SLICE: Final = 200
+MAX_ATTEMPTS: Final = 2
+
+log = logging.getLogger(__name__)
+
+Restart = Callable[[Run], Awaitable[None]]
+"""Starts a queued run once more."""
+
+
+def opening_ops(run: Run) -> list[Op]:
+    """Return the ops that a run's row implies: created, then queued or in progress."""
+    return [("C",), ("Q",) if run.background else ("P",)]
+
+
+class Recovery:
+    """Ends or restarts runs that were cut off."""
+
+    def __init__(self, journal: Journal, unit_of_work: UnitOfWork, clock: Clock) -> None:
+        self._journal = journal
+        self._unit_of_work = unit_of_work
+        self._clock = clock
+
+    async def recover(self, restart: Restart, *, alive: frozenset[str] = frozenset()) -> int:
+        """End all unfinished runs but those in `alive`; returns how many there were."""
+        count = 0
+        after = ""
+        while True:
+            found = await self._journal.unfinished(SLICE, after=after)
+            for one in found:
+                after = one.run.id
+                if one.run.id not in alive:
+                    await self._end(one, restart)
+                    count += 1
+            if len(found) < SLICE:
+                break
+        if count:
+            log.warning("ended %d runs that were cut off", count)
+        return count
+
+    async def _end(self, one: Recovered, restart: Restart) -> None:
+        run, ops = one.run, RunLog(opening_ops(one.run) + one.ops)
+        again = run.background and not ops.emitted and not run.cancel_requested
+        if again and run.attempt < MAX_ATTEMPTS:
+            await restart(msgspec.structs.replace(run, state="queued", attempt=run.attempt + 1))
+            return
+        close_open_outputs(ops)
+        ops.append(("Z", []))
+        cancelled = run.cancel_requested
+        ended = msgspec.structs.replace(
+            run,
+            state="cancelled" if cancelled else "failed",
+            error=None if cancelled else INTERRUPTED,
+            usage=Usage(output_tokens=_estimate(ops), estimated=True),
+            ended_us=self._clock.now_us(),
+        )
+        await self._unit_of_work.commit(*finish_set(ended, ops, price=Price(), fresh=False, sealed=True))
+
+
+def close_open_outputs(ops: RunLog) -> None:
+    """Close what a crash left open, in the way the engine would have."""
+    closed = {tuple(op[1:4]) for op in ops.ops if not isinstance(op, str) and op[0] == "E"}
+    parted = {tuple(op[1:4]) for op in ops.ops if not isinstance(op, str) and op[0] == "F"}
+    for output in ops.outputs:
+        if output.status != "in_progress":
+            continue
+        for kind, part in list(output.parts):
+            if (output.index, kind, part) not in closed:
+                ops.append(("E", output.index, kind, part))
+            if kind != "a" and (output.index, kind, part) not in parted:
+                ops.append(("F", output.index, kind, part))
+        if output.type == "function_call" and not output.parts:
+            ops.append(("E", output.index, "a", 0))
+        ops.append(("G", output.index, "incomplete"))
+
+
+def _estimate(ops: RunLog) -> int:
+    characters = sum(len(part.text) for output in ops.outputs for part in output.parts.values())
+    return -(-characters // 4)

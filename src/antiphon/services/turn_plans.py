@@ -1,0 +1,192 @@
+"""Where a turn attaches and what one commit must hold to begin it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from antiphon.domain import ids
+from antiphon.domain.accounts import Principal
+from antiphon.domain.conversations import (
+    MAIN_BRANCH,
+    Branch,
+    Conversation,
+    free_name,
+    may_continue,
+    open_segment,
+    segment_start,
+)
+from antiphon.domain.inputs import InputItem, new_item
+from antiphon.domain.items import Item, NewItem, Position
+from antiphon.domain.runs import Run, Surface
+from antiphon.ports import write_sets as ws
+from antiphon.ports.storage import TurnBase
+from antiphon.services.idempotency import Key
+
+MAX_CONFLICTS = 4
+"""How often a lost guard is answered by reading again before giving up."""
+
+
+class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A question to a model, independent of the surface it came by.
+
+    At most one of `conversation_id` (with `branch_id`, `parent_item_id` or a
+    checked `position`) and `previous_response_id` is set, as wire ids. `new_branch` names a branch to open for the
+    answer, `activate` makes it the active one. `messages`, if given, are sent to the model as
+    they are, in place of the stored path. `echo` is the request in the surface's own shape.
+    """
+
+    surface: Surface
+    items: tuple[InputItem, ...]
+    model: str | None = None
+    instructions: str | None = None
+    params: dict[str, Any] = {}
+    echo: dict[str, Any] = {}
+    metadata: str = "{}"
+    background: bool = False
+    store: bool = True
+    conversation_id: str | None = None
+    branch_id: str | None = None
+    previous_response_id: str | None = None
+    parent_item_id: str | None = None
+    position: Position | None = None
+    new_branch: str | None = None
+    activate: bool = False
+    refuse_truncation: bool = False
+    messages: list[dict[str, Any]] | None = None
+    path_hashes: tuple[bytes, ...] = ()
+    key: Key | None = None
+
+
+class Plan(msgspec.Struct, kw_only=True):
+    """A decided turn: the run, its input with ids, and the commands that begin it."""
+
+    run: Run
+    items: list[NewItem]
+    commands: list[ws.Command]
+
+
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a turn attaches: on `base`, or at the root of a new conversation if it is None.
+
+    `claim` takes over the base's branch; `branch_name` opens a branch of that name instead.
+    `fresh_segment` is set after the place was found taken.
+    """
+
+    base: TurnBase | None
+    claim: bool = False
+    branch_name: str | None = None
+    fresh_segment: bool = False
+
+
+def plan_turn(
+    who: Principal, request: TurnRequest, run: Run, at: Attachment, *, worker_id: str
+) -> Plan:
+    """Return the commands that begin `run` at `at`, completing the run's positions."""
+    hashes: tuple[bytes | None, ...] = request.path_hashes or (None,) * len(request.items)
+    items = [new_item(item, who.slot, digest) for item, digest in zip(request.items, hashes, strict=True)]
+    plan = Plan(run=run, items=items, commands=[])
+    after = _place(who, plan, at)
+    if items:
+        plan.commands.append(
+            ws.PutItems(
+                after=after, owner_id=who.account_id, slot=who.slot, author_id=who.account_id,
+                run_id=run.id, created_us=run.created_us, items=tuple(items),
+            )
+        )  # fmt: skip
+    tokens = after.tokens + sum(item.token_count for item in items)
+    last_id = items[-1].id if items else at.base.position.item_id if at.base else None
+    run.input_end = Position(after.segment_id, after.depth + len(items), tokens, last_id)
+    run.request = {
+        **run.request,
+        "parent_id": at.base.parent.wire_id if at.base and at.base.parent else None,
+        "input_item_ids": [ids.item_wire_id(item.type, item.id) for item in items],
+    }
+    plan.commands.append(ws.OpenRun(run=run, worker_id=worker_id))
+    if at.base is not None:
+        plan.commands.append(_began(who, run))
+    return plan
+
+
+def _place(who: Principal, plan: Plan, at: Attachment) -> Position:
+    """Add what makes room for the turn; return the position its items follow."""
+    if at.base is None:
+        return _new_conversation(who, plan)
+    base, run = at.base, plan.run
+    run.conversation_id = base.conversation.id
+    run.parent = base.position
+    if at.claim and base.branch is not None:
+        run.branch_id = base.branch.id
+        plan.commands.append(ws.ClaimBranch(branch_id=base.branch.id, run_id=run.id, head=base.position))
+    elif at.branch_name is not None:
+        branch = new_branch(who, base.conversation.id, at.branch_name, base.position, run)
+        run.branch_id = branch.id
+        plan.commands.append(ws.NewBranch(branch=branch, owner_id=who.account_id, slot=who.slot))
+    continues = may_continue(base.parent, base.segment_conversation_id, base.conversation.id)
+    # A run without input of its own gets a segment of its own, so that the place of every
+    # run's output is private and its terminal commit cannot lose a race.
+    if continues and plan.items and not at.fresh_segment:
+        return base.position
+    # Alternatives of one place must leave from the same place to be found together.
+    anchor = base.parent.position if base.parent is not None else base.position
+    segment = open_segment(ids.new_id(who.slot), base.conversation.id, anchor)
+    plan.commands.append(ws.NewSegment(segment=segment, owner_id=who.account_id, slot=who.slot))
+    return segment_start(segment)
+
+
+def _new_conversation(who: Principal, plan: Plan) -> Position:
+    conversation_id, run = ids.new_id(who.slot), plan.run
+    segment = open_segment(ids.new_id(who.slot), conversation_id, None)
+    start = segment_start(segment)
+    branch = new_branch(who, conversation_id, MAIN_BRANCH, start, run)
+    run.conversation_id, run.branch_id, run.parent = conversation_id, branch.id, None
+    conversation = Conversation(
+        id=conversation_id, owner_id=who.account_id, slot=who.slot, kind="implicit", title=None,
+        metadata="{}", active_branch_id=branch.id, base=None, revision=1, created_us=run.created_us,
+        updated_us=run.created_us,
+    )  # fmt: skip
+    plan.commands += [
+        ws.NewConversation(conversation=conversation),
+        ws.NewBranch(branch=branch, owner_id=who.account_id, slot=who.slot),
+        ws.NewSegment(segment=segment, owner_id=who.account_id, slot=who.slot),
+    ]
+    return start
+
+
+def new_branch(
+    who: Principal, conversation_id: str, name: str, head: Position, run: Run | None = None
+) -> Branch:
+    """Return a branch at `head`, claimed by `run` if one is given."""
+    return Branch(
+        id=ids.new_id(who.slot),
+        conversation_id=conversation_id,
+        name=name,
+        head=head,
+        run_id=run.id if run else None,
+        created_us=run.created_us if run else 0,
+    )
+
+
+def _began(who: Principal, run: Run) -> ws.AddChange:
+    body = {"run_id": ids.RESPONSE + run.id, "model": run.model}
+    if run.branch_id is not None:
+        body["branch_id"] = ids.BRANCH + run.branch_id
+    return ws.AddChange(
+        conversation_id=run.conversation_id or "",
+        owner_id=who.account_id,
+        slot=who.slot,
+        kind="turn.began",
+        body=msgspec.json.encode(body).decode(),
+        now_us=run.created_us,
+    )
+
+
+def branch_name(wanted: str, taken: set[str]) -> str:
+    """Return a free branch name near `wanted`."""
+    return free_name(wanted[:200], taken)
+
+
+def known_calls(items: list[Item]) -> set[str]:
+    """Return the ids of the function calls on a path."""
+    return {item.body()["call_id"] for item in items if item.type == "function_call"}

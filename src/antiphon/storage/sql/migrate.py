@@ -1,0 +1,55 @@
+"""Bringing a database to the newest schema.
+
+Alembic is imported only when there is something to do: it would cost a start 0.3 s.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+NEWEST_REVISION: Final = "0001"
+
+
+def current_revision(connection: sqlite3.Connection) -> str | None:
+    """Return the schema's revision, None for an empty database."""
+    try:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.OperationalError:
+        return None
+    return row[0] if row else None
+
+
+def upgrade_sqlite(path: Path, revision: str = "head") -> None:
+    """Run all missing migrations on the file at `path`."""
+    import sqlalchemy as sa  # noqa: PLC0415 - heavy, and needed only for a migration
+
+    engine = sa.create_engine(f"sqlite:///{path}")
+    try:
+        with engine.begin() as connection:
+            _run("upgrade", connection, revision)
+    finally:
+        engine.dispose()
+
+
+def downgrade_sqlite(path: Path, revision: str) -> None:
+    """Undo migrations down to `revision` ("base" for all)."""
+    import sqlalchemy as sa  # noqa: PLC0415
+
+    engine = sa.create_engine(f"sqlite:///{path}")
+    try:
+        with engine.begin() as connection:
+            _run("downgrade", connection, revision)
+    finally:
+        engine.dispose()
+
+
+def _run(direction: str, connection: object, revision: str) -> None:
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    getattr(command, direction)(config, revision)

@@ -1,0 +1,1 @@
+"""Schema migrations (Alembic), the only place where tables are defined."""

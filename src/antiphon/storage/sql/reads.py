@@ -1,0 +1,377 @@
+"""SQLite reads, run by reader threads: plain functions of a connection.
+
+Each call is one or few short statements without a transaction held; access is part of the
+statement, so an object of somebody else is not found.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from antiphon.domain.accounts import Principal
+from antiphon.domain.conversations import Branch, Conversation, PathRange
+from antiphon.domain.items import Item, Position
+from antiphon.domain.run_events import OPENING_OPS, decode_ops
+from antiphon.domain.runs import Run
+from antiphon.ports.storage import Change, KeyRecord, Recovered, SegmentSummary, TurnBase
+from antiphon.storage.sql import context_sqlite, rows
+
+Db = sqlite3.Connection
+
+
+def conversation(db: Db, account_id: str, conversation_id: str) -> Conversation | None:
+    """See port `Conversations.get`."""
+    row = db.execute(
+        f"SELECT {rows.CONVERSATION} FROM conversations c WHERE c.id=? AND c.owner_id=? AND c.deleted IS NULL",
+        (conversation_id, account_id),
+    ).fetchone()
+    return rows.conversation(row) if row else None
+
+
+def _keyset(column: str, after: str | None, descending: bool) -> tuple[str, list[Any]]:
+    if after is None:
+        return "", []
+    return f" AND {column}{'<' if descending else '>'}?", [after]
+
+
+def conversations(
+    db: Db, account_id: str, after: str | None, limit: int, descending: bool
+) -> list[Conversation]:
+    """See port `Conversations.page`."""
+    where, extra = _keyset("c.id", after, descending)
+    found = db.execute(
+        f"SELECT {rows.CONVERSATION} FROM conversations c WHERE c.owner_id=? AND c.deleted IS NULL{where}"
+        f" ORDER BY c.id {'DESC' if descending else 'ASC'} LIMIT ?",
+        (account_id, *extra, limit),
+    )
+    return [rows.conversation(row) for row in found]
+
+
+def branch(db: Db, conversation_id: str, branch_id: str) -> Branch | None:
+    """See port `Conversations.branch`."""
+    row = db.execute(
+        f"SELECT {rows.BRANCH} FROM branches b WHERE b.id=? AND b.conversation_id=?",
+        (branch_id, conversation_id),
+    ).fetchone()
+    return rows.branch(row) if row else None
+
+
+def branches(db: Db, conversation_id: str, after: str | None, limit: int) -> list[Branch]:
+    """See port `Conversations.branches`."""
+    where, extra = _keyset("b.id", after, False)
+    found = db.execute(
+        f"SELECT {rows.BRANCH} FROM branches b WHERE b.conversation_id=?{where} ORDER BY b.id LIMIT ?",
+        (conversation_id, *extra, limit),
+    )
+    return [rows.branch(row) for row in found]
+
+
+def branch_names(db: Db, conversation_id: str, prefix: str) -> set[str]:
+    """See port `Conversations.branch_names`."""
+    found = db.execute(
+        "SELECT name FROM branches WHERE conversation_id=? AND name>=? AND name<?",
+        (conversation_id, prefix, prefix + "\U0010ffff"),
+    )
+    return {row[0] for row in found}
+
+
+def changes(db: Db, conversation_id: str, after: int, limit: int) -> list[Change]:
+    """See port `Conversations.changes`."""
+    found = db.execute(
+        "SELECT revision,kind,body,created FROM conversation_changes WHERE conversation_id=? AND revision>?"
+        " ORDER BY revision LIMIT ?",
+        (conversation_id, after, limit),
+    )
+    return [Change(*row) for row in found]
+
+
+def turn_base(
+    db: Db, account_id: str, conversation_id: str, branch_id: str | None, budget: int
+) -> TurnBase | None:
+    """See port `Tree.turn_base`."""
+    row = db.execute(
+        f"SELECT {rows.CONVERSATION},{rows.BRANCH} FROM conversations c"
+        " JOIN branches b ON b.id=COALESCE(?,c.active_branch_id) AND b.conversation_id=c.id"
+        " WHERE c.id=? AND c.owner_id=? AND c.deleted IS NULL",
+        (branch_id, conversation_id, account_id),
+    ).fetchone()
+    if row is None:
+        return None
+    head = rows.branch(row[14:])
+    return _base(db, rows.conversation(row[:14]), head, head.head, budget)
+
+
+def position_base(
+    db: Db, account_id: str, conversation_id: str, position: Position, budget: int
+) -> TurnBase | None:
+    """See port `Tree.position_base`."""
+    row = db.execute(
+        f"SELECT {rows.CONVERSATION} FROM conversations c WHERE c.id=? AND c.owner_id=?",
+        (conversation_id, account_id),
+    ).fetchone()
+    return _base(db, rows.conversation(row), None, position, budget) if row else None
+
+
+def _base(db: Db, found: Conversation, head: Branch | None, position: Position, budget: int) -> TurnBase:
+    owner = db.execute("SELECT conversation_id FROM segments WHERE id=?", (position.segment_id,)).fetchone()
+    items = context(db, position, budget)
+    parent = items[-1] if items and items[-1].depth == position.depth else None
+    if parent is None and position.depth >= 0:
+        parent = item_at(db, position)
+    visible = _visible(db, found.id, items)
+    return TurnBase(found, head, position, parent, owner[0] if owner else found.id, visible)
+
+
+def item_at(db: Db, position: Position) -> Item | None:
+    """See port `Tree.at`."""
+    segment_id, depth = position.segment_id, position.depth
+    row = db.execute(
+        f"SELECT {rows.ITEM} FROM items i WHERE i.id=?"
+        if position.item_id
+        else f"SELECT {rows.ITEM} FROM items i WHERE i.segment_id=? AND i.depth=?",
+        (position.item_id,) if position.item_id else (segment_id, depth),
+    ).fetchone()
+    return rows.item(row) if row else None
+
+
+def _visible(db: Db, conversation_id: str, found: list[Item]) -> list[Item]:
+    """Leave out hidden items; conversations without any cost one look-up."""
+    some = "SELECT 1 FROM hidden_items WHERE conversation_id=? LIMIT 1"
+    if db.execute(some, (conversation_id,)).fetchone() is None:
+        return found
+    return [item for item in found if not is_hidden(db, conversation_id, item.id)]
+
+
+def is_hidden(db: Db, conversation_id: str, item_id: str) -> bool:
+    """See port `Tree.is_hidden`."""
+    found = db.execute(
+        "SELECT 1 FROM hidden_items WHERE conversation_id=? AND item_id=?", (conversation_id, item_id)
+    ).fetchone()
+    return found is not None
+
+
+def context(db: Db, position: Position, budget: int) -> list[Item]:
+    """Return the path's items within `budget` tokens of its head, root first."""
+    if position.depth < 0:
+        return []
+    floor = max(position.tokens - budget, 0)
+    found = db.execute(
+        context_sqlite.CONTEXT,
+        {"head_tokens": position.tokens, "head_segment": position.segment_id, "floor": floor},
+    )
+    items = [rows.item(row) for row in found]
+    items.sort(key=lambda item: item.depth)
+    return items
+
+
+def item(db: Db, account_id: str, item_id: str) -> tuple[Item, str] | None:
+    """See port `Tree.item`."""
+    row = db.execute(
+        f"SELECT {rows.ITEM},s.conversation_id FROM items i JOIN segments s ON s.id=i.segment_id"
+        " WHERE i.id=? AND i.owner_id=?",
+        (item_id, account_id),
+    ).fetchone()
+    return (rows.item(row), row[12]) if row else None
+
+
+def before(db: Db, of: Item) -> Position:
+    """See port `Tree.before`."""
+    origin = db.execute(
+        "SELECT parent_id,fork_depth,fork_tokens FROM segments WHERE id=?", (of.segment_id,)
+    ).fetchone()
+    if origin[0] is not None and of.depth == origin[1] + 1:
+        return Position(origin[0], origin[1], origin[2])
+    return Position(of.segment_id, of.depth - 1, of.path_tokens - of.token_count)
+
+
+def path(db: Db, head: Position, floor_depth: int) -> list[PathRange]:
+    """See port `Tree.path`."""
+    found = db.execute(
+        context_sqlite.PATH,
+        {"head_depth": head.depth, "head_segment": head.segment_id, "floor": floor_depth},
+    )
+    return [PathRange(*row) for row in found]
+
+
+def items(db: Db, ranges: Sequence[PathRange], conversation_id: str) -> list[Item]:
+    """See port `Tree.items`."""
+    found = [
+        rows.item(row)
+        for part in ranges
+        for row in db.execute(context_sqlite.RANGE, (part.segment_id, part.first, part.last))
+    ]
+    return _visible(db, conversation_id, found)
+
+
+def segments(db: Db, conversation_id: str, after: str | None, limit: int) -> list[SegmentSummary]:
+    """See port `Tree.segments`."""
+    where, extra = _keyset("s.id", after, False)
+    found = db.execute(
+        f"SELECT {rows.SEGMENT},(SELECT MAX(depth) FROM items WHERE segment_id=s.id) FROM segments s"
+        f" WHERE s.conversation_id=?{where} ORDER BY s.id LIMIT ?",
+        (conversation_id, *extra, limit),
+    ).fetchall()
+    summaries = []
+    for row in found:
+        segment, last = rows.segment(row), row[6]
+        if last is None:
+            summaries.append(SegmentSummary(segment, 0, None, None))
+            continue
+        first_item = item_at(db, Position(segment.id, segment.fork_depth + 1, 0))
+        last_item = item_at(db, Position(segment.id, last, 0))
+        summaries.append(SegmentSummary(segment, last - segment.fork_depth, first_item, last_item))
+    return summaries
+
+
+def siblings(db: Db, account_id: str, conversation_id: str, of: Item, limit: int) -> list[Item]:
+    """See port `Tree.siblings`: the place's own successor and the first items of segments leaving there."""
+    origin = db.execute("SELECT parent_id,fork_depth FROM segments WHERE id=?", (of.segment_id,)).fetchone()
+    leaves = origin[0] is not None and of.depth == origin[1] + 1
+    parent = (origin[0] if leaves else of.segment_id, of.depth - 1)
+    found = {of.id: of}
+    straight = db.execute(
+        f"SELECT {rows.ITEM} FROM items i JOIN segments s ON s.id=i.segment_id"
+        " WHERE i.segment_id=? AND i.depth=? AND i.owner_id=? AND s.conversation_id=?",
+        (parent[0], of.depth, account_id, conversation_id),
+    )
+    leaving = db.execute(
+        f"SELECT {rows.ITEM} FROM segments s JOIN items i ON i.segment_id=s.id AND i.depth=s.fork_depth+1"
+        " WHERE s.parent_id=? AND s.fork_depth=? AND i.owner_id=? AND s.conversation_id=? LIMIT ?",
+        (*parent, account_id, conversation_id, limit),
+    )
+    for row in [*straight, *leaving]:
+        found[row[0]] = rows.item(row)
+    return sorted(found.values(), key=lambda item: item.id)[:limit]
+
+
+def run(db: Db, account_id: str, run_id: str) -> Run | None:
+    """See port `Runs.get`."""
+    row = db.execute(
+        f"SELECT {rows.RUN} FROM runs r WHERE r.id=? AND r.owner_id=? AND r.deleted IS NULL",
+        (run_id, account_id),
+    ).fetchone()
+    return rows.run(row) if row else None
+
+
+def outputs(db: Db, run_id: str) -> list[Item]:
+    """See port `Runs.outputs`."""
+    found = db.execute(
+        f"SELECT {rows.ITEM} FROM items i WHERE i.run_id=? AND i.author_id IS NULL ORDER BY i.depth,i.id",
+        (run_id,),
+    )
+    return [rows.item(row) for row in found]
+
+
+def inputs(db: Db, run_id: str) -> list[Item]:
+    """See port `Runs.inputs`."""
+    found = db.execute(
+        f"SELECT {rows.ITEM} FROM items i WHERE i.run_id=? AND i.author_id IS NOT NULL ORDER BY i.depth",
+        (run_id,),
+    )
+    return [rows.item(row) for row in found]
+
+
+def log(db: Db, run_id: str) -> tuple[bytes, bool]:
+    """See port `Runs.log`."""
+    row = db.execute("SELECT log,is_script FROM runs WHERE id=?", (run_id,)).fetchone()
+    return (bytes(row[0]), bool(row[1])) if row and row[0] is not None else (b"\x90", False)
+
+
+def runs(
+    db: Db,
+    account_id: str,
+    surface: str,
+    after: str | None,
+    limit: int,
+    descending: bool,
+    model: str | None,
+    metadata: dict[str, str],
+) -> list[Run]:
+    """See port `Runs.page`."""
+    where, values = _keyset("r.id", after, descending)
+    if model is not None:
+        where += " AND r.model=?"
+        values.append(model)
+    for name, value in metadata.items():
+        where += " AND EXISTS (SELECT 1 FROM json_each(r.metadata) m WHERE m.key=? AND m.value=?)"
+        values += [name, value]
+    found = db.execute(
+        f"SELECT {rows.RUN} FROM runs r WHERE r.owner_id=? AND r.surface=? AND r.deleted IS NULL{where}"
+        f" ORDER BY r.id {'DESC' if descending else 'ASC'} LIMIT ?",
+        (account_id, surface, *values, limit),
+    )
+    return [rows.run(row) for row in found]
+
+
+def on_input(db: Db, run: Run, limit: int) -> list[str]:
+    """See port `Runs.on_input`."""
+    place = run.input_end
+    if place is None:
+        return [run.id]
+    found = db.execute(
+        "SELECT id FROM runs WHERE conversation_id=? AND owner_id=? AND deleted IS NULL AND id>=?"
+        " AND (id=? OR (parent_segment_id=? AND parent_depth=?)) ORDER BY id LIMIT ?",
+        (run.conversation_id, run.owner_id, run.id, run.id, place.segment_id, place.depth, limit),
+    )
+    return [row[0] for row in found]
+
+
+def key(db: Db, owner_id: str, name: str, now_us: int) -> KeyRecord | None:
+    """See port `Runs.key`."""
+    row = db.execute(
+        "SELECT fingerprint,run_id,status,body FROM idempotency WHERE owner_id=? AND key=? AND expires>?",
+        (owner_id, name, now_us),
+    ).fetchone()
+    return KeyRecord(*row) if row else None
+
+
+def longest_prefix(db: Db, owner_id: str, hashes: Sequence[bytes]) -> tuple[int, Item, str] | None:
+    """See port `Runs.longest_prefix`: tries the longest first, so a usual turn costs one look-up or two."""
+    for index in range(len(hashes) - 1, -1, -1):
+        row = db.execute(
+            f"SELECT {rows.ITEM},s.conversation_id FROM items i JOIN segments s ON s.id=i.segment_id"
+            " JOIN conversations c ON c.id=s.conversation_id AND c.deleted IS NULL"
+            " WHERE i.owner_id=? AND i.path_hash=? LIMIT 1",
+            (owner_id, hashes[index]),
+        ).fetchone()
+        if row:
+            return index, rows.item(row), row[12]
+    return None
+
+
+def account(db: Db, name: str) -> Principal | None:
+    """See port `Accounts.by_name`."""
+    row = db.execute("SELECT id,slot,name,role FROM accounts WHERE name=?", (name,)).fetchone()
+    return Principal(*row) if row else None
+
+
+def unfinished(db: Db, limit: int, after: str) -> list[Recovered]:
+    """See port `Journal.unfinished`."""
+    found = db.execute(
+        f"SELECT {rows.RUN},r.worker_id FROM runs r WHERE r.state IN ('queued','in_progress') AND r.id>?"
+        " ORDER BY r.id LIMIT ?",
+        (after, limit),
+    ).fetchall()
+    recovered = {row[0]: Recovered(rows.run(row), []) for row in found}
+    for run_id, one in recovered.items():
+        chunks = db.execute("SELECT ops FROM run_chunks WHERE run_id=? ORDER BY first_seq", (run_id,))
+        for (ops,) in chunks:
+            one.ops.extend(decode_ops(ops))
+    for worker_id in {row[34] for row in found}:
+        ticks = db.execute("SELECT ops FROM journal WHERE worker_id=? ORDER BY tick", (worker_id,))
+        for (record,) in ticks:
+            for run_id, first, ops in decode_ops(record):
+                if run_id in recovered:
+                    _append(recovered[run_id].ops, first, ops)
+    return list(recovered.values())
+
+
+def _append(known: list[Any], first: int, ops: list[Any]) -> None:
+    # The run's opening events stand in its row, so sequence numbers begin after them; what a
+    # chunk already holds comes again in ticks that were not trimmed yet.
+    missing = first - OPENING_OPS - len(known)
+    if missing < 0:
+        ops = ops[-missing:]
+    known.extend(ops)

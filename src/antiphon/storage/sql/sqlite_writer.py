@@ -1,0 +1,167 @@
+"""The one thread that writes a SQLite file.
+
+It takes everything waiting (write sets, ticks) into one transaction and answers all of it with
+one call into the event loop. A set whose guard is lost is undone alone by its savepoint; after
+an unexpected error the whole batch is rolled back and replayed job by job, so that one bad
+job cannot hurt its neighbours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from antiphon.domain.errors import Conflict, StorageFull
+from antiphon.ports.write_sets import Command
+from antiphon.storage.sql import commands
+
+MAX_BATCH: Final = 512
+"""Jobs in one transaction: bounds how long a commit can take."""
+
+Work = Callable[[sqlite3.Connection], None]
+"""Statements of one job; raises to have them undone."""
+
+_FULL = ("disk is full", "readonly", "disk I/O error", "unable to open")
+
+
+class _Job:
+    __slots__ = ("atomic", "error", "future", "work")
+
+    def __init__(self, work: Work, future: asyncio.Future[None], atomic: bool) -> None:
+        self.work = work
+        self.future = future
+        self.atomic = atomic
+        self.error: BaseException | None = None
+
+
+def run_commands(connection: sqlite3.Connection, sets: Sequence[Command]) -> None:
+    """Execute a write set; raises Conflict at the first guard that does not hold."""
+    execute = connection.execute
+    for command in sets:
+        for statement, parameters, expect in commands.steps(command):
+            cursor = execute(statement, parameters)
+            if expect is not None and cursor.rowcount < expect:
+                raise Conflict(type(command).__name__)
+
+
+class SqliteWriter:
+    """Owns the write connection; `submit` may be called from the event loop only."""
+
+    def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
+        self._connection = connection
+        self._loop = loop
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work, *, atomic: bool = True) -> asyncio.Future[None]:
+        """Queue statements; the future is done after their commit.
+
+        `atomic=False` promises that the work cannot fail half-way (no guard after a write),
+        which saves a savepoint.
+        """
+        future: asyncio.Future[None] = self._loop.create_future()
+        if self._closed:
+            future.set_exception(StorageFull("The store is closed."))
+            return future
+        self._queue.put(_Job(work, future, atomic))
+        return future
+
+    def write(self, sets: Sequence[Command]) -> asyncio.Future[None]:
+        """Queue one write set."""
+        late_guard = any(command.GUARD for command in sets[1:])
+        return self.submit(lambda connection: run_commands(connection, sets), atomic=late_guard)
+
+    def close(self) -> None:
+        """Write what is queued, then end the thread; blocks until it has."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+            self._thread.join()
+            self._connection.close()
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            batch, running = self._take()
+            if batch:
+                self._write_batch(batch)
+                with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits
+                    self._loop.call_soon_threadsafe(_answer, batch)
+
+    def _take(self) -> tuple[list[_Job], bool]:
+        batch: list[_Job] = []
+        job = self._queue.get()
+        while job is not None:
+            batch.append(job)
+            if len(batch) >= MAX_BATCH:
+                return batch, True
+            try:
+                job = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, True
+        return batch, False
+
+    def _write_batch(self, batch: list[_Job]) -> None:
+        try:
+            self._transaction(batch)
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0].error = _named(error)
+                return
+            for job in batch:
+                try:
+                    self._transaction([job])
+                except Exception as alone:
+                    job.error = _named(alone)
+
+    def _transaction(self, batch: list[_Job]) -> None:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for job in batch:
+                job.error = None
+                self._one(connection, job)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    @staticmethod
+    def _one(connection: sqlite3.Connection, job: _Job) -> None:
+        if job.atomic:
+            connection.execute("SAVEPOINT job")
+        try:
+            job.work(connection)
+        except Conflict as lost:
+            job.error = lost
+            if job.atomic:
+                connection.execute("ROLLBACK TO job")
+        finally:
+            if job.atomic and connection.in_transaction:
+                connection.execute("RELEASE job")
+
+
+def _named(error: Exception) -> Exception:
+    if isinstance(error, sqlite3.OperationalError) and any(word in str(error) for word in _FULL):
+        return StorageFull("The store cannot be written now (disk full or read-only).")
+    return error
+
+
+def _answer(batch: list[_Job]) -> None:
+    for job in batch:
+        if job.future.done():
+            continue
+        if job.error is None:
+            job.future.set_result(None)
+        else:
+            job.future.set_exception(job.error)
+
+

@@ -1,0 +1,81 @@
+"""`antiphon serve` says where to go once it answers, and ends in order on SIGTERM."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from antiphon.cli import serve
+from antiphon.cli.api_client import ApiClient
+from antiphon.cli.main import app
+from tests.cli.fake_server import FakeServer
+from tests.e2e.sdk.launch import running_server
+
+
+def test_the_greeting_comes_from_the_running_server(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve.greet_when_ready(server.base_url)
+    shown = capsys.readouterr().out
+    assert f"Antiphon: {server.base_url}/v1" in shown
+    assert f"docs: {server.base_url}/docs" in shown
+    assert '"model": "offline/echo"' in shown
+    assert "models: offline/echo, groq/llama" in shown
+    assert "\x1b" not in shown
+
+
+def test_no_server_no_greeting(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "GREETING_WAIT_SECONDS", 0.2)
+    serve.greet_when_ready("http://127.0.0.1:9")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_server_that_wants_credentials_is_told_apart_from_one_without_models(server: FakeServer) -> None:
+    server.refusals["GET /v1/models"] = (401, "no credential")
+    assert serve.available_models(ApiClient(server.base_url)) is None
+    steps = dict(serve.next_steps(server.base_url, None))
+    assert "Bearer $API_KEY" in steps["try"]
+    assert "credentials" in steps["models"]
+    assert ".env.example" in serve.models_line([])
+
+
+def test_many_models_are_counted() -> None:
+    names = [f"offline/{number}" for number in range(10)]
+    assert serve.models_line(names).endswith("offline/7 and 2 more")
+
+
+def test_options_override_the_environment(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    served = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PORT", "8001")
+    monkeypatch.setenv("DATA_DIR", "elsewhere")
+    monkeypatch.setattr(serve, "serve", served.append)
+    monkeypatch.setattr(serve, "greet_when_ready", lambda url, key: None)
+    assert runner.invoke(app, ["serve", "--data-dir", "here", "--host", "localhost"]).exit_code == 0
+    (settings,) = served
+    assert (settings.host, settings.port, Path(settings.data_dir)) == ("localhost", 8001, Path("here"))
+
+
+def test_a_wrong_setting_ends_it_with_one_line(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PORT", "high")
+    result = runner.invoke(app, ["serve"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("antiphon: PORT: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_real_server_greets_and_ends_on_sigterm(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        deadline = time.monotonic() + 20
+        while f"Antiphon: {server.base_url}" not in server.log_tail(400):
+            assert time.monotonic() < deadline, server.log_tail()
+            time.sleep(0.05)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(20) in {0, -signal.SIGTERM}
