@@ -17,6 +17,7 @@ _CHAT_END: Final = b"data: [DONE]"
 _TAIL_BYTES: Final = 32
 _DELTA_EVENT: Final = b"event: response.output_text.delta\n"
 _TERMINAL_EVENT: Final = b"event: response.completed\n"
+_NAME_WITHIN: Final = 64  # bytes; an id line may stand before the event's name
 _PROMPT: Final = "Tell me something, please."
 
 
@@ -49,9 +50,9 @@ class ResponsesScanner:
         *events, self._partial = body.split(b"\n\n")
         tokens = 0
         for event in events:
-            if event.startswith(_DELTA_EVENT):
+            if event.find(_DELTA_EVENT, 0, _NAME_WITHIN) >= 0:
                 tokens += event.count(_MARK)
-            elif event.startswith(_TERMINAL_EVENT):
+            elif event.find(_TERMINAL_EVENT, 0, _NAME_WITHIN) >= 0:
                 self.complete = True
         return tokens
 

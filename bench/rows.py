@@ -33,7 +33,7 @@ class Scale:
     open_streams: int = 5000
     open_tokens: int = 8
     open_interval_ms: int = 2500
-    opened_per_second: float = 800.0
+    opened_per_second: float = 400.0
 
 
 QUICK: Final = Scale(seconds=1.5, warm_seconds=0.4, open_streams=500, open_tokens=3, open_interval_ms=1500)

@@ -31,6 +31,7 @@ from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
 from antiphon.services.branches import Branches
 from antiphon.services.conversations import Conversations
+from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.models import Models
 from antiphon.services.runs.engine import Engine
@@ -40,6 +41,7 @@ from antiphon.services.runs.live import LiveRuns
 from antiphon.services.runs.recover import Recovery
 from antiphon.services.turns import Turns
 from antiphon.settings import Settings, environment, read_config_file
+from antiphon.storage.memory.jobs import InProcessJobs
 from antiphon.storage.sql.sqlite import open_sqlite
 
 LOCAL_OWNER = "local"
@@ -156,12 +158,15 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         await storage.journal.forget_others(application.journal.worker_id)
         application.journal.start()
         application.followers.start()
-        preparing = asyncio.create_task(_prepare(models))
+        jobs = InProcessJobs()
+        stack.push_async_callback(jobs.close)
+        housekeeping = Housekeeping(storage.unit_of_work, recovery, application.journal, application.runs, clock)
+        housekeeping.schedule(jobs, _restart(application))
+        jobs.once("prepare models", lambda: _prepare(models))
         _tame_collector()
         try:
             yield application
         finally:
-            preparing.cancel()
             await _finish(application, engine, drain)
             await models.close()
 
@@ -276,6 +281,7 @@ def serve(settings: Settings) -> None:
         ws="websockets-sansio",
         ws_max_size=settings.max_body_bytes,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         log_level=settings.log_level,
         log_config=None,

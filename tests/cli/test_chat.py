@@ -22,6 +22,7 @@ from antiphon.cli.main import app
 from tests.cli.fake_server import WORDS, FakeServer, answer_events
 
 TEXT = "".join(WORDS)
+STREAMED = {"stream": True, "background": True}
 
 
 class Talk:
@@ -52,9 +53,8 @@ def talk(server: FakeServer) -> Talk:
 def test_one_question_prints_the_answer_and_nothing_else(runner: CliRunner, server: FakeServer) -> None:
     result = runner.invoke(app, ["chat", "--base-url", server.base_url, "--model", "offline/echo", "Why?"])
     assert (result.exit_code, result.stdout) == (0, TEXT + "\n")
-    assert server.asked("POST", "/v1/responses") == [
-        {"input": "Why?", "model": "offline/echo", "stream": True}
-    ]
+    (asked,) = server.asked("POST", "/v1/responses")
+    assert asked == {"input": "Why?", "model": "offline/echo", **STREAMED}
 
 
 def test_what_is_piped_in_follows_the_question(runner: CliRunner, server: FakeServer) -> None:
@@ -189,9 +189,8 @@ def test_list_and_open_by_number_or_id(talk: Talk) -> None:
 def test_branch_cuts_n_items_back_and_goes_there(talk: Talk, server: FakeServer) -> None:
     assert "on branch draft" in talk("/branch draft 2")
     assert server.asked("POST", "/v1/conversations/conv_1/branches") == [
-        {"name": "draft", "item_id": "msg_2"}
+        {"name": "draft", "item_id": "msg_2", "activate": True}
     ]
-    assert server.asked("PUT", "/v1/conversations/conv_1/branches/br_3/activate")
     talk("/branch draft")
     assert server.asked("POST", "/v1/conversations/conv_1/branches")[1]["item_id"] == "msg_4"
     assert "only 4 items" in talk("/branch draft 9")
@@ -208,7 +207,7 @@ def test_edit_replaces_the_last_question_and_shows_the_answer(talk: Talk, server
     talk("/model groq/llama")
     assert talk("/edit a better question") == TEXT + "\n"
     assert server.asked("POST", "/v1/conversations/conv_1/items/msg_3/edit") == [
-        {"content": "a better question", "model": "groq/llama", "stream": True}
+        {"content": "a better question", "model": "groq/llama", **STREAMED}
     ]
 
 
@@ -216,7 +215,7 @@ def test_retry_regenerates_the_last_answer_with_the_model_named(talk: Talk, serv
     talk("/retry")
     talk("/retry groq/llama")
     path = "/v1/conversations/conv_1/items/msg_4/regenerate"
-    assert server.asked("POST", path) == [{"stream": True}, {"model": "groq/llama", "stream": True}]
+    assert server.asked("POST", path) == [STREAMED, {"model": "groq/llama", **STREAMED}]
 
 
 def test_fork_continues_elsewhere(talk: Talk, server: FakeServer) -> None:
@@ -306,10 +305,28 @@ def test_a_preview_is_one_line() -> None:
 
 
 def test_a_tree_hangs_each_segment_on_its_parent() -> None:
-    tree = {"data": [{"id": "a", "count": 4}, {"id": "b", "parent_id": "a", "count": 2}]}
-    root = segment_tree(tree, "conv_1")
-    assert [child.label.plain for child in root.children] == ["4 items"]  # type: ignore[union-attr]
-    assert [child.label.plain for child in root.children[0].children] == ["2 items"]  # type: ignore[union-attr]
+    segments = [
+        {
+            "id": "a",
+            "item_count": 4,
+            "first_item": {"role": "user", "preview": "Why?"},
+            "last_item": {"id": "msg_9"},
+        },
+        {
+            "id": "b",
+            "item_count": 1,
+            "first_item": {"role": "user", "preview": "How?"},
+            "last_item": {"id": "msg_5"},
+        },
+    ]
+    segments[1]["parent_segment_id"] = "a"
+    branches = [
+        {"name": "main", "head_item_id": "item_9", "active": True},
+        {"name": "try", "head_item_id": "item_5", "active": False},
+    ]
+    (trunk,) = segment_tree("conv_1", segments, branches).children
+    assert str(trunk.label) == "user: Why?  +3  (main*)"
+    assert [str(child.label) for child in trunk.children] == ["user: How?  (try)"]
 
 
 def test_the_talk_runs_in_a_terminal(server: FakeServer) -> None:
@@ -331,8 +348,8 @@ def test_the_talk_runs_in_a_terminal(server: FakeServer) -> None:
 
 
 def _read_until(descriptor: int, wanted: str) -> None:
-    shown, deadline = "", time.monotonic() + 20
-    while not re.search(wanted, shown, re.DOTALL):
+    shown, deadline = b"", time.monotonic() + 20
+    while not re.search(wanted, shown.decode(errors="replace"), re.DOTALL):
         assert time.monotonic() < deadline, shown
         if select.select([descriptor], [], [], 0.2)[0]:
-            shown += os.read(descriptor, 4096).decode(errors="replace")
+            shown += os.read(descriptor, 4096)

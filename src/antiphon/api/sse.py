@@ -10,6 +10,9 @@ from typing import Protocol
 from antiphon.api.http import NO_STORE, Receive, Send
 from antiphon.services.runs.follow import Follower, Interrupted
 
+MAX_OPS = 256
+"""Ops rendered at once: what a slow reader can make us hold beyond its transport's buffer."""
+
 PING = b": ping\n\n"
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -54,8 +57,10 @@ async def stream(
 async def _pump(
     follower: Follower, encoder: Encoder, send: Send, watcher: asyncio.Task[None]
 ) -> None:
+    now = asyncio.get_running_loop().time
     while not watcher.done():
-        end = follower.committed
+        follower.beat = now()
+        end = min(follower.committed, follower.cursor + MAX_OPS)
         if follower.cursor < end:
             body = encoder.render(follower.cursor, end)
             follower.cursor = end

@@ -35,7 +35,8 @@ class AnswerStream:
         self.response_id: str | None = None
         self._client = client
         self._path = path
-        self._body = {**body, "stream": True}
+        # Only an answer in the background can be stopped; it is followed like any other.
+        self._body = {**body, "stream": True, "background": True}
         self._key = uuid.uuid4().hex
         self._last_seen = -1
 

@@ -112,7 +112,8 @@ class Chat:
         self.answer(self.session.retry(model or None))
 
     def tree(self, _: str) -> None:
-        self.view.tree(self.session.tree(), str(self.session.conversation_id))
+        segments, branches = self.session.segments(), self.session.branches()
+        self.view.tree(str(self.session.conversation_id), segments, branches)
 
     def models(self, _: str) -> None:
         names = self.session.models()
@@ -155,8 +156,7 @@ COMMANDS = {
 
 
 def title(conversation: Json) -> str:
-    metadata = conversation.get("metadata") or {}
-    return str(conversation.get("title") or metadata.get("title") or "untitled")
+    return str(conversation.get("title") or "untitled")
 
 
 def run_chat(

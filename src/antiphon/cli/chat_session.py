@@ -4,6 +4,8 @@ from antiphon.cli.answers import AnswerStream
 from antiphon.cli.api_client import ApiClient, ClientError, Json, quoted
 
 PAGE = 100
+MOST_PAGES = 10
+TITLE_CHARACTERS = 60
 
 
 class ChatSession:
@@ -26,18 +28,19 @@ class ChatSession:
     def ask(self, text: str) -> AnswerStream:
         """Ask in the current conversation, which begins here if there is none."""
         if self.conversation_id is None:
-            self.conversation_id = str(self.client.post("/v1/conversations")["id"])
+            title = " ".join(text.split())[:TITLE_CHARACTERS]
+            self.conversation_id = str(self.client.post("/v1/conversations", {"title": title})["id"])
         return self.ask_once(text)
 
     def edit(self, text: str) -> AnswerStream:
         """Put another text in place of the last question; a new branch answers it."""
-        item = self._last_message("user")
+        item = self._last_question()
         body = self._with_model({"content": text})
         return AnswerStream(self.client, self._path(f"/items/{quoted(item['id'])}/edit"), body)
 
     def retry(self, model: str | None) -> AnswerStream:
         """Answer the last question once more, on a new branch, with another model if one is named."""
-        item = self._last_message("assistant")
+        item = self._last_item("there is no answer yet")
         chosen = model or self.model
         body: Json = {"model": chosen} if chosen else {}
         return AnswerStream(self.client, self._path(f"/items/{quoted(item['id'])}/regenerate"), body)
@@ -59,10 +62,8 @@ class ChatSession:
 
     def fork(self) -> str:
         """Continue in a new conversation that shares everything up to here."""
-        last = self.recent_items(1)
-        if not last:
-            raise ClientError("there is nothing to fork yet")
-        forked = self.client.post(self._path("/fork"), {"item_id": last[0]["id"]})
+        last = self._last_item("there is nothing to fork yet")
+        forked = self.client.post(self._path("/fork"), {"item_id": last["id"]})
         self.conversation_id = str(forked["id"])
         return self.conversation_id
 
@@ -73,40 +74,53 @@ class ChatSession:
         return _data(self.client.get(self._path("/items"), order="desc", limit=count))
 
     def branches(self) -> list[Json]:
-        return _data(self.client.get(self._path("/branches")))
+        return self._all(self._path("/branches"))
 
     def branch(self, name: str, back: int) -> None:
         """Name a branch at the item `back` places before the last one, and go there."""
         items = self.recent_items(min(back + 1, PAGE))
         if len(items) <= back:
             raise ClientError(f"there are only {len(items)} items to go back over")
-        made = self.client.post(self._path("/branches"), {"name": name, "item_id": items[back]["id"]})
-        self._activate(made)
+        body = {"name": name, "item_id": items[back]["id"], "activate": True}
+        self.client.post(self._path("/branches"), body)
 
     def switch(self, name: str) -> Json:
         """Go to the branch of this name or id."""
         for branch in self.branches():
             if name in {branch.get("name"), branch["id"]}:
-                self._activate(branch)
-                return branch
+                return self.client.put(self._path(f"/branches/{quoted(branch['id'])}/activate"))
         raise ClientError(f"no branch is called {name}")
 
-    def tree(self) -> Json:
-        return self.client.get(self._path("/tree"))
+    def segments(self) -> list[Json]:
+        """The unbroken lines of items that the tree consists of."""
+        return self._all(self._path("/tree"))
 
     # --- models
 
     def models(self) -> list[str]:
         return [str(model["id"]) for model in _data(self.client.get("/v1/models"))]
 
-    def _activate(self, branch: Json) -> None:
-        self.client.put(self._path(f"/branches/{quoted(branch['id'])}/activate"))
+    def _all(self, path: str) -> list[Json]:
+        page = self.client.get(path, limit=PAGE)
+        found = _data(page)
+        for _ in range(MOST_PAGES):
+            if not page.get("has_more"):
+                break
+            page = self.client.get(path, limit=PAGE, after=str(page["last_id"]))
+            found += _data(page)
+        return found
 
-    def _last_message(self, role: str) -> Json:
+    def _last_item(self, otherwise: str) -> Json:
+        last = self.recent_items(1)
+        if not last:
+            raise ClientError(otherwise)
+        return last[0]
+
+    def _last_question(self) -> Json:
         for item in self.recent_items(PAGE):
-            if item.get("type") == "message" and item.get("role") == role:
+            if item.get("type") == "message" and item.get("role") == "user":
                 return item
-        raise ClientError("there is nothing to edit yet" if role == "user" else "there is no answer yet")
+        raise ClientError("there is nothing to edit yet")
 
     def _with_model(self, body: Json) -> Json:
         return {**body, "model": self.model} if self.model else body

@@ -101,8 +101,8 @@ class View:
             grid.add_row(*(Text(harmless(cell)) for cell in row))
         self.console.print(grid)
 
-    def tree(self, tree: Json, title: str) -> None:
-        self.console.print(segment_tree(tree, title))
+    def tree(self, title: str, segments: Iterable[Json], branches: Iterable[Json]) -> None:
+        self.console.print(segment_tree(title, segments, branches))
 
 
 def preview(item: Json) -> str:
@@ -110,8 +110,7 @@ def preview(item: Json) -> str:
     if item.get("type", "message") != "message":
         return f"{item.get('type')} {item.get('name', '')}".strip()
     words = " ".join(content_text(item.get("content")).split())
-    shown = words if len(words) <= PREVIEW_CHARACTERS else f"{words[: PREVIEW_CHARACTERS - 1]}…"
-    return f"{item.get('role', '?')}: {shown}"
+    return f"{item.get('role', '?')}: {_shortened(words)}"
 
 
 def content_text(content: object) -> str:
@@ -121,25 +120,39 @@ def content_text(content: object) -> str:
     return " ".join(str(part.get("text") or part.get("refusal") or "") for part in parts)
 
 
-def segment_tree(tree: Json, title: str) -> Tree:
+def segment_tree(title: str, segments: Iterable[Json], branches: Iterable[Json]) -> Tree:
     """The conversation's segments, each under its parent; one whose parent is elsewhere hangs on the root."""
+    heads: dict[str, list[str]] = {}
+    for branch in branches:
+        name = f"{branch.get('name')}{'*' if branch.get('active') else ''}"
+        heads.setdefault(_digits(branch.get("head_item_id")), []).append(name)
     root = Tree(Text(harmless(title), style="bold"))
-    segments: list[Json] = tree.get("segments") or tree.get("data") or []
     nodes: dict[str, Tree] = {}
     for segment in segments:
-        above = nodes.get(str(segment.get("parent_id") or segment.get("parent_segment_id")), root)
-        nodes[str(segment["id"])] = above.add(Text(harmless(segment_label(segment))))
+        above = nodes.get(str(segment.get("parent_segment_id")), root)
+        nodes[str(segment["id"])] = above.add(Text(harmless(segment_label(segment, heads))))
     return root
 
 
-def segment_label(segment: Json) -> str:
-    names = segment.get("branches") or []
-    called = ", ".join(str(name.get("name", name) if isinstance(name, dict) else name) for name in names)
-    count = segment.get("item_count", segment.get("count", "?"))
-    label = f"{count} items"
-    if called:
-        label = f"[{called}] {label}"
-    return f"{label}  {segment['preview']}" if segment.get("preview") else label
+def segment_label(segment: Json, heads: dict[str, list[str]]) -> str:
+    """How the segment begins, how many items follow, and which branches end where it ends."""
+    first, last = segment.get("first_item") or {}, segment.get("last_item") or {}
+    more = segment.get("item_count", 1) - 1
+    label = f"{first.get('role') or first.get('type', '')}: {_shortened(str(first.get('preview', '')))}"
+    if more > 0:
+        label += f"  +{more}"
+    if names := heads.get(_digits(last.get("id"))):
+        label += f"  ({', '.join(names)})"
+    return label
+
+
+def _digits(item_id: object) -> str:
+    # An item has one set of digits; its prefix depends on who shows it.
+    return str(item_id).rpartition("_")[2]
+
+
+def _shortened(words: str) -> str:
+    return words if len(words) <= PREVIEW_CHARACTERS else f"{words[: PREVIEW_CHARACTERS - 1]}…"
 
 
 def is_terminal() -> bool:

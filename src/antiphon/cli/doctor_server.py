@@ -3,14 +3,13 @@
 import socket
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
+from antiphon.bootstrap import provider_specs
 from antiphon.cli.api_client import ApiClient, ApiError, ClientError
 from antiphon.cli.configuration import base_url_of
 from antiphon.cli.findings import Finding, State
 from antiphon.domain.errors import AntiphonError
-from antiphon.providers.specs import from_toml, presets
-from antiphon.settings import Settings, environment, read_config_file
+from antiphon.settings import Settings
 
 
 def server_and_providers(settings: Settings, api_key: str | None) -> Iterator[Finding]:
@@ -18,7 +17,7 @@ def server_and_providers(settings: Settings, api_key: str | None) -> Iterator[Fi
     port, answering = port_state(settings.host, settings.port, client)
     yield port
     try:
-        configured = configured_providers(settings.config_file)
+        configured = [spec.name for spec in provider_specs(settings)]
     except (AntiphonError, ValueError) as error:
         yield Finding("providers", State.FAIL, str(error), "see .env.example")
     else:
@@ -49,13 +48,6 @@ def _free_port(host: str, port: int) -> Finding:
     except OSError as error:
         return _foreign(port, f"cannot be bound on {host}: {error.strerror}")
     return Finding("port", State.OK, f"{port} is free")
-
-
-def configured_providers(config_file: Path) -> list[str]:
-    """The providers that the environment and the configuration file name."""
-    names = environment()
-    tables = read_config_file(config_file).get("providers", {})
-    return [spec.name for spec in (*presets(names), *from_toml(tables, names))]
 
 
 def providers(configured: list[str], client: ApiClient | None) -> Iterator[Finding]:

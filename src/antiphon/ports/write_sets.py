@@ -224,6 +224,17 @@ class AddChange(Command, frozen=True, kw_only=True):
     now_us: int
 
 
+class Forget(Command, frozen=True, kw_only=True):
+    """Erase idempotency keys that have expired and changes older than `changes_before_us`.
+
+    At most `limit` rows of each, so that it holds up nothing else.
+    """
+
+    now_us: int
+    changes_before_us: int
+    limit: int
+
+
 class PutLedger(Command, frozen=True, kw_only=True):
     """Record what a run used and cost (micro-units of money)."""
 

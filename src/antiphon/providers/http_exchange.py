@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final, Protocol
 
-from httptools import HttpParserError, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from antiphon.ports.outbound import OutboundError, OutboundProtocol, OutboundRequest, OutboundTooLarge
 from antiphon.providers.http_inflate import Inflater
@@ -154,7 +154,7 @@ class Exchange:
         self.answered = True
         try:
             self._parser.feed_data(data)
-        except HttpParserError:
+        except (HttpParserError, HttpParserUpgrade):
             self._reusable = False
             if not self._complete and self._fault is None:
                 self._fault = OutboundProtocol("what came is not HTTP/1.1")

@@ -34,7 +34,8 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     At most one of `conversation_id` (with `branch_id`, `parent_item_id` or a
     checked `position`) and `previous_response_id` is set, as wire ids. `new_branch` names a branch to open for the
     answer, `activate` makes it the active one. `messages`, if given, are sent to the model as
-    they are, in place of the stored path. `echo` is the request in the surface's own shape.
+    they are, in place of the stored path. `generate` False stores the input and answers with
+    nothing, to warm up. `echo` is the request in the surface's own shape.
     """
 
     surface: Surface
@@ -57,6 +58,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     messages: list[dict[str, Any]] | None = None
     path_hashes: tuple[bytes, ...] = ()
     key: Key | None = None
+    generate: bool = True
 
 
 class Plan(msgspec.Struct, kw_only=True):

@@ -355,5 +355,9 @@ def _activate(run: Run) -> ws.ActivateBranch:
     return ws.ActivateBranch(conversation_id=run.conversation_id or "", branch_id=run.branch_id or "")
 
 
-def _model_request(request: TurnRequest, route: ModelRoute, messages: list[dict[str, Any]]) -> ModelRequest:
+def _model_request(
+    request: TurnRequest, route: ModelRoute, messages: list[dict[str, Any]]
+) -> ModelRequest | None:
+    if not request.generate:
+        return None
     return ModelRequest(model=route.model, messages=messages, params=request.params)

@@ -333,7 +333,13 @@ class Conversation(Exact):
     object: Literal["conversation"]
     created_at: Seconds
     metadata: dict[str, str]
-    antiphon: dict[str, Any] | UnsetType | None = UNSET
+    # The tree extension; OpenAI's object ends above.
+    title: str | UnsetType | None = UNSET
+    updated_at: Seconds | UnsetType = UNSET
+    active_branch_id: str | UnsetType = UNSET
+    revision: Index | UnsetType = UNSET
+    kind: Literal["explicit", "implicit"] | UnsetType = UNSET
+    forked_from_item_id: str | UnsetType | None = UNSET
 
 
 class DeletedConversation(Exact):

@@ -74,8 +74,7 @@ async def _relay(follower: Follower, write: Any) -> None:
             follower.cursor = end
             if frames:
                 await write(b"".join(frame.replace(b"data: {", mark, 1) for frame in frames))
-            news = follower.finished or await follower.more()
-            if not news:
+            if not await follower.more():
                 await write(PING)
     except Interrupted:
         return

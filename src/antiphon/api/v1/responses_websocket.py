@@ -90,7 +90,7 @@ class Session:
             previous = body.previous_response_id
             request = self._continued(turn_request(body), previous)
             if body.generate is False:
-                request = msgspec.structs.replace(request, params=request.params | {"max_completion_tokens": 1})
+                request = msgspec.structs.replace(request, generate=False)
             begun = await self._application.turns.begin(self._who, request)
             await self._relay(begun, request, body.stream_id)
         except AntiphonError as error:

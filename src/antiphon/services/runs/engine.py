@@ -49,8 +49,8 @@ class Engine:
         """The worker a run is leased to when it begins here."""
         return self._journal.worker_id
 
-    def start(self, live: LiveRun, route: ModelRoute, request: ModelRequest) -> None:
-        """Begin generating; returns at once."""
+    def start(self, live: LiveRun, route: ModelRoute, request: ModelRequest | None) -> None:
+        """Begin generating; returns at once. Without a request the run ends at once, without output."""
         live.task = asyncio.get_running_loop().create_task(self._generate(live, route, request))
 
     def cancel(self, live: LiveRun) -> None:
@@ -58,7 +58,7 @@ class Engine:
         live.cancel_requested = True
         live.stop()
 
-    async def _generate(self, live: LiveRun, route: ModelRoute, request: ModelRequest) -> None:
+    async def _generate(self, live: LiveRun, route: ModelRoute, request: ModelRequest | None) -> None:
         emitter = Emitter(live.log, live.run.slot)
         live.generating = True
         try:
@@ -68,7 +68,8 @@ class Engine:
                 live.run.state = "in_progress"
                 live.log.append(("P",))
                 self._journal.touch(live, urgent=True)
-            await self._relay(live, emitter, route, request)
+            if request is not None:
+                await self._relay(live, emitter, route, request)
             ending = _natural_end(emitter, request)
         except asyncio.CancelledError:
             if live.lost:
@@ -135,7 +136,7 @@ class Engine:
         await asyncio.gather(*tasks, *self._side_writes, return_exceptions=True)
 
 
-def _natural_end(emitter: Emitter, request: ModelRequest) -> Ending:
+def _natural_end(emitter: Emitter, request: ModelRequest | None) -> Ending:
     reasons = set(emitter.reasons.values())
     state: State = "completed"
     reason = None
@@ -146,18 +147,18 @@ def _natural_end(emitter: Emitter, request: ModelRequest) -> Ending:
     return Ending(state=state, incomplete_reason=reason, usage=_usage(emitter, request))
 
 
-def _broken_end(emitter: Emitter, request: ModelRequest, error: RunError | None) -> Ending:
+def _broken_end(emitter: Emitter, request: ModelRequest | None, error: RunError | None) -> Ending:
     state: State = "failed" if error is not None else "cancelled"
     return Ending(state=state, error=error, usage=_usage(emitter, request))
 
 
-def _usage(emitter: Emitter, request: ModelRequest) -> Usage:
+def _usage(emitter: Emitter, request: ModelRequest | None) -> Usage:
     reported = emitter.usage
     if reported is not None:
         return Usage(
             reported.input_tokens, reported.output_tokens, reported.cached_tokens, reported.reasoning_tokens
         )
-    if emitter.started is None:
+    if emitter.started is None or request is None:
         return Usage(estimated=True)
     asked = sum(estimate_tokens(str(message.get("content") or "")) + 4 for message in request.messages)
     return Usage(asked, -(-emitter.characters // 4), estimated=True)

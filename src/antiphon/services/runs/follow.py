@@ -27,6 +27,7 @@ class Interrupted(Exception):
 class Follower:
     """One reader of one run.
 
+    `beat` is when it last got anywhere (seconds, monotonic); its writer renews it.
     `cursor` is the next sequence number to show. Use: render `log.ops[cursor:committed]`, move
     the cursor, then `await more()` until `finished`.
     """

@@ -30,7 +30,11 @@ log = logging.getLogger(__name__)
 
 
 class RunJournal:
-    """Commits the ops of all live runs in records and wakes their followers."""
+    """Commits the ops of all live runs in records and wakes their followers.
+
+    `healthy` is False while the store refuses writes; `orphans` tells that runs were given up
+    in memory and wait in storage for the recovery to end them.
+    """
 
     def __init__(self, store: Journal, runs: LiveRuns) -> None:
         self._store = store
@@ -45,6 +49,7 @@ class RunJournal:
         self._sealer: asyncio.Task[None] | None = None
         self._committing = asyncio.Lock()
         self.healthy = True
+        self.orphans = False
         self.ticks = 0
 
     def start(self) -> None:
@@ -136,16 +141,19 @@ class RunJournal:
             except Conflict:
                 sets = _ends(ends, fresh=True)
                 continue
-            except StorageBusy:
+            except Fenced:
+                self._start_over()
+                return True
+            except Exception as error:
+                # Whatever the store says, the ops stay; only time decides when to give up.
+                if not isinstance(error, StorageBusy):
+                    log.exception("a journal record could not be written; it is tried again")
                 self.healthy = False
                 if loop.time() + pause > deadline:
                     return False
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, MAX_PAUSE_SECONDS)
                 continue
-            except Fenced:
-                self._start_over()
-                return True
             self._tick += 1
             self.ticks += 1
             self.healthy = True
@@ -164,6 +172,7 @@ class RunJournal:
     async def _give_up(self, batch: Sequence[LiveRun]) -> None:
         """The store takes nothing: end these runs in memory; recovery ends them in storage."""
         log.error("journal cannot be written; ending %d runs", len(batch))
+        self.orphans = True
         for live in batch:
             live.lose()
             self._runs.remove(live)
@@ -173,8 +182,9 @@ class RunJournal:
             await asyncio.sleep(SEAL_SECONDS)
             try:
                 await self.seal()
-            except Exception:
-                log.exception("sealing the journal failed; it is tried again")
+            except Exception as error:
+                self.healthy = False
+                log.error("the journal could not be sealed; it is tried again: %s", error)
 
     async def seal(self) -> None:
         """Move live runs' committed ops into chunks and forget the ticks that held them."""
@@ -186,8 +196,10 @@ class RunJournal:
                     ops = live.log.ops[live.sealed : live.committed]
                     chunks.append((live.run.id, live.sealed, live.committed - 1, encode_ops(ops)))
                     live.sealed = live.committed
-            if upto:
+            # Also a probe: after a full disk it is the write that finds room again.
+            if upto or not self.healthy:
                 await self._store.seal(self.worker_id, upto, chunks)
+                self.healthy = True
 
 
 def _ends(runs: Sequence[LiveRun], *, fresh: bool) -> list[WriteSet]:

@@ -281,6 +281,21 @@ def _add_change(c: ws.AddChange) -> Iterator[Step]:
     )
 
 
+def _forget(c: ws.Forget) -> Iterator[Step]:
+    yield (
+        "DELETE FROM idempotency WHERE (owner_id,key) IN"
+        " (SELECT owner_id,key FROM idempotency WHERE expires<=? LIMIT ?)",
+        (c.now_us, c.limit),
+        None,
+    )
+    yield (
+        "DELETE FROM conversation_changes WHERE (conversation_id,revision) IN"
+        " (SELECT conversation_id,revision FROM conversation_changes WHERE created<? LIMIT ?)",
+        (c.changes_before_us, c.limit),
+        None,
+    )
+
+
 PUT_LEDGER: Final = (
     "INSERT INTO ledger (run_id,owner_id,slot,author_id,credential_id,provider,model,state,tokens_in,tokens_out,"
     "tokens_cached,tokens_reasoning,estimated,cost,created,latency) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
@@ -308,7 +323,7 @@ _COMPILERS: Final[dict[type, Callable[[Any], Iterator[Step]]]] = {
     ws.EndClaim: _end_claim, ws.NewSegment: _new_segment, ws.PutItems: _put_items,
     ws.HideItem: _hide_item, ws.OpenRun: _open_run, ws.FinishRun: _finish_run, ws.StartRun: _start_run,
     ws.UpdateRunMetadata: _update_run_metadata, ws.DeleteRun: _delete_run,
-    ws.RequestCancel: _request_cancel, ws.AddChange: _add_change, ws.PutLedger: _put_ledger,
+    ws.RequestCancel: _request_cancel, ws.Forget: _forget, ws.AddChange: _add_change, ws.PutLedger: _put_ledger,
 }  # fmt: skip
 
 

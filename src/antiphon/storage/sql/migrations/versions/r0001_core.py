@@ -95,6 +95,7 @@ def _create_tree() -> None:
         "conversation_changes", _id("conversation_id", key=True), _int("revision", key=True), *_owner(),
         _text("kind"), _text("body"), _int("created"), sqlite_with_rowid=False,
     )
+    op.create_index("conversation_changes_created", "conversation_changes", ["created"])
 
 
 def _create_runs() -> None:

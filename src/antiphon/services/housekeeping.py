@@ -1,0 +1,60 @@
+"""What the server does for itself: forgets what has expired and ends runs that nobody owns."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from antiphon.ports import write_sets as ws
+from antiphon.ports.clock import Clock
+from antiphon.ports.jobs import Jobs
+from antiphon.ports.storage import UnitOfWork
+from antiphon.services.runs.journal import RunJournal
+from antiphon.services.runs.live import LiveRuns
+from antiphon.services.runs.recover import Recovery, Restart
+
+SWEEP_SECONDS: Final = 5.0
+FORGET_SECONDS: Final = 60.0
+FORGET_ROWS: Final = 500
+CHANGES_KEPT_US: Final = 7 * 24 * 3600 * 1_000_000
+
+
+class Housekeeping:
+    """The server's own recurring jobs."""
+
+    def __init__(
+        self,
+        unit_of_work: UnitOfWork,
+        recovery: Recovery,
+        journal: RunJournal,
+        runs: LiveRuns,
+        clock: Clock,
+    ) -> None:
+        self._unit_of_work = unit_of_work
+        self._recovery = recovery
+        self._journal = journal
+        self._runs = runs
+        self._clock = clock
+
+    def schedule(self, jobs: Jobs, restart: Restart) -> None:
+        """Hand the jobs over."""
+
+        async def sweep() -> None:
+            await self.end_orphans(restart)
+
+        jobs.every(SWEEP_SECONDS, "end orphaned runs", sweep)
+        jobs.every(FORGET_SECONDS, "forget what has expired", self.forget)
+
+    async def end_orphans(self, restart: Restart) -> None:
+        """End the runs that were given up while the store refused writes, once it takes them again."""
+        if not (self._journal.orphans and self._journal.healthy):
+            return
+        alive = frozenset(live.run.id for live in self._runs)
+        await self._recovery.recover(restart, alive=alive)
+        self._journal.orphans = False
+
+    async def forget(self) -> None:
+        """Erase a slice of expired idempotency keys and old changes."""
+        now = self._clock.now_us()
+        await self._unit_of_work.commit(
+            ws.Forget(now_us=now, changes_before_us=now - CHANGES_KEPT_US, limit=FORGET_ROWS)
+        )
