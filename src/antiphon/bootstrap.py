@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import hashlib
 import logging
@@ -19,7 +20,7 @@ from antiphon.api.app import create_app
 from antiphon.application import Application, Policy
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
-from antiphon.domain.errors import InvalidRequest, ProviderError
+from antiphon.domain.errors import ProviderError
 from antiphon.domain.runs import Run
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
@@ -152,7 +153,9 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         models = build_models(settings, http, clock)
         for problem in models.problems():
             log.warning("configuration", problem=problem)
-        application, engine = assemble(settings, storage, models, await local_owner(storage, clock), clock, drain)
+        application, engine = assemble(
+            settings, storage, models, await local_owner(storage, clock), clock, drain
+        )
         recovery = Recovery(storage.journal, storage.unit_of_work, clock)
         await recovery.recover(_restart(application))
         await storage.journal.forget_others(application.journal.worker_id)
@@ -160,7 +163,9 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         application.followers.start()
         jobs = InProcessJobs()
         stack.push_async_callback(jobs.close)
-        housekeeping = Housekeeping(storage.unit_of_work, recovery, application.journal, application.runs, clock)
+        housekeeping = Housekeeping(
+            storage.unit_of_work, recovery, application.journal, application.runs, clock
+        )
         housekeeping.schedule(jobs, _restart(application))
         jobs.once("prepare models", lambda: _prepare(models))
         _tame_collector()
@@ -219,8 +224,9 @@ async def _prepare(models: Models) -> None:
 async def _finish(application: Application, engine: Engine, drain: Drain) -> None:
     """Let running answers end for as long as the drain lasts, then end them with what they have."""
     drain.begin()
-    while len(application.runs) and drain.left > 0:
-        await asyncio.sleep(0.02)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(drain.left):
+            await application.runs.none_left()
     await engine.close()
     await application.followers.close()
     await application.journal.close()
@@ -301,5 +307,3 @@ def _configure_logging(level: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
     )
-
-

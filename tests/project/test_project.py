@@ -163,10 +163,21 @@ def test_the_tests_run_on_the_versions_that_are_served() -> None:
     assert {name: version for name, version in served.items() if tested.get(name) != version} == {}
 
 
+def declared_floors() -> dict[str, str]:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    return {m[1]: m[2] for line in declared if (m := re.match(r"([\w-]+)>=([\d.]+)", line))}
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_declared_dependency_is_locked(name: str) -> None:
+    locked = locked_versions(name)
+    behind = {p: f for p, f in declared_floors().items() if version_key(locked.get(p, "")) < version_key(f)}
+    assert behind == {}
+
+
 def test_no_locked_or_declared_version_is_below_its_floor() -> None:
     floors = tomllib.loads((ROOT / "floors.toml").read_text())
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    lowest = {m[1]: m[2] for line in declared if (m := re.match(r"([\w-]+)>=([\d.]+)", line))}
+    lowest = declared_floors()
     for package, floor in floors.items():
         for versions in (lowest, *(locked_versions(name) for name in LOCKS)):
             if package in versions:

@@ -18,18 +18,21 @@ from antiphon.providers.http_client import NOT_FETCHED, HttpClient
 from tests.providers.raw_server import Peer, answer, serving
 
 PRIVATE = """
-0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.100.100.200 127.0.0.1 127.1.2.3 168.63.129.16 169.254.169.254 172.16.0.1
-172.31.255.255 192.0.0.192 192.0.2.1 192.88.99.1 192.168.1.1 198.18.0.1 198.19.255.255 198.51.100.1 203.0.113.1
-224.0.0.1 239.255.255.250 240.0.0.1 255.255.255.255
-:: ::1 ::127.0.0.1 ::8.8.8.8 ::ffff:127.0.0.1 ::ffff:169.254.169.254 ::ffff:a9fe:a9fe ::ffff:10.0.0.1 ::ffff:0:7f00:1
-64:ff9b::127.0.0.1 64:ff9b::a9fe:a9fe 64:ff9b:1::1 100::1 2001::1 2001:0:4136:e378:8000:63bf:3fff:fdd2 2001:10::1
-2001:20::1 2001:db8::1 2002:7f00:1:: 2002:a9fe:a9fe::1 2002:0a00:0001::1 3fff::1 5f00::1 fc00::1 fd00:ec2::254 fe80::1
-fe80::1%lo fec0::1 ff02::1 ff0e::1 2606:4700::5efe:7f00:1 2606:4700::200:5efe:10.0.0.1 nonsense 127.1 0x7f.1
+0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.100.100.200 127.0.0.1 127.1.2.3 168.63.129.16 169.254.169.254
+172.16.0.1 172.31.255.255 192.0.0.192 192.0.2.1 192.88.99.1 192.168.1.1 198.18.0.1 198.19.255.255 198.51.100.1
+203.0.113.1 224.0.0.1 239.255.255.250 240.0.0.1 255.255.255.255
+:: ::1 ::127.0.0.1 ::8.8.8.8 ::ffff:127.0.0.1 ::ffff:169.254.169.254 ::ffff:a9fe:a9fe ::ffff:10.0.0.1
+::ffff:0:7f00:1 64:ff9b::127.0.0.1 64:ff9b::a9fe:a9fe 64:ff9b:1::1 100::1 2001::1
+2001:0:4136:e378:8000:63bf:3fff:fdd2
+2001:10::1 2001:20::1 2001:db8::1 2002:7f00:1:: 2002:a9fe:a9fe::1 2002:0a00:0001::1 3fff::1 5f00::1 fc00::1
+fd00:ec2::254 fe80::1 fe80::1%lo fec0::1 ff02::1 ff0e::1 2606:4700::5efe:7f00:1
+2606:4700::200:5efe:10.0.0.1 nonsense 127.1 0x7f.1
 """.split()  # fmt: skip
 
 PUBLIC = """
-1.1.1.1 8.8.8.8 100.63.255.255 100.128.0.1 172.15.0.1 172.32.0.1 192.0.1.1 198.17.0.1 198.20.0.1 223.255.255.255
-2606:4700::1111 2a00:1450:4001::1 ::ffff:8.8.8.8 64:ff9b::808:808 2002:808:808::1 2606:4700::5efe:8.8.8.8
+1.1.1.1 8.8.8.8 100.63.255.255 100.128.0.1 172.15.0.1 172.32.0.1 192.0.1.1 198.17.0.1 198.20.0.1
+223.255.255.255 2606:4700::1111 2a00:1450:4001::1 ::ffff:8.8.8.8 64:ff9b::808:808 2002:808:808::1
+2606:4700::5efe:8.8.8.8
 """.split()  # fmt: skip
 
 
@@ -47,7 +50,8 @@ def test_nothing_python_calls_private_is_public_here() -> None:
     draw = random.Random(7)
     for _ in range(20_000):
         number = draw.getrandbits(32)
-        for address in (ip_address(number), IPv6Address(draw.getrandbits(128)), IPv6Address(0xFFFF << 32 | number)):
+        numbers = (draw.getrandbits(128), 0xFFFF << 32 | number)
+        for address in (ip_address(number), *map(IPv6Address, numbers)):
             if not address.is_global or address.is_multicast:
                 assert not is_public(str(address))
 
@@ -201,7 +205,12 @@ async def test_open_and_closed_public_ports_are_told_alike() -> None:
 async def test_every_redirect_is_judged_anew() -> None:
     client = HttpClient(is_public=public_for_the_test)
     async with canaries() as (port, seen):
-        targets = [f"http://127.0.0.1:{port}/", f"//127.0.0.1:{port}/", "file:///etc/passwd", "http://u:p@127.0.0.2/"]
+        targets = [
+            f"http://127.0.0.1:{port}/",
+            f"//127.0.0.1:{port}/",
+            "file:///etc/passwd",
+            "http://u:p@127.0.0.2/",
+        ]
 
         async def redirect(peer: Peer) -> None:
             await peer.request()
@@ -319,7 +328,7 @@ async def test_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_taking_apart() -> None:
-    target = take_apart("https://user:p%40ss@Example.ORG:8443/a b?q=ü&r=[1]".replace(" ", "%20"), credentials=True)
+    target = take_apart("https://user:p%40ss@Example.ORG:8443/a%20b?q=ü&r=[1]", credentials=True)
     assert (target.scheme, target.host, target.port) == ("https", "example.org", 8443)
     assert target.path == "/a%20b?q=%C3%BC&r=[1]"
     assert target.authorization == "Basic dXNlcjpwQHNz"

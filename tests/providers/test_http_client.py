@@ -68,9 +68,8 @@ async def test_what_is_sent(client: HttpClient) -> None:
 
     async with serving(play) as server:
         url = server.url.replace("http://", "http://me:pass@") + "/v1/x?y=1#frag"
-        request = OutboundRequest(
-            method="POST", url=url, trust="operator", body=b"{}", headers={"X-A": "1", "Host": "evil", "Content-Length": "9"}
-        )
+        headers = {"X-A": "1", "Host": "evil", "Content-Length": "9"}
+        request = OutboundRequest(method="POST", url=url, trust="operator", body=b"{}", headers=headers)
         assert await body_of(client, request) == b"ok"
     head, _, body = seen[0].partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
@@ -150,7 +149,7 @@ async def test_a_stale_connection_is_replaced_once(client: HttpClient) -> None:
         assert server.accepted == 2
 
 
-async def test_a_fresh_connection_that_is_closed_is_an_error_and_nothing_is_repeated(client: HttpClient) -> None:
+async def test_a_fresh_connection_that_is_closed_is_an_error(client: HttpClient) -> None:
     async def play(peer: Peer) -> None:
         await peer.request()
 
@@ -174,7 +173,8 @@ async def test_connecting_and_resolving_have_a_time() -> None:
     client = HttpClient(resolve=never)
     began = time.perf_counter()
     with pytest.raises(OutboundTimeout):
-        await client.send(OutboundRequest(method="GET", url="http://x/", trust="operator", connect_seconds=0.1))
+        request = OutboundRequest(method="GET", url="http://x/", trust="operator", connect_seconds=0.1)
+        await client.send(request)
     assert time.perf_counter() - began < 2
 
 
@@ -236,7 +236,7 @@ async def test_a_body_that_ends_with_the_connection(client: HttpClient) -> None:
 @pytest.mark.parametrize(
     "start", [chunked(b"some", last=False), b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsome"]
 )
-async def test_a_body_that_is_cut_gives_what_came_and_then_an_error(client: HttpClient, how: str, start: bytes) -> None:
+async def test_a_body_that_is_cut_gives_what_came_first(client: HttpClient, how: str, start: bytes) -> None:
     async def play(peer: Peer) -> None:
         await peer.request()
         await peer.say(start)
@@ -353,12 +353,11 @@ async def test_a_reader_that_does_not_read_stops_the_sender(client: HttpClient) 
 
     async def play(peer: Peer) -> None:
         nonlocal sent
-        await peer.request()
-        await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 64000000\r\n\r\n")
-        for _ in range(1000):
-            await peer.say(b"x" * 64_000)
-            sent += 64_000
-        await peer.gone()
+        while await peer.request():
+            await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 64000000\r\n\r\n")
+            for _ in range(1000):
+                await peer.say(b"x" * 64_000)
+                sent += 64_000
 
     async with serving(play) as server:
         response = await client.send(get(server, idle_seconds=0.3))
@@ -448,7 +447,8 @@ async def test_a_body_that_comes_compressed_anyway(client: HttpClient, encoding:
     plain = b"".join(b"data: %d\n\n" % i for i in range(1000))
     packed = gzip.compress(plain) if encoding == "gzip" else zlib.compress(plain)
     parts = [packed[i : i + 100] for i in range(0, len(packed), 100)]
-    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nTransfer-Encoding: chunked\r\n\r\n" % encoding.encode()
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Encoding: "
+    head += encoding.encode() + b"\r\n\r\n"
     async with serving(says(head, *map(chunk, parts), b"0\r\n\r\n")) as server:
         assert await body_of(client, get(server)) == plain
         assert await body_of(client, get(server)) == plain
@@ -515,8 +515,8 @@ async def test_nothing_is_left_behind_and_no_cycles(client: HttpClient) -> None:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tls")
     key, made = folder / "key.pem", folder / "cert.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-keyout", str(key), "-out", str(made), "-days", "2", "-subj", "/CN=models.test"]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    command += ["-nodes", "-keyout", str(key), "-out", str(made), "-days", "2", "-subj", "/CN=models.test"]
     command += ["-addext", "subjectAltName=DNS:models.test"]
     try:
         subprocess.run(command, check=True, capture_output=True)
@@ -533,7 +533,7 @@ async def test_tls_is_verified_against_the_name_in_the_url(certificate: tuple[Pa
     serves = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     serves.load_cert_chain(made, key)
     names: list[str | None] = []
-    serves.sni_callback = lambda _socket, name, _context: names.append(name)  # type: ignore[assignment]
+    serves.sni_callback = lambda _socket, name, _context: names.append(name)
     trusting = ssl.create_default_context(cafile=str(made))
     stream = [chunk(b"x" * 1000)] * 300
     async with serving(says(chunked(last=False), *stream, b"0\r\n\r\n"), tls=serves) as server:

@@ -81,7 +81,8 @@ async def test_limits_json_and_tools() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
     wanted = {"type": "json_schema", "json_schema": {"schema": schema}}
     assert accepts(schema, json.loads((await ask(messages, response_format=wanted))[0]))
-    assert (await ask(messages, tools=[{"type": "function", "function": {"name": "f"}}]))[0].startswith(GREETING)
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    assert (await ask(messages, tools=tools))[0].startswith(GREETING)
 
 
 async def test_a_long_conversation_neither_takes_long_nor_holds_up_the_loop() -> None:

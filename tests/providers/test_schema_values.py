@@ -100,7 +100,7 @@ TREE = {
 
 SCHEMAS_BY_HAND: list[Any] = [
     TREE,
-    {"allOf": [{"type": "object", "required": ["a"]}, {"properties": {"a": {"type": "string", "minLength": 3}}}]},
+    {"allOf": [{"type": "object", "required": ["a"]}, {"properties": {"a": {"type": "string"}}}]},
     {"allOf": [{"type": "number", "minimum": 2}, {"type": "integer", "maximum": 3}]},
     {"oneOf": [{"type": "string", "maxLength": 0, "minLength": 1}, {"type": "integer"}]},
     {"type": ["null", "string"]},
@@ -108,7 +108,7 @@ SCHEMAS_BY_HAND: list[Any] = [
     {"type": "number", "multipleOf": 0.25, "minimum": 0.3},
     {"type": "array", "uniqueItems": True, "minItems": 5, "items": {"type": "string"}},
     {"type": "array", "uniqueItems": True, "minItems": 2, "items": {"enum": ["a", "b"]}},
-    {"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}], "minItems": 2, "items": False},
+    {"type": "array", "prefixItems": [{"type": "string"}, {"const": 3}], "minItems": 2, "items": False},
     {"type": "array", "contains": {"type": "integer", "minimum": 5}, "minContains": 2},
     {"type": "object", "minProperties": 3, "properties": {"a": {"type": "string"}}},
     {"type": "object", "required": ["x"], "additionalProperties": {"type": "integer"}},
@@ -147,7 +147,7 @@ def test_dependent_required_is_followed() -> None:
         {"type": "array", "minItems": 10**9, "items": {"type": "array", "minItems": 10**9}},
         {"type": "unknown"},
         {"type": "string", "minLength": 10**12},
-        {"$defs": {"a": {"required": ["x"], "properties": {"x": {"$ref": "#/$defs/a"}}}}, "$ref": "#/$defs/a"},
+        {"required": ["x"], "properties": {"x": {"$ref": "#"}}},
     ],
     ids=range(11),
 )
@@ -160,7 +160,7 @@ def test_what_cannot_be_is_said_soon(schema: Any) -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    [r"^[A-Z]{3}-\d+$", "(foo|bar)+", r"^(\d{4})-\1$", "[^a-z]{2,}", r"^\w+\s\W$", "^a?b*c+?$", r"^\D\S$", "(?i)x"],
+    [r"^[A-Z]{3}-\d+$", "(foo|bar)+", r"^(\d{4})-\1$", "[^a-z]{2,}", r"^\w+\s\W$", "^a?b*c+?$", r"^\D\S$"],
 )
 def test_patterns(pattern: str) -> None:
     assert re.search(pattern, text_for_pattern(pattern))

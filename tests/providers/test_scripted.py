@@ -25,7 +25,11 @@ from tests.providers.json_schema import accepts
 
 WEATHER = {
     "type": "object",
-    "properties": {"city": {"type": "string"}, "unit": {"enum": ["C", "F"]}, "days": {"type": "integer", "minimum": 1}},
+    "properties": {
+        "city": {"type": "string"},
+        "unit": {"enum": ["C", "F"]},
+        "days": {"type": "integer", "minimum": 1},
+    },
     "required": ["city", "unit", "days"],
     "additionalProperties": False,
 }
@@ -42,7 +46,9 @@ async def ask(model: str, *said: str, **params: Any) -> list[ProviderEvent]:
     return await events_of(model, messages[:-1], params)
 
 
-async def events_of(model: str, messages: list[dict[str, Any]], params: dict[str, Any]) -> list[ProviderEvent]:
+async def events_of(
+    model: str, messages: list[dict[str, Any]], params: dict[str, Any]
+) -> list[ProviderEvent]:
     found: list[ProviderEvent] = []
     async for batch in Scripted().stream(ModelRequest(model=model, messages=messages, params=params)):
         assert batch
@@ -138,14 +144,15 @@ async def test_tools_are_called_with_fitting_arguments() -> None:
 
 async def test_tool_choice_is_honoured() -> None:
     forced = {"type": "function", "function": {"name": "clock"}}
-    assert [n for n, _ in calls_of(await ask("tools", "hi", tools=TOOLS, tool_choice=forced)).values()] == ["clock"]
+    calls = calls_of(await ask("tools", "hi", tools=TOOLS, tool_choice=forced))
+    assert [name for name, _ in calls.values()] == ["clock"]
     assert calls_of(await ask("tools", "hi", tools=TOOLS, tool_choice="none")) == {}
     assert len(calls_of(await ask("tools", "hi", tools=TOOLS, parallel_tool_calls=False))) == 1
     assert text_of(await ask("tools", "hi")) == "No tool was offered."
 
 
 async def test_after_the_outputs_they_are_quoted() -> None:
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "user", "content": "weather?"},
         {"role": "assistant", "content": None, "tool_calls": []},
         {"role": "tool", "tool_call_id": "c", "content": "17 degrees"},
@@ -186,6 +193,8 @@ async def test_directives_have_bounds() -> None:
 
 @pytest.mark.parametrize("model", [m for m in MODELS if not m.startswith("fail")])
 async def test_strange_conversations_do_no_harm(model: str) -> None:
-    for messages in ([], [{"role": "system"}], [{"role": "user", "content": [{"type": "image_url"}]}]):
-        events = await events_of(model, messages, {"tools": [{}, 3], "n": "x", "response_format": 7, "max_tokens": 5})
+    image: dict[str, Any] = {"role": "user", "content": [{"type": "image_url"}]}
+    params = {"tools": [{}, 3], "n": "x", "response_format": 7, "max_tokens": 5}
+    for messages in ([], [{"role": "system"}], [image]):
+        events = await events_of(model, messages, params)
         assert isinstance(events[-1], UsageReport)

@@ -106,7 +106,8 @@ def test_the_built_in_ones_are_always_there_and_names_are_unique() -> None:
     assert list(built) == ["p", "offline", "scripted"]
     assert KEY not in repr(built)
     assert with_built_in([]).keys() == {"offline", "scripted"}
-    assert not with_built_in([])["scripted"].listed and with_built_in([], list_scripted=True)["scripted"].listed
+    assert not with_built_in([])["scripted"].listed
+    assert with_built_in([], list_scripted=True)["scripted"].listed
     with pytest.raises(InvalidRequest):
         build_providers([spec, spec], NoHttp())
 

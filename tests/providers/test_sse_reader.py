@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,13 +37,16 @@ def test_one_byte_at_a_time(ending: bytes) -> None:
     assert read([stream[i : i + 1] for i in range(len(stream))]) == WANTED
 
 
-@given(st.lists(st.integers(0, len(STREAM)), max_size=20), st.lists(st.sampled_from([b"\n", b"\r\n", b"\r"]), min_size=1))
+ENDINGS = st.sampled_from([b"\n", b"\r\n", b"\r"])
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=20), st.lists(ENDINGS, min_size=1))
 def test_any_cuts_and_mixed_endings(cuts: list[int], endings: list[bytes]) -> None:
     lines = STREAM.split(b"\n")
     mixed = b"".join(line + endings[i % len(endings)] for i, line in enumerate(lines[:-1])) + lines[-1]
     # A bare CR before an LF would read as one end, so a mix may only lose blank lines.
     places = sorted({0, len(mixed), *(cut for cut in cuts if cut < len(mixed))})
-    parts = [mixed[a:b] for a, b in zip(places, places[1:], strict=False)]
+    parts = [mixed[a:b] for a, b in itertools.pairwise(places)]
     assert read(parts) == WANTED
 
 

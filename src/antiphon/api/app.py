@@ -20,6 +20,7 @@ from antiphon.api.v1 import branches, chat_completions, conversations, responses
 from antiphon.api.v1.pages import answer
 from antiphon.api.v1.schemas import ERRORS, components
 from antiphon.application import Application
+from antiphon.domain.errors import AntiphonError
 
 Opened = Callable[[], AbstractAsyncContextManager[Application]]
 """Opens the application for the time the server runs."""
@@ -84,8 +85,6 @@ def _shape_errors(api: FastAPI) -> None:
     api.add_exception_handler(Exception, named)
     api.add_exception_handler(HTTPException, framework)
     api.add_exception_handler(RequestValidationError, invalid)
-    from antiphon.domain.errors import AntiphonError
-
     api.add_exception_handler(AntiphonError, named)
 
 

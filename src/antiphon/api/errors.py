@@ -84,6 +84,4 @@ def decoding_error(error: Exception) -> errors.InvalidRequest:
                 f"Missing required parameter: '{name}'.", code="missing_required_parameter", param=name
             )
         return errors.InvalidRequest(f"{text}.", code="invalid_type", param=param)
-    return errors.InvalidRequest(
-        "We could not parse the JSON body of your request.", code="invalid_json"
-    )
+    return errors.InvalidRequest("We could not parse the JSON body of your request.", code="invalid_json")

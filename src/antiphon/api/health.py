@@ -32,6 +32,4 @@ async def ready(application: App) -> Response:
 async def health(application: App) -> Response:
     """Like ready, with what is going on."""
     await ready(application)
-    return answer(
-        {"status": "ok", "running": len(application.runs), "followers": len(application.followers)}
-    )
+    return answer({"status": "ok", "running": len(application.runs), "followers": len(application.followers)})

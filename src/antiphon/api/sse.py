@@ -54,12 +54,9 @@ async def stream(
             on_gone()
 
 
-async def _pump(
-    follower: Follower, encoder: Encoder, send: Send, watcher: asyncio.Task[None]
-) -> None:
-    now = asyncio.get_running_loop().time
+async def _pump(follower: Follower, encoder: Encoder, send: Send, watcher: asyncio.Task[None]) -> None:
     while not watcher.done():
-        follower.beat = now()
+        follower.progress()
         end = min(follower.committed, follower.cursor + MAX_OPS)
         if follower.cursor < end:
             body = encoder.render(follower.cursor, end)

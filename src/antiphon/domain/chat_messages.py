@@ -25,9 +25,7 @@ _canonical = msgspec.json.Encoder(order="deterministic").encode
 def check_messages(messages: Sequence[Any]) -> None:
     """Refuse what cannot be a list of chat messages; raises InvalidRequest naming the field."""
     if not messages:
-        raise InvalidRequest(
-            "[] is too short - 'messages'", code="empty_array", param="messages"
-        )
+        raise InvalidRequest("[] is too short - 'messages'", code="empty_array", param="messages")
     for index, message in enumerate(messages):
         param = f"messages[{index}]"
         if not isinstance(message, dict):
@@ -57,7 +55,9 @@ def _check_content(message: dict[str, Any], param: str) -> None:
             )
     elif content is None and message["role"] != "assistant":
         raise InvalidRequest(
-            "Missing required parameter: 'content'.", code="missing_required_parameter", param=f"{param}.content"
+            "Missing required parameter: 'content'.",
+            code="missing_required_parameter",
+            param=f"{param}.content",
         )
     elif content is not None and not isinstance(content, str):
         raise InvalidRequest(

@@ -1,18 +1,18 @@
 """Every error the core can raise; the surfaces give them numbers and wire shapes.
 
-    AntiphonError
-    ├── InvalidRequest            the caller's input is wrong           400
-    ├── Unauthenticated           no or bad credential                  401
-    ├── Forbidden                 known caller, not allowed             403
-    ├── NotFound                  absent or somebody else's             404
-    ├── Conflict                  a guard was lost; read and try again  409
-    ├── InFlight                  the same creation is still running    409
-    ├── TooLarge                  a body or batch above its limit       413
-    ├── Unprocessable             idempotency key with another body     422
-    ├── RateLimited               wait `retry_after` seconds            429
-    ├── Unavailable               the server cannot serve this now      503
-    │   └── StorageFull           nothing can be written                507
-    └── ProviderError             the model behind us failed            inside the run
+AntiphonError
+├── InvalidRequest            the caller's input is wrong           400
+├── Unauthenticated           no or bad credential                  401
+├── Forbidden                 known caller, not allowed             403
+├── NotFound                  absent or somebody else's             404
+├── Conflict                  a guard was lost; read and try again  409
+├── InFlight                  the same creation is still running    409
+├── TooLarge                  a body or batch above its limit       413
+├── Unprocessable             idempotency key with another body     422
+├── RateLimited               wait `retry_after` seconds            429
+├── Unavailable               the server cannot serve this now      503
+│   └── StorageFull           nothing can be written                507
+└── ProviderError             the model behind us failed            inside the run
 """
 
 from __future__ import annotations

@@ -82,7 +82,9 @@ def _check_message(payload: dict[str, Any], param: str) -> str:
     role = payload.get("role")
     if not isinstance(role, str) or role not in ROLES:
         raise _invalid(
-            f"Invalid role {role!r}: expected one of {', '.join(sorted(ROLES))}.", f"{param}.role", "invalid_value"
+            f"Invalid role {role!r}: expected one of {', '.join(sorted(ROLES))}.",
+            f"{param}.role",
+            "invalid_value",
         )
     content = payload.get("content")
     if isinstance(content, str):
@@ -116,7 +118,10 @@ def check_part(part: Any, param: str) -> dict[str, Any]:
     if kind in ("input_text", "output_text", "text"):
         _require_text(part, "text", param)
         if kind == "output_text":
-            return part | {"annotations": part.get("annotations") or [], "logprobs": part.get("logprobs") or []}
+            return part | {
+                "annotations": part.get("annotations") or [],
+                "logprobs": part.get("logprobs") or [],
+            }
     elif kind == "refusal":
         _require_text(part, "refusal", param)
     elif kind in ("input_image", "input_file"):
@@ -135,7 +140,9 @@ def _check_attachment(part: dict[str, Any], kind: str, param: str) -> dict[str, 
         _require_text(part, "image_url", param)
         return part | {"detail": part.get("detail") or "auto"}
     if part.get("file_url") is not None:
-        raise _invalid("Files by URL are not supported by this server yet.", f"{param}.file_url", "unsupported")
+        raise _invalid(
+            "Files by URL are not supported by this server yet.", f"{param}.file_url", "unsupported"
+        )
     _require_text(part, "file_data", param)
     return part
 
@@ -144,7 +151,9 @@ def _check_call(payload: dict[str, Any], param: str) -> None:
     _require_call_id(payload, param)
     name = payload.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise _invalid("A function's name is 1 to 64 of a-z, A-Z, 0-9, _ and -.", f"{param}.name", "invalid_value")
+        raise _invalid(
+            "A function's name is 1 to 64 of a-z, A-Z, 0-9, _ and -.", f"{param}.name", "invalid_value"
+        )
     _require_text(payload, "arguments", param)
 
 
@@ -182,7 +191,9 @@ def _require_call_id(payload: dict[str, Any], param: str) -> None:
     call_id = payload.get("call_id")
     if not isinstance(call_id, str) or not 1 <= len(call_id) <= MAX_CALL_ID:
         raise _invalid(
-            f"'call_id' must be a string of 1 to {MAX_CALL_ID} characters.", f"{param}.call_id", "invalid_value"
+            f"'call_id' must be a string of 1 to {MAX_CALL_ID} characters.",
+            f"{param}.call_id",
+            "invalid_value",
         )
 
 

@@ -40,7 +40,12 @@ ARGUMENTS: Final = "a"
 SUMMARY: Final = "s"
 REASONING: Final = "n"
 
-_PART_TYPE: Final = {TEXT: "output_text", REFUSAL: "refusal", REASONING: "reasoning_text", SUMMARY: "summary_text"}
+_PART_TYPE: Final = {
+    TEXT: "output_text",
+    REFUSAL: "refusal",
+    REASONING: "reasoning_text",
+    SUMMARY: "summary_text",
+}
 _PART_FIELD: Final = {REFUSAL: "refusal"}
 
 encode_ops = msgspec.msgpack.Encoder().encode

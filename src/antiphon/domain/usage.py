@@ -57,8 +57,10 @@ def estimate_tokens(text: str) -> int:
 
 def estimate_item_tokens(payload: dict[str, Any]) -> int:
     """Estimate the tokens of an item's payload (always ≥ 1)."""
-    return TOKENS_PER_ITEM + _estimate_value(payload.get("content")) + sum(
-        _estimate_value(payload.get(field)) for field in ("arguments", "output", "summary", "name")
+    return (
+        TOKENS_PER_ITEM
+        + _estimate_value(payload.get("content"))
+        + sum(_estimate_value(payload.get(field)) for field in ("arguments", "output", "summary", "name"))
     )
 
 

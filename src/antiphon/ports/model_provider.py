@@ -80,9 +80,7 @@ class Started(msgspec.Struct, frozen=True, gc=False):
     model: str
 
 
-ProviderEvent = (
-    TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | Finish | UsageReport | Started
-)
+ProviderEvent = TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | Finish | UsageReport | Started
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):

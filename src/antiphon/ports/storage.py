@@ -90,16 +90,16 @@ class UnitOfWork(Protocol):
 class Journal(Protocol):
     """The numbered log of one worker's running answers."""
 
-    async def write_tick(
-        self, worker_id: str, tick: int, ops: bytes, sets: Sequence[WriteSet]
-    ) -> None:
+    async def write_tick(self, worker_id: str, tick: int, ops: bytes, sets: Sequence[WriteSet]) -> None:
         """Commit record `(worker_id, tick)` and, with it, `sets`.
 
         Raises Fenced if the record exists, StorageBusy if it could not be written.
         """
         ...
 
-    async def seal(self, worker_id: str, upto_tick: int, chunks: Sequence[tuple[str, int, int, bytes]]) -> None:
+    async def seal(
+        self, worker_id: str, upto_tick: int, chunks: Sequence[tuple[str, int, int, bytes]]
+    ) -> None:
         """Store chunks `(run, first_seq, last_seq, ops)` and forget ticks up to `upto_tick`."""
         ...
 
@@ -184,15 +184,11 @@ class Tree(Protocol):
         """Return whether an item is left out of a conversation."""
         ...
 
-    async def segments(
-        self, conversation_id: str, *, after: str | None, limit: int
-    ) -> list[SegmentSummary]:
+    async def segments(self, conversation_id: str, *, after: str | None, limit: int) -> list[SegmentSummary]:
         """Return a conversation's segments by id order, beginning after `after`."""
         ...
 
-    async def siblings(
-        self, account_id: str, conversation_id: str, item: Item, limit: int
-    ) -> list[Item]:
+    async def siblings(self, account_id: str, conversation_id: str, item: Item, limit: int) -> list[Item]:
         """Return a conversation's items that follow the same place as `item`, itself included, by id."""
         ...
 

@@ -88,7 +88,9 @@ class HttpClient:
         self._closed = True
         for connection in tuple(self._connections):
             connection.close()
+        self._connections.clear()
         self._idle.clear()
+        await asyncio.sleep(0)  # the sockets close on the loop's next turn
 
     async def _follow(self, request: OutboundRequest, due: float | None) -> Exchange:
         follows = request.max_redirects > 0 and request.method in ("GET", "HEAD")

@@ -52,6 +52,7 @@ class Exchange:
 
     def __init__(self, line: Line, request: OutboundRequest, url: str) -> None:
         self.status = 0
+        self._loop = asyncio.get_running_loop()
         self.url = url
         self.headers: dict[str, str] = {}
         self.answered = False
@@ -67,7 +68,7 @@ class Exchange:
         self._head_done = self._complete = self._reusable = False
         self._until_eof = self._paused = self._finishing = False
         self._head_bytes = self._framing_bytes = self._body_bytes = self._unread = 0
-        self._header_count = self._interim = self._last_part = 0
+        self._header_count = self._header_bytes = self._interim = self._last_part = 0
 
     # The consumer's side
 
@@ -115,7 +116,7 @@ class Exchange:
             self.fail(OutboundError("the exchange was closed"))
 
     async def _wait(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:
@@ -245,8 +246,9 @@ class Exchange:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; those after the body say nothing we need."""
         self._header_count += 1
-        if self._header_count > MAX_HEADERS:
-            self._fault = self._fault or OutboundTooLarge("the answer has too many headers")
+        self._header_bytes += len(name) + len(value)
+        if self._header_count > MAX_HEADERS or self._header_bytes > MAX_HEAD_BYTES:
+            self._fault = self._fault or OutboundTooLarge("the answer has too many or too large headers")
         elif not self._head_done:
             key = name.decode("latin-1").lower()
             text = value.decode("latin-1")

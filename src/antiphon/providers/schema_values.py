@@ -45,9 +45,7 @@ FORMATS: Final = {
 _OBJECT_WORDS: Final = frozenset({"properties", "required", "additionalProperties", "minProperties"})
 _ARRAY_WORDS: Final = frozenset({"items", "prefixItems", "minItems", "contains", "uniqueItems"})
 _STRING_WORDS: Final = frozenset({"minLength", "maxLength", "pattern", "format"})
-_NUMBER_WORDS: Final = frozenset(
-    {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
-)
+_NUMBER_WORDS: Final = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
 
 
 class UnfitSchema(ValueError):

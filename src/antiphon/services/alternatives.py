@@ -72,7 +72,10 @@ class Alternatives:
             ws.NewBranch(branch=branch, owner_id=who.account_id, slot=who.slot),
             ws.ActivateBranch(conversation_id=conversation.id, branch_id=branch.id),
             self._conversations.change(
-                who, conversation.id, "item.edited", {"item_id": item.wire_id, "branch_id": ids.BRANCH + branch.id}
+                who,
+                conversation.id,
+                "item.edited",
+                {"item_id": item.wire_id, "branch_id": ids.BRANCH + branch.id},
             ),
         )
         return placed(who, start, new, now)
@@ -123,9 +126,7 @@ class Alternatives:
         The first claims the branch as a plain turn would; the others get branches named by model.
         """
         if not 1 <= len(models) <= MAX_MODELS:
-            raise InvalidRequest(
-                f"Name 1 to {MAX_MODELS} models.", code="invalid_value", param="models"
-            )
+            raise InvalidRequest(f"Name 1 to {MAX_MODELS} models.", code="invalid_value", param="models")
         for model in models:
             self._turns.require_model(model)
         first = await self._turns.begin(who, msgspec.structs.replace(request, model=models[0]))
@@ -156,4 +157,3 @@ class Alternatives:
             return [first]
         beside = await self._storage.runs.on_input(run, count)
         return [Begun(run_id, None) for run_id in beside]
-

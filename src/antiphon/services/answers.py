@@ -134,9 +134,7 @@ class Answers:
             self.engine.cancel(live)
             await self._ended(live)
         run = await self._access.run(who, wire_id, *prefixes)
-        await self._storage.unit_of_work.commit(
-            ws.DeleteRun(run_id=run.id, now_us=self._clock.now_us())
-        )
+        await self._storage.unit_of_work.commit(ws.DeleteRun(run_id=run.id, now_us=self._clock.now_us()))
         return run.id
 
     async def input_items(

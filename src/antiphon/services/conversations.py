@@ -49,12 +49,11 @@ class Conversations:
         segment = open_segment(ids.new_id(who.slot), conversation_id, None)
         new = [new_item(item, who.slot) for item in items]
         head = advance(segment_start(segment), new)
-        branch = msgspec.structs.replace(
-            new_branch(who, conversation_id, MAIN_BRANCH, head), created_us=now
-        )
+        branch = msgspec.structs.replace(new_branch(who, conversation_id, MAIN_BRANCH, head), created_us=now)
         conversation = Conversation(
             id=conversation_id, owner_id=who.account_id, slot=who.slot, kind="explicit", title=title,
-            metadata=metadata, active_branch_id=branch.id, base=None, revision=1, created_us=now, updated_us=now,
+            metadata=metadata, active_branch_id=branch.id, base=None, revision=1, created_us=now,
+            updated_us=now,
         )  # fmt: skip
         commands: list[ws.Command] = [self._idempotency.guard(who, key, made=conversation)] if key else []
         commands += [
@@ -248,7 +247,9 @@ class Conversations:
         conversation = await self._access.conversation(who, conversation_id)
         return await self._storage.conversations.changes(conversation.id, after=after, limit=limit)
 
-    def change(self, who: Principal, conversation_id: str, kind: str, body: dict[str, object]) -> ws.AddChange:
+    def change(
+        self, who: Principal, conversation_id: str, kind: str, body: dict[str, object]
+    ) -> ws.AddChange:
         """Return the command that records a change in the conversation's feed."""
         return ws.AddChange(
             conversation_id=conversation_id,

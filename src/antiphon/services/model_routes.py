@@ -128,7 +128,8 @@ class Routes:
         for providers in (
             [name for name, terms in shown.items() if model in terms.models],
             [name for name in open_to_all if model in self.seen.get(name, ())],
-            open_to_all,
+            # A misspelt model of a known provider is not somebody else's model.
+            [] if model.partition("/")[0] in self._terms else open_to_all,
         ):
             if len(providers) == 1:
                 return providers[0]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random as random_module
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -26,7 +26,7 @@ from antiphon.ports.model_provider import (
 from antiphon.services.model_breaker import Breaker, BreakerState, Permit
 from antiphon.services.model_routes import ModelRoute, OpenTerms, ProviderTerms, Routes
 
-__all__ = ["ModelRoute", "Models", "ProviderHealth", "ProviderTerms", "Retrying"]
+__all__ = ["ModelRoute", "Models", "Probe", "ProviderHealth", "ProviderTerms", "Retrying"]
 
 PROBE_SECONDS: Final = 10.0
 """How long the result of a live question to a provider is kept, so that asking costs little."""
@@ -35,9 +35,14 @@ Batches = AsyncIterator[Sequence[ProviderEvent]]
 
 
 class Retrying(msgspec.Struct, frozen=True, kw_only=True):
-    """How calls are repeated; times are seconds. A longer Retry-After than the longest is not waited for."""
+    """How calls are repeated; times are seconds.
+
+    A longer Retry-After than the longest is not waited for, and nothing is repeated for a caller
+    who has waited longer than the window: a silent provider costs one time-out, not three.
+    """
 
     retries: int = 2
+    window_seconds: float = 20.0
     first_pause_seconds: float = 0.5
     longest_pause_seconds: float = 4.0
     longest_retry_after_seconds: float = 10.0
@@ -72,6 +77,15 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+@runtime_checkable
+class Checkable(Protocol):
+    """A provider that can be asked whether it answers at all, past any cache."""
+
+    async def check(self) -> None:
+        """Raise ProviderError if it does not."""
+        ...
+
+
 class _Provider:
     """A provider with what is known about it."""
 
@@ -96,6 +110,28 @@ class _Call:
         self.entry = entry
         self.first = first
         self.rest = rest
+
+
+class _Budget:
+    """The retries that one caller has left, over all candidates."""
+
+    def __init__(self, rules: Retrying, clock: Clock) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._used = 0
+        self._ends = clock.monotonic() + rules.window_seconds
+
+    def next_pause(self, error: ProviderError, chance: float) -> float | None:
+        """Return the seconds to wait before the next attempt, None if there is to be none."""
+        rules = self._rules
+        asked = error.retry_after_seconds or 0.0
+        if not error.retryable or self._used >= rules.retries or asked > rules.longest_retry_after_seconds:
+            return None
+        if self._clock.monotonic() > self._ends:
+            return None
+        jitter = chance * min(rules.longest_pause_seconds, rules.first_pause_seconds * 2.0**self._used)
+        self._used += 1
+        return asked + jitter
 
 
 class Models:
@@ -225,7 +261,10 @@ class Models:
             return entry.probe[1]
         detail = "ok"
         try:
-            await entry.provider.models()
+            if isinstance(entry.provider, Checkable):
+                await entry.provider.check()
+            else:
+                await entry.provider.models()
         except ProviderError as error:
             detail = error.message
         latency = self._clock.monotonic() - began
@@ -239,23 +278,22 @@ class Models:
             await entry.provider.close()
 
     async def _open(self, route: ModelRoute, request: ModelRequest) -> _Call:
-        retries = self._retrying.retries
+        """Return the first call that gives an event, by retries and then by fallbacks."""
+        budget = _Budget(self._retrying, self._clock)
         failure: ProviderError | None = None
         for candidate in (route, *route.fallbacks):
+            entry = self._providers[candidate.provider]
             if failure is not None:
-                self._providers[candidate.provider].counts.fallbacks += 1
-            attempt = 0
+                entry.counts.fallbacks += 1
             while True:
                 try:
                     return await self._attempt(candidate, request)
                 except ProviderError as error:
                     failure = error
-                pause = self._pause(failure, attempt)
-                if pause is None or retries == 0 or self._breaker(candidate).retry_in_seconds > pause:
+                pause = budget.next_pause(failure, self._random())
+                if pause is None or entry.breaker.retry_in_seconds > pause:
                     break
-                retries -= 1
-                attempt += 1
-                self._providers[candidate.provider].counts.retries += 1
+                entry.counts.retries += 1
                 await self._sleep(pause)
             if failure.code == "invalid_prompt":
                 break  # the request is at fault; another model would be paid to say the same
@@ -288,18 +326,6 @@ class Models:
                 permit.answered()
                 return batch
         raise ProviderError("The provider's answer was empty.", retryable=True)
-
-    def _pause(self, error: ProviderError, attempt: int) -> float | None:
-        """Return how long to wait before the next attempt, None if there is to be none."""
-        if not error.retryable:
-            return None
-        rules = self._retrying
-        jitter = self._random() * min(rules.longest_pause_seconds, rules.first_pause_seconds * 2**attempt)
-        asked = error.retry_after_seconds or 0.0
-        return asked + jitter if asked <= rules.longest_retry_after_seconds else None
-
-    def _breaker(self, route: ModelRoute) -> Breaker:
-        return self._providers[route.provider].breaker
 
     def _entry(self, provider: str) -> _Provider:
         if provider not in self._providers:

@@ -80,7 +80,5 @@ async def _ascend(
 
 def _clip(ranges: list[PathRange], first: int, last: int) -> list[PathRange]:
     """Cut ranges (head first) to the depths `first` to `last`."""
-    clipped = (
-        PathRange(part.segment_id, max(part.first, first, 0), min(part.last, last)) for part in ranges
-    )
+    clipped = (PathRange(part.segment_id, max(part.first, first, 0), min(part.last, last)) for part in ranges)
     return [part for part in clipped if part.first <= part.last]

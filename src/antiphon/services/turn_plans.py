@@ -32,8 +32,8 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A question to a model, independent of the surface it came by.
 
     At most one of `conversation_id` (with `branch_id`, `parent_item_id` or a
-    checked `position`) and `previous_response_id` is set, as wire ids. `new_branch` names a branch to open for the
-    answer, `activate` makes it the active one. `messages`, if given, are sent to the model as
+    checked `position`) and `previous_response_id` is set, as wire ids. `new_branch` names a
+    branch to open for the answer, `activate` makes it the active one. `messages`, if given, are sent to the model as
     they are, in place of the stored path. `generate` False stores the input and answers with
     nothing, to warm up. `echo` is the request in the surface's own shape.
     """
@@ -82,9 +82,7 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     fresh_segment: bool = False
 
 
-def plan_turn(
-    who: Principal, request: TurnRequest, run: Run, at: Attachment, *, worker_id: str
-) -> Plan:
+def plan_turn(who: Principal, request: TurnRequest, run: Run, at: Attachment, *, worker_id: str) -> Plan:
     """Return the commands that begin `run` at `at`, completing the run's positions."""
     hashes: tuple[bytes | None, ...] = request.path_hashes or (None,) * len(request.items)
     items = [new_item(item, who.slot, digest) for item, digest in zip(request.items, hashes, strict=True)]

@@ -142,9 +142,7 @@ class Turns:
         params = run.request.get("params", {})
         self._engine.start(live, route, ModelRequest(model=route.model, messages=messages, params=params))
 
-    async def _begin_ephemeral(
-        self, who: Principal, request: TurnRequest, route: ModelRoute
-    ) -> Begun:
+    async def _begin_ephemeral(self, who: Principal, request: TurnRequest, route: ModelRoute) -> Begun:
         run = self._new_run(who, request, route)
         if request.messages is not None:
             messages = request.messages
@@ -153,7 +151,9 @@ class Turns:
             messages = self._messages(request, at, route)
         if request.key is not None:
             try:
-                await self._storage.unit_of_work.commit(self._idempotency.guard(who, request.key, run_id=run.id))
+                await self._storage.unit_of_work.commit(
+                    self._idempotency.guard(who, request.key, run_id=run.id)
+                )
             except Conflict:
                 return await self._join(who, request)
         live = LiveRun(run, RunLog(opening_ops(run)))

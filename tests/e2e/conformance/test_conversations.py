@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.e2e.conformance.requests import MODEL, TOOL_MODEL, WEATHER_TOOL, create, said
-from tests.e2e.conformance.shapes import Conversation, DeletedConversation, ErrorBody, Item, ItemList, parse
+from tests.e2e.conformance.shapes import (
+    Conversation,
+    DeletedConversation,
+    ErrorBody,
+    Item,
+    ItemList,
+    Response,
+    parse,
+)
+from tests.e2e.sdk.launch import Server
 
+WRITERS = 24
 ITEMS: list[dict[str, Any]] = [
     said("system", "Be brief."),
     said("user", "one"),
@@ -148,6 +159,26 @@ def test_a_turn_appears_when_it_is_answered(http: httpx.Client) -> None:
     create(http, input="Hello", conversation=made)
     texts = [item.content[0].text for item in page(http, f"/conversations/{made}/items", order="asc").data]
     assert texts[-2] == "Hello"
+
+
+@pytest.mark.parametrize("what", ["turns", "items"])
+async def test_many_writers_at_once_all_succeed(server: Server, http: httpx.Client, what: str) -> None:
+    made = make(http)
+    async with httpx.AsyncClient(base_url=server.base_url, timeout=30, trust_env=False) as many:
+
+        async def write(number: int) -> httpx.Response:
+            if what == "turns":
+                body = {"model": MODEL, "input": str(number), "conversation": made}
+                return await many.post("/responses", json=body)
+            body = {"items": [said("user", str(number))]}
+            return await many.post(f"/conversations/{made}/items", json=body)
+
+        answers = await asyncio.gather(*(write(number) for number in range(WRITERS)))
+
+    refused = [f"{answer.status_code}: {answer.text}" for answer in answers if answer.status_code != 200]
+    assert refused == []
+    if what == "turns":
+        assert {parse(answer.content, Response).status for answer in answers} == {"completed"}
 
 
 def test_input_items_of_a_response(http: httpx.Client) -> None:

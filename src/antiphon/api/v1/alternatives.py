@@ -22,7 +22,9 @@ def edit_items(item: Item, content: str | list[dict[str, Any]]) -> list[InputIte
     if item.type == "function_call_output":
         call_id = item.body()["call_id"]
         return [parse_item({"type": item.type, "call_id": call_id, "output": content}, "item")]
-    raise InvalidRequest(f"Items of type '{item.type}' cannot be edited.", code="invalid_value", param="item_id")
+    raise InvalidRequest(
+        f"Items of type '{item.type}' cannot be edited.", code="invalid_value", param="item_id"
+    )
 
 
 def answering_request(

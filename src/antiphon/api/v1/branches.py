@@ -145,7 +145,12 @@ async def changes(
     """Return what changed after a revision, the conversation's resumable feed."""
     found = await application.conversations.changes(who, conversation_id, after=after_revision, limit=limit)
     data = [
-        {"id": str(one.revision), "revision": one.revision, "type": one.kind, "created_at": one.created_us // 10**6}
+        {
+            "id": str(one.revision),
+            "revision": one.revision,
+            "type": one.kind,
+            "created_at": one.created_us // 10**6,
+        }
         | {"data": one.json()}
         for one in found
     ]

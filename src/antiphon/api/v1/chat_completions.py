@@ -111,7 +111,13 @@ def message_objects(wire_id: str, asked: list[Item]) -> list[dict[str, Any]]:
             function = {"name": body["name"], "arguments": body["arguments"]}
             call = {"id": body["call_id"], "type": "function", "function": function}
             messages.append(
-                {"role": "assistant", "content": None, "name": None, "content_parts": None, "tool_calls": [call]}
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "name": None,
+                    "content_parts": None,
+                    "tool_calls": [call],
+                }
             )
     return [{"id": f"{wire_id}-{index}", **message} for index, message in enumerate(messages)]
 

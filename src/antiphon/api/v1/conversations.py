@@ -75,7 +75,9 @@ async def update(
     if if_match is not None and if_match != "*":
         digits = if_match.strip('"')
         if not digits.isascii() or not digits.isdigit() or len(digits) > 15:
-            raise InvalidRequest("If-Match holds a conversation's ETag.", code="invalid_value", param="if-match")
+            raise InvalidRequest(
+                "If-Match holds a conversation's ETag.", code="invalid_value", param="if-match"
+            )
         revision = int(digits)
     metadata = msgspec.json.encode(body.metadata).decode() if body.metadata is not None else None
     found = await application.conversations.update(

@@ -33,7 +33,11 @@ _TERMINAL: Final = {
     "incomplete": "response.incomplete",
     "cancelled": "response.incomplete",
 }
-_LINE_SEPARATORS: Final = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
+_LINE_SEPARATORS: Final = (
+    (b"\xe2\x80\xa8", b"\\u2028"),
+    (b"\xe2\x80\xa9", b"\\u2029"),
+    (b"\xc2\x85", b"\\u0085"),
+)
 
 
 def encode_text(text: str) -> bytes:
@@ -184,9 +188,7 @@ class ResponseEvents:
 
     def _end(self, op: Op) -> tuple[str, dict[str, Any]]:
         run = self._run()
-        outputs = [
-            output_item(out.id, out.type, out.status, out.payload()) for out in self._log.outputs
-        ]
+        outputs = [output_item(out.id, out.type, out.status, out.payload()) for out in self._log.outputs]
         return _TERMINAL[run.state], {"response": response_object(run, outputs)}
 
 

@@ -43,7 +43,6 @@ def usage_object(usage: Usage | None) -> dict[str, Any] | None:
 
 def response_object(run: Run, outputs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return a run as OpenAI's `response`, with every key it may have."""
-    echo = run.request
     completed = run.ended_us // 1_000_000 if run.state == "completed" and run.ended_us else None
     return {
         "id": ids.RESPONSE + run.id,
@@ -54,16 +53,25 @@ def response_object(run: Run, outputs: list[dict[str, Any]]) -> dict[str, Any]:
         "background": run.background,
         "error": {"code": run.error.code, "message": run.error.message} if run.error else None,
         "incomplete_details": {"reason": run.incomplete_reason} if run.incomplete_reason else None,
+        "model": run.model,
+        "output": outputs,
+        **_echoed(run),
+        "usage": usage_object(run.usage),
+        "antiphon": extension(run),
+    }
+
+
+def _echoed(run: Run) -> dict[str, Any]:
+    """Return what the request asked for and what came of it, with OpenAI's defaults."""
+    echo = run.request
+    named = run.conversation_id is not None and echo.get("conversation")
+    return {
         "instructions": echo.get("instructions"),
         "max_output_tokens": echo.get("max_output_tokens"),
         "max_tool_calls": echo.get("max_tool_calls"),
-        "model": run.model,
-        "output": outputs,
         "parallel_tool_calls": echo.get("parallel_tool_calls", True),
         "previous_response_id": echo.get("previous_response_id"),
-        "conversation": {"id": ids.CONVERSATION + run.conversation_id}
-        if run.conversation_id and echo.get("conversation")
-        else None,
+        "conversation": {"id": f"{ids.CONVERSATION}{run.conversation_id}"} if named else None,
         "prompt_cache_key": echo.get("prompt_cache_key"),
         "prompt_cache_retention": echo.get("prompt_cache_retention"),
         "reasoning": echo.get("reasoning") or {"effort": None, "summary": None},
@@ -79,19 +87,15 @@ def response_object(run: Run, outputs: list[dict[str, Any]]) -> dict[str, Any]:
         "presence_penalty": echo.get("presence_penalty", 0.0),
         "frequency_penalty": echo.get("frequency_penalty", 0.0),
         "truncation": echo.get("truncation", "auto"),
-        "usage": usage_object(run.usage),
         "user": echo.get("user"),
         "metadata": msgspec.json.decode(run.metadata),
-        "antiphon": extension(run),
     }
 
 
 def snapshot(run: Run, state: str) -> dict[str, Any]:
     """Return the response as it was when the run began, whatever it is now."""
     body = response_object(run, [])
-    body.update(
-        status=state, completed_at=None, error=None, incomplete_details=None, usage=None
-    )
+    body.update(status=state, completed_at=None, error=None, incomplete_details=None, usage=None)
     return body
 
 

@@ -179,16 +179,24 @@ def _require_sense(
             param="previous_response_id",
         )
     if not store and conversation is not None:
-        raise InvalidRequest("An answer in a conversation is always stored.", param="store", code="invalid_value")
+        raise InvalidRequest(
+            "An answer in a conversation is always stored.", param="store", code="invalid_value"
+        )
     if not store and body.background:
-        raise InvalidRequest("A background answer is always stored.", param="background", code="invalid_value")
+        raise InvalidRequest(
+            "A background answer is always stored.", param="background", code="invalid_value"
+        )
     placed = extension.parent_id or extension.branch_id
     if placed and conversation is None:
         raise InvalidRequest(
-            "'parent_id' and 'branch_id' belong to a conversation.", param="conversation", code="missing_required_parameter"
+            "'parent_id' and 'branch_id' belong to a conversation.",
+            param="conversation",
+            code="missing_required_parameter",
         )
     if body.prompt is not None:
-        raise InvalidRequest("Stored prompts are not supported.", param="prompt", code="unsupported_parameter")
+        raise InvalidRequest(
+            "Stored prompts are not supported.", param="prompt", code="unsupported_parameter"
+        )
     if body.input is None and conversation is None and body.previous_response_id is None:
         raise InvalidRequest(
             "Missing required parameter: 'input'.", param="input", code="missing_required_parameter"
@@ -235,9 +243,15 @@ def _response_format(text: dict[str, Any] | None) -> dict[str, Any] | None:
         raise InvalidRequest(f"Unknown text format '{kind}'.", param="text.format.type", code="invalid_value")
     if not isinstance(shape.get("name"), str) or not isinstance(shape.get("schema"), dict):
         raise InvalidRequest(
-            "A JSON schema format needs 'name' and 'schema'.", param="text.format", code="missing_required_parameter"
+            "A JSON schema format needs 'name' and 'schema'.",
+            param="text.format",
+            code="missing_required_parameter",
         )
-    known = {name: shape[name] for name in ("name", "description", "schema", "strict") if shape.get(name) is not None}
+    known = {
+        name: shape[name]
+        for name in ("name", "description", "schema", "strict")
+        if shape.get(name) is not None
+    }
     return {"type": "json_schema", "json_schema": known}
 
 
@@ -250,7 +264,9 @@ def _chat_tool(tool: dict[str, Any], index: int) -> dict[str, Any]:
             code="unsupported_tool",
         )
     if not isinstance(tool.get("name"), str) or not tool["name"]:
-        raise InvalidRequest("A function needs a name.", param=f"{param}.name", code="missing_required_parameter")
+        raise InvalidRequest(
+            "A function needs a name.", param=f"{param}.name", code="missing_required_parameter"
+        )
     known = ("name", "description", "parameters", "strict")
     return {"type": "function", "function": {k: tool[k] for k in known if tool.get(k) is not None}}
 
@@ -258,7 +274,9 @@ def _chat_tool(tool: dict[str, Any], index: int) -> dict[str, Any]:
 def _chat_tool_choice(choice: str | dict[str, Any]) -> Any:
     if isinstance(choice, str):
         if choice not in ("none", "auto", "required"):
-            raise InvalidRequest(f"Unknown tool choice '{choice}'.", param="tool_choice", code="invalid_value")
+            raise InvalidRequest(
+                f"Unknown tool choice '{choice}'.", param="tool_choice", code="invalid_value"
+            )
         return choice
     if choice.get("type") == "function" and isinstance(choice.get("name"), str):
         return {"type": "function", "function": {"name": choice["name"]}}

@@ -30,7 +30,6 @@ from antiphon.domain.usage import Usage, estimate_tokens
 from antiphon.services.answers import Answer, summary_of
 from antiphon.services.runs.context import seal_compaction
 from antiphon.services.runs.follow import Follower, Interrupted
-from antiphon.services.turn_plans import TurnRequest
 from antiphon.services.turns import Begun
 
 PATH = "/v1/responses"
@@ -112,7 +111,13 @@ def request_id(run_id: str) -> list[tuple[bytes, bytes]]:
 
 
 async def retrieve_stream(
-    application: Application, who: Principal, wire_id: str, scope: Scope, receive: Receive, send: Send, after: int
+    application: Application,
+    who: Principal,
+    wire_id: str,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    after: int,
 ) -> None:
     """Replay and follow an answer from the event after `after`; GET streams carry `id:` lines."""
     live = application.answers.live(who, wire_id)
@@ -133,7 +138,9 @@ def starting_after(query: str | None, scope: Scope) -> int:
         return -1
     if not shown.isascii() or not shown.isdigit() or len(shown) > 15:
         raise InvalidRequest(
-            "'starting_after' is the sequence number of an event.", code="invalid_value", param="starting_after"
+            "'starting_after' is the sequence number of an event.",
+            code="invalid_value",
+            param="starting_after",
         )
     return int(shown)
 
@@ -166,11 +173,16 @@ async def compact(application: Application, who: Principal, raw: bytes) -> dict[
         answered = await application.answers.get(who, body.previous_response_id)
         items = (
             [InputItem(type=i.type, role=i.role, status=i.status, payload=i.body()) for i in before]
-            + [InputItem(type=out.type, role=out.payload.get("role"), payload=out.payload) for out in answered.outputs]
+            + [
+                InputItem(type=out.type, role=out.payload.get("role"), payload=out.payload)
+                for out in answered.outputs
+            ]
             + items
         )
     if not items:
-        raise InvalidRequest("Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
+        raise InvalidRequest(
+            "Missing required parameter: 'input'.", param="input", code="missing_required_parameter"
+        )
     kept = [item for item in items if item.type == "message" and item.role != "assistant"]
     summary = summary_of([item for item in items if item not in kept])
     output = [output_item(ids.new_id(who.slot), item.type, item.status, item.payload) for item in kept]
@@ -184,5 +196,3 @@ async def compact(application: Application, who: Principal, raw: bytes) -> dict[
         "output": output,
         "usage": usage_object(usage),
     }
-
-

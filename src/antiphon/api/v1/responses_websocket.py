@@ -63,7 +63,9 @@ class Session:
                 while (text := await self._waiting.get()) is not None:
                     await self._answer(text)
         except TimeoutError:
-            expired = InvalidRequest("This connection is 60 minutes old.", code="websocket_connection_limit_reached")
+            expired = InvalidRequest(
+                "This connection is 60 minutes old.", code="websocket_connection_limit_reached"
+            )
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await self._error(expired)
                 await self._socket.close()
@@ -78,7 +80,9 @@ class Session:
                 message = await self._socket.receive()
                 if message["type"] == "websocket.disconnect":
                     break
-                await self._waiting.put(message.get("text") or (message.get("bytes") or b"").decode("utf-8", "replace"))
+                await self._waiting.put(
+                    message.get("text") or (message.get("bytes") or b"").decode("utf-8", "replace")
+                )
         finally:
             with contextlib.suppress(asyncio.QueueFull):
                 self._waiting.put_nowait(None)
@@ -105,7 +109,9 @@ class Session:
             raise decoding_error(error) from None
         if body.background:
             raise InvalidRequest(
-                "'background' is not available on a WebSocket.", code="unsupported_parameter", param="background"
+                "'background' is not available on a WebSocket.",
+                code="unsupported_parameter",
+                param="background",
             )
         return body
 

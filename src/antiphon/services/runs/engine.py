@@ -82,9 +82,7 @@ class Engine:
             ending = _broken_end(emitter, request, RunError("server_error", "Internal error."))
         self._finish(live, emitter, route, ending)
 
-    async def _relay(
-        self, live: LiveRun, emitter: Emitter, route: ModelRoute, request: ModelRequest
-    ) -> None:
+    async def _relay(self, live: LiveRun, emitter: Emitter, route: ModelRoute, request: ModelRequest) -> None:
         touch = self._journal.touch
         ops = live.log.ops
         shown = False

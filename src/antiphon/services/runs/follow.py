@@ -32,14 +32,15 @@ class Follower:
     the cursor, then `await more()` until `finished`.
     """
 
-    __slots__ = ("_followers", "_live", "_run", "_wakeup", "beat", "cursor", "log", "task")
+    __slots__ = ("_followers", "_live", "_now", "_run", "_wakeup", "beat", "cursor", "log", "task")
 
     def __init__(
         self, log: RunLog, cursor: int, *, live: LiveRun | None, run: Run, followers: Followers
     ) -> None:
         self.log = log
         self.cursor = cursor
-        self.beat = asyncio.get_running_loop().time()
+        self._now = asyncio.get_running_loop().time
+        self.beat = self._now()
         self.task: asyncio.Task[object] | None = None
         self._live = live
         self._run = run
@@ -72,7 +73,6 @@ class Follower:
             return True
         if self._lost():
             raise Interrupted(live.run.id)
-        self.beat = asyncio.get_running_loop().time()
         self._wakeup = live.wait()
         self._followers.add(self)
         await self._wakeup
@@ -84,6 +84,10 @@ class Follower:
 
     def _lost(self) -> bool:
         return self._live is not None and self._live.lost
+
+    def progress(self) -> None:
+        """Say that the client takes what it is sent."""
+        self.beat = self._now()
 
     def nudge(self) -> None:
         """Wake a waiting follower without news; does nothing if it is not waiting."""

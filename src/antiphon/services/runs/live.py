@@ -29,12 +29,13 @@ class LiveRun:
 
     __slots__ = (
         "_waiters", "backlog_limit", "cancel_requested", "closed", "committed", "drained", "ended", "finish",
-        "generating", "journaled", "log", "lost", "pending", "run", "sealed", "stopped", "task",
+        "generating", "journaled", "log", "loop", "lost", "pending", "run", "sealed", "stopped", "task",
     )  # fmt: skip
 
     def __init__(self, run: Run, log: RunLog) -> None:
         self.run = run
         self.log = log
+        self.loop = asyncio.get_running_loop()
         self.committed = len(log.ops)
         self.journaled = self.committed
         self.sealed = self.committed
@@ -53,7 +54,7 @@ class LiveRun:
 
     def wait(self) -> asyncio.Future[None]:
         """Return a future that is done when more is committed or the run is lost."""
-        future = asyncio.get_running_loop().create_future()
+        future = self.loop.create_future()
         self._waiters.append(future)
         return future
 
@@ -89,7 +90,7 @@ class LiveRun:
 
     async def room(self) -> None:
         """Wait until the backlog is committed."""
-        self.drained = asyncio.get_running_loop().create_future()
+        self.drained = self.loop.create_future()
         await self.drained
         self.drained = None
 
@@ -99,6 +100,7 @@ class LiveRuns:
 
     def __init__(self) -> None:
         self._runs: dict[str, LiveRun] = {}
+        self._emptied: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -118,3 +120,11 @@ class LiveRuns:
     def remove(self, live: LiveRun) -> None:
         """Forget a run; does nothing if it is not registered."""
         self._runs.pop(live.run.id, None)
+        if not self._runs and self._emptied is not None and not self._emptied.done():
+            self._emptied.set_result(None)
+
+    async def none_left(self) -> None:
+        """Wait until no run is live."""
+        while self._runs:
+            self._emptied = asyncio.get_running_loop().create_future()
+            await self._emptied

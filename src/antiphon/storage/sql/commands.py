@@ -96,7 +96,8 @@ def _delete_conversation(c: ws.DeleteConversation) -> Iterator[Step]:
 
 NEW_BRANCH: Final = (
     "INSERT INTO branches (id,owner_id,slot,conversation_id,name,head_segment_id,head_depth,head_tokens,"
-    "head_item_id,run_id,created) VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (conversation_id,name) DO NOTHING"
+    "head_item_id,run_id,created) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+    " ON CONFLICT (conversation_id,name) DO NOTHING"
 )
 
 
@@ -149,7 +150,8 @@ SET_HEAD: Final = "head_segment_id=?, head_depth=?, head_tokens=?, head_item_id=
 
 def _advance_head(c: ws.AdvanceHead) -> Iterator[Step]:
     yield (
-        f"UPDATE branches SET {SET_HEAD} WHERE id=? AND run_id IS NULL AND head_segment_id=? AND head_depth=?",
+        f"UPDATE branches SET {SET_HEAD}"
+        " WHERE id=? AND run_id IS NULL AND head_segment_id=? AND head_depth=?",
         (*_place(c.head), c.branch_id, c.expected.segment_id, c.expected.depth),
         1,
     )
@@ -227,7 +229,8 @@ def _open_run(c: ws.OpenRun) -> Iterator[Step]:
 DROP_CHUNKS: Final = "DELETE FROM run_chunks WHERE run_id=?"
 FINISH_RUN: Final = (
     "UPDATE runs SET state=?, worker_id=NULL, output_segment_id=?, output_depth=?, output_tokens=?,"
-    " output_item_id=?, provider=?, error=?, incomplete_reason=?, usage=?, log=?, is_script=?, ended=? WHERE id=?"
+    " output_item_id=?, provider=?, error=?, incomplete_reason=?, usage=?, log=?, is_script=?, ended=?"
+    " WHERE id=?"
 )
 
 
@@ -245,7 +248,8 @@ def _finish_run(c: ws.FinishRun) -> Iterator[Step]:
 
 def _start_run(c: ws.StartRun) -> Iterator[Step]:
     yield (
-        "UPDATE runs SET state='in_progress', worker_id=?, attempt=? WHERE id=? AND state IN ('queued','in_progress')",
+        "UPDATE runs SET state='in_progress', worker_id=?, attempt=?"
+        " WHERE id=? AND state IN ('queued','in_progress')",
         (c.worker_id, c.attempt, c.run_id),
         1,
     )
@@ -297,8 +301,8 @@ def _forget(c: ws.Forget) -> Iterator[Step]:
 
 
 PUT_LEDGER: Final = (
-    "INSERT INTO ledger (run_id,owner_id,slot,author_id,credential_id,provider,model,state,tokens_in,tokens_out,"
-    "tokens_cached,tokens_reasoning,estimated,cost,created,latency) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "INSERT INTO ledger (run_id,owner_id,slot,author_id,credential_id,provider,model,state,tokens_in,"
+    "tokens_out,tokens_cached,tokens_reasoning,estimated,cost,created,latency) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
     " ON CONFLICT (run_id) DO NOTHING"
 )
 
@@ -323,7 +327,8 @@ _COMPILERS: Final[dict[type, Callable[[Any], Iterator[Step]]]] = {
     ws.EndClaim: _end_claim, ws.NewSegment: _new_segment, ws.PutItems: _put_items,
     ws.HideItem: _hide_item, ws.OpenRun: _open_run, ws.FinishRun: _finish_run, ws.StartRun: _start_run,
     ws.UpdateRunMetadata: _update_run_metadata, ws.DeleteRun: _delete_run,
-    ws.RequestCancel: _request_cancel, ws.Forget: _forget, ws.AddChange: _add_change, ws.PutLedger: _put_ledger,
+    ws.RequestCancel: _request_cancel, ws.Forget: _forget, ws.AddChange: _add_change,
+    ws.PutLedger: _put_ledger,
 }  # fmt: skip
 
 
@@ -332,7 +337,9 @@ def steps(command: ws.Command) -> Iterator[Step]:
     return _COMPILERS[type(command)](command)
 
 
-PUT_TICK: Final = "INSERT INTO journal (worker_id,tick,ops) VALUES (?,?,?) ON CONFLICT (worker_id,tick) DO NOTHING"
+PUT_TICK: Final = (
+    "INSERT INTO journal (worker_id,tick,ops) VALUES (?,?,?) ON CONFLICT (worker_id,tick) DO NOTHING"
+)
 PUT_CHUNK: Final = "INSERT INTO run_chunks (run_id,first_seq,last_seq,ops) VALUES (?,?,?,?)"
 TRIM_TICKS: Final = "DELETE FROM journal WHERE worker_id=? AND tick<=?"
 FORGET_OTHERS: Final = "DELETE FROM journal WHERE worker_id<>?"

@@ -28,4 +28,6 @@ SELECT seg, fd+1, hi FROM w WHERE hi>fd
 """
 """Segment ranges of a path, head first, down to the one that holds depth `floor`."""
 
-RANGE: Final = f"SELECT {rows.ITEM} FROM items i WHERE i.segment_id=? AND i.depth BETWEEN ? AND ? ORDER BY i.depth"
+RANGE: Final = (
+    f"SELECT {rows.ITEM} FROM items i WHERE i.segment_id=? AND i.depth BETWEEN ? AND ? ORDER BY i.depth"
+)

@@ -24,7 +24,8 @@ Db = sqlite3.Connection
 def conversation(db: Db, account_id: str, conversation_id: str) -> Conversation | None:
     """See port `Conversations.get`."""
     row = db.execute(
-        f"SELECT {rows.CONVERSATION} FROM conversations c WHERE c.id=? AND c.owner_id=? AND c.deleted IS NULL",
+        f"SELECT {rows.CONVERSATION} FROM conversations c"
+        " WHERE c.id=? AND c.owner_id=? AND c.deleted IS NULL",
         (conversation_id, account_id),
     ).fetchone()
     return rows.conversation(row) if row else None

@@ -27,7 +27,8 @@ CONVERSATION: Final = (
     "c.base_tokens,c.base_item_id,c.revision,c.created,c.updated"
 )
 BRANCH: Final = (
-    "b.id,b.conversation_id,b.name,b.head_segment_id,b.head_depth,b.head_tokens,b.head_item_id,b.run_id,b.created"
+    "b.id,b.conversation_id,b.name,b.head_segment_id,b.head_depth,b.head_tokens,b.head_item_id,"
+    "b.run_id,b.created"
 )
 SEGMENT: Final = "s.id,s.conversation_id,s.parent_id,s.fork_depth,s.fork_tokens,s.level"
 RUN: Final = (
@@ -65,15 +66,18 @@ def conversation(row: Row) -> Conversation:
 def branch(row: Row) -> Branch:
     """Columns `BRANCH`."""
     head = Position(row[3], row[4], row[5], row[6])
-    return Branch(
-        id=row[0], conversation_id=row[1], name=row[2], head=head, run_id=row[7], created_us=row[8]
-    )
+    return Branch(id=row[0], conversation_id=row[1], name=row[2], head=head, run_id=row[7], created_us=row[8])
 
 
 def segment(row: Row) -> Segment:
     """Columns `SEGMENT`."""
     return Segment(
-        id=row[0], conversation_id=row[1], parent_id=row[2], fork_depth=row[3], fork_tokens=row[4], level=row[5]
+        id=row[0],
+        conversation_id=row[1],
+        parent_id=row[2],
+        fork_depth=row[3],
+        fork_tokens=row[4],
+        level=row[5],
     )
 
 

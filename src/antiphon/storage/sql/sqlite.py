@@ -259,15 +259,11 @@ class SqliteTree:
         """See the port."""
         return await self._read(reads.is_hidden, conversation_id, item_id)
 
-    async def segments(
-        self, conversation_id: str, *, after: str | None, limit: int
-    ) -> list[SegmentSummary]:
+    async def segments(self, conversation_id: str, *, after: str | None, limit: int) -> list[SegmentSummary]:
         """See the port."""
         return await self._read(reads.segments, conversation_id, after, limit)
 
-    async def siblings(
-        self, account_id: str, conversation_id: str, item: Item, limit: int
-    ) -> list[Item]:
+    async def siblings(self, account_id: str, conversation_id: str, item: Item, limit: int) -> list[Item]:
         """See the port."""
         return await self._read(reads.siblings, account_id, conversation_id, item, limit)
 
@@ -306,9 +302,7 @@ class SqliteRuns:
         metadata: dict[str, str],
     ) -> list[Run]:
         """See the port."""
-        return await self._read(
-            reads.runs, account_id, surface, after, limit, descending, model, metadata
-        )
+        return await self._read(reads.runs, account_id, surface, after, limit, descending, model, metadata)
 
     async def on_input(self, run: Run, limit: int) -> list[str]:
         """See the port."""
@@ -362,11 +356,10 @@ async def open_sqlite(directory: Path, *, power_safe: bool = False) -> SqliteSto
     path = directory / FILE_NAME
     try:
         connection = _connect(path, synchronous="FULL" if power_safe else "NORMAL")
-        os.chmod(path, 0o600)
+        path.chmod(0o600)
         if migrate.current_revision(connection) != migrate.NEWEST_REVISION:
             await asyncio.to_thread(migrate.upgrade_sqlite, path)
         return SqliteStorage(path, SqliteWriter(connection, asyncio.get_running_loop()), lock)
     except BaseException:
         os.close(lock)
         raise
-

@@ -163,5 +163,3 @@ def _answer(batch: list[_Job]) -> None:
             job.future.set_result(None)
         else:
             job.future.set_exception(job.error)
-
-

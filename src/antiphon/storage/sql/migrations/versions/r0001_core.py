@@ -38,12 +38,16 @@ def _owner() -> list[Column]:
 
 def upgrade() -> None:
     """Create everything."""
+    _create_conversations()
     _create_tree()
+    _create_views()
     _create_runs()
+    _create_journal()
     _create_operations()
 
 
-def _create_tree() -> None:
+# fmt: off
+def _create_conversations() -> None:
     op.create_table(
         "accounts", _id("id", key=True), sa.Column("slot", sa.SmallInteger, nullable=False),
         _text("name"), _text("role"), _int("created"),
@@ -65,6 +69,9 @@ def _create_tree() -> None:
     )
     op.create_index("branches_name", "branches", ["conversation_id", "name"], unique=True)
     op.create_index("branches_id", "branches", ["conversation_id", "id"])
+
+
+def _create_tree() -> None:
     op.create_table(
         "segments", _id("id", key=True), *_owner(), _id("conversation_id"), _id("parent_id", null=True),
         _int("fork_depth", default="-1"), _int("fork_tokens", default="0"), _int("level", default="0"),
@@ -87,6 +94,9 @@ def _create_tree() -> None:
         "items_run", "items", ["run_id"],
         sqlite_where=sa.text("run_id IS NOT NULL"), postgresql_where=sa.text("run_id IS NOT NULL"),
     )
+
+
+def _create_views() -> None:
     op.create_table(
         "hidden_items", _id("conversation_id", key=True), _id("item_id", key=True), *_owner(),
         sqlite_with_rowid=False,
@@ -121,6 +131,9 @@ def _create_runs() -> None:
     )
     op.create_index("runs_conversation", "runs", ["conversation_id", "id"])
     op.create_index("runs_owner", "runs", ["owner_id", "surface", "id"])
+
+
+def _create_journal() -> None:
     op.create_table(
         "journal", _id("worker_id", key=True), _int("tick", key=True),
         sa.Column("ops", sa.LargeBinary, nullable=False), sqlite_with_rowid=False,
@@ -149,9 +162,20 @@ def _create_operations() -> None:
     op.create_index("ledger_owner", "ledger", ["owner_id", "created"])
 
 
+# fmt: on
 TABLES = (
-    "ledger", "idempotency", "run_chunks", "journal", "runs", "conversation_changes", "hidden_items",
-    "items", "segments", "branches", "conversations", "accounts",
+    "ledger",
+    "idempotency",
+    "run_chunks",
+    "journal",
+    "runs",
+    "conversation_changes",
+    "hidden_items",
+    "items",
+    "segments",
+    "branches",
+    "conversations",
+    "accounts",
 )
 
 

@@ -1,0 +1,294 @@
+"""The whole core in one process: real services, a real SQLite store, a model played by the test."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import msgspec
+
+from antiphon.application import Application
+from antiphon.bootstrap import Drain, SystemClock, assemble, local_owner
+from antiphon.domain import ids
+from antiphon.domain.accounts import Principal
+from antiphon.domain.inputs import parse_input
+from antiphon.domain.items import Item, text_of
+from antiphon.ports import write_sets as ws
+from antiphon.ports.storage import Journal, Storage, UnitOfWork
+from antiphon.providers.scripted import Scripted
+from antiphon.services.answers import Answer
+from antiphon.services.models import Models, Retrying
+from antiphon.services.runs.engine import Engine
+from antiphon.services.runs.recover import Recovery
+from antiphon.services.turn_plans import TurnRequest
+from antiphon.services.turns import Begun
+from antiphon.settings import Settings
+from antiphon.storage.sql.migrate import upgrade_sqlite
+from antiphon.storage.sql.sqlite import FILE_NAME, open_sqlite
+from tests.services.hand import ECHO, PATIENCE_SECONDS, Hand
+
+
+@cache
+def _migrated() -> Path:
+    """A file with the newest schema, made once: migrating costs more than most tests."""
+    path = Path(mkdtemp(prefix="antiphon-schema-")) / FILE_NAME
+    upgrade_sqlite(path)
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.execute("PRAGMA journal_mode=DELETE")
+    connection.close()
+    return path
+
+
+def prepare(directory: Path) -> None:
+    """Put an empty, migrated store into a directory that has none."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if not (directory / FILE_NAME).exists():
+        shutil.copyfile(_migrated(), directory / FILE_NAME)
+
+
+def settings_for(directory: Path, **changes: Any) -> Settings:
+    """Settings that read neither the caller's environment file nor a configuration file."""
+    fields = {"data_dir": directory, "config_file": directory / "absent.toml", "drain_seconds": 0.0, **changes}
+    return Settings(_env_file=None, **fields)  # type: ignore[call-arg]
+
+
+class WatchedUnitOfWork:
+    """Port `UnitOfWork` with a look before every write set."""
+
+    def __init__(self, inner: UnitOfWork) -> None:
+        self._inner = inner
+        self.before: Callable[[Sequence[ws.Command]], Any] | None = None
+
+    async def commit(self, *commands: Any) -> None:
+        """Call `before`, wait for what it returns, then write."""
+        if self.before is not None:
+            held = self.before(commands)
+            if held is not None:
+                await held
+        await self._inner.commit(*commands)
+
+
+class WatchedJournal:
+    """Port `Journal` with a look before every record and every seal."""
+
+    def __init__(self, inner: Journal) -> None:
+        self._inner = inner
+        self.before_tick: Callable[[str, int, bytes, Sequence[ws.WriteSet]], Any] | None = None
+        self.before_seal: Callable[[], Any] | None = None
+
+    async def write_tick(self, worker_id: str, tick: int, ops: bytes, sets: Sequence[ws.WriteSet]) -> None:
+        """Call `before_tick`, wait for what it returns, then write."""
+        if self.before_tick is not None:
+            held = self.before_tick(worker_id, tick, ops, sets)
+            if held is not None:
+                await held
+        await self._inner.write_tick(worker_id, tick, ops, sets)
+
+    async def seal(self, worker_id: str, upto_tick: int, chunks: Sequence[tuple[str, int, int, bytes]]) -> None:
+        """Call `before_seal`, then write."""
+        if self.before_seal is not None:
+            self.before_seal()
+        await self._inner.seal(worker_id, upto_tick, chunks)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class WatchedStorage:
+    """Port `Storage` whose writes can be held up and refused."""
+
+    def __init__(self, inner: Storage) -> None:
+        self.inner = inner
+        self.unit_of_work = WatchedUnitOfWork(inner.unit_of_work)
+        self.journal = WatchedJournal(inner.journal)
+        self.accounts = inner.accounts
+        self.conversations = inner.conversations
+        self.tree = inner.tree
+        self.runs = inner.runs
+        self.check = inner.check
+        self.close = inner.close
+
+
+class World:
+    """A running core; `who` is the local owner."""
+
+    def __init__(
+        self, directory: Path, storage: WatchedStorage, hand: Hand, application: Application, engine: Engine
+    ) -> None:
+        self.directory = directory
+        self.storage = storage
+        self.hand = hand
+        self.application = application
+        self.engine = engine
+        self.who = application.owner
+        self.open = True
+
+    # --- doing
+
+    async def conversation(self, *texts: str) -> str:
+        """A conversation with a user's messages in it; returns its wire id."""
+        made = await self.application.conversations.create(
+            self.who, parse_input([say(text) for text in texts]), metadata="{}", title=None, key=None
+        )
+        return ids.CONVERSATION + made.id
+
+    async def begin(self, text: str | None = None, *, who: Principal | None = None, **fields: Any) -> Begun:
+        """Begin a turn; `text` is the user's message."""
+        items = tuple(parse_input(text)) if text is not None else ()
+        echo = {"conversation": True} if fields.get("conversation_id") else {}
+        request = TurnRequest(**{"surface": "responses", "items": items, "model": ECHO, "echo": echo, **fields})
+        return await self.application.turns.begin(who or self.who, request)
+
+    async def ended(self, begun: Begun) -> Answer:
+        """Wait for a turn's end and read its answer from the store."""
+        await self.wait(begun)
+        return await self.answer(begun.run_id)
+
+    async def wait(self, begun: Begun) -> None:
+        """Wait until a turn has ended or is lost."""
+        live = begun.live or self.application.runs.get(self.who.account_id, begun.run_id)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while live is not None and not (live.closed or live.lost):
+                await live.wait()
+
+    async def turn(self, text: str | None = None, **fields: Any) -> Answer:
+        """A whole turn."""
+        return await self.ended(await self.begin(text, **fields))
+
+    async def answer(self, run_id: str) -> Answer:
+        """An answer as it is stored now."""
+        return await self.application.answers.get(self.who, ids.RESPONSE + run_id)
+
+    # --- looking
+
+    async def said(self, conversation_id: str, **fields: Any) -> list[str]:
+        """The texts on a branch's path (the active one), root first."""
+        return [text_of(item.body()) for item in await self.path(conversation_id, **fields)]
+
+    async def path(self, conversation_id: str, *, branch_id: str | None = None, limit: int = 100) -> list[Item]:
+        """The items on a branch's path, root first, read page by page."""
+        found: list[Item] = []
+        after = None
+        while True:
+            page = await self.application.conversations.items(
+                self.who, conversation_id, branch_id=branch_id, after=after, limit=limit, descending=False
+            )
+            found += page.data
+            if not page.has_more:
+                return found
+            after = page.data[-1].wire_id
+
+    async def branches(self, conversation_id: str) -> dict[str, str]:
+        """Branch names and their wire ids, oldest first."""
+        _, page = await self.application.branches.page(self.who, conversation_id, after=None, limit=1000)
+        return {branch.name: ids.BRANCH + branch.id for branch in page.data}
+
+    async def active(self, conversation_id: str) -> str:
+        """The active branch's wire id."""
+        found = await self.application.conversations.get(self.who, conversation_id)
+        return ids.BRANCH + found.active_branch_id
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Look into the file beside the server."""
+        connection = sqlite3.connect(f"file:{self.directory / FILE_NAME}?mode=ro", uri=True)
+        try:
+            return connection.execute(query, values).fetchall()
+        finally:
+            connection.close()
+
+    # --- ending
+
+    async def close(self) -> None:
+        """Shut down as the server does."""
+        if self.open:
+            self.open = False
+            await self.engine.close()
+            await self.application.followers.close()
+            await self.application.journal.close()
+            await self.storage.close()
+
+    async def kill(self) -> None:
+        """Go away without a last word: nothing that is not committed yet will be."""
+        self.open = False
+        journal = self.application.journal
+        tasks = [task for task in (journal._task, journal._sealer) if task is not None]
+        tasks += [live.task for live in self.application.runs if live.task is not None]
+        for live in self.application.runs:
+            live.lose()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.application.followers.close()
+        await self.storage.close()
+
+
+async def open_world(directory: Path, *, models: Models | None = None, **settings: Any) -> World:
+    """Open a core on a directory, ending first what an earlier one left, as the server does."""
+    prepare(directory)
+    clock = SystemClock()
+    storage = WatchedStorage(await open_sqlite(directory))
+    try:
+        hand = Hand()
+        models = models or Models(
+            {hand.name: hand, Scripted.name: Scripted()}, clock=clock, retrying=Retrying(retries=0),
+            default_model=ECHO,
+        )  # fmt: skip
+        owner = await local_owner(storage, clock)
+        chosen = settings_for(directory, **settings)
+        application, engine = assemble(chosen, storage, models, owner, clock, Drain(0.0))
+
+        async def restart(run: Any) -> None:
+            await application.turns.resume(run)
+
+        await Recovery(storage.journal, storage.unit_of_work, clock).recover(restart)
+        await storage.journal.forget_others(application.journal.worker_id)
+    except BaseException:
+        await storage.close()
+        raise
+    application.journal.start()
+    application.followers.start()
+    return World(directory, storage, hand, application, engine)
+
+
+@asynccontextmanager
+async def running_world(directory: Path, **settings: Any) -> AsyncIterator[World]:
+    """A core that is shut down at the end of the block."""
+    world = await open_world(directory, **settings)
+    try:
+        yield world
+    finally:
+        await world.close()
+
+
+async def another_person(world: World, name: str = "somebody") -> Principal:
+    """A second account in the same store."""
+    slot = ids.new_slot()
+    account = Principal(ids.new_id(slot), slot, name)
+    await world.storage.unit_of_work.commit(ws.PutAccount(account=account, created_us=1))
+    found = await world.storage.accounts.by_name(name)
+    assert found is not None
+    return found
+
+
+def say(text: str, role: str = "user") -> dict[str, Any]:
+    """A message as a caller writes it."""
+    return {"role": role, "content": text}
+
+
+def with_policy(application: Application, **changes: Any) -> Application:
+    """The same application under another policy."""
+    return replace(application, policy=replace(application.policy, **changes))
+
+
+def decoded(text: str) -> Any:
+    """Any JSON."""
+    return msgspec.json.decode(text)
