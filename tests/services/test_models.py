@@ -415,7 +415,7 @@ async def test_closing_the_stream_closes_the_providers() -> None:
     async for _ in stream:
         assert fake.open == 1
         break
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()
     assert fake.open == 0
     await models.close()
     assert fake.closed == 1

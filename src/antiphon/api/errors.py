@@ -71,7 +71,8 @@ def decoding_error(error: Exception) -> errors.InvalidRequest:
     message = str(error)
     if isinstance(error, msgspec.ValidationError):
         text, _, path = message.partition(" - at ")
-        param = path.strip("`").removeprefix("$").removeprefix(".") or None
+        param = path.rpartition(" in ")[2].strip("`").removeprefix("$").removeprefix(".") or None
+        param = param.removesuffix("[...]") if param else None
         if "unknown field" in text:
             name = text.split("`")[1]
             param = f"{param}.{name}" if param else name

@@ -95,11 +95,16 @@ def may_continue(parent: Item | None, segment_conversation_id: str, conversation
     return segment_conversation_id == conversation_id and not (parent is not None and parent.is_run_input)
 
 
-def free_name(wanted: str, taken: set[str]) -> str:
-    """Return `wanted`, or `wanted-2`, `wanted-3`, … whichever is first not in `taken`."""
-    if wanted not in taken:
+def free_name(wanted: str, taken: set[str], *, spread: int = 0) -> str:
+    """Return `wanted`, or `wanted-2`, `wanted-3`, … whichever is first not in `taken`.
+
+    `spread` counts further free numbers to pass over, so that many who choose at once do not all
+    choose the same.
+    """
+    if wanted not in taken and not spread:
         return wanted
     number = 2
-    while f"{wanted}-{number}" in taken:
+    while f"{wanted}-{number}" in taken or spread > 0:
+        spread -= f"{wanted}-{number}" not in taken
         number += 1
     return f"{wanted}-{number}"

@@ -55,6 +55,8 @@ class ChatEvents:
     when the answer is whole and nothing more is to come, `begun` once any event was returned.
     """
 
+    __slots__ = ("_blame", "_calls", "_choices", "_joiner", "_sse", "_usage", "begun", "done", "error")
+
     def __init__(self, blame: Blame) -> None:
         self.error: ProviderError | None = None
         self.done = False

@@ -157,8 +157,8 @@ class HttpClient:
                         async with asyncio.timeout(share):
                             return await self._connect_to(address, request, target)
                     except OSError as error:  # also TimeoutError and all of ssl's
-                        reason = f"connecting to {target.host_header} failed ({_reason(error)})"
-                        failure = OutboundError(reason)
+                        # Without the host: the sentence may reach users, and the network is the operator's.
+                        failure = OutboundError(f"connecting failed ({_reason(error)})")
         except TimeoutError:
             raise OutboundTimeout(f"connecting took longer than {seconds:g} s") from None
         raise failure
@@ -173,7 +173,7 @@ class HttpClient:
             if not addresses or not all(self._is_public(address) for address in addresses):
                 raise address_guard.refused()
         elif not addresses:
-            raise OutboundError(f"the name {target.host!r} cannot be resolved")
+            raise OutboundError("the name of its host cannot be resolved")
         return addresses
 
     async def _connect_to(self, address: str, request: OutboundRequest, target: Target) -> Connection:

@@ -20,6 +20,18 @@ class Connection(asyncio.Protocol):
     whether anything is really due and else sets itself anew, so that a token costs no timer.
     """
 
+    __slots__ = (
+        "_exchange",
+        "_heard",
+        "_idle_seconds",
+        "_loop",
+        "_on_free",
+        "_on_lost",
+        "_timer",
+        "_total_due",
+        "_transport",
+    )
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,

@@ -48,7 +48,39 @@ class Line(Protocol):
 
 
 class Exchange:
-    """A response as it arrives; implements `ports.outbound.OutboundResponse`."""
+    """A response as it arrives; implements `ports.outbound.OutboundResponse`. It has one reader."""
+
+    __slots__ = (
+        "__weakref__",
+        "_body_bytes",
+        "_complete",
+        "_fault",
+        "_finishing",
+        "_framing_bytes",
+        "_head_bytes",
+        "_head_done",
+        "_head_only",
+        "_header_bytes",
+        "_header_count",
+        "_inflater",
+        "_interim",
+        "_last_part",
+        "_line",
+        "_loop",
+        "_max_bytes",
+        "_parser",
+        "_parts",
+        "_paused",
+        "_reusable",
+        "_unread",
+        "_until_eof",
+        "_waiter",
+        "answered",
+        "headers",
+        "on_body",
+        "status",
+        "url",
+    )
 
     def __init__(self, line: Line, request: OutboundRequest, url: str) -> None:
         self.status = 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -38,6 +40,7 @@ class Conversations:
         self._access = access
         self._idempotency = idempotency
         self._clock = clock
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def create(
         self, who: Principal, items: Sequence[InputItem], *, metadata: str, title: str | None, key: Key | None
@@ -131,17 +134,25 @@ class Conversations:
         require_few(items)
         if not items:
             raise InvalidRequest("At least one item is needed.", code="empty_array", param="items")
-        fresh = False
-        for _ in range(MAX_CONFLICTS):
-            base = await self._head(who, conversation_id, branch_id)
-            new = [new_item(item, who.slot) for item in items]
-            try:
-                return await self._append(who, base, new, fresh=fresh, key=key)
-            except Conflict as lost:
-                if lost.message == "PutKey":
-                    raise
-                fresh = fresh or lost.message == "PutItems"
+        lost: set[str] = set()
+        # Appends of this process wait for each other, so they race only with turns that end.
+        async with self._appending(conversation_id):
+            for _ in range(MAX_CONFLICTS):
+                base = await self._head(who, conversation_id, branch_id)
+                new = [new_item(item, who.slot) for item in items]
+                try:
+                    return await self._append(who, base, new, lost, key=key)
+                except Conflict as conflict:
+                    if conflict.message == "PutKey":
+                        raise
+                    lost.add(conflict.message)
         raise Conflict("The conversation changes too fast; try again.")
+
+    def _appending(self, conversation_id: str) -> asyncio.Lock:
+        lock = self._locks.get(conversation_id)
+        if lock is None:
+            lock = self._locks[conversation_id] = asyncio.Lock()
+        return lock
 
     async def _head(self, who: Principal, conversation_id: str, branch_id: str | None) -> TurnBase:
         identifier = ids.parse(conversation_id, ids.CONVERSATION)
@@ -155,13 +166,13 @@ class Conversations:
         return base
 
     async def _append(
-        self, who: Principal, base: TurnBase, new: list[NewItem], *, fresh: bool, key: Key | None
+        self, who: Principal, base: TurnBase, new: list[NewItem], lost: set[str], *, key: Key | None
     ) -> list[Item]:
         now = self._clock.now_us()
         commands: list[ws.Command] = []
         after = base.position
         continues = may_continue(base.parent, base.segment_conversation_id, base.conversation.id)
-        if fresh or not continues:
+        if "PutItems" in lost or not continues:
             segment = open_segment(ids.new_id(who.slot), base.conversation.id, base.position)
             commands.append(ws.NewSegment(segment=segment, owner_id=who.account_id, slot=who.slot))
             after = segment_start(segment)
@@ -169,18 +180,20 @@ class Conversations:
         if key is not None:
             commands.insert(0, self._idempotency.guard(who, key, made=items))
         commands += put_items(who, after, new, now)
-        commands.append(await self._advance(who, base, advance(after, new)))
+        commands.append(await self._advance(who, base, advance(after, new), lost))
         commands.append(self.change(who, base.conversation.id, "items.added", {"count": len(new)}))
         await self._storage.unit_of_work.commit(*commands)
         return items
 
-    async def _advance(self, who: Principal, base: TurnBase, head: Position) -> ws.Command:
+    async def _advance(self, who: Principal, base: TurnBase, head: Position, lost: set[str]) -> ws.Command:
         branch = base.branch
         if branch is not None and branch.run_id is None:
             return ws.AdvanceHead(branch_id=branch.id, expected=base.position, head=head)
         wanted = branch.name if branch else MAIN_BRANCH
         taken = await self._storage.conversations.branch_names(base.conversation.id, wanted)
-        other = new_branch(who, base.conversation.id, branch_name(wanted, taken), head)
+        other = new_branch(
+            who, base.conversation.id, branch_name(wanted, taken, contended="NewBranch" in lost), head
+        )
         other = msgspec.structs.replace(other, created_us=self._clock.now_us())
         return ws.NewBranch(branch=other, owner_id=who.account_id, slot=who.slot)
 

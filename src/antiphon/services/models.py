@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random as random_module
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol, runtime_checkable
 
 import msgspec
@@ -31,7 +31,8 @@ __all__ = ["ModelRoute", "Models", "Probe", "ProviderHealth", "ProviderTerms", "
 PROBE_SECONDS: Final = 10.0
 """How long the result of a live question to a provider is kept, so that asking costs little."""
 
-Batches = AsyncIterator[Sequence[ProviderEvent]]
+Batch = Sequence[ProviderEvent]
+Batches = AsyncIterator[Batch]
 
 
 class Retrying(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,11 +223,11 @@ class Models:
         """Return the names of the providers that are shown, in order of configuration."""
         return tuple(name for name, entry in self._providers.items() if entry.terms.listed)
 
-    async def stream(self, route: ModelRoute, request: ModelRequest) -> Batches:
+    async def stream(self, route: ModelRoute, request: ModelRequest) -> AsyncGenerator[Batch, None]:
         """Call the route's model and yield batches of events; the first begins with `Started`.
 
         `request.model` is replaced by the model of whichever route is called. Raises
-        ProviderError. Closing the iterator closes the provider's call.
+        ProviderError. Closing the generator (contextlib.aclosing) closes the provider's call at once.
         """
         call = await self._open(route, request)
         try:

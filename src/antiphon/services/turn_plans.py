@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import msgspec
@@ -24,8 +25,11 @@ from antiphon.ports import write_sets as ws
 from antiphon.ports.storage import TurnBase
 from antiphon.services.idempotency import Key
 
-MAX_CONFLICTS = 4
+MAX_CONFLICTS = 32
 """How often a lost guard is answered by reading again before giving up."""
+
+MAX_SPREAD = 64
+"""How far apart the names are that turns choose after they lost one."""
 
 
 class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,9 +37,10 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     At most one of `conversation_id` (with `branch_id`, `parent_item_id` or a
     checked `position`) and `previous_response_id` is set, as wire ids. `new_branch` names a
-    branch to open for the answer, `activate` makes it the active one. `messages`, if given, are sent to the model as
-    they are, in place of the stored path. `generate` False stores the input and answers with
-    nothing, to warm up. `echo` is the request in the surface's own shape.
+    branch to open for the answer, `activate` makes it the active one. `messages`, if given, are
+    sent to the model as they are, in place of the stored path. `generate` False stores the input
+    and answers with nothing, to warm up. `lost` names the guards that earlier attempts lost.
+    `echo` is the request in the surface's own shape.
     """
 
     surface: Surface
@@ -59,6 +64,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     path_hashes: tuple[bytes, ...] = ()
     key: Key | None = None
     generate: bool = True
+    lost: frozenset[str] = frozenset()
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -182,9 +188,9 @@ def _began(who: Principal, run: Run) -> ws.AddChange:
     )
 
 
-def branch_name(wanted: str, taken: set[str]) -> str:
-    """Return a free branch name near `wanted`."""
-    return free_name(wanted[:200], taken)
+def branch_name(wanted: str, taken: set[str], *, contended: bool = False) -> str:
+    """Return a free branch name near `wanted`; at random among some if others choose right now."""
+    return free_name(wanted[:200], taken, spread=secrets.randbelow(MAX_SPREAD) if contended else 0)
 
 
 def known_calls(items: list[Item]) -> set[str]:

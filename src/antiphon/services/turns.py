@@ -85,10 +85,9 @@ class Turns:
         request = await self._resolve_references(who, request)
         if not request.store:
             return await self._begin_ephemeral(who, request, route)
-        fresh_segment = False
         for _ in range(MAX_CONFLICTS):
             at, turn = await self._attach(who, request, route)
-            if fresh_segment and at.base is not None:
+            if "PutItems" in request.lost and at.base is not None:
                 at = msgspec.structs.replace(at, fresh_segment=True)
             run = self._new_run(who, request, route)
             messages = self._messages(turn, at, route)
@@ -98,7 +97,7 @@ class Turns:
             except Conflict as lost:
                 if lost.message == "PutKey":
                     return await self._join(who, request)
-                fresh_segment = fresh_segment or lost.message == "PutItems"
+                request = msgspec.structs.replace(request, lost=request.lost | {lost.message})
         raise Conflict("The conversation changes too fast; try again.")
 
     async def _commit(
@@ -234,7 +233,7 @@ class Turns:
         base = await tree.position_base(who.account_id, conversation_id, item.position, budget)
         if base is None:
             return Attachment(base=None), request
-        name = await self._free_name(base, MAIN_BRANCH)
+        name = await self._free_name(request, base, MAIN_BRANCH)
         return Attachment(base=base, branch_name=name), msgspec.structs.replace(rest, activate=True)
 
     async def _at_head(self, who: Principal, request: TurnRequest, budget: int) -> Attachment:
@@ -254,14 +253,15 @@ class Turns:
     async def _on_branch(self, request: TurnRequest, base: TurnBase) -> Attachment:
         """Claim the branch, or open another beside it if a turn holds it already."""
         branch = base.branch
-        if request.new_branch is None and branch is not None and branch.run_id is None:
+        free = branch is not None and branch.run_id is None and "ClaimBranch" not in request.lost
+        if request.new_branch is None and free:
             return Attachment(base=base, claim=True)
         wanted = request.new_branch or (branch.name if branch else MAIN_BRANCH)
-        return Attachment(base=base, branch_name=await self._free_name(base, wanted))
+        return Attachment(base=base, branch_name=await self._free_name(request, base, wanted))
 
-    async def _free_name(self, base: TurnBase, wanted: str) -> str:
+    async def _free_name(self, request: TurnRequest, base: TurnBase, wanted: str) -> str:
         taken = await self._storage.conversations.branch_names(base.conversation.id, wanted[:200])
-        return branch_name(wanted, taken)
+        return branch_name(wanted, taken, contended="NewBranch" in request.lost)
 
     async def _after_response(self, who: Principal, request: TurnRequest, budget: int) -> Attachment:
         run = await self._previous(who, request.previous_response_id)
@@ -275,7 +275,7 @@ class Turns:
         base = await tree.position_base(who.account_id, run.conversation_id, position, budget)
         if base is None:
             raise _previous_not_found(request.previous_response_id)
-        name = await self._free_name(base, request.new_branch) if request.new_branch else None
+        name = await self._free_name(request, base, request.new_branch) if request.new_branch else None
         return Attachment(base=base, branch_name=name)
 
     async def _previous(self, who: Principal, wire_id: str | None) -> Run:
@@ -301,7 +301,7 @@ class Turns:
         base = await self._storage.tree.position_base(who.account_id, conversation.id, position, budget)
         if base is None:
             not_found("Conversation", request.conversation_id)
-        name = await self._free_name(base, request.new_branch) if request.new_branch else None
+        name = await self._free_name(request, base, request.new_branch) if request.new_branch else None
         return Attachment(base=base, branch_name=name)
 
     def _messages(self, request: TurnRequest, at: Attachment, route: ModelRoute) -> list[dict[str, Any]]:

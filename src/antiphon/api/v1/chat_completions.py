@@ -19,6 +19,7 @@ from antiphon.application import Application
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.items import Item
+from antiphon.domain.run_events import OPENING_OPS
 from antiphon.services.answers import Answer
 from antiphon.services.runs.follow import Follower, Interrupted
 from antiphon.services.turns import Begun
@@ -38,7 +39,7 @@ async def create(application: Application, scope: Scope, receive: Receive, send:
         request = msgspec.structs.replace(request, key=key)
     begun = await application.turns.begin(who, request)
     follower = await follower_of(application, who, begun)
-    if body.stream:
+    if body.stream and await _speaks(follower):
         encoder = ChatEvents(follower, include_usage=bool(request.echo["include_usage"]))
         await sse.stream(
             follower, encoder, receive, send, headers=request_id(begun.run_id),
@@ -47,6 +48,25 @@ async def create(application: Application, scope: Scope, receive: Receive, send:
         return
     await _wait(application, begun, follower, receive)
     await _send_completion(application, who, begun, send)
+
+
+async def _speaks(follower: Follower) -> bool:
+    """Wait for the first output, so that a failure before it can be an HTTP error SDKs understand.
+
+    After 15 silent seconds the stream begins all the same, to keep the line open.
+    """
+    news = True
+    try:
+        while news and follower.committed <= OPENING_OPS:
+            follower.cursor = follower.committed
+            if follower.finished:
+                break
+            news = await follower.more()
+    except Interrupted:
+        return True
+    finally:
+        follower.cursor = 0
+    return follower.run.error is None or bool(follower.log.outputs)
 
 
 def _abandon(application: Application, begun: Begun) -> None:

@@ -71,6 +71,10 @@ async def update(
     if_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Replace the metadata or set the title; `If-Match` refuses a stale change with 412."""
+    if body.metadata is None and body.title is None:
+        raise InvalidRequest(
+            "Missing required parameter: 'metadata'.", code="missing_required_parameter", param="metadata"
+        )
     revision = None
     if if_match is not None and if_match != "*":
         digits = if_match.strip('"')

@@ -219,10 +219,11 @@ def chat_params(body: CreateResponse) -> dict[str, Any]:
     response_format = _response_format(body.text)
     if response_format is not None:
         params["response_format"] = response_format
+    choice = _chat_tool_choice(body.tool_choice) if body.tool_choice is not None else None
     if body.tools:
         params["tools"] = [_chat_tool(tool, index) for index, tool in enumerate(body.tools)]
-        if body.tool_choice is not None:
-            params["tool_choice"] = _chat_tool_choice(body.tool_choice)
+        if choice is not None:
+            params["tool_choice"] = choice
         if body.parallel_tool_calls is not None:
             params["parallel_tool_calls"] = body.parallel_tool_calls
     return params

@@ -33,6 +33,7 @@ from antiphon.services.runs.follow import Follower, Interrupted
 from antiphon.services.turns import Begun
 
 PATH = "/v1/responses"
+NOTHING_ELSE = "Nothing was said before but the messages above."
 
 
 def answer_object(answer: Answer) -> dict[str, Any]:
@@ -184,7 +185,7 @@ async def compact(application: Application, who: Principal, raw: bytes) -> dict[
             "Missing required parameter: 'input'.", param="input", code="missing_required_parameter"
         )
     kept = [item for item in items if item.type == "message" and item.role != "assistant"]
-    summary = summary_of([item for item in items if item not in kept])
+    summary = summary_of([item for item in items if item not in kept]) or NOTHING_ELSE
     output = [output_item(ids.new_id(who.slot), item.type, item.status, item.payload) for item in kept]
     content = {"type": "compaction", "encrypted_content": seal_compaction(summary)}
     output.append(output_item(ids.new_id(who.slot), "compaction", "completed", content))

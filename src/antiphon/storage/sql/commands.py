@@ -302,7 +302,8 @@ def _forget(c: ws.Forget) -> Iterator[Step]:
 
 PUT_LEDGER: Final = (
     "INSERT INTO ledger (run_id,owner_id,slot,author_id,credential_id,provider,model,state,tokens_in,"
-    "tokens_out,tokens_cached,tokens_reasoning,estimated,cost,created,latency) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "tokens_out,tokens_cached,tokens_reasoning,estimated,cost,created,latency)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
     " ON CONFLICT (run_id) DO NOTHING"
 )
 
