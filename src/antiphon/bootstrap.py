@@ -164,7 +164,12 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         jobs = InProcessJobs()
         stack.push_async_callback(jobs.close)
         housekeeping = Housekeeping(
-            storage.unit_of_work, recovery, application.journal, application.runs, clock
+            storage.unit_of_work,
+            storage.conversations,
+            recovery,
+            application.journal,
+            application.runs,
+            clock,
         )
         housekeeping.schedule(jobs, _restart(application))
         jobs.once("prepare models", lambda: _prepare(models))

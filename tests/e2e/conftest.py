@@ -21,7 +21,7 @@ def upstream() -> Iterator[Upstream]:
 @pytest.fixture(scope="module")
 def node(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One healthy server for the tests of a module that do not hurt it."""
-    settings = upstream_settings(upstream, MAX_BODY_BYTES="65536", DRAIN_SECONDS="1")
+    settings = upstream_settings(upstream, MAX_BODY_BYTES="262144", DRAIN_SECONDS="1")
     with running(tmp_path_factory.mktemp("node"), settings) as server:
         yield server
 

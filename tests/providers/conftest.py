@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
 import uvloop
 
-ON_BOTH_LOOPS = {"test_http_client", "test_openai_compatible"}
+from antiphon.providers.http_client import HttpClient
+from tests.harness.upstream import Upstream
+
+ON_BOTH_LOOPS = {"test_http_client", "test_http_streams", "test_http_limits", "test_openai_compatible"}
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -18,3 +21,21 @@ def pytest_asyncio_loop_factories(
     if item.path.stem in ON_BOTH_LOOPS:
         loops["uvloop"] = uvloop.new_event_loop
     return loops
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[HttpClient]:
+    made = HttpClient()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def client(http: HttpClient) -> HttpClient:
+    return http
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    async with Upstream() as running:
+        yield running

@@ -8,6 +8,9 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from antiphon.ports.outbound import OutboundHttp, OutboundRequest
 
 Play = Callable[["Peer"], Awaitable[None]]
 
@@ -94,3 +97,25 @@ def chunked(*bodies: bytes, last: bool = True) -> bytes:
 
 def chunk(body: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(body), body)
+
+
+def get(server: RawServer, path: str = "/", **fields: Any) -> OutboundRequest:
+    given = {"method": "GET", "trust": "operator", "idle_seconds": 5.0, **fields}
+    return OutboundRequest(url=server.url + path, **given)
+
+
+def says(*parts: bytes, keep: bool = True) -> Play:
+    """Answer every request with the same bytes; close afterwards unless `keep`."""
+
+    async def play(peer: Peer) -> None:
+        while await peer.request():
+            await peer.say(*parts)
+            if not keep:
+                return
+
+    return play
+
+
+async def body_of(client: OutboundHttp, request: OutboundRequest) -> bytes:
+    response = await client.send(request)
+    return await response.read_all(10**8)

@@ -22,9 +22,10 @@ from antiphon.domain.accounts import Principal
 from antiphon.domain.inputs import parse_input
 from antiphon.domain.items import Item, text_of
 from antiphon.ports import write_sets as ws
-from antiphon.ports.storage import Journal, Storage, UnitOfWork
+from antiphon.ports.storage import Journal, Recovered, Storage, UnitOfWork
 from antiphon.providers.scripted import Scripted
 from antiphon.services.answers import Answer
+from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.models import Models, Retrying
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.recover import Recovery
@@ -84,6 +85,7 @@ class WatchedJournal:
         self._inner = inner
         self.before_tick: Callable[[str, int, bytes, Sequence[ws.WriteSet]], Any] | None = None
         self.before_seal: Callable[[], Any] | None = None
+        self.before_unfinished: Callable[[], Any] | None = None
 
     async def write_tick(self, worker_id: str, tick: int, ops: bytes, sets: Sequence[ws.WriteSet]) -> None:
         """Call `before_tick`, wait for what it returns, then write."""
@@ -98,6 +100,13 @@ class WatchedJournal:
         if self.before_seal is not None:
             self.before_seal()
         await self._inner.seal(worker_id, upto_tick, chunks)
+
+    async def unfinished(self, limit: int, *, after: str = "") -> Sequence[Recovered]:
+        """Await what `before_unfinished` returns, once, then read."""
+        if self.before_unfinished is not None:
+            before, self.before_unfinished = self.before_unfinished, None
+            await before()
+        return await self._inner.unfinished(limit, after=after)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -147,6 +156,23 @@ class World:
         echo = {"conversation": True} if fields.get("conversation_id") else {}
         request = TurnRequest(**{"surface": "responses", "items": items, "model": ECHO, "echo": echo, **fields})
         return await self.application.turns.begin(who or self.who, request)
+
+    async def regenerate(self, item_id: str, **fields: Any) -> Begun:
+        """Begin another answer to an item's question."""
+        request = TurnRequest(**{"surface": "responses", "items": (), "model": ECHO, **fields})
+        return await self.application.alternatives.regenerate(self.who, item_id, request)
+
+    async def edit(self, item_id: str, text: str, **fields: Any) -> Begun:
+        """Put another text beside an item and begin to answer it."""
+        items = tuple(parse_input(text))
+        request = TurnRequest(**{"surface": "responses", "items": items, "model": ECHO, **fields})
+        return await self.application.alternatives.edit(self.who, item_id, request)
+
+    async def fan_out(self, text: str, models: Sequence[str], **fields: Any) -> list[Begun]:
+        """Put one question to several models."""
+        items = tuple(parse_input(text))
+        request = TurnRequest(**{"surface": "responses", "items": items, **fields})
+        return await self.application.alternatives.fan_out(self.who, models, request)
 
     async def ended(self, begun: Begun) -> Answer:
         """Wait for a turn's end and read its answer from the store."""
@@ -204,6 +230,19 @@ class World:
             return connection.execute(query, values).fetchall()
         finally:
             connection.close()
+
+    async def sweep(self) -> None:
+        """Do once what the server does every five seconds: end the runs that nobody owns."""
+        application, storage = self.application, self.storage
+        recovery = Recovery(storage.journal, storage.unit_of_work, SystemClock())
+        keeping = Housekeeping(
+            storage.unit_of_work, recovery, application.journal, application.runs, SystemClock()
+        )
+
+        async def restart(run: Any) -> None:
+            await application.turns.resume(run)
+
+        await keeping.end_orphans(restart)
 
     # --- ending
 

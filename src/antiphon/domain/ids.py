@@ -1,17 +1,17 @@
 """Identifiers: 16 bytes, a valid UUIDv7 whose `rand_a` field holds the owner's slot.
 
 Layout (RFC 9562 §5.7): 48 bits of Unix milliseconds, version 7, 12 bits of slot, variant,
-62 random bits. Inside the core an id is its 32 hexadecimal digits; on the wire a prefix
+62 random bits (the plain generator's, seeded by the system: ids are never secrets). Inside the core an id is its 32 hexadecimal digits; on the wire a prefix
 tells its kind. Because the slot is part of the id, any store can be partitioned from the id
-alone. Ids are never secrets.
+alone.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import time
 import uuid
+from random import getrandbits, randrange
 from typing import Final
 
 SLOTS: Final = 4096
@@ -42,13 +42,13 @@ _HEX = re.compile(r"[0-9a-f]{32}")
 def new_id(slot: int, *, now_us: int | None = None) -> str:
     """Return a fresh id of 32 hex digits for an owner with `slot` (0 ≤ slot < 4096)."""
     milliseconds = (time.time_ns() if now_us is None else now_us * 1000) // 1_000_000
-    tail = int.from_bytes(os.urandom(8)) & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
+    tail = getrandbits(62) | 0x8000_0000_0000_0000
     return f"{milliseconds & 0xFFFF_FFFF_FFFF:012x}7{slot & 0xFFF:03x}{tail:016x}"
 
 
 def new_slot() -> int:
     """Draw the slot of a new account."""
-    return int.from_bytes(os.urandom(2)) % SLOTS
+    return randrange(SLOTS)  # noqa: S311 - a partition, not a secret
 
 
 def slot_of(identifier: str) -> int:

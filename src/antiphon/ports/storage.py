@@ -137,6 +137,13 @@ class Conversations(Protocol):
         """Return the names of branches that begin with `prefix`."""
         ...
 
+    async def slice(self, after: str, limit: int) -> tuple[str, str] | None:
+        """Return the first and last id of the next `limit` conversations of all owners after `after`.
+
+        For housekeeping only: it tells ids, nothing else.
+        """
+        ...
+
     async def changes(self, conversation_id: str, *, after: int, limit: int) -> list[Change]:
         """Return changes with a revision above `after`."""
         ...

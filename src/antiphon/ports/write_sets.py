@@ -116,6 +116,7 @@ class ClaimBranch(Command, frozen=True, kw_only=True):
     """Claim a branch for a run while its head is where it was read."""
 
     GUARD: ClassVar[bool] = True
+    conversation_id: str
     branch_id: str
     run_id: str
     head: Position
@@ -125,6 +126,7 @@ class AdvanceHead(Command, frozen=True, kw_only=True):
     """Move an unclaimed branch's head from where it was read."""
 
     GUARD: ClassVar[bool] = True
+    conversation_id: str
     branch_id: str
     expected: Position
     head: Position
@@ -133,6 +135,7 @@ class AdvanceHead(Command, frozen=True, kw_only=True):
 class EndClaim(Command, frozen=True, kw_only=True):
     """Give a claim back, moving the head if `head` is given; nothing happens if it is gone."""
 
+    conversation_id: str
     branch_id: str
     run_id: str
     head: Position | None
@@ -225,13 +228,16 @@ class AddChange(Command, frozen=True, kw_only=True):
 
 
 class Forget(Command, frozen=True, kw_only=True):
-    """Erase idempotency keys that have expired and changes older than `changes_before_us`.
+    """Erase up to `limit` expired idempotency keys, and the old changes of some conversations.
 
-    At most `limit` rows of each, so that it holds up nothing else.
+    Those of the conversations from `first_conversation_id` to `last_conversation_id` (by id)
+    that are older than `changes_before_us`: a slice at a time holds up nothing else.
     """
 
     now_us: int
     changes_before_us: int
+    first_conversation_id: str
+    last_conversation_id: str
     limit: int
 
 

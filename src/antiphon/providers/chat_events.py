@@ -44,6 +44,7 @@ REASONS: Final = {
 
 OPENAI_REASONS: Final = frozenset({"stop", "length", "tool_calls", "content_filter"})
 MAX_CHOICES: Final = 128
+MAX_CALLS: Final = 1024
 MAX_TOKENS: Final = 1 << 40
 """A usage above this is no count of tokens."""
 
@@ -136,7 +137,7 @@ class ChatEvents:
             except NotAChunk as error:
                 self.error = self._protocol(str(error))
                 return
-        if chunk.error is not None or not chunk.choices:
+        if chunk.error or not chunk.choices:
             self._read_rest(chunk, payload)
             return
         if chunk.usage is not None or chunk.x_groq is not None:
@@ -210,7 +211,7 @@ class ChatEvents:
         Some leave the index out and some give 0 to every call; then another id means another call.
         """
         index = call.index
-        if index is None:
+        if index is None or not 0 <= index < MAX_CALLS:
             latest = max((i for c, i in self._calls if c == choice), default=-1)
             index = max(latest, position) if call.id is None or latest < 0 else latest
         known = self._calls.get((choice, index))
@@ -227,9 +228,9 @@ class ChatEvents:
 
     def _read_rest(self, chunk: Chunk, payload: bytes) -> None:
         """Read a chunk without choices: usage, an error, or something to pass over."""
-        if chunk.error is None and chunk.usage is None and b'"error"' in payload:
+        if not chunk.error and chunk.usage is None and b'"error"' in payload:
             chunk = decode_loosely(payload)
-        if chunk.error is not None:
+        if chunk.error:
             self.error = provider_errors.in_stream(self._blame, chunk.error)
         else:
             self._keep_usage(chunk)

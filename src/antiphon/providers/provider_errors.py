@@ -72,8 +72,9 @@ def from_status(blame: Blame, status: int, headers: Mapping[str, str], body: byt
 def in_stream(blame: Blame, error: Any) -> ProviderError:
     """Return the error that a provider sent as data in place of (more of) an answer."""
     said, word = _words(error)
-    status = error.get("status") or error.get("code") if isinstance(error, dict) else None
-    if not isinstance(status, int) or not 400 <= status < 600:
+    number = error.get("status") or error.get("code") if isinstance(error, dict) else None
+    status = int(str(number)) if str(number).isdecimal() and len(str(number)) == 3 else 0
+    if not 400 <= status < 600:
         status = 429 if "rate_limit" in word else 400 if word == "invalid_request_error" else 500
     return _judge(blame, status, said, word, None)
 

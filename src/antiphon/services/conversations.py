@@ -188,7 +188,12 @@ class Conversations:
     async def _advance(self, who: Principal, base: TurnBase, head: Position, lost: set[str]) -> ws.Command:
         branch = base.branch
         if branch is not None and branch.run_id is None:
-            return ws.AdvanceHead(branch_id=branch.id, expected=base.position, head=head)
+            return ws.AdvanceHead(
+                conversation_id=base.conversation.id,
+                branch_id=branch.id,
+                expected=base.position,
+                head=head,
+            )
         wanted = branch.name if branch else MAIN_BRANCH
         taken = await self._storage.conversations.branch_names(base.conversation.id, wanted)
         other = new_branch(

@@ -7,7 +7,7 @@ from typing import Final
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.jobs import Jobs
-from antiphon.ports.storage import UnitOfWork
+from antiphon.ports.storage import Conversations, UnitOfWork
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
 from antiphon.services.runs.recover import Recovery, Restart
@@ -15,6 +15,7 @@ from antiphon.services.runs.recover import Recovery, Restart
 SWEEP_SECONDS: Final = 5.0
 FORGET_SECONDS: Final = 60.0
 FORGET_ROWS: Final = 500
+FORGET_CONVERSATIONS: Final = 200
 CHANGES_KEPT_US: Final = 7 * 24 * 3600 * 1_000_000
 
 
@@ -24,12 +25,15 @@ class Housekeeping:
     def __init__(
         self,
         unit_of_work: UnitOfWork,
+        conversations: Conversations,
         recovery: Recovery,
         journal: RunJournal,
         runs: LiveRuns,
         clock: Clock,
     ) -> None:
         self._unit_of_work = unit_of_work
+        self._conversations = conversations
+        self._after = ""
         self._recovery = recovery
         self._journal = journal
         self._runs = runs
@@ -53,8 +57,17 @@ class Housekeeping:
         self._journal.orphans = False
 
     async def forget(self) -> None:
-        """Erase a slice of expired idempotency keys and old changes."""
+        """Erase a slice of expired idempotency keys and old changes, beginning where the last ended."""
         now = self._clock.now_us()
+        found = await self._conversations.slice(self._after, FORGET_CONVERSATIONS)
+        first, last = found or ("", "")
+        self._after = last
         await self._unit_of_work.commit(
-            ws.Forget(now_us=now, changes_before_us=now - CHANGES_KEPT_US, limit=FORGET_ROWS)
+            ws.Forget(
+                now_us=now,
+                changes_before_us=now - CHANGES_KEPT_US,
+                first_conversation_id=first,
+                last_conversation_id=last,
+                limit=FORGET_ROWS,
+            )
         )

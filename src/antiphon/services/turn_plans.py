@@ -124,7 +124,14 @@ def _place(who: Principal, plan: Plan, at: Attachment) -> Position:
     run.parent = base.position
     if at.claim and base.branch is not None:
         run.branch_id = base.branch.id
-        plan.commands.append(ws.ClaimBranch(branch_id=base.branch.id, run_id=run.id, head=base.position))
+        plan.commands.append(
+            ws.ClaimBranch(
+                conversation_id=base.conversation.id,
+                branch_id=base.branch.id,
+                run_id=run.id,
+                head=base.position,
+            )
+        )
     elif at.branch_name is not None:
         branch = new_branch(who, base.conversation.id, at.branch_name, base.position, run)
         run.branch_id = branch.id

@@ -76,6 +76,7 @@ class ResponseEvents:
         self._prefix = b""
         self._suffix = b""
         self._next = -1
+        self._began: tuple[str, msgspec.Raw] | None = None
 
     def render(self, start: int, end: int) -> bytes:
         """Return the SSE frames of ops `start` to `end` (excluded)."""
@@ -134,13 +135,19 @@ class ResponseEvents:
 
     def _created(self, op: Op) -> tuple[str, dict[str, Any]]:
         state = "queued" if self._run().background else "in_progress"
-        return "response.created", {"response": snapshot(self._run(), state)}
+        return "response.created", {"response": self._snapshot(state)}
 
     def _queued(self, op: Op) -> tuple[str, dict[str, Any]]:
-        return "response.queued", {"response": snapshot(self._run(), "queued")}
+        return "response.queued", {"response": self._snapshot("queued")}
 
     def _in_progress(self, op: Op) -> tuple[str, dict[str, Any]]:
-        return "response.in_progress", {"response": snapshot(self._run(), "in_progress")}
+        return "response.in_progress", {"response": self._snapshot("in_progress")}
+
+    def _snapshot(self, state: str) -> msgspec.Raw:
+        """Return the encoded response as it began; two events in a row usually hold the same."""
+        if self._began is None or self._began[0] != state:
+            self._began = state, msgspec.Raw(encode_object(snapshot(self._run(), state)))
+        return self._began[1]
 
     def _item_added(self, op: Op) -> tuple[str, dict[str, Any]]:
         item = Output(op[1], op[2], op[3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -73,13 +74,11 @@ async def stream_begun(
     """Stream an answer from its first event; an ephemeral one dies with its client."""
     follower = await follower_of(application, who, begun)
     live = begun.live
-
-    def abandon() -> None:
-        if live is not None:
-            application.answers.abandon(live)
-
+    on_gone = None
+    if live is not None and not live.run.stored:
+        on_gone = partial(application.answers.abandon, live)
     encoder = ResponseEvents(follower.log, lambda: follower.run)
-    await sse.stream(follower, encoder, receive, send, headers=request_id(begun.run_id), on_gone=abandon)
+    await sse.stream(follower, encoder, receive, send, headers=request_id(begun.run_id), on_gone=on_gone)
 
 
 async def wait_for(application: Application, who: Principal, begun: Begun) -> Follower:

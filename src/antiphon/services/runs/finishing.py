@@ -87,24 +87,30 @@ def finish_set(run: Run, log: RunLog, *, price: Price, fresh: bool, sealed: bool
     commands = place_outputs(run, log, fresh=fresh)
     kept, is_script = compact(log)
     commands.append(ws.FinishRun(run=run, log=kept, is_script=is_script, sealed=sealed))
-    if run.branch_id is not None:
-        commands.append(ws.EndClaim(branch_id=run.branch_id, run_id=run.id, head=run.output_end))
     if run.conversation_id is not None:
-        commands.append(_change(run))
+        if run.branch_id is not None:
+            commands.append(_end_claim(run, run.conversation_id, run.branch_id))
+        commands.append(_change(run, run.conversation_id))
     commands.append(ledger_line(run, price))
     if run.error is not None and not log.outputs:
         commands.append(ws.FreeKey(owner_id=run.owner_id, run_id=run.id))
     return tuple(commands)
 
 
-def _change(run: Run) -> ws.AddChange:
+def _end_claim(run: Run, conversation_id: str, branch_id: str) -> ws.EndClaim:
+    return ws.EndClaim(
+        conversation_id=conversation_id, branch_id=branch_id, run_id=run.id, head=run.output_end
+    )
+
+
+def _change(run: Run, conversation_id: str) -> ws.AddChange:
     body = {"run_id": ids.RESPONSE + run.id, "state": run.state}
     if run.branch_id is not None:
         body["branch_id"] = ids.BRANCH + run.branch_id
     if run.output_end is not None and run.output_end.item_id is not None:
         body["item_id"] = run.output_end.item_id
     return ws.AddChange(
-        conversation_id=run.conversation_id or "",
+        conversation_id=conversation_id,
         owner_id=run.owner_id,
         slot=run.slot,
         kind="turn.ended",

@@ -18,6 +18,7 @@ from antiphon.services.runs.live import LiveRun, LiveRuns
 PING_SECONDS: Final = 15.0
 STALLED_SECONDS: Final = 60.0
 SWEEP_SECONDS: Final = 5.0
+SWEEP_SLICE: Final = 50
 
 
 class Interrupted(Exception):
@@ -27,7 +28,7 @@ class Interrupted(Exception):
 class Follower:
     """One reader of one run.
 
-    `beat` is when it last got anywhere (seconds, monotonic); its writer renews it.
+    `beat` is when its client was last sent something (seconds, monotonic); its writer renews it.
     `cursor` is the next sequence number to show. Use: render `log.ops[cursor:committed]`, move
     the cursor, then `await more()` until `finished`.
     """
@@ -64,7 +65,9 @@ class Follower:
         return ended and self.cursor >= self.committed
 
     async def more(self) -> bool:
-        """Wait until something can be shown; False after 15 silent seconds (time for a ping).
+        """Wait until something can be shown; False after 15 silent seconds.
+
+        Then it is time to look whether the client is still there, and to ping it.
 
         Raises Interrupted if this process lost the run.
         """
@@ -86,8 +89,13 @@ class Follower:
         return self._live is not None and self._live.lost
 
     def progress(self) -> None:
-        """Say that the client takes what it is sent."""
+        """Say that the client is sent something now."""
         self.beat = self._now()
+
+    @property
+    def silent(self) -> bool:
+        """Whether the client has heard nothing for so long that it needs a ping."""
+        return self._now() - self.beat >= PING_SECONDS - SWEEP_SECONDS
 
     def nudge(self) -> None:
         """Wake a waiting follower without news; does nothing if it is not waiting."""
@@ -164,10 +172,12 @@ class Followers:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            now = loop.time()
-            for follower in list(self._open):
+            for count, follower in enumerate(list(self._open)):
+                if count % SWEEP_SLICE == 0:
+                    await asyncio.sleep(0)  # thousands at once would hold up everybody's tokens
+                now = loop.time()
                 if follower.waiting:
-                    if now - follower.beat >= PING_SECONDS - SWEEP_SECONDS:
+                    if follower.silent:
                         follower.nudge()
                 elif now - follower.beat > STALLED_SECONDS and follower.task is not None:
                     follower.task.cancel()

@@ -139,8 +139,9 @@ def _activate_branch(c: ws.ActivateBranch) -> Iterator[Step]:
 
 def _claim_branch(c: ws.ClaimBranch) -> Iterator[Step]:
     yield (
-        "UPDATE branches SET run_id=? WHERE id=? AND run_id IS NULL AND head_segment_id=? AND head_depth=?",
-        (c.run_id, c.branch_id, c.head.segment_id, c.head.depth),
+        "UPDATE branches SET run_id=? WHERE conversation_id=? AND id=? AND run_id IS NULL"
+        " AND head_segment_id=? AND head_depth=?",
+        (c.run_id, c.conversation_id, c.branch_id, c.head.segment_id, c.head.depth),
         1,
     )
 
@@ -151,19 +152,23 @@ SET_HEAD: Final = "head_segment_id=?, head_depth=?, head_tokens=?, head_item_id=
 def _advance_head(c: ws.AdvanceHead) -> Iterator[Step]:
     yield (
         f"UPDATE branches SET {SET_HEAD}"
-        " WHERE id=? AND run_id IS NULL AND head_segment_id=? AND head_depth=?",
-        (*_place(c.head), c.branch_id, c.expected.segment_id, c.expected.depth),
+        " WHERE conversation_id=? AND id=? AND run_id IS NULL AND head_segment_id=? AND head_depth=?",
+        (*_place(c.head), c.conversation_id, c.branch_id, c.expected.segment_id, c.expected.depth),
         1,
     )
 
 
 def _end_claim(c: ws.EndClaim) -> Iterator[Step]:
     if c.head is None:
-        yield "UPDATE branches SET run_id=NULL WHERE id=? AND run_id=?", (c.branch_id, c.run_id), None
+        yield (
+            "UPDATE branches SET run_id=NULL WHERE conversation_id=? AND id=? AND run_id=?",
+            (c.conversation_id, c.branch_id, c.run_id),
+            None,
+        )
         return
     yield (
-        f"UPDATE branches SET run_id=NULL, {SET_HEAD} WHERE id=? AND run_id=?",
-        (*_place(c.head), c.branch_id, c.run_id),
+        f"UPDATE branches SET run_id=NULL, {SET_HEAD} WHERE conversation_id=? AND id=? AND run_id=?",
+        (*_place(c.head), c.conversation_id, c.branch_id, c.run_id),
         None,
     )
 
@@ -293,9 +298,8 @@ def _forget(c: ws.Forget) -> Iterator[Step]:
         None,
     )
     yield (
-        "DELETE FROM conversation_changes WHERE (conversation_id,revision) IN"
-        " (SELECT conversation_id,revision FROM conversation_changes WHERE created<? LIMIT ?)",
-        (c.changes_before_us, c.limit),
+        "DELETE FROM conversation_changes WHERE conversation_id BETWEEN ? AND ? AND created<?",
+        (c.first_conversation_id, c.last_conversation_id, c.changes_before_us),
         None,
     )
 
@@ -304,7 +308,7 @@ PUT_LEDGER: Final = (
     "INSERT INTO ledger (run_id,owner_id,slot,author_id,credential_id,provider,model,state,tokens_in,"
     "tokens_out,tokens_cached,tokens_reasoning,estimated,cost,created,latency)"
     " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-    " ON CONFLICT (run_id) DO NOTHING"
+    " ON CONFLICT (owner_id,run_id) DO NOTHING"
 )
 
 

@@ -78,6 +78,15 @@ def branch_names(db: Db, conversation_id: str, prefix: str) -> set[str]:
     return {row[0] for row in found}
 
 
+def conversation_slice(db: Db, after: str, limit: int) -> tuple[str, str] | None:
+    """See port `Conversations.slice`."""
+    row = db.execute(
+        "SELECT MIN(id),MAX(id) FROM (SELECT id FROM conversations WHERE id>? ORDER BY id LIMIT ?)",
+        (after, limit),
+    ).fetchone()
+    return (row[0], row[1]) if row and row[0] is not None else None
+
+
 def changes(db: Db, conversation_id: str, after: int, limit: int) -> list[Change]:
     """See port `Conversations.changes`."""
     found = db.execute(
@@ -94,7 +103,7 @@ def turn_base(
     """See port `Tree.turn_base`."""
     row = db.execute(
         f"SELECT {rows.CONVERSATION},{rows.BRANCH} FROM conversations c"
-        " JOIN branches b ON b.id=COALESCE(?,c.active_branch_id) AND b.conversation_id=c.id"
+        " JOIN branches b ON b.conversation_id=c.id AND b.id=COALESCE(?,c.active_branch_id)"
         " WHERE c.id=? AND c.owner_id=? AND c.deleted IS NULL",
         (branch_id, conversation_id, account_id),
     ).fetchone()
@@ -256,22 +265,37 @@ def run(db: Db, account_id: str, run_id: str) -> Run | None:
     return rows.run(row) if row else None
 
 
-def outputs(db: Db, run_id: str) -> list[Item]:
-    """See port `Runs.outputs`."""
-    found = db.execute(
-        f"SELECT {rows.ITEM} FROM items i WHERE i.run_id=? AND i.author_id IS NULL ORDER BY i.depth,i.id",
-        (run_id,),
-    )
-    return [rows.item(row) for row in found]
+def outputs(db: Db, run: Run) -> list[Item]:
+    """See port `Runs.outputs`: choice 0 follows the input; further choices are named by the log."""
+    end, start = run.output_end, run.input_end
+    if end is None or start is None:
+        return []
+    found = _own_items(db, run, end, start.depth)
+    raw, is_script = log(db, run.id)
+    added = [op for op in decode_ops(raw) if isinstance(op, list) and op[0] == "A"]
+    if len(added) > len(found):
+        known = {item.id for item in found}
+        named = [op[3] if is_script else op[3]["id"] for op in added]
+        found += [one for name in named if name not in known and (one := _item_by_id(db, name))]
+    return found
 
 
-def inputs(db: Db, run_id: str) -> list[Item]:
+def inputs(db: Db, run: Run) -> list[Item]:
     """See port `Runs.inputs`."""
-    found = db.execute(
-        f"SELECT {rows.ITEM} FROM items i WHERE i.run_id=? AND i.author_id IS NOT NULL ORDER BY i.depth",
-        (run_id,),
-    )
-    return [rows.item(row) for row in found]
+    if run.input_end is None:
+        return []
+    return _own_items(db, run, run.input_end, run.parent.depth if run.parent else -1)
+
+
+def _own_items(db: Db, run: Run, last: Position, above: int) -> list[Item]:
+    """Return a run's items on the segment of `last`, deeper than `above`."""
+    found = db.execute(context_sqlite.RANGE, (last.segment_id, above + 1, last.depth))
+    return [rows.item(row) for row in found if row[9] == run.id]
+
+
+def _item_by_id(db: Db, item_id: str) -> Item | None:
+    row = db.execute(f"SELECT {rows.ITEM} FROM items i WHERE i.id=?", (item_id,)).fetchone()
+    return rows.item(row) if row else None
 
 
 def log(db: Db, run_id: str) -> tuple[bytes, bool]:

@@ -212,6 +212,10 @@ class SqliteConversations:
         """See the port."""
         return await self._read(reads.branch_names, conversation_id, prefix)
 
+    async def slice(self, after: str, limit: int) -> tuple[str, str] | None:
+        """See the port."""
+        return await self._read(reads.conversation_slice, after, limit)
+
     async def changes(self, conversation_id: str, *, after: int, limit: int) -> list[Change]:
         """See the port."""
         return await self._read(reads.changes, conversation_id, after, limit)
@@ -280,11 +284,11 @@ class SqliteRuns:
 
     async def outputs(self, run: Run) -> list[Item]:
         """See the port."""
-        return await self._read(reads.outputs, run.id)
+        return await self._read(reads.outputs, run)
 
     async def inputs(self, run: Run) -> list[Item]:
         """See the port."""
-        return await self._read(reads.inputs, run.id)
+        return await self._read(reads.inputs, run)
 
     async def log(self, run: Run) -> tuple[bytes, bool]:
         """See the port."""

@@ -36,6 +36,14 @@ def _owner() -> list[Column]:
     return [_id("owner_id"), sa.Column("slot", sa.SmallInteger, nullable=False)]
 
 
+def _create_partial_index(
+    name: str, table: str, columns: list[str], condition: str, *, unique: bool = False
+) -> None:
+    """Index only the rows that are ever looked up that way: every b-tree costs each turn a page."""
+    where = sa.text(condition)
+    op.create_index(name, table, columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
 def upgrade() -> None:
     """Create everything."""
     _create_conversations()
@@ -58,26 +66,29 @@ def _create_conversations() -> None:
         _text("title", null=True), _text("metadata"), _id("active_branch_id"),
         _id("base_segment_id", null=True), _int("base_depth", null=True), _int("base_tokens", null=True),
         _id("base_item_id", null=True), _int("revision", default="1"), _int("created"), _int("updated"),
-        _int("expires", null=True), _int("deleted", null=True),
+        _int("expires", null=True), _int("deleted", null=True), sqlite_with_rowid=False,
     )
     op.create_index("conversations_owner", "conversations", ["owner_id", "id"])
-    op.create_index("conversations_external", "conversations", ["owner_id", "external_key"], unique=True)
+    _create_partial_index(
+        "conversations_external", "conversations", ["owner_id", "external_key"], "external_key IS NOT NULL",
+        unique=True,
+    )
     op.create_table(
-        "branches", _id("id", key=True), *_owner(), _id("conversation_id"), _text("name"),
+        "branches", _id("conversation_id", key=True), _id("id", key=True), *_owner(), _text("name"),
         _id("head_segment_id"), _int("head_depth"), _int("head_tokens"), _id("head_item_id", null=True),
-        _id("run_id", null=True), _id("alias_of", null=True), _int("created"),
+        _id("run_id", null=True), _id("alias_of", null=True), _int("created"), sqlite_with_rowid=False,
     )
     op.create_index("branches_name", "branches", ["conversation_id", "name"], unique=True)
-    op.create_index("branches_id", "branches", ["conversation_id", "id"])
 
 
 def _create_tree() -> None:
     op.create_table(
         "segments", _id("id", key=True), *_owner(), _id("conversation_id"), _id("parent_id", null=True),
         _int("fork_depth", default="-1"), _int("fork_tokens", default="0"), _int("level", default="0"),
+        sqlite_with_rowid=False,
     )
     op.create_index("segments_conversation", "segments", ["conversation_id", "id"])
-    op.create_index("segments_parent", "segments", ["parent_id"])
+    _create_partial_index("segments_parent", "segments", ["parent_id"], "parent_id IS NOT NULL")
     op.create_table(
         "items", _id("segment_id", key=True), _int("depth", key=True), _id("id"), *_owner(),
         _int("path_tokens"), sa.Column("path_hash", sa.LargeBinary, nullable=True), _int("token_count"),
@@ -86,14 +97,7 @@ def _create_tree() -> None:
     )
     op.create_index("items_id", "items", ["id"], unique=True)
     op.create_index("items_tokens", "items", ["segment_id", "path_tokens"], unique=True)
-    op.create_index(
-        "items_path_hash", "items", ["owner_id", "path_hash"],
-        sqlite_where=sa.text("path_hash IS NOT NULL"), postgresql_where=sa.text("path_hash IS NOT NULL"),
-    )
-    op.create_index(
-        "items_run", "items", ["run_id"],
-        sqlite_where=sa.text("run_id IS NOT NULL"), postgresql_where=sa.text("run_id IS NOT NULL"),
-    )
+    _create_partial_index("items_path_hash", "items", ["owner_id", "path_hash"], "path_hash IS NOT NULL")
 
 
 def _create_views() -> None:
@@ -105,7 +109,6 @@ def _create_views() -> None:
         "conversation_changes", _id("conversation_id", key=True), _int("revision", key=True), *_owner(),
         _text("kind"), _text("body"), _int("created"), sqlite_with_rowid=False,
     )
-    op.create_index("conversation_changes_created", "conversation_changes", ["created"])
 
 
 def _create_runs() -> None:
@@ -123,14 +126,11 @@ def _create_runs() -> None:
         _text("model"), _text("provider", null=True), _int("wire_version"), _text("error", null=True),
         _text("incomplete_reason", null=True), _text("usage", null=True), _text("metadata"),
         sa.Column("log", sa.LargeBinary, nullable=True), _int("is_script", default="0"),
-        _int("created"), _int("ended", null=True), _int("deleted", null=True),
+        _int("created"), _int("ended", null=True), _int("deleted", null=True), sqlite_with_rowid=False,
     )
-    alive = sa.text("state IN ('queued','in_progress')")
-    op.create_index(
-        "runs_alive", "runs", ["worker_id"], sqlite_where=alive, postgresql_where=alive
-    )
+    _create_partial_index("runs_alive", "runs", ["worker_id"], "state IN ('queued','in_progress')")
     op.create_index("runs_conversation", "runs", ["conversation_id", "id"])
-    op.create_index("runs_owner", "runs", ["owner_id", "surface", "id"])
+    _create_partial_index("runs_chat", "runs", ["owner_id", "id"], "surface='chat'")
 
 
 def _create_journal() -> None:
@@ -154,12 +154,12 @@ def _create_operations() -> None:
     )
     op.create_index("idempotency_expires", "idempotency", ["expires"])
     op.create_table(
-        "ledger", _id("run_id", key=True), *_owner(), _id("author_id"), _id("credential_id", null=True),
+        "ledger", _id("owner_id", key=True), _id("run_id", key=True),
+        sa.Column("slot", sa.SmallInteger, nullable=False), _id("author_id"), _id("credential_id", null=True),
         _text("provider", null=True), _text("model"), _text("state"), _int("tokens_in"),
         _int("tokens_out"), _int("tokens_cached"), _int("tokens_reasoning"), _int("estimated"),
         _int("cost"), _int("created"), _int("latency"), sqlite_with_rowid=False,
     )
-    op.create_index("ledger_owner", "ledger", ["owner_id", "created"])
 
 
 # fmt: on
