@@ -12,7 +12,20 @@ from antiphon.domain.runs import Run
 from antiphon.domain.usage import Usage
 
 SLOT = 7
-NASTY = ("", "\0", "\u2028", "\u2029", "\x85", "\r\n", "\n\n", "data: [DONE]\n\n", '"}', "\\u0000", "𝔘𝔫𝔦", "e\u0301")
+NASTY = (
+    "",
+    "\0",
+    "\u2028",
+    "\u2029",
+    "\x85",
+    "\r\n",
+    "\n\n",
+    "data: [DONE]\n\n",
+    '"}',
+    "\\u0000",
+    "𝔘𝔫𝔦",
+    "e\u0301",
+)
 
 texts = st.one_of(
     st.sampled_from(NASTY),
@@ -20,14 +33,29 @@ texts = st.one_of(
     st.text("ab ", max_size=400),
 )
 json_values = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, width=32), texts),
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, width=32), texts
+    ),
     lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(texts, inner, max_size=2)),
     max_leaves=4,
 )
 actions = st.lists(
     st.tuples(
         st.sampled_from(
-            ("message", "call", "reasoning", "part", "part", "text", "text", "text", "text", "more", "more", "more")
+            (
+                "message",
+                "call",
+                "reasoning",
+                "part",
+                "part",
+                "text",
+                "text",
+                "text",
+                "text",
+                "more",
+                "more",
+                "more",
+            )
             + ("logprobs", "annotation", "raw", "end part", "end item")
         ),
         st.integers(0, 7),
@@ -111,14 +139,18 @@ class Player:
     def do_logprobs(self, which: int, text: str) -> None:
         channel = self._channel(which)
         if channel is not None and channel[1] == TEXT:
-            found = [{"token": text, "logprob": -0.5, "bytes": list(text.encode()), "top_logprobs": []}] * (which % 3)
+            found = [{"token": text, "logprob": -0.5, "bytes": list(text.encode()), "top_logprobs": []}] * (
+                which % 3
+            )
             self.log.append(("L", *channel, text, found))
 
     def do_annotation(self, which: int, text: str) -> None:
         channel = self._channel(which)
         if channel is not None and channel[1] == TEXT:
             part = self.log.outputs[channel[0]].part(TEXT, channel[2])
-            self.log.append(("N", channel[0], channel[2], len(part.annotations), {"text": text, "x": self.annotation}))
+            self.log.append(
+                ("N", channel[0], channel[2], len(part.annotations), {"text": text, "x": self.annotation})
+            )
 
     def do_raw(self, which: int, text: str) -> None:
         event = {"type": "response.unforeseen", "what": text, "more": self.annotation, "sequence_number": -1}
@@ -178,5 +210,10 @@ def run_of(log: RunLog, **changes: Any) -> Run:
 def ended(run: Run, state: str = "completed") -> Run:
     """The same run after its end."""
     return msgspec.structs.replace(
-        run, state=state, usage=Usage(3, 5), provider="p", ended_us=run.created_us + 2_000_000, output_end=None
+        run,
+        state=state,
+        usage=Usage(3, 5),
+        provider="p",
+        ended_us=run.created_us + 2_000_000,
+        output_end=None,
     )

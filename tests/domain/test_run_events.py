@@ -93,7 +93,9 @@ def test_a_script_over_the_stored_items_gives_back_every_op(log: RunLog) -> None
 
 @HOSTILE
 @given(hostile_logs(), st.lists(st.integers(1, 9), min_size=1, max_size=9))
-def test_a_replay_from_any_event_is_the_end_of_the_live_stream_byte_for_byte(log: RunLog, steps: list[int]) -> None:
+def test_a_replay_from_any_event_is_the_end_of_the_live_stream_byte_for_byte(
+    log: RunLog, steps: list[int]
+) -> None:
     begun = run_of(log)
     live_log, shown = RunLog(), [begun]
     encoder = ResponseEvents(live_log, lambda: shown[0])
@@ -131,7 +133,12 @@ def test_the_deltas_of_a_stream_add_up_to_its_finished_items(log: RunLog) -> Non
     frames = ResponseEvents(log, lambda: ended(run_of(log)), framed=False).frames(0, len(log.ops))
     events = [msgspec.json.decode(frame) for frame in frames]
     for event in events:
-        if not event["type"].endswith(".done") or "output_index" not in event or "item" in event or "part" in event:
+        if (
+            not event["type"].endswith(".done")
+            or "output_index" not in event
+            or "item" in event
+            or "part" in event
+        ):
             continue
         place = {name: event.get(name) for name in ("output_index", "content_index", "summary_index")}
         wanted = event["type"].removesuffix(".done") + ".delta"
@@ -184,7 +191,9 @@ def test_a_delta_goes_to_the_part_it_names_and_then_on_without_naming_it(kind: s
 def test_interleaved_calls_keep_their_arguments_apart() -> None:
     log = RunLog([("C",), ("P",)])
     for index in range(2):
-        log.append(("A", index, 0, {"id": f"{index}", "type": "function_call", "call_id": f"c{index}", "name": "f"}))
+        log.append(
+            ("A", index, 0, {"id": f"{index}", "type": "function_call", "call_id": f"c{index}", "name": "f"})
+        )
     for piece in ("{", '"a"', ":1}"):
         for index in range(2):
             log.delta(index, ARGUMENTS, 0, piece)
@@ -205,7 +214,9 @@ def test_a_plain_answer_costs_at_most_two_bytes_an_event() -> None:
 
 
 def test_a_script_speaks_in_code_points_not_in_bytes_or_code_units() -> None:
-    log = RunLog([("C",), ("P",), ("A", 0, 0, {"id": "a", "type": "message", "role": "assistant"}), ("B", 0, TEXT, 0)])
+    log = RunLog(
+        [("C",), ("P",), ("A", 0, 0, {"id": "a", "type": "message", "role": "assistant"}), ("B", 0, TEXT, 0)]
+    )
     for piece in ("𝔘", "ü", "e\u0301", "\U0001f468\u200d\U0001f469"):
         log.delta(0, TEXT, 0, piece)
     script = to_script(log.ops)

@@ -7,6 +7,7 @@ import json
 import re
 import socketserver
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -19,15 +20,19 @@ _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: clos
 
 
 class RawUpstream(socketserver.ThreadingTCPServer):
-    """`answers` are whole HTTP responses by name; a prompt chooses one by `raw=NAME`."""
+    """`answers` are whole HTTP responses by name; a prompt chooses one by `raw=NAME`.
+
+    An answer in pieces is written a piece every `pace_seconds`.
+    """
 
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 512
 
     def __init__(self) -> None:
-        self.answers: dict[str, bytes] = {}
+        self.answers: dict[str, bytes | list[bytes]] = {}
         self.calls: Counter[str] = Counter()
+        self.pace_seconds = 0.05
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
@@ -46,15 +51,19 @@ class _Handler(socketserver.StreamRequestHandler):
         found = _NAME.search(body)
         server = self.server
         assert isinstance(server, RawUpstream)
-        answer = _NOT_FOUND
+        answer: bytes | list[bytes] = _NOT_FOUND
         if found:
             name = found.group(1).decode()
             server.calls[name] += 1
             answer = server.answers[name]
         shown = re.search(rb"authorization: (.*)\r\n", head, re.IGNORECASE)
-        answer = answer.replace(AUTHORIZATION, shown.group(1) if shown else b"")
         with contextlib.suppress(OSError):
-            self.wfile.write(answer)
+            if isinstance(answer, bytes):
+                self.wfile.write(answer.replace(AUTHORIZATION, shown.group(1) if shown else b""))
+                return
+            for piece in answer:
+                self.wfile.write(piece)
+                time.sleep(server.pace_seconds)
 
 
 def sse(body: bytes) -> bytes:

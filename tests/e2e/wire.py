@@ -156,8 +156,13 @@ async def gather_limited(jobs: list[Any], at_once: int = 50) -> list[Any]:
 
 
 def tiny_reader(port: int, data: bytes, buffer_bytes: int = 2048) -> socket.socket:
-    """A connection with a tiny receive buffer that has sent `data` and read nothing."""
+    """A connection with a tiny receive buffer that has sent `data` and read nothing.
+
+    Small segments keep the kernel's send buffer on the other side small too; on loopback it would take
+    megabytes and no server would ever feel how slow its reader is.
+    """
     connection = socket.socket()
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
     connection.settimeout(10)
     connection.connect(("127.0.0.1", port))

@@ -52,7 +52,9 @@ class TickGate:
         self._came = asyncio.Event()
         world.storage.journal.before_tick = self._hold
 
-    def _hold(self, worker_id: str, tick: int, ops: bytes, sets: Sequence[ws.WriteSet]) -> asyncio.Future[None]:
+    def _hold(
+        self, worker_id: str, tick: int, ops: bytes, sets: Sequence[ws.WriteSet]
+    ) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.held.append(future)
         self._came.set()

@@ -26,7 +26,7 @@ SILENT = "hand/silent"
 BROKEN = "hand/broken"
 """A model that fails before its first word."""
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 10.0
 """How long a test waits for what must happen; only a failing test ever waits that long."""
 
 

@@ -41,7 +41,9 @@ async def fence(world: World) -> None:
     await world.storage.inner.journal.write_tick(journal.worker_id, journal._tick + 1, encode_ops([]), [])
 
 
-def refuse(world: World, times: int, error: Callable[[], Exception] = lambda: StorageBusy("full")) -> list[int]:
+def refuse(
+    world: World, times: int, error: Callable[[], Exception] = lambda: StorageBusy("full")
+) -> list[int]:
     """Let the store refuse the next records; returns a list that grows by one for each refusal."""
     refused: list[int] = []
 
@@ -83,7 +85,9 @@ async def test_nothing_is_shown_before_it_is_committed(world: World) -> None:
     await world.ended(begun)
 
 
-async def test_records_are_numbered_without_gaps_and_there_are_none_while_nothing_happens(world: World) -> None:
+async def test_records_are_numbered_without_gaps_and_there_are_none_while_nothing_happens(
+    world: World,
+) -> None:
     for number in range(5):
         await world.turn(f"u{number}")
     idle = world.application.journal.ticks
@@ -150,7 +154,9 @@ async def drain(follower: Follower) -> None:
         await follower.more()
 
 
-async def test_after_a_fence_an_end_that_was_waiting_is_not_written_under_the_new_worker(world: World) -> None:
+async def test_after_a_fence_an_end_that_was_waiting_is_not_written_under_the_new_worker(
+    world: World,
+) -> None:
     begun = await world.begin("u1", model=HAND)
     call, live = await world.hand.next(), live_of(begun)
     await fence(world)
@@ -214,7 +220,9 @@ async def test_a_store_that_refuses_for_too_long_ends_the_run_in_memory_and_the_
     await world.sweep()
     answer = await world.answer(begun.run_id)
     assert answer.run.state == "failed"
-    assert answer.outputs[0].payload["content"][0]["text"] == "shown", "what a client has received is never lost"
+    assert answer.outputs[0].payload["content"][0]["text"] == "shown", (
+        "what a client has received is never lost"
+    )
     assert tree_problems(world.directory, at_rest=True) == []
 
 
@@ -238,7 +246,9 @@ async def test_a_given_up_run_that_comes_to_its_end_is_ended_once(world: World, 
     assert (await world.turn("u2")).run.state == "completed"
     await world.sweep()
     assert (await world.answer(begun.run_id)).run.is_terminal
-    assert [one.run.id for one in ends if one.run.id == begun.run_id] == [], "a lost run is not written by a record"
+    assert [one.run.id for one in ends if one.run.id == begun.run_id] == [], (
+        "a lost run is not written by a record"
+    )
     assert tree_problems(world.directory, at_rest=True) == []
 
 

@@ -116,7 +116,7 @@ async def test_an_open_breaker_spares_the_provider_and_uses_the_fallback_at_once
     assert models.health()["p"].counts.refused > 9_000
     slept = len(time.slept)
     routed = models_of(dead, spare, time=time, fallbacks={"*": ["q/n"]})
-    routed._providers["p"].breaker = models._providers["p"].breaker
+    routed._providers["p"].breakers = models._providers["p"].breakers
     events, error = await read(routed, "p/m")
     assert error is None and events[0] == Started("q", "n") and len(time.slept) == slept
 

@@ -71,7 +71,8 @@ async def test_any_number_of_appends_to_one_branch_all_succeed(world: World, wri
     conversation = await world.conversation("u0")
     add = world.application.conversations.add_items
     done = await asyncio.gather(
-        *(add(world.who, conversation, parse_input([say(f"m{n}")])) for n in range(writers)), return_exceptions=True
+        *(add(world.who, conversation, parse_input([say(f"m{n}")])) for n in range(writers)),
+        return_exceptions=True,
     )
     refused = [one for one in done if isinstance(one, BaseException)]
     assert refused == [], f"{len(refused)} of {writers} appends were refused"
@@ -80,7 +81,9 @@ async def test_any_number_of_appends_to_one_branch_all_succeed(world: World, wri
 
 
 @pytest.mark.parametrize("writers", [3, 8, 20])
-async def test_any_number_of_edits_and_forks_and_unnamed_branches_all_succeed(world: World, writers: int) -> None:
+async def test_any_number_of_edits_and_forks_and_unnamed_branches_all_succeed(
+    world: World, writers: int
+) -> None:
     conversation = await world.conversation("u0")
     (item,) = await world.path(conversation)
     services = world.application
@@ -88,7 +91,9 @@ async def test_any_number_of_edits_and_forks_and_unnamed_branches_all_succeed(wo
     for n in range(writers):
         text = parse_input([say(f"e{n}")])
         calls.append(services.alternatives.edit_only(world.who, conversation, item.wire_id, text))
-        calls.append(services.branches.create(world.who, conversation, name=None, item_id=None, activate=False))
+        calls.append(
+            services.branches.create(world.who, conversation, name=None, item_id=None, activate=False)
+        )
         calls.append(services.branches.fork(world.who, conversation, item_id=None, title=None))
     done = await asyncio.gather(*calls, return_exceptions=True)
     refused = [one for one in done if isinstance(one, BaseException)]
@@ -164,7 +169,9 @@ async def test_append_x_append_in_a_segment_the_loser_opens_a_segment(world: Wor
     assert tree_problems(world.directory, at_rest=True) == []
 
 
-async def test_turn_x_delete_conversation_the_terminal_commit_stores_items_and_moves_nothing(world: World) -> None:
+async def test_turn_x_delete_conversation_the_terminal_commit_stores_items_and_moves_nothing(
+    world: World,
+) -> None:
     conversation = await world.conversation("u0")
     begun = await world.begin("u1", conversation_id=conversation, model=HAND)
     call = await world.hand.next()
@@ -319,7 +326,8 @@ async def test_two_branches_without_a_name_both_get_one(world: World) -> None:
     gate = Gate(world)
     create = world.application.branches.create
     both = [
-        asyncio.create_task(create(world.who, conversation, name=None, item_id=None, activate=False)) for _ in range(2)
+        asyncio.create_task(create(world.who, conversation, name=None, item_id=None, activate=False))
+        for _ in range(2)
     ]
     await gate.waiting(2)
     gate.open()

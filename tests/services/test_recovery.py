@@ -11,8 +11,12 @@ import pytest
 from antiphon.bootstrap import SystemClock
 from antiphon.domain.errors import StorageFull
 from antiphon.domain.run_events import OPENING_OPS, RunLog, encode_ops
+from antiphon.ports.model_provider import ReasoningDelta, TextDelta, ToolCallDelta
+from antiphon.services.model_routes import OpenTerms
 from antiphon.services.models import Models
+from antiphon.services.runs.emitter import Emitter
 from antiphon.services.runs.live import LiveRun
+from antiphon.services.runs.recover import close_open_outputs
 from tests.services.hand import HAND, PATIENCE_SECONDS, Call, Hand
 from tests.services.tree_rules import tree_problems
 from tests.services.world import World, open_world
@@ -35,7 +39,9 @@ async def restarted(world: World) -> World:
 
 async def text_of_run(world: World, run_id: str) -> tuple[str, str]:
     answer = await world.answer(run_id)
-    return answer.run.state, "".join(part["text"] for out in answer.outputs for part in out.payload["content"])
+    return answer.run.state, "".join(
+        part["text"] for out in answer.outputs for part in out.payload["content"]
+    )
 
 
 async def test_a_killed_run_keeps_what_was_shown_and_fails_with_server_error(tmp_path: Path) -> None:
@@ -81,9 +87,9 @@ async def test_recovery_reads_across_chunks_and_records(tmp_path: Path) -> None:
         follower = await world.application.followers.follow(world.who.account_id, begun.run_id)
         assert encode_ops(follower.log.ops[: len(ops)]) == encode_ops(ops)
         assert world.rows("SELECT COUNT(*) FROM run_chunks") == [(0,)]
-        assert world.rows("SELECT COUNT(*) FROM journal WHERE worker_id<>?", world.application.journal.worker_id) == [
-            (0,)
-        ]
+        assert world.rows(
+            "SELECT COUNT(*) FROM journal WHERE worker_id<>?", world.application.journal.worker_id
+        ) == [(0,)]
     finally:
         await world.close()
 
@@ -166,12 +172,15 @@ async def test_a_run_begun_again_after_a_seal_can_be_sealed_again(tmp_path: Path
         await world.close()
 
 
-async def test_a_run_whose_model_is_configured_no_more_does_not_keep_the_server_from_starting(tmp_path: Path) -> None:
+async def test_a_run_whose_model_is_configured_no_more_does_not_keep_the_server_from_starting(
+    tmp_path: Path,
+) -> None:
     world = await open_world(tmp_path / "data")
     begun = await world.begin("u1", model=HAND, background=True)
     await world.hand.next()
     await world.kill()
-    nothing = Models({"other": Hand()}, clock=SystemClock(), default_model="other/x")
+    terms = {"other": OpenTerms(models=("x",))}
+    nothing = Models({"other": Hand()}, clock=SystemClock(), terms=terms, default_model="other/x")
     world = await open_world(tmp_path / "data", models=nothing)
     try:
         assert (await world.answer(begun.run_id)).run.state == "failed"
@@ -189,7 +198,9 @@ async def test_a_run_whose_model_is_configured_no_more_does_not_keep_the_server_
         [["?"]],
     ],
 )
-async def test_a_log_with_a_hole_does_not_keep_the_server_from_starting(tmp_path: Path, ops: list[Any]) -> None:
+async def test_a_log_with_a_hole_does_not_keep_the_server_from_starting(
+    tmp_path: Path, ops: list[Any]
+) -> None:
     world = await open_world(tmp_path / "data")
     begun = await world.begin("u1", model=HAND)
     await world.hand.next()
@@ -248,12 +259,12 @@ async def test_a_killed_run_that_had_said_nothing_gives_its_claim_and_its_key_ba
 
 def test_the_log_of_a_recovered_run_is_the_log_the_engine_would_have_written() -> None:
     """Open parts and items are closed in the same order and with the same ops."""
-    from antiphon.services.runs.emitter import Emitter
-    from antiphon.services.runs.recover import close_open_outputs
-
-    from antiphon.ports.model_provider import ReasoningDelta, TextDelta, ToolCallDelta
-
-    events = [ReasoningDelta(0, "hm"), TextDelta(0, "text"), ToolCallDelta(0, 0, "c", "f", "{}"), TextDelta(1, "x")]
+    events = [
+        ReasoningDelta(0, "hm"),
+        TextDelta(0, "text"),
+        ToolCallDelta(0, 0, "c", "f", "{}"),
+        TextDelta(1, "x"),
+    ]
     for count in range(len(events) + 1):
         live = RunLog([("C",), ("P",)])
         emitter = Emitter(live, 1)

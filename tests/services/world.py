@@ -58,7 +58,12 @@ def prepare(directory: Path) -> None:
 
 def settings_for(directory: Path, **changes: Any) -> Settings:
     """Settings that read neither the caller's environment file nor a configuration file."""
-    fields = {"data_dir": directory, "config_file": directory / "absent.toml", "drain_seconds": 0.0, **changes}
+    fields = {
+        "data_dir": directory,
+        "config_file": directory / "absent.toml",
+        "drain_seconds": 0.0,
+        **changes,
+    }
     return Settings(_env_file=None, **fields)  # type: ignore[call-arg]
 
 
@@ -95,7 +100,9 @@ class WatchedJournal:
                 await held
         await self._inner.write_tick(worker_id, tick, ops, sets)
 
-    async def seal(self, worker_id: str, upto_tick: int, chunks: Sequence[tuple[str, int, int, bytes]]) -> None:
+    async def seal(
+        self, worker_id: str, upto_tick: int, chunks: Sequence[tuple[str, int, int, bytes]]
+    ) -> None:
         """Call `before_seal`, then write."""
         if self.before_seal is not None:
             self.before_seal()
@@ -154,7 +161,9 @@ class World:
         """Begin a turn; `text` is the user's message."""
         items = tuple(parse_input(text)) if text is not None else ()
         echo = {"conversation": True} if fields.get("conversation_id") else {}
-        request = TurnRequest(**{"surface": "responses", "items": items, "model": ECHO, "echo": echo, **fields})
+        request = TurnRequest(
+            **{"surface": "responses", "items": items, "model": ECHO, "echo": echo, **fields}
+        )
         return await self.application.turns.begin(who or self.who, request)
 
     async def regenerate(self, item_id: str, **fields: Any) -> Begun:
@@ -200,7 +209,9 @@ class World:
         """The texts on a branch's path (the active one), root first."""
         return [text_of(item.body()) for item in await self.path(conversation_id, **fields)]
 
-    async def path(self, conversation_id: str, *, branch_id: str | None = None, limit: int = 100) -> list[Item]:
+    async def path(
+        self, conversation_id: str, *, branch_id: str | None = None, limit: int = 100
+    ) -> list[Item]:
         """The items on a branch's path, root first, read page by page."""
         found: list[Item] = []
         after = None
@@ -234,9 +245,13 @@ class World:
     async def sweep(self) -> None:
         """Do once what the server does every five seconds: end the runs that nobody owns."""
         application, storage = self.application, self.storage
-        recovery = Recovery(storage.journal, storage.unit_of_work, SystemClock())
         keeping = Housekeeping(
-            storage.unit_of_work, recovery, application.journal, application.runs, SystemClock()
+            unit_of_work=storage.unit_of_work,
+            conversations=storage.conversations,
+            recovery=Recovery(storage.journal, storage.unit_of_work, SystemClock()),
+            journal=application.journal,
+            runs=application.runs,
+            clock=SystemClock(),
         )
 
         async def restart(run: Any) -> None:
@@ -250,10 +265,13 @@ class World:
         """Shut down as the server does."""
         if self.open:
             self.open = False
-            await self.engine.close()
-            await self.application.followers.close()
-            await self.application.journal.close()
-            await self.storage.close()
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await self.engine.close()
+                    await self.application.followers.close()
+                    await self.application.journal.close()
+            finally:
+                await self.storage.close()
 
     async def kill(self) -> None:
         """Go away without a last word: nothing that is not committed yet will be."""

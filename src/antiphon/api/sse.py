@@ -1,13 +1,20 @@
-"""Server-sent events: one follower, one response, each event in one write."""
+"""Server-sent events: one follower, one response, each event in one write.
+
+A stream is pushed, not pulled: when a run's ops are committed its frames are rendered and
+written within the same call. A task wakes up only when the client's transport is full, so a
+token costs no task switch.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Protocol
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from types import CoroutineType
+from typing import Any, Protocol
 
-from antiphon.api.http import NO_STORE, Receive, Send
+from antiphon.api.http import NO_STORE, Message, Receive, Send
 from antiphon.services.runs.follow import Follower, Interrupted
 
 MAX_OPS = 256
@@ -22,6 +29,8 @@ HEADERS = [
     NO_STORE,
     (b"x-accel-buffering", b"no"),
 ]
+
+log = logging.getLogger(__name__)
 
 
 class Encoder(Protocol):
@@ -46,43 +55,141 @@ async def stream(
     With `on_gone` the client is watched all the time and its going is reported at once; without,
     it is looked for now and then, which saves a task per stream.
     """
-    follower.task = asyncio.current_task()
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS + headers})
+    pump = _Pump(follower, encoder, receive, send)
     try:
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS + headers})
         if on_gone is None:
-            await _pump(follower, encoder, send, lambda: has_gone(receive))
+            await pump.run()
             return
         async with watching(receive, follower) as watcher:
-            await _pump(follower, encoder, send, watcher.done)
+            watcher.add_done_callback(lambda _: pump.end())
+            await pump.run()
             if watcher.done() and not follower.finished:
                 on_gone()
     except Interrupted:
         await send({"type": "http.response.body", "body": b": interrupted, resume later\n\n"})
     finally:
-        follower.release()
+        pump.close()
 
 
-async def _pump(follower: Follower, encoder: Encoder, send: Send, client_gone: Callable[[], bool]) -> None:
-    sent = 0
-    while True:
-        end = min(follower.committed, follower.cursor + MAX_OPS)
-        if follower.cursor < end:
-            body = encoder.render(follower.cursor, end)
-            follower.cursor = end
-            last = follower.finished
-            follower.progress()
-            await send({"type": "http.response.body", "body": body, "more_body": not last})
-            sent += 1
-            if last or (sent % LOOK_EVERY == 0 and client_gone()):
-                return
-        elif follower.finished:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+class _Pump:
+    """Moves committed ops to one client."""
+
+    def __init__(self, follower: Follower, encoder: Encoder, receive: Receive, send: Send) -> None:
+        self._follower = follower
+        self._encoder = encoder
+        self._receive = receive
+        self._send = send
+        self._sent = 0
+        self._loop = asyncio.get_running_loop()
+        self._done: asyncio.Future[None] = self._loop.create_future()
+
+    async def run(self) -> None:
+        """Write until the end; raises Interrupted if this process lost the run."""
+        self._advance()
+        if not self._done.done():
+            self._follower.on_silence = self._ping
+            self._follower.listen(self._advance)
+        await self._done
+
+    def end(self) -> None:
+        """Stop, because the client has gone; does nothing after the end."""
+        if not self._done.done():
+            self._done.set_result(None)
+
+    def close(self) -> None:
+        """Let go of the follower and of a write that still waits for its client."""
+        self._follower.release()
+        self.end()
+        if self._follower.task is not None:
+            self._follower.task.cancel()
+
+    def _advance(self) -> None:
+        """Render and write what is committed, unless an earlier write still waits."""
+        follower = self._follower
+        try:
+            while follower.task is None and not self._done.done():
+                end = min(follower.committed, follower.cursor + MAX_OPS)
+                if follower.cursor < end:
+                    body = self._encoder.render(follower.cursor, end)
+                    follower.cursor = end
+                    last = follower.finished
+                    self._write(
+                        {"type": "http.response.body", "body": body, "more_body": not last}, last=last
+                    )
+                elif follower.finished:
+                    self._write({"type": "http.response.body", "body": b"", "more_body": False}, last=True)
+                else:
+                    if follower.lost:
+                        self._done.set_exception(Interrupted(follower.run.id))
+                    return
+        except Exception as error:
+            self._fail(error)
+
+    def _ping(self) -> None:
+        if self._client_gone():
+            self.end()
+        elif self._follower.task is None:
+            self._write({"type": "http.response.body", "body": PING, "more_body": True}, last=False)
+
+    def _write(self, message: Message, *, last: bool) -> None:
+        """Send a message at once if the transport has room, else go on in a task."""
+        self._follower.progress()
+        self._sent += 1
+        sending = self._send(message)
+        assert isinstance(sending, CoroutineType)  # noqa: S101 - uvicorn's is, and an ABC check is slow
+        try:
+            waits_for = sending.send(None)
+        except StopIteration:
+            if last or (self._sent % LOOK_EVERY == 0 and self._client_gone()):
+                self.end()
             return
-        if not await follower.more():
-            if client_gone():
-                return
-            follower.progress()
-            await send({"type": "http.response.body", "body": PING, "more_body": True})
+        self._follower.task = self._loop.create_task(self._finish(sending, waits_for, last=last))
+
+    async def _finish(self, sending: Coroutine[Any, Any, None], waits_for: Any, *, last: bool) -> None:
+        try:
+            await _Rest(sending, waits_for)
+        except asyncio.CancelledError:
+            self.end()  # nothing was taken for a minute, or the stream is over
+            return
+        except Exception as error:
+            self._fail(error)
+            return
+        self._follower.task = None
+        if last:
+            self.end()
+        else:
+            self._advance()
+
+    def _fail(self, error: Exception) -> None:
+        log.error("a stream broke off", exc_info=error)
+        if not self._done.done():
+            self._done.set_exception(error)
+
+    def _client_gone(self) -> bool:
+        return has_gone(self._receive)
+
+
+class _Rest:
+    """Awaits the rest of a coroutine that was begun by hand and has yielded once."""
+
+    def __init__(self, begun: Coroutine[Any, Any, None], waits_for: Any) -> None:
+        self._begun = begun
+        self._waits_for = waits_for
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        """Hand on what the coroutine waits for, and to it what comes of that."""
+        waits_for = self._waits_for
+        try:
+            while True:
+                try:
+                    value = yield waits_for
+                except BaseException as error:
+                    waits_for = self._begun.throw(error)
+                else:
+                    waits_for = self._begun.send(value)
+        except StopIteration:
+            return
 
 
 def has_gone(receive: Receive) -> bool:
@@ -92,7 +199,7 @@ def has_gone(receive: Receive) -> bool:
     and a `receive` that is not ready is given up again.
     """
     waiting = receive()
-    if not isinstance(waiting, Coroutine):
+    if not isinstance(waiting, CoroutineType):
         return False
     try:
         waiting.send(None)

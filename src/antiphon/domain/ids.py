@@ -1,7 +1,8 @@
 """Identifiers: 16 bytes, a valid UUIDv7 whose `rand_a` field holds the owner's slot.
 
 Layout (RFC 9562 §5.7): 48 bits of Unix milliseconds, version 7, 12 bits of slot, variant,
-62 random bits (the plain generator's, seeded by the system: ids are never secrets). Inside the core an id is its 32 hexadecimal digits; on the wire a prefix
+62 random bits (the plain generator's, seeded by the system: ids are never secrets). Inside the
+core an id is its 32 hexadecimal digits; on the wire a prefix
 tells its kind. Because the slot is part of the id, any store can be partitioned from the id
 alone.
 """

@@ -149,10 +149,14 @@ class RunLog:
     def delta(self, output: int, kind: str, part: int, text: str) -> None:
         """Append some text to a channel."""
         if self._channel == (output, kind, part):
-            self.ops.append(text)
-            self._pieces.append(text)
+            self.text(text)
         else:
             self.append(("D", output, kind, part, text))
+
+    def text(self, text: str) -> None:
+        """Append some text to the current channel."""
+        self.ops.append(text)
+        self._pieces.append(text)
 
     def append(self, op: Op) -> None:
         """Append any op and fold it in."""

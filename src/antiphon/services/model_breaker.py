@@ -1,11 +1,13 @@
-"""Stop calling a provider that keeps failing, and try it again carefully.
+"""Stop calling a model that keeps failing, and try it again carefully.
 
     closed ──5 failures in a row──> open ──pause over──> half-open (one probe)
        ^                             ^                        │
        └────────── probe answered ───┼────────────────────────┤
                                      └─ probe failed, pause × 2 (10 s … 60 s)
 
-Failures are counted in a row over all callers; an error that is the request's own fault counts as an answer.
+Failures are counted in a row over all callers; an error that is the request's own fault counts as
+an answer. Every model has a breaker of its own, so that one that is broken does not take its
+provider's others with it.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ from antiphon.ports.clock import Clock
 FAILURES_TO_OPEN: Final = 5
 FIRST_PAUSE_SECONDS: Final = 10.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
+MODELS_KEPT: Final = 256
 
 BreakerState = Literal["closed", "open", "half_open"]
 
 
 class Breaker:
-    """The state of one provider. Calls run in one thread, so nothing here is locked."""
+    """The state of one model. Calls run in one thread, so nothing here is locked."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -70,6 +73,27 @@ class Breaker:
         self.failures = 0 if answered else self.failures + 1
         if self._open_until is None and self.failures >= FAILURES_TO_OPEN:
             self._open_until = self._clock.monotonic() + self._pause
+
+
+class Breakers:
+    """The breakers of one provider's models; those last asked for are kept."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._by_model: dict[str, Breaker] = {}
+
+    def of(self, model: str) -> Breaker:
+        """Return a model's breaker."""
+        found = self._by_model.pop(model, None) or Breaker(self._clock)
+        self._by_model[model] = found
+        if len(self._by_model) > MODELS_KEPT:
+            del self._by_model[next(iter(self._by_model))]
+        return found
+
+    def worst(self) -> Breaker:
+        """Return the breaker that is in the worst state, a fresh one if none was needed yet."""
+        known = self._by_model.values()
+        return max(known, key=lambda one: (one.retry_in_seconds, one.failures), default=Breaker(self._clock))
 
 
 class Permit:

@@ -23,7 +23,7 @@ from antiphon.ports.model_provider import (
     ProviderEvent,
     Started,
 )
-from antiphon.services.model_breaker import Breaker, BreakerState, Permit
+from antiphon.services.model_breaker import Breakers, BreakerState, Permit
 from antiphon.services.model_routes import ModelRoute, OpenTerms, ProviderTerms, Routes
 
 __all__ = ["ModelRoute", "Models", "Probe", "ProviderHealth", "ProviderTerms", "Retrying"]
@@ -60,7 +60,10 @@ class Counts(msgspec.Struct):
 
 
 class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """How a provider does, from the calls made to it; nothing is called to find out."""
+    """How a provider does, from the calls made to it; nothing is called to find out.
+
+    State, pause and failures are those of its model that does worst.
+    """
 
     provider: str
     state: BreakerState
@@ -93,7 +96,7 @@ class _Provider:
     def __init__(self, provider: ModelProvider, terms: ProviderTerms, clock: Clock) -> None:
         self.provider = provider
         self.terms = terms
-        self.breaker = Breaker(clock)
+        self.breakers = Breakers(clock)
         self.counts = Counts()
         self.last_error: str | None = None
         self.probe: tuple[float, Probe] | None = None
@@ -245,9 +248,9 @@ class Models:
         return {
             name: ProviderHealth(
                 provider=name,
-                state=entry.breaker.state,
-                retry_in_seconds=entry.breaker.retry_in_seconds,
-                failures_in_a_row=entry.breaker.failures,
+                state=entry.breakers.worst().state,
+                retry_in_seconds=entry.breakers.worst().retry_in_seconds,
+                failures_in_a_row=entry.breakers.worst().failures,
                 last_error=entry.last_error,
                 counts=msgspec.structs.replace(entry.counts),
             )
@@ -292,7 +295,7 @@ class Models:
                 except ProviderError as error:
                     failure = error
                 pause = budget.next_pause(failure, self._random())
-                if pause is None or entry.breaker.retry_in_seconds > pause:
+                if pause is None or entry.breakers.of(candidate.model).retry_in_seconds > pause:
                     break
                 entry.counts.retries += 1
                 await self._sleep(pause)
@@ -303,10 +306,11 @@ class Models:
 
     async def _attempt(self, route: ModelRoute, request: ModelRequest) -> _Call:
         entry = self._providers[route.provider]
-        permit = entry.breaker.admit()
+        breaker = entry.breakers.of(route.model)
+        permit = breaker.admit()
         if permit is None:
             entry.counts.refused += 1
-            raise _unavailable(route.provider, entry.breaker.retry_in_seconds)
+            raise _unavailable(route.provider, breaker.retry_in_seconds)
         entry.counts.calls += 1
         rest = entry.provider.stream(msgspec.structs.replace(request, model=route.model))
         try:

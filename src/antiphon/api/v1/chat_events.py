@@ -57,6 +57,8 @@ class ChatEvents:
     def _delta(self, text: str) -> bytes:
         if self._field is not None:
             return b"%b%b%b" % (self._text_head, encode_text(text), self._text_tail)
+        if self._output not in self._calls:
+            return b""  # a reasoning summary, which chat completions do not have
         choice, call = self._calls[self._output]
         delta = {"tool_calls": [{"index": call, "function": {"arguments": text}}]}
         return self._chunk(choice, delta)

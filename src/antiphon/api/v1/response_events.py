@@ -71,6 +71,8 @@ class ResponseEvents:
         self._log = log
         self._run = run
         self._with_ids = with_ids
+        self._plain = framed and not with_ids
+        self._head = b""
         self._framed = framed
         self._channel: tuple[int, str, int] | None = None
         self._prefix = b""
@@ -92,8 +94,11 @@ class ResponseEvents:
         for sequence in range(start, end):
             op = ops[sequence]
             if isinstance(op, str):
-                body = b"%b%b%b%d}" % (self._prefix, encode_text(op), self._suffix, sequence)
-                frames.append(self._frame(_DELTA[self._kind], body, sequence))
+                if self._plain:
+                    frames.append(b"%b%b%b%d}\n\n" % (self._head, encode_text(op), self._suffix, sequence))
+                else:
+                    body = b"%b%b%b%d}" % (self._prefix, encode_text(op), self._suffix, sequence)
+                    frames.append(self._frame(_DELTA[self._kind], body, sequence))
             else:
                 name, body = self._event(op, sequence)
                 frames.append(self._frame(name, body, sequence))
@@ -119,6 +124,7 @@ class ResponseEvents:
         fields = _place(output, kind, part)
         head = {"type": _DELTA[kind], **fields}
         self._prefix = _encode(head)[:-1] + b',"delta":'
+        self._head = b"event: %b\ndata: %b" % (_DELTA[kind].encode(), self._prefix)
         self._suffix = (b',"logprobs":[]' if kind == TEXT else b"") + b',"sequence_number":'
 
     def _event(self, op: Op, sequence: int) -> tuple[str, bytes]:

@@ -41,13 +41,22 @@ class Emitter:
         self.started: Started | None = None
         self.reasons: dict[int, str] = {}
         self.characters = 0
+        # The choice whose text is the log's current channel; None if something else is.
+        self._speaking: int | None = None
 
     def take(self, batch: Sequence[ProviderEvent]) -> None:
         """Append the ops of one batch."""
         for event in batch:
             if type(event) is TextDelta:
+                if event.choice == self._speaking and event.logprobs is None:
+                    self.characters += len(event.text)
+                    self._log.text(event.text)
+                    continue
                 self._text(event)
-            elif type(event) is ToolCallDelta:
+                self._speaking = event.choice
+                continue
+            self._speaking = None
+            if type(event) is ToolCallDelta:
                 self._tool_call(event)
             elif type(event) is ReasoningDelta:
                 self._reasoning(event)
@@ -138,6 +147,7 @@ class Emitter:
 
     def close(self, status: str) -> None:
         """Close whatever is open, with the status the run's end gives it."""
+        self._speaking = None
         for choice in self._choices.values():
             self._close_reasoning(choice, status)
             self._close_message(choice, status)

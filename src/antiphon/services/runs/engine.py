@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -86,17 +87,19 @@ class Engine:
         touch = self._journal.touch
         ops = live.log.ops
         shown = False
-        async for batch in self._models.stream(route, request):
-            before = len(ops)
-            emitter.take(batch)
-            if len(ops) == before:
-                continue
-            touch(live, urgent=not shown)
-            shown = True
-            if emitter.characters > live.backlog_limit:
-                live.backlog_limit = emitter.characters + BACKLOG_BYTES
-                if live.committed < len(ops) and live.run.stored:
-                    await live.room()
+        # Closed on the way out, so that a cancelled answer's upstream call ends at once.
+        async with aclosing(self._models.stream(route, request)) as batches:
+            async for batch in batches:
+                before = len(ops)
+                emitter.take(batch)
+                if len(ops) == before:
+                    continue
+                touch(live, urgent=not shown)
+                shown = True
+                if emitter.characters > live.backlog_limit:
+                    live.backlog_limit = emitter.characters + BACKLOG_BYTES
+                    if live.committed < len(ops) and live.run.stored:
+                        await live.room()
 
     def _finish(self, live: LiveRun, emitter: Emitter, route: ModelRoute, ending: Ending) -> None:
         emitter.close(ending.item_status)

@@ -28,8 +28,9 @@ class LiveRun:
     """
 
     __slots__ = (
-        "_waiters", "backlog_limit", "cancel_requested", "closed", "committed", "drained", "ended", "finish",
-        "generating", "journaled", "log", "loop", "lost", "pending", "run", "sealed", "stopped", "task",
+        "_waiters", "backlog_limit", "cancel_requested", "closed", "committed", "drained", "ended",
+        "finish", "generating", "journaled", "listeners", "log", "loop", "lost", "pending", "run",
+        "sealed", "stopped", "task",
     )  # fmt: skip
 
     def __init__(self, run: Run, log: RunLog) -> None:
@@ -50,6 +51,7 @@ class LiveRun:
         self.generating = False
         self.stopped = False
         self.task: asyncio.Task[None] | None = None
+        self.listeners: list[Callable[[], None]] = []
         self._waiters: list[asyncio.Future[None]] = []
 
     def wait(self) -> asyncio.Future[None]:
@@ -59,10 +61,12 @@ class LiveRun:
         return future
 
     def deliver(self, committed: int) -> None:
-        """Show ops up to `committed` and wake everybody once."""
+        """Show ops up to `committed` and tell everybody once; listeners must not raise."""
         self.committed = committed
         if self.drained is not None and not self.drained.done():
             self.drained.set_result(None)
+        for listener in self.listeners[:]:
+            listener()
         if self._waiters:
             waiting, self._waiters = self._waiters, []
             for future in waiting:
