@@ -205,8 +205,7 @@ async def test_readers_that_take_nothing_are_let_go(new_server: NewServer) -> No
         late = [tiny_reader(server.port, live) for _ in range(20)]
         connections += late
         async with asyncio.timeout(15):
-            while (n := len(os.listdir(f"/proc/{server.pid}/fd"))) > before + 4:
-                print(n, before)
+            while len(os.listdir(f"/proc/{server.pid}/fd")) > before + 4:
                 await asyncio.sleep(0.1)
     resumed = await (await begin(server.port, "GET", f"/v1/responses/{run_id}?stream=true&starting_after=3")).end()
     require_terminal(resumed.body)

@@ -93,7 +93,8 @@ class Journal(Protocol):
     async def write_tick(self, worker_id: str, tick: int, ops: bytes, sets: Sequence[WriteSet]) -> None:
         """Commit record `(worker_id, tick)` and, with it, `sets`.
 
-        Raises Fenced if the record exists, StorageBusy if it could not be written.
+        Raises Fenced if the record exists, StorageBusy if it could not be written, Conflict with
+        the guard as message and the index of its set as `param`; nothing is written then.
         """
         ...
 

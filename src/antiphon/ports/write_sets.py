@@ -133,7 +133,10 @@ class AdvanceHead(Command, frozen=True, kw_only=True):
 
 
 class EndClaim(Command, frozen=True, kw_only=True):
-    """Give a claim back, moving the head if `head` is given; nothing happens if it is gone."""
+    """Give a claim back, moving the head if `head` is given and the conversation was not deleted.
+
+    Nothing happens if the claim is gone.
+    """
 
     conversation_id: str
     branch_id: str
@@ -179,8 +182,12 @@ class OpenRun(Command, frozen=True, kw_only=True):
 
 
 class FinishRun(Command, frozen=True, kw_only=True):
-    """Store a run's terminal state with its compacted log; `sealed` tells that chunks of it exist."""
+    """Store a run's terminal state with its compacted log; lost if it has ended: terminal is final.
 
+    `sealed` tells that chunks of it exist.
+    """
+
+    GUARD: ClassVar[bool] = True
     run: Run
     log: bytes
     is_script: bool

@@ -9,15 +9,15 @@ import msgspec
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.conversations import Conversation, open_segment, segment_start
-from antiphon.domain.errors import InvalidRequest
+from antiphon.domain.errors import Conflict, InvalidRequest
 from antiphon.domain.inputs import InputItem, new_item
-from antiphon.domain.items import Item, Position
+from antiphon.domain.items import Item, NewItem, Position
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access
 from antiphon.services.conversations import Conversations, advance, placed, put_items
-from antiphon.services.turn_plans import TurnRequest, branch_name, new_branch
+from antiphon.services.turn_plans import MAX_CONFLICTS, TurnRequest, branch_name, new_branch
 from antiphon.services.turns import Begun, Turns
 
 MAX_MODELS: int = 8
@@ -58,12 +58,30 @@ class Alternatives:
         conversation = await self._access.conversation(who, conversation_id)
         item, _ = await self._access.item(who, conversation, item_id)
         position = await self._storage.tree.before(item)
+        contended = False
+        for _ in range(MAX_CONFLICTS):
+            try:
+                new = [new_item(one, who.slot) for one in self._as_edit(item, items)]
+                return await self._put_beside(who, conversation, item, position, new, contended=contended)
+            except Conflict:
+                contended = True
+        raise Conflict("The conversation changes too fast; try again.")
+
+    async def _put_beside(
+        self,
+        who: Principal,
+        conversation: Conversation,
+        item: Item,
+        position: Position,
+        new: list[NewItem],
+        *,
+        contended: bool,
+    ) -> list[Item]:
         now = self._clock.now_us()
         segment = open_segment(ids.new_id(who.slot), conversation.id, position)
-        new = [new_item(one, who.slot) for one in self._as_edit(item, items)]
         start = segment_start(segment)
         taken = await self._storage.conversations.branch_names(conversation.id, EDIT_BRANCH)
-        name = branch_name(EDIT_BRANCH, taken)
+        name = branch_name(EDIT_BRANCH, taken, contended=contended)
         branch = new_branch(who, conversation.id, name, advance(start, new))
         branch = msgspec.structs.replace(branch, created_us=now)
         await self._storage.unit_of_work.commit(

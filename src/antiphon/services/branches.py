@@ -22,7 +22,7 @@ from antiphon.services.access import Access, not_found
 from antiphon.services.conversations import Conversations
 from antiphon.services.idempotency import Idempotency, Key
 from antiphon.services.paging import Page, item_page
-from antiphon.services.turn_plans import branch_name, new_branch
+from antiphon.services.turn_plans import MAX_CONFLICTS, branch_name, new_branch
 
 MAX_NAME = 200
 
@@ -92,14 +92,29 @@ class Branches:
         """
         conversation = await self._access.conversation(who, conversation_id)
         head = await self._head(who, conversation, item_id)
-        if name is None:
-            taken = await self._storage.conversations.branch_names(conversation.id, MAIN_BRANCH)
-            chosen = branch_name(MAIN_BRANCH, taken)
-        else:
-            chosen = checked_name(name)
-        branch = msgspec.structs.replace(
-            new_branch(who, conversation.id, chosen, head), created_us=self._clock.now_us()
-        )
+        chosen = checked_name(name) if name is not None else None
+        for attempt in range(MAX_CONFLICTS):
+            free = chosen or await self._free_name(conversation, contended=attempt > 0)
+            branch = new_branch(who, conversation.id, free, head)
+            branch = msgspec.structs.replace(branch, created_us=self._clock.now_us())
+            try:
+                await self._create(who, conversation, branch, activate=activate, key=key)
+                return await self._access.conversation(who, conversation_id), branch
+            except Conflict as lost:
+                if lost.message == "PutKey":
+                    raise
+                await self._access.conversation(who, conversation_id)
+                if chosen is not None and lost.message == "NewBranch":
+                    raise _name_taken(chosen) from None
+        raise Conflict("The conversation changes too fast; try again.")
+
+    async def _free_name(self, conversation: Conversation, *, contended: bool) -> str:
+        taken = await self._storage.conversations.branch_names(conversation.id, MAIN_BRANCH)
+        return branch_name(MAIN_BRANCH, taken, contended=contended)
+
+    async def _create(
+        self, who: Principal, conversation: Conversation, branch: Branch, *, activate: bool, key: Key | None
+    ) -> None:
         commands: list[ws.Command] = []
         if key is not None:
             commands.append(self._idempotency.guard(who, key, made=(conversation, branch)))
@@ -107,8 +122,7 @@ class Branches:
         if activate:
             commands.append(ws.ActivateBranch(conversation_id=conversation.id, branch_id=branch.id))
         commands.append(self._change(who, conversation, "branch.created", branch))
-        await self._commit_named(commands, chosen)
-        return await self._access.conversation(who, conversation_id), branch
+        await self._storage.unit_of_work.commit(*commands)
 
     async def _head(self, who: Principal, conversation: Conversation, item_id: str | None) -> Position:
         if item_id is not None:
@@ -119,16 +133,6 @@ class Branches:
             not_found("Conversation", ids.CONVERSATION + conversation.id)
         return branch.head
 
-    async def _commit_named(self, commands: list[ws.Command], name: str) -> None:
-        try:
-            await self._storage.unit_of_work.commit(*commands)
-        except Conflict as lost:
-            if lost.message == "PutKey":
-                raise
-            raise InvalidRequest(
-                f"A branch named '{name}' exists already.", code="branch_name_taken", param="name"
-            ) from None
-
     async def rename(
         self, who: Principal, conversation_id: str, branch_id: str, name: str
     ) -> tuple[Conversation, Branch]:
@@ -136,13 +140,14 @@ class Branches:
         conversation, branch = await self._access.branch(who, conversation_id, branch_id)
         chosen = checked_name(name)
         renamed = msgspec.structs.replace(branch, name=chosen)
-        await self._commit_named(
-            [
+        try:
+            await self._storage.unit_of_work.commit(
                 ws.RenameBranch(conversation_id=conversation.id, branch_id=branch.id, name=chosen),
                 self._change(who, conversation, "branch.renamed", renamed),
-            ],
-            chosen,
-        )
+            )
+        except Conflict:
+            await self._access.branch(who, conversation_id, branch_id)
+            raise _name_taken(chosen) from None
         return conversation, renamed
 
     async def activate(
@@ -258,6 +263,10 @@ class Branches:
     def _change(self, who: Principal, conversation: Conversation, kind: str, branch: Branch) -> ws.AddChange:
         body: dict[str, object] = {"branch_id": ids.BRANCH + branch.id, "name": branch.name}
         return self._conversations.change(who, conversation.id, kind, body)
+
+
+def _name_taken(name: str) -> InvalidRequest:
+    return InvalidRequest(f"A branch named '{name}' exists already.", code="branch_name_taken", param="name")
 
 
 def checked_name(name: str) -> str:

@@ -52,9 +52,9 @@ class Housekeeping:
         """End the runs that were given up while the store refused writes, once it takes them again."""
         if not (self._journal.orphans and self._journal.healthy):
             return
-        alive = frozenset(live.run.id for live in self._runs)
-        await self._recovery.recover(restart, alive=alive)
+        await self._journal.seal()  # what was given up must be in chunks before it is read
         self._journal.orphans = False
+        await self._recovery.recover(restart, is_alive=lambda run_id: run_id in self._runs)
 
     async def forget(self) -> None:
         """Erase a slice of expired idempotency keys and old changes, beginning where the last ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -116,18 +117,29 @@ class Turns:
         live = LiveRun(run, RunLog(opening_ops(run)))
         # Registered before the commit, so that a sweep for ownerless runs never sees it alone.
         self._runs.add(live)
+        model_request = _model_request(request, route, messages)
+        return await asyncio.shield(self._open(live, commands, route, model_request))
+
+    async def _open(
+        self,
+        live: LiveRun,
+        commands: list[ws.Command],
+        route: ModelRoute,
+        model_request: ModelRequest | None,
+    ) -> Begun:
+        """Commit and start; shielded, since a caller who leaves in between must not leave a claim."""
         try:
             await self._storage.unit_of_work.commit(*commands)
         except BaseException:
             self._runs.remove(live)
             raise
-        self._engine.start(live, route, _model_request(request, route, messages))
-        return Begun(run.id, live)
+        self._engine.start(live, route, model_request)
+        return Begun(live.run.id, live)
 
     async def resume(self, run: Run) -> None:
         """Begin a queued background run once more, from what is stored of it."""
         if run.input_end is None or run.conversation_id is None:
-            return
+            raise InvalidRequest("The run has no place in a conversation.")
         route = self._models.resolve(run.model)
         base = await self._storage.tree.position_base(
             run.owner_id, run.conversation_id, run.input_end, route.context_tokens
@@ -135,11 +147,13 @@ class Turns:
         messages = chat_messages(base.context if base else [], run.request.get("instructions"))
         live = LiveRun(run, RunLog(opening_ops(run)))
         self._runs.add(live)
-        await self._storage.unit_of_work.commit(
+        begin: list[ws.Command] = [
             ws.StartRun(run_id=run.id, worker_id=self._engine.worker_id, attempt=run.attempt)
-        )
+        ]
         params = run.request.get("params", {})
-        self._engine.start(live, route, ModelRequest(model=route.model, messages=messages, params=params))
+        await self._open(
+            live, begin, route, ModelRequest(model=route.model, messages=messages, params=params)
+        )
 
     async def _begin_ephemeral(self, who: Principal, request: TurnRequest, route: ModelRoute) -> Begun:
         run = self._new_run(who, request, route)

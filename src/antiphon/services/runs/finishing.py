@@ -84,9 +84,9 @@ def _last(after: Position, items: list[NewItem]) -> Position:
 
 def finish_set(run: Run, log: RunLog, *, price: Price, fresh: bool, sealed: bool) -> ws.WriteSet:
     """Return everything that one commit must hold when a run ends."""
-    commands = place_outputs(run, log, fresh=fresh)
+    items = place_outputs(run, log, fresh=fresh)
     kept, is_script = compact(log)
-    commands.append(ws.FinishRun(run=run, log=kept, is_script=is_script, sealed=sealed))
+    commands: list[ws.Command] = [ws.FinishRun(run=run, log=kept, is_script=is_script, sealed=sealed), *items]
     if run.conversation_id is not None:
         if run.branch_id is not None:
             commands.append(_end_claim(run, run.conversation_id, run.branch_id))

@@ -8,10 +8,11 @@ worker that wakes late finds it taken, delivers nothing and starts under another
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from antiphon.domain.errors import Conflict
 from antiphon.domain.run_events import encode_ops
@@ -50,6 +51,7 @@ class RunJournal:
         self._committing = asyncio.Lock()
         self.healthy = True
         self.orphans = False
+        self._abandoned: list[LiveRun] = []
         self.ticks = 0
 
     def start(self) -> None:
@@ -61,9 +63,12 @@ class RunJournal:
         """Commit what is pending, then stop."""
         if self._sealer is not None:
             self._sealer.cancel()
-        while self._pending and self.healthy:
-            self._ring()
-            await asyncio.sleep(TICK_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GIVE_UP_SECONDS):
+                while self._pending:
+                    self._urgent = True
+                    self._ring()
+                    await asyncio.sleep(TICK_SECONDS)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -110,36 +115,54 @@ class RunJournal:
 
     async def _commit(self) -> None:
         self._urgent = False
-        batch, self._pending = self._pending, []
-        record: list[Any] = []
-        for live in batch:
+        pending, self._pending = self._pending, []
+        for live in pending:
             live.pending = False
-            record.append((live.run.id, live.journaled, live.log.ops[live.journaled :]))
-            live.journaled = len(live.log.ops)
-        ends = [live for live in batch if live.finish is not None]
-        marks = [live.journaled for live in batch]
         async with self._committing:
-            if not await self._write(encode_ops(record), ends):
-                await self._give_up(batch)
+            batch = [live for live in pending if not live.lost]
+            record = self._encode(batch)
+            marks = [len(live.log.ops) for live in batch]
+            for live, mark in zip(batch, marks, strict=True):
+                live.journaled = mark
+            if not await self._write(record, [live for live in batch if live.finish is not None]):
+                self._give_up(batch)
                 return
-        for live in ends:
-            live.close()
-            self._runs.remove(live)
         for live, mark in zip(batch, marks, strict=True):
-            if not live.lost:
-                live.deliver(mark)
+            if live.lost:
+                continue
+            if live.finish is not None and mark == len(live.log.ops):
+                live.close()
+                self._runs.remove(live)
+            live.deliver(mark)
 
-    async def _write(self, ops: bytes, ends: Sequence[LiveRun]) -> bool:
+    def _encode(self, batch: list[LiveRun]) -> bytes:
+        """Return the record of a batch; a run whose ops cannot be encoded is given up alone."""
+        entries = [(live.run.id, live.journaled, live.log.ops[live.journaled :]) for live in batch]
+        try:
+            return encode_ops(entries)
+        except Exception:
+            log.exception("a run's log cannot be encoded; it is ended alone")
+        for live, entry in zip(list(batch), list(entries), strict=True):
+            try:
+                encode_ops(entry)
+            except Exception:
+                batch.remove(live)
+                entries.remove(entry)
+                self._give_up([live])
+        return encode_ops(entries)
+
+    async def _write(self, record: bytes, ends: list[LiveRun]) -> bool:
         """Write one record with the ends of its runs; False if the store refuses for too long."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + GIVE_UP_SECONDS
         pause = FIRST_PAUSE_SECONDS
-        sets = _ends(ends, fresh=False)
+        fresh: set[LiveRun] = set()
         while True:
             try:
-                await self._store.write_tick(self.worker_id, self._tick + 1, ops, sets)
-            except Conflict:
-                sets = _ends(ends, fresh=True)
+                sets = self._end_sets(ends, fresh)
+                await self._store.write_tick(self.worker_id, self._tick + 1, record, sets)
+            except Conflict as lost:
+                self._settle_conflict(lost, ends, fresh)
                 continue
             except Fenced:
                 self._start_over()
@@ -159,21 +182,42 @@ class RunJournal:
             self.healthy = True
             return True
 
+    def _end_sets(self, ends: list[LiveRun], fresh: set[LiveRun]) -> list[WriteSet]:
+        """Return the write sets that end runs; a run whose end cannot be made is given up alone."""
+        sets: list[WriteSet] = []
+        for live in list(ends):
+            try:
+                sets.append(live.finish(live in fresh) if live.finish is not None else ())
+            except Exception:
+                log.exception("the end of run %s cannot be written; it is ended alone", live.run.id)
+                ends.remove(live)
+                self._give_up([live])
+        return sets
+
+    def _settle_conflict(self, lost: Conflict, ends: list[LiveRun], fresh: set[LiveRun]) -> None:
+        """One end was refused: its place is taken (open a segment) or the run has ended elsewhere."""
+        live = ends[int(lost.param or 0)]
+        if lost.message == "PutItems" and live not in fresh:
+            fresh.add(live)
+            return
+        log.error("run %s was ended by somebody else", live.run.id)
+        ends.remove(live)
+        self._give_up([live])
+
     def _start_over(self) -> None:
         """Another worker took over: nothing of ours counts any more; go on under another id."""
         log.warning("journal fenced; live runs are left to their new owner")
-        for live in self._runs:
-            if live.run.stored:
-                live.lose()
-                self._runs.remove(live)
+        self._give_up([live for live in self._runs if live.run.stored])
+        self._abandoned.clear()  # what is in storage is the other worker's now
         self.worker_id = secrets.token_hex(16)
         self._tick = 0
 
-    async def _give_up(self, batch: Sequence[LiveRun]) -> None:
-        """The store takes nothing: end these runs in memory; recovery ends them in storage."""
-        log.error("journal cannot be written; ending %d runs", len(batch))
-        self.orphans = True
+    def _give_up(self, batch: Sequence[LiveRun]) -> None:
+        """End runs in memory at what is committed; the recovery ends them in storage."""
         for live in batch:
+            log.error("run %s is given up in memory", live.run.id)
+            self.orphans = True
+            self._abandoned.append(live)
             live.lose()
             self._runs.remove(live)
 
@@ -187,20 +231,23 @@ class RunJournal:
                 log.error("the journal could not be sealed; it is tried again: %s", error)
 
     async def seal(self) -> None:
-        """Move live runs' committed ops into chunks and forget the ticks that held them."""
+        """Move live runs' committed ops into chunks and forget the ticks that held them.
+
+        Also those of runs that were given up: their ticks go, and recovery wants their ops.
+        """
         async with self._committing:
             upto = self._tick
-            chunks = []
-            for live in self._runs:
-                if live.run.stored and not live.closed and live.committed > live.sealed:
-                    ops = live.log.ops[live.sealed : live.committed]
-                    chunks.append((live.run.id, live.sealed, live.committed - 1, encode_ops(ops)))
-                    live.sealed = live.committed
+            kept = [live for live in self._runs if live.run.stored and not live.closed]
+            sealed = [(live, live.committed) for live in [*kept, *self._abandoned]]
+            sealed = [(live, mark) for live, mark in sealed if mark > live.sealed]
+            chunks = [
+                (live.run.id, live.sealed, mark - 1, encode_ops(live.log.ops[live.sealed : mark]))
+                for live, mark in sealed
+            ]
             # Also a probe: after a full disk it is the write that finds room again.
-            if upto or not self.healthy:
+            if upto or chunks or not self.healthy:
                 await self._store.seal(self.worker_id, upto, chunks)
+                for live, mark in sealed:
+                    live.sealed = mark
+                self._abandoned.clear()
                 self.healthy = True
-
-
-def _ends(runs: Sequence[LiveRun], *, fresh: bool) -> list[WriteSet]:
-    return [live.finish(fresh) for live in runs if live.finish is not None]

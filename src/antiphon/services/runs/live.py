@@ -106,6 +106,9 @@ class LiveRuns:
         self._runs: dict[str, LiveRun] = {}
         self._emptied: asyncio.Future[None] | None = None
 
+    def __contains__(self, run_id: str) -> bool:
+        return run_id in self._runs
+
     def __len__(self) -> int:
         return len(self._runs)
 

@@ -9,11 +9,12 @@ queued once more.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
 
+from antiphon.domain.errors import AntiphonError, Conflict
 from antiphon.domain.run_events import Op, RunLog
 from antiphon.domain.runs import Run
 from antiphon.domain.usage import Price, Usage
@@ -44,29 +45,44 @@ class Recovery:
         self._unit_of_work = unit_of_work
         self._clock = clock
 
-    async def recover(self, restart: Restart, *, alive: frozenset[str] = frozenset()) -> int:
-        """End all unfinished runs but those in `alive`; returns how many there were."""
+    async def recover(self, restart: Restart, *, is_alive: Callable[[str], bool] = lambda _: False) -> int:
+        """End all unfinished runs but those that are alive; returns how many there were.
+
+        `is_alive` is asked after the store, and a run is registered before it is stored, so one
+        that begins meanwhile is never taken for an orphan. A run that cannot be ended is logged
+        and left; it keeps no other and no start waiting.
+        """
         count = 0
         after = ""
         while True:
             found = await self._journal.unfinished(SLICE, after=after)
             for one in found:
                 after = one.run.id
-                if one.run.id not in alive:
-                    await self._end(one, restart)
-                    count += 1
+                if not is_alive(after):
+                    count += await self._try_end(one, restart)
             if len(found) < SLICE:
                 break
         if count:
             log.warning("ended %d runs that were cut off", count)
         return count
 
+    async def _try_end(self, one: Recovered, restart: Restart) -> int:
+        try:
+            await self._end(one, restart)
+        except Exception:
+            log.exception("run %s could not be ended", one.run.id)
+            return 0
+        return 1
+
     async def _end(self, one: Recovered, restart: Restart) -> None:
-        run, ops = one.run, RunLog(opening_ops(one.run) + one.ops)
+        run, ops = one.run, longest_log(opening_ops(one.run) + one.ops)
         again = run.background and not ops.emitted and not run.cancel_requested
         if again and run.attempt < MAX_ATTEMPTS:
-            await restart(msgspec.structs.replace(run, state="queued", attempt=run.attempt + 1))
-            return
+            try:
+                await restart(msgspec.structs.replace(run, state="queued", attempt=run.attempt + 1))
+                return
+            except AntiphonError as error:
+                log.warning("run %s cannot begin again: %s", run.id, error.message)
         close_open_outputs(ops)
         ops.append(("Z", []))
         cancelled = run.cancel_requested
@@ -77,7 +93,27 @@ class Recovery:
             usage=Usage(output_tokens=_estimate(ops), estimated=True),
             ended_us=self._clock.now_us(),
         )
-        await self._unit_of_work.commit(*finish_set(ended, ops, price=Price(), fresh=False, sealed=True))
+        for fresh in (False, True):
+            try:
+                ending = finish_set(ended, ops, price=Price(), fresh=fresh, sealed=True)
+                await self._unit_of_work.commit(*ending)
+                return
+            except Conflict as lost:
+                if lost.message != "PutItems":
+                    return  # it has ended meanwhile
+
+
+def longest_log(ops: Sequence[Op]) -> RunLog:
+    """Return the log of the longest prefix that can be folded; damage ends an answer, not the server."""
+    log_so_far = RunLog()
+    for op in ops:
+        try:
+            log_so_far.append(op)
+        except (IndexError, KeyError, TypeError):
+            log_so_far.ops.pop()
+            log.exception("a run's log is damaged; its answer ends before the damage")
+            break
+    return log_so_far
 
 
 def close_open_outputs(ops: RunLog) -> None:

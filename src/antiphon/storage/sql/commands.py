@@ -167,8 +167,9 @@ def _end_claim(c: ws.EndClaim) -> Iterator[Step]:
         )
         return
     yield (
-        f"UPDATE branches SET run_id=NULL, {SET_HEAD} WHERE conversation_id=? AND id=? AND run_id=?",
-        (*_place(c.head), c.conversation_id, c.branch_id, c.run_id),
+        f"UPDATE branches SET run_id=NULL, {SET_HEAD} WHERE conversation_id=? AND id=? AND run_id=?"
+        " AND EXISTS (SELECT 1 FROM conversations c WHERE c.id=? AND c.deleted IS NULL)",
+        (*_place(c.head), c.conversation_id, c.branch_id, c.run_id, c.conversation_id),
         None,
     )
 
@@ -235,7 +236,7 @@ DROP_CHUNKS: Final = "DELETE FROM run_chunks WHERE run_id=?"
 FINISH_RUN: Final = (
     "UPDATE runs SET state=?, worker_id=NULL, output_segment_id=?, output_depth=?, output_tokens=?,"
     " output_item_id=?, provider=?, error=?, incomplete_reason=?, usage=?, log=?, is_script=?, ended=?"
-    " WHERE id=?"
+    " WHERE id=? AND state IN ('queued','in_progress')"
 )
 
 
@@ -245,7 +246,7 @@ def _finish_run(c: ws.FinishRun) -> Iterator[Step]:
         FINISH_RUN,
         (r.state, *_place(r.output_end), r.provider, _text(r.error), r.incomplete_reason, _text(r.usage),
          c.log, int(c.is_script), r.ended_us, r.id),
-        None,
+        1,
     )  # fmt: skip
     if c.sealed:
         yield DROP_CHUNKS, (r.id,), None
@@ -258,6 +259,7 @@ def _start_run(c: ws.StartRun) -> Iterator[Step]:
         (c.worker_id, c.attempt, c.run_id),
         1,
     )
+    yield DROP_CHUNKS, (c.run_id,), None  # its log begins anew
 
 
 def _update_run_metadata(c: ws.UpdateRunMetadata) -> Iterator[Step]:

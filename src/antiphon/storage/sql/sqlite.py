@@ -31,7 +31,7 @@ from antiphon.ports.storage import (
     TurnBase,
 )
 from antiphon.ports.write_sets import Command, WriteSet
-from antiphon.storage.sql import commands, migrate, reads
+from antiphon.storage.sql import commands, migrate, reads, reads_runs
 from antiphon.storage.sql.sqlite_writer import SqliteWriter, run_commands
 
 FILE_NAME: Final = "antiphon.db"
@@ -141,8 +141,11 @@ class SqliteJournal:
         def work(connection: sqlite3.Connection) -> None:
             if connection.execute(commands.PUT_TICK, (worker_id, tick, ops)).rowcount < 1:
                 raise Conflict("tick")
-            for one in sets:
-                run_commands(connection, one)
+            for index, one in enumerate(sets):
+                try:
+                    run_commands(connection, one)
+                except Conflict as lost:
+                    raise Conflict(lost.message, param=str(index)) from None
 
         try:
             await self._writer.submit(work, atomic=bool(sets))
@@ -166,7 +169,7 @@ class SqliteJournal:
 
     async def unfinished(self, limit: int, *, after: str = "") -> Sequence[Recovered]:
         """See the port."""
-        return await self._read(reads.unfinished, limit, after)
+        return await self._read(reads_runs.unfinished, limit, after)
 
     async def forget_others(self, worker_id: str) -> None:
         """See the port."""
@@ -181,7 +184,7 @@ class SqliteAccounts:
 
     async def by_name(self, name: str) -> Principal | None:
         """See the port."""
-        return await self._read(reads.account, name)
+        return await self._read(reads_runs.account, name)
 
 
 class SqliteConversations:
@@ -280,19 +283,19 @@ class SqliteRuns:
 
     async def get(self, account_id: str, run_id: str) -> Run | None:
         """See the port."""
-        return await self._read(reads.run, account_id, run_id)
+        return await self._read(reads_runs.run, account_id, run_id)
 
     async def outputs(self, run: Run) -> list[Item]:
         """See the port."""
-        return await self._read(reads.outputs, run)
+        return await self._read(reads_runs.outputs, run)
 
     async def inputs(self, run: Run) -> list[Item]:
         """See the port."""
-        return await self._read(reads.inputs, run)
+        return await self._read(reads_runs.inputs, run)
 
     async def log(self, run: Run) -> tuple[bytes, bool]:
         """See the port."""
-        return await self._read(reads.log, run.id)
+        return await self._read(reads_runs.log, run.id)
 
     async def page(
         self,
@@ -306,19 +309,21 @@ class SqliteRuns:
         metadata: dict[str, str],
     ) -> list[Run]:
         """See the port."""
-        return await self._read(reads.runs, account_id, surface, after, limit, descending, model, metadata)
+        return await self._read(
+            reads_runs.runs, account_id, surface, after, limit, descending, model, metadata
+        )
 
     async def on_input(self, run: Run, limit: int) -> list[str]:
         """See the port."""
-        return await self._read(reads.on_input, run, limit)
+        return await self._read(reads_runs.on_input, run, limit)
 
     async def key(self, owner_id: str, key: str, now_us: int) -> KeyRecord | None:
         """See the port."""
-        return await self._read(reads.key, owner_id, key, now_us)
+        return await self._read(reads_runs.key, owner_id, key, now_us)
 
     async def longest_prefix(self, owner_id: str, hashes: Sequence[bytes]) -> tuple[int, Item, str] | None:
         """See the port."""
-        return await self._read(reads.longest_prefix, owner_id, hashes)
+        return await self._read(reads_runs.longest_prefix, owner_id, hashes)
 
 
 class SqliteStorage:

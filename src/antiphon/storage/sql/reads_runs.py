@@ -1,0 +1,163 @@
+"""SQLite reads of runs, their items, their keys and what a dead worker left; see `reads`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from antiphon.domain.accounts import Principal
+from antiphon.domain.items import Item, Position
+from antiphon.domain.run_events import OPENING_OPS, decode_ops
+from antiphon.domain.runs import Run
+from antiphon.ports.storage import KeyRecord, Recovered
+from antiphon.storage.sql import context_sqlite, rows
+from antiphon.storage.sql.reads import Db, keyset
+
+
+def run(db: Db, account_id: str, run_id: str) -> Run | None:
+    """See port `Runs.get`."""
+    row = db.execute(
+        f"SELECT {rows.RUN} FROM runs r WHERE r.id=? AND r.owner_id=? AND r.deleted IS NULL",
+        (run_id, account_id),
+    ).fetchone()
+    return rows.run(row) if row else None
+
+
+def outputs(db: Db, run: Run) -> list[Item]:
+    """See port `Runs.outputs`: choice 0 follows the input; further choices are named by the log."""
+    end, start = run.output_end, run.input_end
+    if end is None or start is None:
+        return []
+    found = _own_items(db, run, end, start.depth)
+    raw, is_script = log(db, run.id)
+    added = [op for op in decode_ops(raw) if isinstance(op, list) and op[0] == "A"]
+    if len(added) > len(found):
+        known = {item.id for item in found}
+        named = [op[3] if is_script else op[3]["id"] for op in added]
+        found += [one for name in named if name not in known and (one := _item_by_id(db, name))]
+    return found
+
+
+def inputs(db: Db, run: Run) -> list[Item]:
+    """See port `Runs.inputs`."""
+    if run.input_end is None:
+        return []
+    return _own_items(db, run, run.input_end, run.parent.depth if run.parent else -1)
+
+
+def _own_items(db: Db, run: Run, last: Position, above: int) -> list[Item]:
+    """Return a run's items on the segment of `last`, deeper than `above`."""
+    found = db.execute(context_sqlite.RANGE, (last.segment_id, above + 1, last.depth))
+    return [rows.item(row) for row in found if row[9] == run.id]
+
+
+def _item_by_id(db: Db, item_id: str) -> Item | None:
+    row = db.execute(f"SELECT {rows.ITEM} FROM items i WHERE i.id=?", (item_id,)).fetchone()
+    return rows.item(row) if row else None
+
+
+def log(db: Db, run_id: str) -> tuple[bytes, bool]:
+    """See port `Runs.log`."""
+    row = db.execute("SELECT log,is_script FROM runs WHERE id=?", (run_id,)).fetchone()
+    return (bytes(row[0]), bool(row[1])) if row and row[0] is not None else (b"\x90", False)
+
+
+def runs(
+    db: Db,
+    account_id: str,
+    surface: str,
+    after: str | None,
+    limit: int,
+    descending: bool,
+    model: str | None,
+    metadata: dict[str, str],
+) -> list[Run]:
+    """See port `Runs.page`."""
+    where, values = keyset("r.id", after, descending)
+    if model is not None:
+        where += " AND r.model=?"
+        values.append(model)
+    for name, value in metadata.items():
+        where += " AND EXISTS (SELECT 1 FROM json_each(r.metadata) m WHERE m.key=? AND m.value=?)"
+        values += [name, value]
+    found = db.execute(
+        f"SELECT {rows.RUN} FROM runs r WHERE r.owner_id=? AND r.surface=? AND r.deleted IS NULL{where}"
+        f" ORDER BY r.id {'DESC' if descending else 'ASC'} LIMIT ?",
+        (account_id, surface, *values, limit),
+    )
+    return [rows.run(row) for row in found]
+
+
+def on_input(db: Db, run: Run, limit: int) -> list[str]:
+    """See port `Runs.on_input`."""
+    place = run.input_end
+    if place is None:
+        return [run.id]
+    found = db.execute(
+        "SELECT id FROM runs WHERE conversation_id=? AND owner_id=? AND deleted IS NULL AND id>=?"
+        " AND (id=? OR (parent_segment_id=? AND parent_depth=?)) ORDER BY id LIMIT ?",
+        (run.conversation_id, run.owner_id, run.id, run.id, place.segment_id, place.depth, limit),
+    )
+    return [row[0] for row in found]
+
+
+def key(db: Db, owner_id: str, name: str, now_us: int) -> KeyRecord | None:
+    """See port `Runs.key`."""
+    row = db.execute(
+        "SELECT fingerprint,run_id,status,body FROM idempotency WHERE owner_id=? AND key=? AND expires>?",
+        (owner_id, name, now_us),
+    ).fetchone()
+    return KeyRecord(*row) if row else None
+
+
+def longest_prefix(db: Db, owner_id: str, hashes: Sequence[bytes]) -> tuple[int, Item, str] | None:
+    """See port `Runs.longest_prefix`: tries the longest first, so a usual turn costs one look-up or two."""
+    for index in range(len(hashes) - 1, -1, -1):
+        row = db.execute(
+            f"SELECT {rows.ITEM},s.conversation_id FROM items i JOIN segments s ON s.id=i.segment_id"
+            " JOIN conversations c ON c.id=s.conversation_id AND c.deleted IS NULL"
+            " WHERE i.owner_id=? AND i.path_hash=? LIMIT 1",
+            (owner_id, hashes[index]),
+        ).fetchone()
+        if row:
+            return index, rows.item(row), row[12]
+    return None
+
+
+def account(db: Db, name: str) -> Principal | None:
+    """See port `Accounts.by_name`."""
+    row = db.execute("SELECT id,slot,name,role FROM accounts WHERE name=?", (name,)).fetchone()
+    return Principal(*row) if row else None
+
+
+def unfinished(db: Db, limit: int, after: str) -> list[Recovered]:
+    """See port `Journal.unfinished`."""
+    found = db.execute(
+        f"SELECT {rows.RUN},r.worker_id FROM runs r WHERE r.state IN ('queued','in_progress') AND r.id>?"
+        " ORDER BY r.id LIMIT ?",
+        (after, limit),
+    ).fetchall()
+    recovered = {row[0]: Recovered(rows.run(row), []) for row in found}
+    for run_id, one in recovered.items():
+        chunks = db.execute(
+            "SELECT first_seq,ops FROM run_chunks WHERE run_id=? ORDER BY first_seq", (run_id,)
+        )
+        for first, ops in chunks:
+            _append(one.ops, first, decode_ops(ops))
+    for worker_id in {row[34] for row in found}:
+        ticks = db.execute("SELECT ops FROM journal WHERE worker_id=? ORDER BY tick", (worker_id,))
+        for (record,) in ticks:
+            for run_id, first, ops in decode_ops(record):
+                if run_id in recovered:
+                    _append(recovered[run_id].ops, first, ops)
+    return list(recovered.values())
+
+
+def _append(known: list[Any], first: int, ops: list[Any]) -> None:
+    # The run's opening events stand in its row, so sequence numbers begin after them; what a
+    # chunk already holds comes again in ticks that were not trimmed yet. Behind a hole nothing
+    # can be trusted: what comes before it is the answer.
+    missing = first - OPENING_OPS - len(known)
+    if missing > 0:
+        return
+    known.extend(ops[-missing:] if missing < 0 else ops)
