@@ -37,7 +37,7 @@ async def test_two_turns_one_branch_the_first_claim_keeps_it_and_the_second_gets
     for one in begun:
         await world.ended(one)
     names = await world.branches(conversation)
-    assert len(names) == 2 and next(iter(names)) == "main"
+    assert len(names) == 2 and "main" in names
     lines = [(await world.said(conversation, branch_id=branch)) for branch in names.values()]
     assert sorted(lines) == [["u1", "re: u1", "u3", "re: u3"], ["u1", "re: u1", "u4", "re: u4"]]
     claimed = [one for one in begun if one.live and f"br_{one.live.run.branch_id}" == names["main"]]

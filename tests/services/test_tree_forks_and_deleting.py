@@ -106,6 +106,16 @@ async def test_rule_6_two_that_append_to_a_fresh_fork_become_siblings(c: C) -> N
     assert sorted(text_of(one.body()) for one in siblings) == ["f0", "f1"]
 
 
+async def test_rule_6_a_turn_and_a_post_on_a_fresh_fork_are_siblings_too(c: C) -> None:
+    fork = await fork_of(c, c.items[1].wire_id)
+    begun = await c.world.begin("asked", conversation_id=fork, model=HAND)
+    (posted,) = await c.world.application.conversations.add_items(c.world.who, fork, parse_input([say("posted")]))
+    (await c.world.hand.next()).answer("ok")
+    await c.world.ended(begun)
+    siblings = await c.world.application.branches.siblings(c.world.who, fork, posted.wire_id, 10)
+    assert sorted(text_of(one.body()) for one in siblings) == ["asked", "posted"]
+
+
 async def test_rule_6_what_is_posted_to_a_fork_of_a_question_can_be_edited(c: C) -> None:
     """The base is a run's input, so the post opens a segment behind the fork's own empty one."""
     fork = await fork_of(c, c.items[2].wire_id)
@@ -115,7 +125,7 @@ async def test_rule_6_what_is_posted_to_a_fork_of_a_question_can_be_edited(c: C)
         c.world.who, fork, posted.wire_id, parse_input([say("other", role="assistant")])
     )
     siblings = await c.world.application.branches.siblings(c.world.who, fork, posted.wire_id, 10)
-    assert [one.id for one in siblings] == [posted.id, made[0].id]
+    assert sorted(one.id for one in siblings) == sorted([posted.id, made[0].id])
     answer = await c.world.ended(await c.world.regenerate(posted.wire_id, conversation_id=fork))
     assert answer.run.request["parent_id"] == posted.wire_id
     assert tree_problems(c.world.directory, at_rest=True) == []

@@ -188,6 +188,10 @@ class Tree(Protocol):
         """Return the item at a position, or None."""
         ...
 
+    async def is_continued(self, position: Position) -> bool:
+        """Return whether anything follows a position, be it an item, a branch's segment or a fork."""
+        ...
+
     async def is_hidden(self, conversation_id: str, item_id: str) -> bool:
         """Return whether an item is left out of a conversation."""
         ...

@@ -58,13 +58,12 @@ class Alternatives:
         conversation = await self._access.conversation(who, conversation_id)
         item, _ = await self._access.item(who, conversation, item_id)
         position = await self._storage.tree.before(item)
-        contended = False
-        for _ in range(MAX_CONFLICTS):
+        for losses in range(MAX_CONFLICTS):
             try:
                 new = [new_item(one, who.slot) for one in self._as_edit(item, items)]
-                return await self._put_beside(who, conversation, item, position, new, contended=contended)
+                return await self._put_beside(who, conversation, item, position, new, losses=losses)
             except Conflict:
-                contended = True
+                await self._access.conversation(who, conversation_id)  # it may be gone
         raise Conflict("The conversation changes too fast; try again.")
 
     async def _put_beside(
@@ -75,13 +74,13 @@ class Alternatives:
         position: Position,
         new: list[NewItem],
         *,
-        contended: bool,
+        losses: int,
     ) -> list[Item]:
         now = self._clock.now_us()
         segment = open_segment(ids.new_id(who.slot), conversation.id, position)
         start = segment_start(segment)
         taken = await self._storage.conversations.branch_names(conversation.id, EDIT_BRANCH)
-        name = branch_name(EDIT_BRANCH, taken, contended=contended)
+        name = branch_name(EDIT_BRANCH, taken, losses=losses)
         branch = new_branch(who, conversation.id, name, advance(start, new))
         branch = msgspec.structs.replace(branch, created_us=now)
         await self._storage.unit_of_work.commit(

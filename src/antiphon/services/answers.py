@@ -134,8 +134,32 @@ class Answers:
             self.engine.cancel(live)
             await self._ended(live)
         run = await self._access.run(who, wire_id, *prefixes)
-        await self._storage.unit_of_work.commit(ws.DeleteRun(run_id=run.id, now_us=self._clock.now_us()))
+        commands = await self._without(who, run)
+        await self._storage.unit_of_work.commit(
+            ws.DeleteRun(run_id=run.id, now_us=self._clock.now_us()), *commands
+        )
         return run.id
+
+    async def _without(self, who: Principal, run: Run) -> list[ws.Command]:
+        """Return what goes with a deleted answer: in a chain that named no conversation its items,
+        unless something continues them; and the chain itself if it was its first turn."""
+        end = run.output_end or run.input_end
+        if end is None or run.conversation_id is None:
+            return []
+        conversation = await self._storage.conversations.get(who.account_id, run.conversation_id)
+        if conversation is None or conversation.kind != "implicit":
+            return []
+        if await self._storage.tree.is_continued(end):
+            return []
+        if run.parent is None:
+            return [ws.DeleteConversation(conversation_id=conversation.id, now_us=self._clock.now_us())]
+        items = await self._storage.runs.inputs(run) + await self._storage.runs.outputs(run)
+        return [
+            ws.HideItem(
+                conversation_id=conversation.id, item_id=item.id, owner_id=who.account_id, slot=who.slot
+            )
+            for item in items
+        ]
 
     async def input_items(
         self, who: Principal, wire_id: str, *, after: str | None, limit: int, descending: bool

@@ -94,7 +94,7 @@ class Branches:
         head = await self._head(who, conversation, item_id)
         chosen = checked_name(name) if name is not None else None
         for attempt in range(MAX_CONFLICTS):
-            free = chosen or await self._free_name(conversation, contended=attempt > 0)
+            free = chosen or await self._free_name(conversation, losses=attempt)
             branch = new_branch(who, conversation.id, free, head)
             branch = msgspec.structs.replace(branch, created_us=self._clock.now_us())
             try:
@@ -108,9 +108,9 @@ class Branches:
                     raise _name_taken(chosen) from None
         raise Conflict("The conversation changes too fast; try again.")
 
-    async def _free_name(self, conversation: Conversation, *, contended: bool) -> str:
+    async def _free_name(self, conversation: Conversation, *, losses: int) -> str:
         taken = await self._storage.conversations.branch_names(conversation.id, MAIN_BRANCH)
-        return branch_name(MAIN_BRANCH, taken, contended=contended)
+        return branch_name(MAIN_BRANCH, taken, losses=losses)
 
     async def _create(
         self, who: Principal, conversation: Conversation, branch: Branch, *, activate: bool, key: Key | None

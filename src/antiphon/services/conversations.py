@@ -134,7 +134,7 @@ class Conversations:
         require_few(items)
         if not items:
             raise InvalidRequest("At least one item is needed.", code="empty_array", param="items")
-        lost: set[str] = set()
+        lost: list[str] = []
         # Appends of this process wait for each other, so they race only with turns that end.
         async with self._appending(conversation_id):
             for _ in range(MAX_CONFLICTS):
@@ -145,7 +145,7 @@ class Conversations:
                 except Conflict as conflict:
                     if conflict.message == "PutKey":
                         raise
-                    lost.add(conflict.message)
+                    lost.append(conflict.message)
         raise Conflict("The conversation changes too fast; try again.")
 
     def _appending(self, conversation_id: str) -> asyncio.Lock:
@@ -166,7 +166,7 @@ class Conversations:
         return base
 
     async def _append(
-        self, who: Principal, base: TurnBase, new: list[NewItem], lost: set[str], *, key: Key | None
+        self, who: Principal, base: TurnBase, new: list[NewItem], lost: list[str], *, key: Key | None
     ) -> list[Item]:
         now = self._clock.now_us()
         commands: list[ws.Command] = []
@@ -185,7 +185,7 @@ class Conversations:
         await self._storage.unit_of_work.commit(*commands)
         return items
 
-    async def _advance(self, who: Principal, base: TurnBase, head: Position, lost: set[str]) -> ws.Command:
+    async def _advance(self, who: Principal, base: TurnBase, head: Position, lost: list[str]) -> ws.Command:
         branch = base.branch
         if branch is not None and branch.run_id is None:
             return ws.AdvanceHead(
@@ -197,7 +197,7 @@ class Conversations:
         wanted = branch.name if branch else MAIN_BRANCH
         taken = await self._storage.conversations.branch_names(base.conversation.id, wanted)
         other = new_branch(
-            who, base.conversation.id, branch_name(wanted, taken, contended="NewBranch" in lost), head
+            who, base.conversation.id, branch_name(wanted, taken, losses=lost.count("NewBranch")), head
         )
         other = msgspec.structs.replace(other, created_us=self._clock.now_us())
         return ws.NewBranch(branch=other, owner_id=who.account_id, slot=who.slot)

@@ -28,7 +28,7 @@ from antiphon.services.idempotency import Key
 MAX_CONFLICTS = 32
 """How often a lost guard is answered by reading again before giving up."""
 
-MAX_SPREAD = 64
+MAX_SPREAD = 256
 """How far apart the names are that turns choose after they lost one."""
 
 
@@ -64,7 +64,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     path_hashes: tuple[bytes, ...] = ()
     key: Key | None = None
     generate: bool = True
-    lost: frozenset[str] = frozenset()
+    lost: tuple[str, ...] = ()
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -129,7 +129,7 @@ def _place(who: Principal, plan: Plan, at: Attachment) -> Position:
                 conversation_id=base.conversation.id,
                 branch_id=base.branch.id,
                 run_id=run.id,
-                head=base.position,
+                head=base.branch.head,
             )
         )
     elif at.branch_name is not None:
@@ -195,9 +195,10 @@ def _began(who: Principal, run: Run) -> ws.AddChange:
     )
 
 
-def branch_name(wanted: str, taken: set[str], *, contended: bool = False) -> str:
-    """Return a free branch name near `wanted`; at random among some if others choose right now."""
-    return free_name(wanted[:200], taken, spread=secrets.randbelow(MAX_SPREAD) if contended else 0)
+def branch_name(wanted: str, taken: set[str], *, losses: int = 0) -> str:
+    """Return a free branch name near `wanted`, at random among ever more after names were lost."""
+    spread = secrets.randbelow(min(4 ** (losses - 1), MAX_SPREAD)) if losses > 1 else 0
+    return free_name(wanted[:200], taken, spread=spread)
 
 
 def known_calls(items: list[Item]) -> set[str]:

@@ -12,7 +12,7 @@ from antiphon.domain.accounts import Principal
 from antiphon.domain.conversations import MAIN_BRANCH
 from antiphon.domain.errors import Conflict, InFlight, InvalidRequest, NotFound
 from antiphon.domain.inputs import InputItem, require_answered_calls
-from antiphon.domain.items import Item
+from antiphon.domain.items import Item, Position
 from antiphon.domain.run_events import RunLog
 from antiphon.domain.runs import Run
 from antiphon.domain.usage import estimate_item_tokens
@@ -98,7 +98,7 @@ class Turns:
             except Conflict as lost:
                 if lost.message == "PutKey":
                     return await self._join(who, request)
-                request = msgspec.structs.replace(request, lost=request.lost | {lost.message})
+                request = msgspec.structs.replace(request, lost=(*request.lost, lost.message))
         raise Conflict("The conversation changes too fast; try again.")
 
     async def _commit(
@@ -118,7 +118,7 @@ class Turns:
         # Registered before the commit, so that a sweep for ownerless runs never sees it alone.
         self._runs.add(live)
         model_request = _model_request(request, route, messages)
-        return await asyncio.shield(self._open(live, commands, route, model_request))
+        return await self._open(live, commands, route, model_request)
 
     async def _open(
         self,
@@ -127,9 +127,14 @@ class Turns:
         route: ModelRoute,
         model_request: ModelRequest | None,
     ) -> Begun:
-        """Commit and start; shielded, since a caller who leaves in between must not leave a claim."""
+        """Commit and start."""
         try:
             await self._storage.unit_of_work.commit(*commands)
+        except asyncio.CancelledError:
+            # The set is written all the same: nobody will generate this run, so it must be ended.
+            self._runs.remove(live)
+            self._engine.leave_orphan()
+            raise
         except BaseException:
             self._runs.remove(live)
             raise
@@ -275,7 +280,7 @@ class Turns:
 
     async def _free_name(self, request: TurnRequest, base: TurnBase, wanted: str) -> str:
         taken = await self._storage.conversations.branch_names(base.conversation.id, wanted[:200])
-        return branch_name(wanted, taken, contended="NewBranch" in request.lost)
+        return branch_name(wanted, taken, losses=request.lost.count("NewBranch"))
 
     async def _after_response(self, who: Principal, request: TurnRequest, budget: int) -> Attachment:
         run = await self._previous(who, request.previous_response_id)
@@ -284,24 +289,27 @@ class Turns:
             raise _previous_not_found(request.previous_response_id)
         tree = self._storage.tree
         base = await tree.turn_base(who.account_id, run.conversation_id, None, budget)
-        if base is not None and base.conversation.kind == "implicit" and base.position == position:
-            return await self._on_branch(request, base)
+        tip = base if base is not None and _follows_tip(base, run, position) else None
+        if tip is not None and tip.position == position:
+            return await self._on_branch(request, tip)
         base = await tree.position_base(who.account_id, run.conversation_id, position, budget)
         if base is None:
             raise _previous_not_found(request.previous_response_id)
+        if tip is not None and tip.branch is not None and not request.new_branch:
+            return await self._on_branch(request, msgspec.structs.replace(base, branch=tip.branch))
         name = await self._free_name(request, base, request.new_branch) if request.new_branch else None
         return Attachment(base=base, branch_name=name)
 
     async def _previous(self, who: Principal, wire_id: str | None) -> Run:
         identifier = ids.parse(wire_id, ids.RESPONSE, ids.CHAT_COMPLETION)
         live = self._runs.get(who.account_id, identifier) if identifier else None
-        if live is not None and live.run.stored:
+        run = await self._storage.runs.get(who.account_id, identifier) if identifier else None
+        if (live is not None and live.run.stored) or (run is not None and not run.is_terminal):
             raise InvalidRequest(
                 f"Response '{wire_id}' has not finished yet.",
                 code="previous_response_not_finished",
                 param="previous_response_id",
             )
-        run = await self._storage.runs.get(who.account_id, identifier) if identifier else None
         if run is None:
             raise _previous_not_found(wire_id)
         return run
@@ -355,6 +363,23 @@ class Turns:
                 InputItem(type=stored.type, role=stored.role, status=stored.status, payload=stored.body())
             )
         return msgspec.structs.replace(request, items=tuple(items))
+
+
+def _follows_tip(base: TurnBase, run: Run, position: Position) -> bool:
+    """Whether the only branch of a chain that named no conversation ends where `run` does.
+
+    A turn without output left the head before its own input; the branch follows it all the same.
+    """
+    if base.conversation.kind != "implicit" or base.branch is None:
+        return False
+    if base.position == position:
+        return True
+    before = run.parent
+    return run.output_end is None and (
+        base.position.depth < 0
+        if before is None
+        else (before.segment_id, before.depth) == (base.position.segment_id, base.position.depth)
+    )
 
 
 def _previous_not_found(wire_id: str | None) -> InvalidRequest:

@@ -159,19 +159,15 @@ def _advance_head(c: ws.AdvanceHead) -> Iterator[Step]:
 
 
 def _end_claim(c: ws.EndClaim) -> Iterator[Step]:
-    if c.head is None:
+    claim = (c.conversation_id, c.branch_id, c.run_id)
+    if c.head is not None:
         yield (
-            "UPDATE branches SET run_id=NULL WHERE conversation_id=? AND id=? AND run_id=?",
-            (c.conversation_id, c.branch_id, c.run_id),
+            f"UPDATE branches SET run_id=NULL, {SET_HEAD} WHERE conversation_id=? AND id=? AND run_id=?"
+            " AND EXISTS (SELECT 1 FROM conversations c WHERE c.id=? AND c.deleted IS NULL)",
+            (*_place(c.head), *claim, c.conversation_id),
             None,
         )
-        return
-    yield (
-        f"UPDATE branches SET run_id=NULL, {SET_HEAD} WHERE conversation_id=? AND id=? AND run_id=?"
-        " AND EXISTS (SELECT 1 FROM conversations c WHERE c.id=? AND c.deleted IS NULL)",
-        (*_place(c.head), c.conversation_id, c.branch_id, c.run_id, c.conversation_id),
-        None,
-    )
+    yield "UPDATE branches SET run_id=NULL WHERE conversation_id=? AND id=? AND run_id=?", claim, None
 
 
 def _new_segment(c: ws.NewSegment) -> Iterator[Step]:

@@ -229,8 +229,24 @@ def segments(db: Db, conversation_id: str, after: str | None, limit: int) -> lis
             continue
         first_item = item_at(db, Position(segment.id, segment.fork_depth + 1, 0))
         last_item = item_at(db, Position(segment.id, last, 0))
-        summaries.append(SegmentSummary(segment, last - segment.fork_depth, first_item, last_item))
+        first, end = (_unless_hidden(db, conversation_id, item) for item in (first_item, last_item))
+        summaries.append(SegmentSummary(segment, last - segment.fork_depth, first, end))
     return summaries
+
+
+def _unless_hidden(db: Db, conversation_id: str, item: Item | None) -> Item | None:
+    return None if item is None or is_hidden(db, conversation_id, item.id) else item
+
+
+def is_continued(db: Db, position: Position) -> bool:
+    """See port `Tree.is_continued`."""
+    place = (position.segment_id, position.depth)
+    row = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM items WHERE segment_id=? AND depth=?+1)"
+        " OR EXISTS (SELECT 1 FROM segments WHERE parent_id=? AND fork_depth=?)",
+        (*place, *place),
+    ).fetchone()
+    return bool(row[0])
 
 
 def siblings(db: Db, account_id: str, conversation_id: str, of: Item, limit: int) -> list[Item]:
@@ -251,4 +267,4 @@ def siblings(db: Db, account_id: str, conversation_id: str, of: Item, limit: int
     )
     for row in [*straight, *leaving]:
         found[row[0]] = rows.item(row)
-    return sorted(found.values(), key=lambda item: item.id)[:limit]
+    return _visible(db, conversation_id, sorted(found.values(), key=lambda item: item.id)[:limit])

@@ -262,6 +262,10 @@ class SqliteTree:
         """See the port."""
         return await self._read(reads.item_at, position)
 
+    async def is_continued(self, position: Position) -> bool:
+        """See the port."""
+        return await self._read(reads.is_continued, position)
+
     async def is_hidden(self, conversation_id: str, item_id: str) -> bool:
         """See the port."""
         return await self._read(reads.is_hidden, conversation_id, item_id)
