@@ -109,3 +109,28 @@ def _conversations(db: sqlite3.Connection) -> Iterator[str]:
     ):
         if revisions != last - 1:
             yield f"conversation {conversation} is at revision {last} after {revisions} changes"
+
+
+def parents(directory: Path) -> dict[str, str | None]:
+    """Return every stored item's id with the id of the item it follows, None at a root."""
+    connection = sqlite3.connect(f"file:{directory / FILE_NAME}?mode=ro", uri=True)
+    try:
+        segments = {
+            row[0]: (row[1], row[2]) for row in connection.execute("SELECT id,parent_id,fork_depth FROM segments")
+        }
+        places = {
+            (segment, depth): item
+            for segment, depth, item in connection.execute("SELECT segment_id,depth,id FROM items")
+        }
+    finally:
+        connection.close()
+    return {item: _item_at(segments, places, segment, depth - 1) for (segment, depth), item in places.items()}
+
+
+def _item_at(segments: dict[str, tuple], places: dict[Place, str], segment: str | None, depth: int) -> str | None:
+    while segment is not None and depth >= 0:
+        parent, fork_depth = segments[segment]
+        if depth > fork_depth:
+            return places[segment, depth]
+        segment = parent
+    return None

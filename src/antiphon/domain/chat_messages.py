@@ -82,17 +82,22 @@ def _bodies(message: dict[str, Any]) -> list[dict[str, Any]]:
     bodies: list[dict[str, Any]] = []
     if role != "assistant":
         parts = content if isinstance(content, str) else [_input_part(part) for part in content or []]
-        bodies.append({"type": "message", "role": role, "content": parts})
+        bodies.append({"type": "message", "role": role, "content": parts} | _speaker(message))
         return bodies
     text = _plain(content)
     if text:
-        bodies.append({"type": "message", "role": role, "content": text})
+        bodies.append({"type": "message", "role": role, "content": text} | _speaker(message))
     elif isinstance(message.get("refusal"), str):
         refusal = {"type": "refusal", "refusal": message["refusal"]}
         bodies.append({"type": "message", "role": role, "content": [refusal]})
     for call in message.get("tool_calls") or []:
         bodies.append(_call(call))
     return bodies or [{"type": "message", "role": role, "content": ""}]
+
+
+def _speaker(message: dict[str, Any]) -> dict[str, Any]:
+    """Return the name by which participants of one role are told apart, if there is one."""
+    return {"name": message["name"]} if isinstance(message.get("name"), str) else {}
 
 
 def _call(call: Any) -> dict[str, Any]:
@@ -144,7 +149,11 @@ def chain_hash(owner_id: str, parent: bytes, item_type: str, payload: dict[str, 
 
 def _content(item_type: str, payload: dict[str, Any]) -> list[Any]:
     if item_type == "message":
-        return [payload["role"], [_essence(part) for part in payload.get("content") or []]]
+        return [
+            payload["role"],
+            payload.get("name"),
+            [_essence(part) for part in payload.get("content") or []],
+        ]
     if item_type == "function_call":
         return [payload["call_id"], payload["name"], payload["arguments"]]
     if item_type == "function_call_output":

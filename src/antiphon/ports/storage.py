@@ -130,6 +130,10 @@ class Conversations(Protocol):
         """Return a branch, or None."""
         ...
 
+    async def branch_at(self, conversation_id: str, item_id: str) -> Branch | None:
+        """Return a branch whose head is the item, or None."""
+        ...
+
     async def branches(self, conversation_id: str, *, after: str | None, limit: int) -> list[Branch]:
         """Return branches by id order, beginning after `after`."""
         ...
@@ -247,7 +251,10 @@ class Runs(Protocol):
         ...
 
     async def longest_prefix(self, owner_id: str, hashes: Sequence[bytes]) -> tuple[int, Item, str] | None:
-        """Return index, item and conversation of the last of `hashes` that is stored, or None."""
+        """Return index, item and conversation of the last of `hashes` that is stored, or None.
+
+        Of several items with that hash (equal answers to one question) the newest.
+        """
         ...
 
 

@@ -142,7 +142,8 @@ class Answers:
 
     async def _without(self, who: Principal, run: Run) -> list[ws.Command]:
         """Return what goes with a deleted answer: in a chain that named no conversation its items,
-        unless something continues them; and the chain itself if it was its first turn."""
+        unless something continues them; and the chain itself if it was its first turn.
+        """
         end = run.output_end or run.input_end
         if end is None or run.conversation_id is None:
             return []

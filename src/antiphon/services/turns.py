@@ -9,10 +9,9 @@ import msgspec
 
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
-from antiphon.domain.conversations import MAIN_BRANCH
-from antiphon.domain.errors import Conflict, InFlight, InvalidRequest, NotFound
+from antiphon.domain.errors import AntiphonError, Conflict, InFlight, InvalidRequest, NotFound
 from antiphon.domain.inputs import InputItem, require_answered_calls
-from antiphon.domain.items import Item, Position
+from antiphon.domain.items import Item
 from antiphon.domain.run_events import RunLog
 from antiphon.domain.runs import Run
 from antiphon.domain.usage import estimate_item_tokens
@@ -20,8 +19,9 @@ from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.model_provider import ModelRequest
 from antiphon.ports.storage import Storage, TurnBase
-from antiphon.services.access import Access, not_found
+from antiphon.services.access import Access
 from antiphon.services.answers import count_input
+from antiphon.services.attachments import Attachments
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.model_routes import ModelRoute
 from antiphon.services.models import Models
@@ -34,7 +34,6 @@ from antiphon.services.turn_plans import (
     Attachment,
     Plan,
     TurnRequest,
-    branch_name,
     known_calls,
     plan_turn,
 )
@@ -61,12 +60,13 @@ class Turns:
         clock: Clock,
     ) -> None:
         self._storage = storage
-        self._access = access
         self._idempotency = idempotency
         self._models = models
         self._engine = engine
         self._runs = runs
         self._clock = clock
+        self._attachments = Attachments(storage, access, runs)
+        self._adopting: set[asyncio.Task[None] | None] = set()
 
     def require_model(self, name: str) -> None:
         """Raise NotFound if no provider has a model of that name."""
@@ -76,7 +76,7 @@ class Turns:
         """Estimate the input tokens of a turn without beginning it."""
         route = self._models.resolve(request.model)
         request = await self._resolve_references(who, request)
-        at, _ = await self._attach(who, request, route)
+        at, _ = await self._attachments.find(who, request, route.context_tokens)
         tools = request.params.get("tools") or []
         return count_input(self._messages(request, at, route), tools)
 
@@ -87,7 +87,7 @@ class Turns:
         if not request.store:
             return await self._begin_ephemeral(who, request, route)
         for _ in range(MAX_CONFLICTS):
-            at, turn = await self._attach(who, request, route)
+            at, turn = await self._attachments.find(who, request, route.context_tokens)
             if "PutItems" in request.lost and at.base is not None:
                 at = msgspec.structs.replace(at, fresh_segment=True)
             run = self._new_run(who, request, route)
@@ -131,15 +131,26 @@ class Turns:
         try:
             await self._storage.unit_of_work.commit(*commands)
         except asyncio.CancelledError:
-            # The set is written all the same: nobody will generate this run, so it must be ended.
-            self._runs.remove(live)
-            self._engine.leave_orphan()
+            self._adopting.add(asyncio.create_task(self._adopt(live, route, model_request)))
             raise
         except BaseException:
             self._runs.remove(live)
             raise
         self._engine.start(live, route, model_request)
         return Begun(live.run.id, live)
+
+    async def _adopt(self, live: LiveRun, route: ModelRoute, model_request: ModelRequest | None) -> None:
+        """Start a run whose caller left while its set was being written: it may be stored by now."""
+        try:
+            await self._storage.unit_of_work.commit()  # after this the one before is decided
+            stored = await self._storage.runs.get(live.run.owner_id, live.run.id)
+        except AntiphonError:
+            stored = None
+        if stored is None:
+            self._runs.remove(live)
+        else:
+            self._engine.start(live, route, model_request)
+        self._adopting.discard(asyncio.current_task())
 
     async def resume(self, run: Run) -> None:
         """Begin a queued background run once more, from what is stored of it."""
@@ -165,7 +176,7 @@ class Turns:
         if request.messages is not None:
             messages = request.messages
         else:
-            at, _ = await self._attach(who, request, route)
+            at, _ = await self._attachments.find(who, request, route.context_tokens)
             messages = self._messages(request, at, route)
         if request.key is not None:
             try:
@@ -219,113 +230,6 @@ class Turns:
             input_hash=request.path_hashes[-1] if request.path_hashes else None,
         )
 
-    async def _attach(
-        self, who: Principal, request: TurnRequest, route: ModelRoute
-    ) -> tuple[Attachment, TurnRequest]:
-        """Return where a turn attaches, and the turn with only what is new of its input."""
-        budget = route.context_tokens
-        if request.path_hashes:
-            return await self._after_prefix(who, request, budget)
-        if request.previous_response_id is not None:
-            return await self._after_response(who, request, budget), request
-        if request.conversation_id is None:
-            return Attachment(base=None), request
-        if request.parent_item_id is not None or request.position is not None:
-            return await self._after_item(who, request, budget), request
-        return await self._at_head(who, request, budget), request
-
-    async def _after_prefix(
-        self, who: Principal, request: TurnRequest, budget: int
-    ) -> tuple[Attachment, TurnRequest]:
-        """Attach a resent history after its longest prefix that is stored."""
-        found = await self._storage.runs.longest_prefix(who.account_id, request.path_hashes)
-        if found is None:
-            return Attachment(base=None), request
-        index, item, conversation_id = found
-        rest = msgspec.structs.replace(
-            request, items=request.items[index + 1 :], path_hashes=request.path_hashes[index + 1 :]
-        )
-        tree = self._storage.tree
-        base = await tree.turn_base(who.account_id, conversation_id, None, budget)
-        if base is not None and base.position.item_id == item.id:
-            return await self._on_branch(rest, base), rest
-        base = await tree.position_base(who.account_id, conversation_id, item.position, budget)
-        if base is None:
-            return Attachment(base=None), request
-        name = await self._free_name(request, base, MAIN_BRANCH)
-        return Attachment(base=base, branch_name=name), msgspec.structs.replace(rest, activate=True)
-
-    async def _at_head(self, who: Principal, request: TurnRequest, budget: int) -> Attachment:
-        conversation_id = ids.parse(request.conversation_id, ids.CONVERSATION)
-        branch_id = ids.parse(request.branch_id, ids.BRANCH) if request.branch_id else None
-        if request.branch_id is not None and branch_id is None:
-            not_found("Branch", request.branch_id)
-        base = None
-        if conversation_id is not None:
-            base = await self._storage.tree.turn_base(who.account_id, conversation_id, branch_id, budget)
-        if base is None:
-            if request.branch_id is not None:
-                not_found("Branch", request.branch_id)
-            not_found("Conversation", request.conversation_id)
-        return await self._on_branch(request, base)
-
-    async def _on_branch(self, request: TurnRequest, base: TurnBase) -> Attachment:
-        """Claim the branch, or open another beside it if a turn holds it already."""
-        branch = base.branch
-        free = branch is not None and branch.run_id is None and "ClaimBranch" not in request.lost
-        if request.new_branch is None and free:
-            return Attachment(base=base, claim=True)
-        wanted = request.new_branch or (branch.name if branch else MAIN_BRANCH)
-        return Attachment(base=base, branch_name=await self._free_name(request, base, wanted))
-
-    async def _free_name(self, request: TurnRequest, base: TurnBase, wanted: str) -> str:
-        taken = await self._storage.conversations.branch_names(base.conversation.id, wanted[:200])
-        return branch_name(wanted, taken, losses=request.lost.count("NewBranch"))
-
-    async def _after_response(self, who: Principal, request: TurnRequest, budget: int) -> Attachment:
-        run = await self._previous(who, request.previous_response_id)
-        position = run.output_end or run.input_end
-        if position is None or run.conversation_id is None:
-            raise _previous_not_found(request.previous_response_id)
-        tree = self._storage.tree
-        base = await tree.turn_base(who.account_id, run.conversation_id, None, budget)
-        tip = base if base is not None and _follows_tip(base, run, position) else None
-        if tip is not None and tip.position == position:
-            return await self._on_branch(request, tip)
-        base = await tree.position_base(who.account_id, run.conversation_id, position, budget)
-        if base is None:
-            raise _previous_not_found(request.previous_response_id)
-        if tip is not None and tip.branch is not None and not request.new_branch:
-            return await self._on_branch(request, msgspec.structs.replace(base, branch=tip.branch))
-        name = await self._free_name(request, base, request.new_branch) if request.new_branch else None
-        return Attachment(base=base, branch_name=name)
-
-    async def _previous(self, who: Principal, wire_id: str | None) -> Run:
-        identifier = ids.parse(wire_id, ids.RESPONSE, ids.CHAT_COMPLETION)
-        live = self._runs.get(who.account_id, identifier) if identifier else None
-        run = await self._storage.runs.get(who.account_id, identifier) if identifier else None
-        if (live is not None and live.run.stored) or (run is not None and not run.is_terminal):
-            raise InvalidRequest(
-                f"Response '{wire_id}' has not finished yet.",
-                code="previous_response_not_finished",
-                param="previous_response_id",
-            )
-        if run is None:
-            raise _previous_not_found(wire_id)
-        return run
-
-    async def _after_item(self, who: Principal, request: TurnRequest, budget: int) -> Attachment:
-        conversation = await self._access.conversation(who, request.conversation_id or "")
-        position = request.position
-        if position is None:
-            item, _ = await self._access.item(who, conversation, request.parent_item_id or "")
-            position = item.position
-        base = await self._storage.tree.position_base(who.account_id, conversation.id, position, budget)
-        if base is None:
-            not_found("Conversation", request.conversation_id)
-        name = await self._free_name(request, base, request.new_branch) if request.new_branch else None
-        return Attachment(base=base, branch_name=name)
-
     def _messages(self, request: TurnRequest, at: Attachment, route: ModelRoute) -> list[dict[str, Any]]:
         if request.messages is not None:
             return request.messages
@@ -363,31 +267,6 @@ class Turns:
                 InputItem(type=stored.type, role=stored.role, status=stored.status, payload=stored.body())
             )
         return msgspec.structs.replace(request, items=tuple(items))
-
-
-def _follows_tip(base: TurnBase, run: Run, position: Position) -> bool:
-    """Whether the only branch of a chain that named no conversation ends where `run` does.
-
-    A turn without output left the head before its own input; the branch follows it all the same.
-    """
-    if base.conversation.kind != "implicit" or base.branch is None:
-        return False
-    if base.position == position:
-        return True
-    before = run.parent
-    return run.output_end is None and (
-        base.position.depth < 0
-        if before is None
-        else (before.segment_id, before.depth) == (base.position.segment_id, base.position.depth)
-    )
-
-
-def _previous_not_found(wire_id: str | None) -> InvalidRequest:
-    return InvalidRequest(
-        f"Previous response with id '{wire_id}' not found.",
-        code="previous_response_not_found",
-        param="previous_response_id",
-    )
 
 
 def _activate(run: Run) -> ws.ActivateBranch:

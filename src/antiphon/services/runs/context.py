@@ -62,12 +62,13 @@ def _answered_calls(items: Iterable[Body]) -> set[str]:
 
 def _message(body: dict[str, Any]) -> Message:
     role, content = body["role"], body.get("content")
+    head = {"role": role, "name": body["name"]} if isinstance(body.get("name"), str) else {"role": role}
     if isinstance(content, str):
-        return {"role": role, "content": content}
+        return {**head, "content": content}
     parts = [_part(part) for part in content or [] if isinstance(part, dict)]
     if role == "assistant" or all(part["type"] == "text" for part in parts):
-        return {"role": role, "content": "".join(part.get("text", "") for part in parts)}
-    return {"role": role, "content": parts}
+        return {**head, "content": "".join(part.get("text", "") for part in parts)}
+    return {**head, "content": parts}
 
 
 def _part(part: dict[str, Any]) -> dict[str, Any]:

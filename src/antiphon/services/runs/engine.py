@@ -54,10 +54,6 @@ class Engine:
         """Begin generating; returns at once. Without a request the run ends at once, without output."""
         live.task = asyncio.get_running_loop().create_task(self._generate(live, route, request))
 
-    def leave_orphan(self) -> None:
-        """Say that a run may be stored that nobody generates; the next sweep ends it."""
-        self._journal.orphans = True
-
     def cancel(self, live: LiveRun) -> None:
         """Ask a run to stop; does nothing if it is already ending."""
         live.cancel_requested = True

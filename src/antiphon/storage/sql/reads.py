@@ -57,6 +57,15 @@ def branch(db: Db, conversation_id: str, branch_id: str) -> Branch | None:
     return rows.branch(row) if row else None
 
 
+def branch_at(db: Db, conversation_id: str, item_id: str) -> Branch | None:
+    """See port `Conversations.branch_at`."""
+    row = db.execute(
+        f"SELECT {rows.BRANCH} FROM branches b WHERE b.conversation_id=? AND b.head_item_id=? LIMIT 1",
+        (conversation_id, item_id),
+    ).fetchone()
+    return rows.branch(row) if row else None
+
+
 def branches(db: Db, conversation_id: str, after: str | None, limit: int) -> list[Branch]:
     """See port `Conversations.branches`."""
     where, extra = keyset("b.id", after, False)

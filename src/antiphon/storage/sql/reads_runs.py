@@ -116,7 +116,7 @@ def longest_prefix(db: Db, owner_id: str, hashes: Sequence[bytes]) -> tuple[int,
         row = db.execute(
             f"SELECT {rows.ITEM},s.conversation_id FROM items i JOIN segments s ON s.id=i.segment_id"
             " JOIN conversations c ON c.id=s.conversation_id AND c.deleted IS NULL"
-            " WHERE i.owner_id=? AND i.path_hash=? LIMIT 1",
+            " WHERE i.owner_id=? AND i.path_hash=? ORDER BY i.id DESC LIMIT 1",
             (owner_id, hashes[index]),
         ).fetchone()
         if row:

@@ -207,6 +207,10 @@ class SqliteConversations:
         """See the port."""
         return await self._read(reads.branch, conversation_id, branch_id)
 
+    async def branch_at(self, conversation_id: str, item_id: str) -> Branch | None:
+        """See the port."""
+        return await self._read(reads.branch_at, conversation_id, item_id)
+
     async def branches(self, conversation_id: str, *, after: str | None, limit: int) -> list[Branch]:
         """See the port."""
         return await self._read(reads.branches, conversation_id, after, limit)

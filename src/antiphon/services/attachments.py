@@ -1,0 +1,160 @@
+"""Where a turn attaches: at a branch, after an answer, at any item, or after a resent history."""
+
+from __future__ import annotations
+
+import msgspec
+
+from antiphon.domain import ids
+from antiphon.domain.accounts import Principal
+from antiphon.domain.conversations import MAIN_BRANCH
+from antiphon.domain.errors import InvalidRequest
+from antiphon.domain.items import Position
+from antiphon.domain.runs import Run
+from antiphon.ports.storage import Storage, TurnBase
+from antiphon.services.access import Access, not_found
+from antiphon.services.runs.live import LiveRuns
+from antiphon.services.turn_plans import Attachment, TurnRequest, branch_name
+
+
+class Attachments:
+    """Finds the base of a turn; a guard that was lost before makes it choose otherwise."""
+
+    def __init__(self, storage: Storage, access: Access, runs: LiveRuns) -> None:
+        self._storage = storage
+        self._access = access
+        self._runs = runs
+
+    async def find(self, who: Principal, request: TurnRequest, budget: int) -> tuple[Attachment, TurnRequest]:
+        """Return where a turn attaches, and the turn with only what is new of its input.
+
+        `budget` is how many tokens of context are read. Raises NotFound and InvalidRequest.
+        """
+        if request.path_hashes:
+            return await self._after_prefix(who, request, budget)
+        if request.previous_response_id is not None:
+            return await self._after_response(who, request, budget), request
+        if request.conversation_id is None:
+            return Attachment(base=None), request
+        if request.parent_item_id is not None or request.position is not None:
+            return await self._after_item(who, request, budget), request
+        return await self._at_head(who, request, budget), request
+
+    async def _after_prefix(
+        self, who: Principal, request: TurnRequest, budget: int
+    ) -> tuple[Attachment, TurnRequest]:
+        """Attach a resent history after its longest prefix that is stored."""
+        found = await self._storage.runs.longest_prefix(who.account_id, request.path_hashes)
+        if found is None:
+            return Attachment(base=None), request
+        index, item, conversation_id = found
+        rest = msgspec.structs.replace(
+            request, items=request.items[index + 1 :], path_hashes=request.path_hashes[index + 1 :]
+        )
+        rest = msgspec.structs.replace(rest, activate=True)
+        tree = self._storage.tree
+        branch = await self._storage.conversations.branch_at(conversation_id, item.id)
+        if branch is not None:
+            base = await tree.turn_base(who.account_id, conversation_id, branch.id, budget)
+            if base is not None and base.position.item_id == item.id:
+                return await self._on_branch(rest, base), rest
+        base = await tree.position_base(who.account_id, conversation_id, item.position, budget)
+        if base is None:
+            return Attachment(base=None), request
+        name = await self._free_name(request, base, MAIN_BRANCH)
+        return Attachment(base=base, branch_name=name), rest
+
+    async def _at_head(self, who: Principal, request: TurnRequest, budget: int) -> Attachment:
+        conversation_id = ids.parse(request.conversation_id, ids.CONVERSATION)
+        branch_id = ids.parse(request.branch_id, ids.BRANCH) if request.branch_id else None
+        if request.branch_id is not None and branch_id is None:
+            not_found("Branch", request.branch_id)
+        base = None
+        if conversation_id is not None:
+            base = await self._storage.tree.turn_base(who.account_id, conversation_id, branch_id, budget)
+        if base is None:
+            if request.branch_id is not None:
+                not_found("Branch", request.branch_id)
+            not_found("Conversation", request.conversation_id)
+        return await self._on_branch(request, base)
+
+    async def _on_branch(self, request: TurnRequest, base: TurnBase) -> Attachment:
+        """Claim the branch, or open another beside it if a turn holds it already."""
+        branch = base.branch
+        free = branch is not None and branch.run_id is None and "ClaimBranch" not in request.lost
+        if request.new_branch is None and free:
+            return Attachment(base=base, claim=True)
+        wanted = request.new_branch or (branch.name if branch else MAIN_BRANCH)
+        return Attachment(base=base, branch_name=await self._free_name(request, base, wanted))
+
+    async def _free_name(self, request: TurnRequest, base: TurnBase, wanted: str) -> str:
+        taken = await self._storage.conversations.branch_names(base.conversation.id, wanted[:200])
+        return branch_name(wanted, taken, losses=request.lost.count("NewBranch"))
+
+    async def _after_response(self, who: Principal, request: TurnRequest, budget: int) -> Attachment:
+        run = await self._previous(who, request.previous_response_id)
+        position = run.output_end or run.input_end
+        if position is None or run.conversation_id is None:
+            raise _previous_not_found(request.previous_response_id)
+        tree = self._storage.tree
+        base = await tree.turn_base(who.account_id, run.conversation_id, None, budget)
+        tip = base if base is not None and _follows_tip(base, run, position) else None
+        if tip is not None and tip.position == position:
+            return await self._on_branch(request, tip)
+        base = await tree.position_base(who.account_id, run.conversation_id, position, budget)
+        if base is None:
+            raise _previous_not_found(request.previous_response_id)
+        if tip is not None and tip.branch is not None and not request.new_branch:
+            return await self._on_branch(request, msgspec.structs.replace(base, branch=tip.branch))
+        name = await self._free_name(request, base, request.new_branch) if request.new_branch else None
+        return Attachment(base=base, branch_name=name)
+
+    async def _previous(self, who: Principal, wire_id: str | None) -> Run:
+        identifier = ids.parse(wire_id, ids.RESPONSE, ids.CHAT_COMPLETION)
+        live = self._runs.get(who.account_id, identifier) if identifier else None
+        run = await self._storage.runs.get(who.account_id, identifier) if identifier else None
+        if (live is not None and live.run.stored) or (run is not None and not run.is_terminal):
+            raise InvalidRequest(
+                f"Response '{wire_id}' has not finished yet.",
+                code="previous_response_not_finished",
+                param="previous_response_id",
+            )
+        if run is None:
+            raise _previous_not_found(wire_id)
+        return run
+
+    async def _after_item(self, who: Principal, request: TurnRequest, budget: int) -> Attachment:
+        conversation = await self._access.conversation(who, request.conversation_id or "")
+        position = request.position
+        if position is None:
+            item, _ = await self._access.item(who, conversation, request.parent_item_id or "")
+            position = item.position
+        base = await self._storage.tree.position_base(who.account_id, conversation.id, position, budget)
+        if base is None:
+            not_found("Conversation", request.conversation_id)
+        name = await self._free_name(request, base, request.new_branch) if request.new_branch else None
+        return Attachment(base=base, branch_name=name)
+
+
+def _follows_tip(base: TurnBase, run: Run, position: Position) -> bool:
+    """Whether the only branch of a chain that named no conversation ends where `run` does.
+
+    A turn without output left the head before its own input; the branch follows it all the same.
+    """
+    if base.conversation.kind != "implicit" or base.branch is None:
+        return False
+    if base.position == position:
+        return True
+    before = run.parent
+    return run.output_end is None and (
+        base.position.depth < 0
+        if before is None
+        else (before.segment_id, before.depth) == (base.position.segment_id, base.position.depth)
+    )
+
+
+def _previous_not_found(wire_id: str | None) -> InvalidRequest:
+    return InvalidRequest(
+        f"Previous response with id '{wire_id}' not found.",
+        code="previous_response_not_found",
+        param="previous_response_id",
+    )
