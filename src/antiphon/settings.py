@@ -32,7 +32,6 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = "development"
     auth_required: bool = False
     api_key: SecretStr | None = None
-    secret_key: SecretStr | None = None
     allowed_hosts: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     config_file: Path = Path("antiphon.toml")
@@ -41,7 +40,6 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
     context_tokens: int = Field(default=32_768, ge=256)
     drain_seconds: float = Field(default=30.0, ge=0)
-    response_ttl_days: int = Field(default=30, ge=0)
     default_model: str | None = None
     model_aliases: str = ""
     list_scripted_models: bool = False
@@ -60,12 +58,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _safe(self) -> Settings:
         if self.needs_credentials:
-            for name, secret in (("API_KEY", self.api_key),):
-                if secret is None or len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
-                    raise ValueError(
-                        f"this server can be reached by others, so {name} is needed"
-                        f" (at least {MIN_SECRET_BYTES} random bytes)"
-                    )
+            key = self.api_key.get_secret_value() if self.api_key is not None else ""
+            if len(key.encode()) < MIN_SECRET_BYTES:
+                raise ValueError(
+                    f"this server wants credentials, so API_KEY is needed (at least {MIN_SECRET_BYTES} bytes)"
+                )
         return self
 
     @property

@@ -49,9 +49,9 @@ class Crowd(Burst):
 
     async def _look_again(self) -> None:
         names = await self.world.branches(self.talk.wire_id)
-        self.names = sorted(names.values())
+        self.names = list(names.values())
         items = await self.world.path(self.talk.wire_id)
-        self.items = sorted({item.id for item in items} | set(self.items[-20:]))
+        self.items = [item.id for item in items] or self.items
         self.users = [item.id for item in items if item.role == "user"] or self.users
 
 
@@ -60,7 +60,7 @@ async def test_twenty_writers_leave_a_tree_with_everything_in_it(world: World, s
     conversation = await world.conversation("one", "two", "three")
     path = await world.path(conversation)
     active = await world.active(conversation)
-    talk = Talk(conversation, {active: path[-1].id}, active, members={item.id for item in path})
+    talk = Talk(conversation, {active: path[-1].id}, active, members={item.id: None for item in path})
     model = Model(parent=parents(world.directory), talks=[talk])
     count = iter(range(100_000))
     crowd = Crowd(world, model, talk, lambda: f"text {next(count)}")

@@ -399,3 +399,11 @@ async def test_call_another_persons_conversation_item_branch_and_response_do_not
             await asking
     with pytest.raises(InvalidRequest):
         await c.world.begin("x", who=stranger, previous_response_id=c.r1)
+
+
+async def test_rule_4_the_branch_of_an_edit_that_was_never_answered_still_names_the_item_it_points_to(c: C) -> None:
+    await c.world.ended(await c.world.edit(c.items[2].wire_id, "edited", conversation_id=c.id, model=BROKEN))
+    branches = c.world.application.branches
+    _, branch = await branches.get(c.world.who, c.id, await c.world.active(c.id))
+    assert branch.head.depth == 1
+    assert branch.head.item_id == c.items[1].id

@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from antiphon.domain import ids
 from antiphon.domain.inputs import parse_input
@@ -57,11 +57,11 @@ class TreeMachine(RuleBasedStateMachine):
         return alive[number % len(alive)]
 
     def item(self, talk: Talk, number: int) -> str | None:
-        seen = sorted(talk.members - talk.hidden)
+        seen = talk.seen
         return seen[number % len(seen)] if seen else None
 
     def branch(self, talk: Talk, number: int) -> str:
-        return sorted(talk.branches)[number % len(talk.branches)]
+        return list(talk.branches)[number % len(talk.branches)]
 
     def wire(self, item: str) -> str:
         return f"msg_{item}"
@@ -125,10 +125,11 @@ class TreeMachine(RuleBasedStateMachine):
         if end is not None:
             talk.branches[talk.active] = end
 
-    @precondition(lambda self: self.model.responses)
     @rule(which=numbers)
     def continue_response(self, which: int) -> None:
-        wire = sorted(self.model.responses)[which % len(self.model.responses)]
+        if not self.model.responses:
+            return
+        wire = list(self.model.responses)[which % len(self.model.responses)]
         talk, after = self.model.responses[wire]
         answer = self.do(self.world.turn(self.text(), previous_response_id=wire))
         self.ended(talk, after, answer, None)
@@ -229,13 +230,14 @@ class TreeMachine(RuleBasedStateMachine):
         made = self.do(self.world.application.branches.fork(self.world.who, talk.wire_id, item_id=wire, title=None))
         base = item if item is not None else talk.branches[talk.active]
         branch = ids.BRANCH + made.active_branch_id
-        fork = Talk(ids.CONVERSATION + made.id, {branch: base}, branch, members=set(self.model.line(base)))
+        fork = Talk(ids.CONVERSATION + made.id, {branch: base}, branch, members=dict.fromkeys(self.model.line(base)))
         self.model.talks.append(fork)
 
-    @precondition(lambda self: sum(not talk.deleted for talk in self.model.talks) > 1)
     @rule(which=numbers)
     def delete_conversation(self, which: int) -> None:
         talk = self.talk(which)
+        if all(other.deleted or other is talk for other in self.model.talks):
+            return
         self.do(self.world.application.conversations.delete(self.world.who, talk.wire_id))
         talk.deleted = True
 

@@ -12,6 +12,7 @@ from antiphon.domain.inputs import parse_input
 from antiphon.services.answers import Answer
 from tests.services.hand import ECHO, HAND
 from tests.services.tree_model import Model, Talk
+from tests.services.tree_rules import heads as points
 from tests.services.tree_rules import parents
 from tests.services.world import World, say
 
@@ -32,10 +33,10 @@ class Burst:
         self.model = model
         self.talk = talk
         self.text = text
-        self.items = sorted(talk.members - talk.hidden)
+        self.items = talk.seen
         self.users = [item for item in self.items if self._role(item) == "user"]
-        self.names = sorted(talk.branches)
-        self.responses = sorted(wire for wire, (of, _) in model.responses.items() if of is talk)
+        self.names = list(talk.branches)
+        self.responses = [wire for wire, (of, _) in model.responses.items() if of is talk]
         self.answers: list[Answer] = []
         self.appended: list[list[str]] = []
 
@@ -68,8 +69,9 @@ class Burst:
         told |= {out.id for answer in self.answers for out in answer.outputs}
         told |= {wire.rpartition("_")[2] for a in self.answers for wire in a.run.request["input_item_ids"]}
         assert told <= stored.keys(), "something acknowledged is lost"
-        for item in stored.keys() - self.model.parent.keys():
-            self.talk.members.add(item)
+        for item in stored:
+            if item not in self.model.parent:
+                self.talk.members[item] = None
         self.model.parent = stored
         await self._read_branches(heads)
 
@@ -88,12 +90,11 @@ class Burst:
     async def _read_branches(self, heads: dict[str, str | None]) -> None:
         """Take over where branches are now; heads may have moved to descendants only."""
         found: dict[str, str | None] = {}
-        _, page = await self.world.application.branches.page(
-            self.world.who, self.talk.wire_id, after=None, limit=1000
-        )
-        for branch in page.data:
-            wire, head = ids.BRANCH + branch.id, branch.head.item_id
-            found[wire] = head
+        stored = points(self.world.directory)
+        names = await self.world.branches(self.talk.wire_id)
+        for name in sorted(names):
+            wire = names[name]
+            head = found[wire] = stored[wire.removeprefix(ids.BRANCH)]
             if heads.get(wire) is not None:
                 assert heads[wire] in self.model.line(head), "a head has left its line"
         self.talk.branches = found
@@ -181,7 +182,7 @@ class Burst:
             self.world.who, self.talk.wire_id, item_id=f"msg_{item}", title=None
         )
         branch = ids.BRANCH + made.active_branch_id
-        line = set(self.model.line(item))
+        line = dict.fromkeys(self.model.line(item))
         self.model.talks.append(Talk(ids.CONVERSATION + made.id, {branch: item}, branch, members=line))
 
     async def do_previous(self, number: int) -> None:

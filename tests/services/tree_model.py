@@ -14,9 +14,14 @@ class Talk:
     """Branch wire ids and the items they point to."""
     active: str = ""
     hidden: set[str] = field(default_factory=set)
-    members: set[str] = field(default_factory=set)
-    """Items that belong to this conversation, the shared base included."""
+    members: dict[str, None] = field(default_factory=dict)
+    """Items that belong to this conversation, the shared base included, in the order they came."""
     deleted: bool = False
+
+    @property
+    def seen(self) -> list[str]:
+        """Members that are not hidden."""
+        return [item for item in self.members if item not in self.hidden]
 
 
 @dataclass
@@ -43,7 +48,7 @@ class Model:
         for item in items:
             assert item not in self.parent, "an id was given twice"
             self.parent[item] = after
-            talk.members.add(item)
+            talk.members[item] = None
             after = item
         return after
 

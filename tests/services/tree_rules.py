@@ -112,19 +112,30 @@ def _conversations(db: sqlite3.Connection) -> Iterator[str]:
 
 
 def parents(directory: Path) -> dict[str, str | None]:
-    """Return every stored item's id with the id of the item it follows, None at a root."""
+    """Return every stored item's id with the id of the item it follows, None at a root; by depth and text."""
+    segments, places = _places(directory)
+    return {item: _item_at(segments, places, segment, depth - 1) for (segment, depth), item in places.items()}
+
+
+def heads(directory: Path) -> dict[str, str | None]:
+    """Return every branch's id with the item at its head, found by its place."""
+    segments, places = _places(directory)
     connection = sqlite3.connect(f"file:{directory / FILE_NAME}?mode=ro", uri=True)
     try:
-        segments = {
-            row[0]: (row[1], row[2]) for row in connection.execute("SELECT id,parent_id,fork_depth FROM segments")
-        }
-        places = {
-            (segment, depth): item
-            for segment, depth, item in connection.execute("SELECT segment_id,depth,id FROM items")
-        }
+        rows = connection.execute("SELECT id,head_segment_id,head_depth FROM branches").fetchall()
     finally:
         connection.close()
-    return {item: _item_at(segments, places, segment, depth - 1) for (segment, depth), item in places.items()}
+    return {branch: _item_at(segments, places, segment, depth) for branch, segment, depth in rows}
+
+
+def _places(directory: Path) -> tuple[dict[str, tuple], dict[Place, str]]:
+    connection = sqlite3.connect(f"file:{directory / FILE_NAME}?mode=ro", uri=True)
+    try:
+        segments = connection.execute("SELECT id,parent_id,fork_depth FROM segments").fetchall()
+        items = connection.execute("SELECT segment_id,depth,id FROM items ORDER BY depth,payload").fetchall()
+    finally:
+        connection.close()
+    return {row[0]: (row[1], row[2]) for row in segments}, {(row[0], row[1]): row[2] for row in items}
 
 
 def _item_at(segments: dict[str, tuple], places: dict[Place, str], segment: str | None, depth: int) -> str | None:
