@@ -7,10 +7,12 @@ import contextlib
 import gc
 import hashlib
 import logging
+import signal
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace as replace_fields
+from types import FrameType
 from typing import Any
 
 import structlog
@@ -46,6 +48,8 @@ from antiphon.storage.memory.jobs import InProcessJobs
 from antiphon.storage.sql.sqlite import open_sqlite
 
 LOCAL_OWNER = "local"
+CLOSING_SECONDS = 3
+"""How long connections may take to close after the drain before they are cut."""
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "testserver"})  # noqa: S104
 log = structlog.get_logger(__name__)
 
@@ -68,11 +72,26 @@ class Drain:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.began: float | None = None
+        self._hurried = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def begin(self) -> None:
         """Begin; does nothing the second time."""
         if self.began is None:
             self.began = time.monotonic()
+
+    def hurry(self) -> None:
+        """End the drain now; may be called from a signal's handler."""
+        self.seconds = 0.0
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._hurried.set)
+
+    async def over(self) -> None:
+        """Wait until no time is left, or somebody is in a hurry."""
+        self._loop = asyncio.get_running_loop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.left):
+                await self._hurried.wait()
 
     @property
     def left(self) -> float:
@@ -197,7 +216,7 @@ def assemble(
         policy=policy_of(settings),
         models=models,
         turns=turns,
-        alternatives=Alternatives(storage, access, conversations, turns, clock),
+        alternatives=Alternatives(storage, access, conversations, turns, idempotency, clock),
         answers=Answers(storage, access, engine, runs, clock),
         conversations=conversations,
         branches=Branches(storage, access, conversations, idempotency, clock),
@@ -229,9 +248,10 @@ async def _prepare(models: Models) -> None:
 async def _finish(application: Application, engine: Engine, drain: Drain) -> None:
     """Let running answers end for as long as the drain lasts, then end them with what they have."""
     drain.begin()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(drain.left):
-            await application.runs.none_left()
+    ends = {asyncio.ensure_future(application.runs.none_left()), asyncio.ensure_future(drain.over())}
+    _, rest = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for one in rest:
+        one.cancel()
     await engine.close()
     await application.followers.close()
     await application.journal.close()
@@ -256,6 +276,12 @@ class DrainingServer(uvicorn.Server):
         self._drain = drain
         self._end_runs = end_runs
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop; told so a second time, stop waiting for answers."""
+        if self.should_exit:
+            self._drain.hurry()
+        super().handle_exit(sig, frame)
+
     async def shutdown(self, sockets: Sequence[Any] | None = None) -> None:
         """Begin the drain, then shut down as uvicorn does."""
         self._drain.begin()
@@ -279,7 +305,7 @@ def serve(settings: Settings) -> None:
             yield application
 
     async def end_runs() -> None:
-        await asyncio.sleep(drain.left)
+        await drain.over()
         for engine in engines:
             await engine.close()
 
@@ -298,8 +324,11 @@ def serve(settings: Settings) -> None:
         log_config=None,
         backlog=4096,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=int(settings.drain_seconds) + 10,
+        timeout_graceful_shutdown=int(settings.drain_seconds) + CLOSING_SECONDS,
     )
+    # uvicorn raises the signal again when it is done; being told to stop is not a failure.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
     DrainingServer(config, drain, end_runs).run()
 
 

@@ -140,6 +140,10 @@ class ServerProcess:
         assert found is not None
         return int(found.group(1)) * 1024
 
+    def open_files(self) -> int:
+        """How many descriptors the process holds."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Read the database from outside, read-only."""
         connection = sqlite3.connect(f"file:{self.data / 'antiphon.db'}?mode=ro", uri=True, timeout=10)

@@ -109,9 +109,7 @@ BODIES: dict[str, bytes] = {
 NO_BODY_NEEDED = ("/fork", "/regenerate", "/cancel", "/activate", "/conversations")
 
 
-async def test_bodies_that_are_none(
-    node: ServerProcess, routes: list[Route], filled: dict[str, str]
-) -> None:
+async def test_bodies_that_are_none(node: ServerProcess, routes: list[Route], filled: dict[str, str]) -> None:
     async def one(method: str, template: str, name: str) -> None:
         what = f"{method} {template} with {name}"
         answer = await call(node.port, method, path_of(template, filled), BODIES[name])
@@ -133,8 +131,9 @@ async def test_no_body(node: ServerProcess, routes: list[Route], filled: dict[st
 
 
 WRONG: list[Any] = [
-    None, True, -1, 0, 1.5, 10**30, 1e300, "", "x" * 5000, "\x00", "\u2028", [], [[]], [None], [1], {}, {"a": {}},
-    {"type": "message"}, [{"type": "message"}], [{"role": "user"}], [{"role": "user", "content": [None]}],
+    None, True, -1, 0, 1.5, 10**30, 1e300, "", "x" * 5000, "\x00", "\u2028", [], [[]], [None], [1], {},
+    {"a": {}}, {"type": "message"}, [{"type": "message"}], [{"role": "user"}],
+    [{"role": "user", "content": [None]}],
     [{"role": "x", "content": "y"}], [{"type": "function_call_output", "call_id": "none", "output": "x"}],
     [{"type": "item_reference", "id": "msg_x"}], [{"type": "x" * 100}], {"id": 7}, {"type": "function"},
 ]  # fmt: skip
@@ -196,14 +195,21 @@ async def test_nesting_of_every_depth(node: ServerProcess, filled: dict[str, str
             item % deep,
             item % objects,
             b'{"model":"scripted/json","input":"hi","text":{"format":{"type":"json_schema","name":"x","schema":'
-            + b'{"type":"object","required":["a"],"properties":{"a":' * depth + b"{}" + b"}}" * depth + b"}}}",
+            + b'{"type":"object","required":["a"],"properties":{"a":' * depth
+            + b"{}"
+            + b"}}" * depth
+            + b"}}}",
         ],
         "/v1/responses/input_tokens": [item % deep, item % objects],
         "/v1/responses/compact": [item % deep, item % objects],
-        "/v1/conversations": [b'{"items":[{"type":"custom","data":%b}]}' % deep, b'{"metadata":%b}' % objects],
+        "/v1/conversations": [
+            b'{"items":[{"type":"custom","data":%b}]}' % deep,
+            b'{"metadata":%b}' % objects,
+        ],
         "/v1/chat/completions": [
             b'{"model":"scripted/text","messages":[{"role":"user","content":%b}]}' % deep,
-            b'{"model":"scripted/text","store":true,"messages":[{"role":"user","content":"x","data":%b}]}' % deep,
+            b'{"model":"scripted/text","store":true,"messages":[{"role":"user","content":"x","data":%b}]}'
+            % deep,
         ],
         f"{conversation}/items/{filled['item_id']}/edit": [b'{"respond":false,"content":%b}' % deep],
     }
@@ -281,11 +287,11 @@ async def test_ids_that_are_none(node: ServerProcess, routes: list[Route]) -> No
 
 
 QUERIES = (
-    "limit=0", "limit=-1", "limit=101", "limit=1e3", "limit=" + "9" * 400, "limit=", "limit=%00", "limit=1&limit=2",
-    "after=", "after=x", "after=%FF", "after=%00", "after=" + "x" * 5000, "order=up", "order=", "branch=x",
-    "branch=%FF", "stream=maybe", "stream=true&starting_after=x", "after_revision=-1", "after_revision=1e99",
-    "after_revision=" + "9" * 100, "model=%FF", "metadata[a]=%00", "metadata[]=x", "left=x&right=y", "left=%00&right=",
-    "%FF=%FE", "&&&===", "limit=%EF%BC%91", "model=" + "%F0%9F%98%80" * 50,
+    "limit=0", "limit=-1", "limit=101", "limit=1e3", "limit=" + "9" * 400, "limit=", "limit=%00",
+    "limit=1&limit=2", "after=", "after=x", "after=%FF", "after=%00", "after=" + "x" * 5000, "order=up",
+    "order=", "branch=x", "branch=%FF", "stream=maybe", "stream=true&starting_after=x", "after_revision=-1", "after_revision=1e99",
+    "after_revision=" + "9" * 100, "model=%FF", "metadata[a]=%00", "metadata[]=x", "left=x&right=y",
+    "left=%00&right=", "%FF=%FE", "&&&===", "limit=%EF%BC%91", "model=" + "%F0%9F%98%80" * 50,
 )  # fmt: skip
 
 
@@ -330,7 +336,13 @@ async def test_unknown_paths_and_methods(node: ServerProcess, routes: list[Route
 
 
 async def test_what_is_no_http(node: ServerProcess) -> None:
-    for data in (b"\x00" * 64, b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00", b"POST / HTTP/9.9\r\n\r\n", b"\r\n" * 50):
+    for data in (
+        b"\x00" * 64,
+        b"GET\r\n\r\n",
+        b"\x16\x03\x01\x02\x00",
+        b"POST / HTTP/9.9\r\n\r\n",
+        b"\r\n" * 50,
+    ):
         exchange = await send(node.port, data + b"\r\n\r\n")
         await asyncio.sleep(0)
         exchange.close()

@@ -55,7 +55,9 @@ class Lines:
 def serve(directory: Path, upstream: Upstream, lines: Lines) -> ServerProcess:
     """A server with a provider for each line."""
     (directory / "antiphon.toml").write_text(lines.toml())
-    server = ServerProcess(directory, upstream_settings(upstream, CONFIG_FILE=str(directory / "antiphon.toml")))
+    server = ServerProcess(
+        directory, upstream_settings(upstream, CONFIG_FILE=str(directory / "antiphon.toml"))
+    )
     server.start()
     return server
 
@@ -85,7 +87,9 @@ def require_end(response: dict[str, Any], name: str, calls: int) -> None:
     assert calls <= (1 if text else 3), f"{name}: {calls} calls"
 
 
-@pytest.mark.parametrize("kind", [Break.CUT, Break.HALF_CLOSE, Break.RESET, Break.BLACK_HOLE], ids=lambda k: k.name)
+@pytest.mark.parametrize(
+    "kind", [Break.CUT, Break.HALF_CLOSE, Break.RESET, Break.BLACK_HOLE], ids=lambda k: k.name
+)
 async def test_breaks_on_the_way_back(upstream: Upstream, tmp_path: Path, kind: Break) -> None:
     places = range(0, LAST, STEP if kind is not Break.BLACK_HOLE else STEP * 5)
     async with AsyncExitStack() as stack:

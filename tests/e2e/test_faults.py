@@ -52,8 +52,8 @@ def faulty(
 ) -> Iterator[ServerProcess]:
     """A server that loses patience after 0.6 s; its log must not show the key when all is over."""
     settings = upstream_settings(
-        upstream, PROVIDER_IDLE_SECONDS="0.6", DRAIN_SECONDS="1", VLLM_BASE_URL=raw.base_url, VLLM_API_KEY=CANARY,
-        LOG_LEVEL="debug",
+        upstream, PROVIDER_IDLE_SECONDS="0.6", DRAIN_SECONDS="1", LOG_LEVEL="debug",
+        VLLM_BASE_URL=raw.base_url, VLLM_API_KEY=CANARY,
     )  # fmt: skip
     with running(tmp_path_factory.mktemp("faulty"), settings, patch=IMPATIENT) as server:
         yield server
@@ -107,9 +107,9 @@ def require_failed(response: dict[str, Any], text: str, code: str = "server_erro
 @pytest.mark.parametrize(
     ("code", "calls", "error"),
     [
-        (401, 1, "server_error"), (403, 1, "server_error"), (404, 1, "server_error"), (402, 1, "server_error"),
-        (400, 1, "invalid_prompt"), (418, 1, "invalid_prompt"), (429, 3, "rate_limit_exceeded"),
-        (500, 3, "server_error"), (503, 3, "server_error"), (302, 1, "server_error"),
+        (401, 1, "server_error"), (403, 1, "server_error"), (404, 1, "server_error"),
+        (402, 1, "server_error"), (400, 1, "invalid_prompt"), (418, 1, "invalid_prompt"),
+        (429, 3, "rate_limit_exceeded"), (500, 3, "server_error"), (503, 3, "server_error"), (302, 1, "server_error"),
     ],
 )  # fmt: skip
 async def test_refusals(
@@ -228,7 +228,9 @@ HOSTILE = {
     "echo500": status(500, b'{"error":{"message":"{{authorization}} is cursed"}}'),
     "echo302": status(302, b"", b"location: /elsewhere?key={{authorization}}\r\n"),
     "echohtml": sse(b"<html>{{authorization}}</html>"),
-    "echoevent": sse(text_chunk("a ") + b'data: {"error":{"message":"no: {{authorization}}","code":500}}\n\n'),
+    "echoevent": sse(
+        text_chunk("a ") + b'data: {"error":{"message":"no: {{authorization}}","code":500}}\n\n'
+    ),
     "echobroken": sse(text_chunk("a ") + b'data: {"choices": {{authorization}}\n\n'),
     "echoheader": b"HTTP/1.1 200 OK\r\nx-echo: {{authorization}}\r\nbroken header {{authorization}}\r\n\r\n",
     "notascii": status(500, "{{authorization}} – nö\u202e".encode()),
@@ -247,7 +249,8 @@ HOSTILE = {
     "hugeindex": sse(b'data: {"choices":[{"index":99999999,"delta":{"content":"a"}}]}\n\n' + DONE),
     "hugeint": sse(b'data: {"choices":[{"index":' + b"9" * 400 + b',"delta":{"content":"a"}}]}\n\n' + DONE),
     "hugetool": sse(
-        b'data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":2147483648,"function":{"name":"f"}}]}}]}\n\n'
+        b'data: {"choices":[{"index":0,"delta":{"tool_calls":'
+        b'[{"index":2147483648,"function":{"name":"f"}}]}}]}\n\n'
     ),
     "onlydone": sse(DONE),
     "nothing": b"",
@@ -266,9 +269,11 @@ async def test_hostile_answers(faulty: ServerProcess, raw: RawUpstream, name: st
     assert await asyncio.to_thread(faulty.health) == 200
 
 
-USAGE_LIES: list[Any] = [None, {}, {"prompt_tokens": -5, "completion_tokens": -1}, "many", [1], {"prompt_tokens": 1e300},
+USAGE_LIES: list[Any] = [
+    None, {}, {"prompt_tokens": -5, "completion_tokens": -1}, "many", [1], {"prompt_tokens": 1e300},
     {"prompt_tokens": 10**30, "completion_tokens": 10**30}, {"prompt_tokens": 2**63, "completion_tokens": 1},
-    {"prompt_tokens": True, "completion_tokens": "7"}]  # fmt: skip
+    {"prompt_tokens": True, "completion_tokens": "7"},
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("index", range(len(USAGE_LIES)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.events import bare, require_terminal, run_id_of, stored_text, text_of, events_of
+from tests.e2e.events import bare, events_of, require_terminal, run_id_of, stored_text, text_of
 from tests.e2e.server_process import NewServer, ServerProcess
 from tests.e2e.wire import Exchange, begin, call, get
 from tests.harness.tokens import expected_text
@@ -164,12 +164,14 @@ async def conversation_with_an_answer(node: ServerProcess) -> tuple[str, str, st
 USER_ITEM = {"type": "message", "role": "user", "content": "added"}
 Plain = tuple[str, dict[str, Any], str]
 PLAIN: dict[str, Callable[[str, str, str], Plain]] = {
-    "conversation": lambda c, q, a: ("/v1/conversations", {"items": [USER_ITEM], "title": "t"}, "conversations"),
+    "conversation": lambda c, q, a: ("/v1/conversations", {"items": [USER_ITEM]}, "conversations"),
     "items": lambda c, q, a: (f"/v1/conversations/{c}/items", {"items": [USER_ITEM, USER_ITEM]}, "items"),
     "branch": lambda c, q, a: (f"/v1/conversations/{c}/branches", {}, "branches"),
-    "named branch": lambda c, q, a: (f"/v1/conversations/{c}/branches", {"name": "side", "item_id": q}, "branches"),
+    "named branch": lambda c, q, a: (
+        f"/v1/conversations/{c}/branches", {"name": "side", "item_id": q}, "branches",
+    ),
     "active branch": lambda c, q, a: (f"/v1/conversations/{c}/branches", {"activate": True}, "branches"),
-    "fork": lambda c, q, a: (f"/v1/conversations/{c}/fork", {"item_id": a, "title": "forked"}, "conversations"),
+    "fork": lambda c, q, a: (f"/v1/conversations/{c}/fork", {"item_id": a, "title": "f"}, "conversations"),
     "edit": lambda c, q, a: (
         f"/v1/conversations/{c}/items/{q}/edit", {"content": "edited", "respond": False}, "items",
     ),
@@ -188,7 +190,9 @@ async def test_plain_creations_act_once(node: ServerProcess, kind: str) -> None:
     assert len({bytes(answer.body) for answer in answers}) == 1, {bytes(a.body) for a in answers}
     late = await call(node.port, "POST", path, body, key(f"plain {kind}"))
     assert bytes(late.body) == bytes(answers[0].body)
-    other = await call(node.port, "POST", path, body | {"title": "x", "content": "y", "name": "z"}, key(f"plain {kind}"))
+    other = await call(
+        node.port, "POST", path, body | {"title": "x", "content": "y", "name": "z"}, key(f"plain {kind}")
+    )
     assert other.status in (400, 422)
 
 

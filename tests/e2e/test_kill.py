@@ -18,7 +18,7 @@ from tests.e2e.events import (
     text_of,
 )
 from tests.e2e.server_process import NewServer, ServerProcess
-from tests.e2e.wire import Exchange, begin, call, gather_limited, get
+from tests.e2e.wire import Exchange, begin, call, ended, gather_limited, get
 from tests.harness.tokens import check_prefix, expected_text
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "20"))
@@ -99,7 +99,8 @@ def require_nothing_left(server: ServerProcess) -> None:
     for run_id, background, attempt in server.query(running):
         assert (background, attempt) == (1, 2), f"run {run_id} was left behind (attempt {attempt})"
     claims = server.query(
-        "SELECT b.id FROM branches b JOIN runs r ON r.id=b.run_id WHERE r.state NOT IN ('queued','in_progress')"
+        "SELECT b.id FROM branches b JOIN runs r ON r.id=b.run_id"
+        " WHERE r.state NOT IN ('queued','in_progress')"
     )
     assert not claims, f"branches claimed by ended runs: {claims}"
 
@@ -137,12 +138,7 @@ async def require_replay(server: ServerProcess, one: Asked, response: dict[str, 
 
 async def require_restarted(server: ServerProcess, one: Asked) -> None:
     """A background answer that had said nothing is made after all; one that had is kept as it was."""
-    async with asyncio.timeout(20):
-        while (response := await get(server.port, f"/v1/responses/{one.run_id}"))["status"] in (
-            "queued",
-            "in_progress",
-        ):
-            await asyncio.sleep(0.02)
+    response = await ended(server.port, one.run_id)
     text = stored_text(response)
     assert check_prefix(one.name, text) is None, check_prefix(one.name, text)
     if response["status"] == "completed":

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.e2e.events import bare, events_of, require_gapless, run_id_of, stored_text, text_of
 from tests.e2e.server_process import NewServer, ServerProcess
-from tests.e2e.wire import Exchange, begin, call, get
+from tests.e2e.wire import Exchange, begin, call, get, until
 from tests.harness.tokens import check_prefix, expected_text
 from tests.harness.upstream import Upstream
 
@@ -141,9 +141,7 @@ async def test_a_background_run_outlives_two_lives_with_seals(new_server: NewSer
     await asyncio.to_thread(server.start)
     body = asking("late", model="openai/d500-paced-n4000-i5-hash", background=True, stream=False)
     run_id = (await call(server.port, "POST", "/v1/responses", body)).json()["id"]
-    async with asyncio.timeout(5):
-        while not server.query("SELECT first_seq FROM run_chunks"):
-            await asyncio.sleep(0.01)
+    await until(lambda: server.query("SELECT first_seq FROM run_chunks"), "the waiting run is sealed")
     # In its second life the run has spoken before its log is sealed for the first time.
     server.patch = QUICK_SEALS.replace("0.15", "0.8")
     await crash(server)
@@ -218,10 +216,14 @@ async def test_a_key_outlives_the_crash(new_server: NewServer, upstream: Upstrea
     await first.until(deltas(first))
     await crash(server, first, second)
     replay = await call(server.port, "POST", "/v1/responses", asking("said"), said)
-    assert bytes(replay.body).startswith(bytes(first.body)), "a retry must lead to the answer that was cut off"
+    assert bytes(replay.body).startswith(bytes(first.body)), (
+        "a retry must lead to the answer that was cut off"
+    )
     assert upstream.stats()["calls_by_stream"]["said"] == 1
     fresh = await call(server.port, "POST", "/v1/responses", body, silent)
-    assert text_of(events_of(fresh.body)) == expected_text("silent", 5), "nothing came of it, so it may act again"
+    assert text_of(events_of(fresh.body)) == expected_text("silent", 5), (
+        "nothing came of it, so it may act again"
+    )
 
 
 async def test_what_is_not_stored_is_simply_gone(new_server: NewServer) -> None:

@@ -49,9 +49,7 @@ async def follow_in_pieces(port: int, run_id: str, rng: random.Random, *, by_hea
     """Follow a run, dropping the connection again and again; returns the events that came whole."""
     got: list[bytes] = []
     while not got or not any(b"event: " + name.encode() in got[-1] for name in TERMINAL):
-        exchange = await resume(
-            port, run_id, number_of(got[-1]) if got else None, by_header=by_header
-        )
+        exchange = await resume(port, run_id, number_of(got[-1]) if got else None, by_header=by_header)
         wanted = rng.randrange(1, 9)
         await exchange.until(lambda one=exchange, n=wanted: len(blocks(one.body)) >= n or ended(one))  # type: ignore[misc]
         exchange.close()
@@ -90,7 +88,9 @@ async def test_a_live_stream_is_put_together_from_pieces(node: ServerProcess, up
     assert upstream.stats()["calls_by_stream"]["pieces"] == 1
 
 
-async def test_the_first_client_leaves_and_the_answer_goes_on(node: ServerProcess, upstream: Upstream) -> None:
+async def test_the_first_client_leaves_and_the_answer_goes_on(
+    node: ServerProcess, upstream: Upstream
+) -> None:
     body = {"model": LIVE, "input": "stream=leaver", "stream": True}
     posted = await begin(node.port, "POST", "/v1/responses", body)
     await posted.until(lambda: len(blocks(posted.body)) >= 9)
@@ -124,6 +124,7 @@ async def test_resume_after_every_event(node: ServerProcess) -> None:
     run_id, reference = await ended_run(node, "every")
     known = blocks(reference)
     for by_header in (False, True):
+
         async def tail(k: int, by_header: bool = by_header) -> bytes:
             return bytes((await (await resume(node.port, run_id, k, by_header=by_header)).end()).body)
 

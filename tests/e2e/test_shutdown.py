@@ -8,9 +8,17 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.events import bare, events_of, require_gapless, require_terminal, run_id_of, stored_text, text_of
+from tests.e2e.events import (
+    bare,
+    events_of,
+    require_gapless,
+    require_terminal,
+    run_id_of,
+    stored_text,
+    text_of,
+)
 from tests.e2e.server_process import NewServer, ServerProcess
-from tests.e2e.wire import Exchange, begin, call, gather_limited, get, request_bytes, send, tiny_reader
+from tests.e2e.wire import Exchange, begin, call, gather_limited, get, request_bytes, send, tiny_reader, until
 from tests.harness.tokens import check_prefix, expected_text
 
 SHORT = "openai/paced-n40-i15-hash"
@@ -55,7 +63,11 @@ async def test_a_hundred_streams_end_one_way_or_the_other(new_server: NewServer)
     server = await started(new_server)
     names = {f"short{i}": SHORT for i in range(50)} | {f"endless{i}": ENDLESS for i in range(50)}
     streams = dict(
-        zip(names, await asyncio.gather(*(stream(server, model, name) for name, model in names.items())), strict=True)
+        zip(
+            names,
+            await asyncio.gather(*(stream(server, model, name) for name, model in names.items())),
+            strict=True,
+        )
     )
     began = time.monotonic()
     server.terminate()
@@ -165,10 +177,11 @@ async def test_a_client_that_reads_nothing_does_not_hold_the_process(new_server:
     server = await started(new_server, DRAIN_SECONDS="0.5")
     body = {"model": "openai/n6000-hash", "input": "stream=stuck", "stream": True}
     readers = [tiny_reader(server.port, request_bytes("POST", "/v1/responses", body)) for _ in range(5)]
-    half_sent = await send(server.port, b"POST /v1/responses HTTP/1.1\r\nhost: x\r\ncontent-length: 999\r\n\r\n{")
-    async with asyncio.timeout(20):
-        while server.query("SELECT count(*) FROM runs WHERE state='completed'") != [(5,)]:
-            await asyncio.sleep(0.05)
+    half_sent = await send(
+        server.port, b"POST /v1/responses HTTP/1.1\r\nhost: x\r\ncontent-length: 999\r\n\r\n{"
+    )
+    count = "SELECT count(*) FROM runs WHERE state='completed'"
+    await until(lambda: server.query(count) == [(5,)], "five answers are whole")
     began = time.monotonic()
     server.terminate()
     await asyncio.to_thread(server.wait, 30)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import pytest
 from tests.e2e.events import events_of, require_terminal, stored_text, text_of
 from tests.e2e.raw_upstream import DONE, RawUpstream, finish_chunk, raw_upstream, sse, text_chunk
 from tests.e2e.server_process import NewServer, ServerProcess, running, upstream_settings
-from tests.e2e.wire import begin, call, get, request_bytes, tiny_reader
+from tests.e2e.wire import begin, call, get, request_bytes, tiny_reader, until
 from tests.harness.tokens import expected_text
 from tests.harness.upstream import Upstream
 
@@ -134,7 +133,9 @@ async def test_slow_clients_of_answers_of_their_own(busy: ServerProcess) -> None
         print(f"baseline {baseline >> 20} MiB, highest {highest >> 20} MiB, fast stream {took:.2f} s")
         assert took < 10, "a stream of one second beside idle slow readers"
         assert highest <= baseline + ALLOWED_BYTES, f"{(highest - baseline) // READERS} bytes for each reader"
-    texts = busy.query("SELECT count(*) FROM items WHERE type='message' AND role='assistant' AND length(payload)>=50000")
+    texts = busy.query(
+        "SELECT count(*) FROM items WHERE type='message' AND role='assistant' AND length(payload)>=50000"
+    )
     assert texts[0][0] == READERS + 20
     assert await asyncio.to_thread(busy.health) == 200
 
@@ -173,9 +174,7 @@ async def test_slow_readers_of_a_finished_answer(
     with readers(busy.port, [request] * count) as connections:
         watch = Watch(busy, connections)
         await fast_stream(busy, "old-beside")
-        async with asyncio.timeout(30):
-            while any(not _readable(connection) for connection in connections):
-                await asyncio.sleep(0.05)
+        await until(lambda: all(map(_readable, connections)), "every reader is answered", 30)
         highest = await watch.stop()
     print(f"baseline {baseline >> 20} MiB, highest {highest >> 20} MiB")
     allowed = count * 128 * 1024 + 8 * HUGE_BYTES
@@ -196,7 +195,7 @@ async def test_readers_that_take_nothing_are_let_go(new_server: NewServer) -> No
     )
     await asyncio.to_thread(server.start)
     await fast_stream(server, "first")
-    before = len(os.listdir(f"/proc/{server.pid}/fd"))
+    before = server.open_files()
     body = {"model": f"openai/n{FINE_TOKENS}-hash", "background": True, "input": "stream=stuck"}
     run_id = (await call(server.port, "POST", "/v1/responses", body)).json()["id"]
     live = request_bytes("GET", f"/v1/responses/{run_id}?stream=true")
@@ -204,9 +203,9 @@ async def test_readers_that_take_nothing_are_let_go(new_server: NewServer) -> No
         await until_all_ended(server, 2)
         late = [tiny_reader(server.port, live) for _ in range(20)]
         connections += late
-        async with asyncio.timeout(15):
-            while len(os.listdir(f"/proc/{server.pid}/fd")) > before + 4:
-                await asyncio.sleep(0.1)
-    resumed = await (await begin(server.port, "GET", f"/v1/responses/{run_id}?stream=true&starting_after=3")).end()
+        await until(lambda: server.open_files() <= before + 4, "their connections are closed", 15)
+    resumed = await (
+        await begin(server.port, "GET", f"/v1/responses/{run_id}?stream=true&starting_after=3")
+    ).end()
     require_terminal(resumed.body)
     assert "Traceback" not in server.log, server.log[server.log.index("Traceback") :][:2000]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import socket
 from collections.abc import Callable, Mapping
@@ -153,6 +154,31 @@ async def gather_limited(jobs: list[Any], at_once: int = 50) -> list[Any]:
             return await job
 
     return list(await asyncio.gather(*(one(job) for job in jobs)))
+
+
+async def until(look: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+    """Return what `look()` gives (or what that gives when awaited) once it is true; fails after `seconds`."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while True:
+        found = look()
+        if inspect.isawaitable(found):
+            found = await found
+        if found:
+            return found
+        assert loop.time() < deadline, f"not within {seconds:g} s: {what}"
+        await asyncio.sleep(0.02)
+
+
+async def ended(port: int, run_id: str | None) -> dict[str, Any]:
+    """A response, once it neither waits nor runs."""
+
+    async def look() -> Any:
+        response = await get(port, f"/v1/responses/{run_id}")
+        return response if response["status"] not in ("queued", "in_progress") else None
+
+    found: dict[str, Any] = await until(look, f"{run_id} has ended")
+    return found
 
 
 def tiny_reader(port: int, data: bytes, buffer_bytes: int = 2048) -> socket.socket:

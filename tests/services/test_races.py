@@ -359,3 +359,33 @@ async def test_a_stale_change_of_a_conversation_is_refused(world: World) -> None
     await update(world.who, conversation, title="one", metadata=None, revision=read.revision)
     with pytest.raises(Conflict):
         await update(world.who, conversation, title="two", metadata=None, revision=read.revision)
+
+
+async def switch_between_the_reads(world: World, conversation: str) -> None:
+    """Another writer activates a second branch and deletes the first while a reader is half-way."""
+    services = world.application
+    first = await world.active(conversation)
+    _, other = await services.branches.create(
+        world.who, conversation, name="other", item_id=None, activate=False
+    )
+    reading = world.storage.conversations.branch
+
+    async def branch(conversation_id: str, branch_id: str) -> object:
+        world.storage.conversations.branch = reading
+        await services.branches.activate(world.who, conversation, ids.BRANCH + other.id)
+        await services.branches.delete(world.who, conversation, first)
+        return await reading(conversation_id, branch_id)
+
+    world.storage.conversations.branch = branch
+
+
+async def test_list_x_branch_deleted_a_conversation_that_exists_is_never_not_found(world: World) -> None:
+    conversation = await world.conversation("u0")
+    await switch_between_the_reads(world, conversation)
+    assert await world.said(conversation) == ["u0"]
+
+
+async def test_fork_x_branch_deleted_a_conversation_that_exists_is_never_not_found(world: World) -> None:
+    conversation = await world.conversation("u0")
+    await switch_between_the_reads(world, conversation)
+    await world.application.branches.fork(world.who, conversation, item_id=None, title=None)

@@ -17,6 +17,7 @@ from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access
 from antiphon.services.conversations import Conversations, advance, placed, put_items
+from antiphon.services.idempotency import Idempotency, Key
 from antiphon.services.turn_plans import MAX_CONFLICTS, TurnRequest, branch_name, new_branch
 from antiphon.services.turns import Begun, Turns
 
@@ -29,12 +30,19 @@ class Alternatives:
     """Opens siblings in a conversation's tree."""
 
     def __init__(
-        self, storage: Storage, access: Access, conversations: Conversations, turns: Turns, clock: Clock
+        self,
+        storage: Storage,
+        access: Access,
+        conversations: Conversations,
+        turns: Turns,
+        idempotency: Idempotency,
+        clock: Clock,
     ) -> None:
         self._storage = storage
         self._access = access
         self._conversations = conversations
         self._turns = turns
+        self._idempotency = idempotency
         self._clock = clock
 
     async def edit(self, who: Principal, item_id: str, request: TurnRequest) -> Begun:
@@ -52,7 +60,13 @@ class Alternatives:
         return await self._turns.begin(who, edited)
 
     async def edit_only(
-        self, who: Principal, conversation_id: str, item_id: str, items: Sequence[InputItem]
+        self,
+        who: Principal,
+        conversation_id: str,
+        item_id: str,
+        items: Sequence[InputItem],
+        *,
+        key: Key | None = None,
     ) -> list[Item]:
         """Put `items` beside an item on a new active branch, without an answer."""
         conversation = await self._access.conversation(who, conversation_id)
@@ -61,8 +75,10 @@ class Alternatives:
         for losses in range(MAX_CONFLICTS):
             try:
                 new = [new_item(one, who.slot) for one in self._as_edit(item, items)]
-                return await self._put_beside(who, conversation, item, position, new, losses=losses)
-            except Conflict:
+                return await self._put_beside(who, conversation, item, position, new, key, losses=losses)
+            except Conflict as lost:
+                if lost.message == "PutKey":
+                    raise
                 await self._access.conversation(who, conversation_id)  # it may be gone
         raise Conflict("The conversation changes too fast; try again.")
 
@@ -73,6 +89,7 @@ class Alternatives:
         item: Item,
         position: Position,
         new: list[NewItem],
+        key: Key | None,
         *,
         losses: int,
     ) -> list[Item]:
@@ -83,7 +100,9 @@ class Alternatives:
         name = branch_name(EDIT_BRANCH, taken, losses=losses)
         branch = new_branch(who, conversation.id, name, advance(start, new))
         branch = msgspec.structs.replace(branch, created_us=now)
+        made = placed(who, start, new, now)
         await self._storage.unit_of_work.commit(
+            *([self._idempotency.guard(who, key, made=made)] if key else []),
             ws.NewSegment(segment=segment, owner_id=who.account_id, slot=who.slot),
             *put_items(who, start, new, now),
             ws.NewBranch(branch=branch, owner_id=who.account_id, slot=who.slot),
@@ -95,7 +114,7 @@ class Alternatives:
                 {"item_id": item.wire_id, "branch_id": ids.BRANCH + branch.id},
             ),
         )
-        return placed(who, start, new, now)
+        return made
 
     @staticmethod
     def _as_edit(item: Item, items: Sequence[InputItem]) -> Sequence[InputItem]:
@@ -138,33 +157,15 @@ class Alternatives:
         return await self._storage.tree.before(item)
 
     async def fan_out(self, who: Principal, models: Sequence[str], request: TurnRequest) -> list[Begun]:
-        """Put one question to several models: the input once, then a run for each.
+        """Put one question to several models: the input once and a run for each, in one commit.
 
         The first claims the branch as a plain turn would; the others get branches named by model.
         """
         if not 1 <= len(models) <= MAX_MODELS:
             raise InvalidRequest(f"Name 1 to {MAX_MODELS} models.", code="invalid_value", param="models")
-        for model in models:
-            self._turns.require_model(model)
-        first = await self._turns.begin(who, msgspec.structs.replace(request, model=models[0]))
-        begun = [first]
-        if first.live is None:
-            return await self._replayed(who, first, len(models))
-        run = first.live.run
-        for model in models[1:]:
-            beside = msgspec.structs.replace(
-                request,
-                model=model,
-                items=(),
-                conversation_id=ids.CONVERSATION + (run.conversation_id or ""),
-                previous_response_id=None,
-                branch_id=None,
-                parent_item_id=None,
-                position=run.input_end,
-                new_branch=model,
-                key=None,
-            )
-            begun.append(await self._turns.begin(who, beside))
+        begun = await self._turns.begin_beside(who, request, models)
+        if begun[0].live is None:
+            return await self._replayed(who, begun[0], len(models))
         return begun
 
     async def _replayed(self, who: Principal, first: Begun, count: int) -> list[Begun]:

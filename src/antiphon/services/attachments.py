@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from antiphon.domain import ids
@@ -11,9 +13,10 @@ from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.items import Position
 from antiphon.domain.runs import Run
 from antiphon.ports.storage import Storage, TurnBase
+from antiphon.ports.write_sets import NewBranch
 from antiphon.services.access import Access, not_found
 from antiphon.services.runs.live import LiveRuns
-from antiphon.services.turn_plans import Attachment, TurnRequest, branch_name
+from antiphon.services.turn_plans import Attachment, Plan, TurnRequest, branch_name
 
 
 class Attachments:
@@ -38,6 +41,19 @@ class Attachments:
         if request.parent_item_id is not None or request.position is not None:
             return await self._after_item(who, request, budget), request
         return await self._at_head(who, request, budget), request
+
+    async def beside(
+        self, request: TurnRequest, at: Attachment, run: Run, name: str, plans: Sequence[Plan]
+    ) -> Attachment:
+        """Return where another answer to the input of `run`, planned on `at`, attaches."""
+        if at.base is None or run.input_end is None:
+            raise InvalidRequest("Several models answer in a conversation.", param="conversation")
+        taken = await self._storage.conversations.branch_names(at.base.conversation.id, name[:200])
+        for plan in plans:
+            taken |= {one.branch.name for one in plan.commands if isinstance(one, NewBranch)}
+        base = msgspec.structs.replace(at.base, position=run.input_end, parent=None, branch=None)
+        chosen = branch_name(name, taken, losses=request.lost.count("NewBranch"))
+        return Attachment(base=base, branch_name=chosen)
 
     async def _after_prefix(
         self, who: Principal, request: TurnRequest, budget: int

@@ -98,8 +98,7 @@ class Branches:
             branch = new_branch(who, conversation.id, free, head)
             branch = msgspec.structs.replace(branch, created_us=self._clock.now_us())
             try:
-                await self._create(who, conversation, branch, activate=activate, key=key)
-                return await self._access.conversation(who, conversation_id), branch
+                return await self._create(who, conversation, branch, activate=activate, key=key), branch
             except Conflict as lost:
                 if lost.message == "PutKey":
                     raise
@@ -114,7 +113,9 @@ class Branches:
 
     async def _create(
         self, who: Principal, conversation: Conversation, branch: Branch, *, activate: bool, key: Key | None
-    ) -> None:
+    ) -> Conversation:
+        if activate:
+            conversation = msgspec.structs.replace(conversation, active_branch_id=branch.id)
         commands: list[ws.Command] = []
         if key is not None:
             commands.append(self._idempotency.guard(who, key, made=(conversation, branch)))
@@ -123,6 +124,7 @@ class Branches:
             commands.append(ws.ActivateBranch(conversation_id=conversation.id, branch_id=branch.id))
         commands.append(self._change(who, conversation, "branch.created", branch))
         await self._storage.unit_of_work.commit(*commands)
+        return conversation
 
     async def _head(self, who: Principal, conversation: Conversation, item_id: str | None) -> Position:
         if item_id is not None:

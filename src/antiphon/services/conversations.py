@@ -217,8 +217,7 @@ class Conversations:
         `descending` from `after` lists that item's own ancestors, so the pages are stable while
         branches are switched; ascending needs `after` on the path, else `invalid_cursor`.
         """
-        conversation = await self._access.conversation(who, conversation_id)
-        branch = await self._listed_branch(who, conversation, branch_id)
+        conversation, branch = await self._listed(who, conversation_id, branch_id)
         cursor = None
         if after is not None:
             try:
@@ -229,14 +228,19 @@ class Conversations:
             self._storage.tree, conversation, branch.head, after=cursor, limit=limit, descending=descending
         )
 
-    async def _listed_branch(
-        self, who: Principal, conversation: Conversation, branch_id: str | None
-    ) -> Branch:
-        wanted = conversation.active_branch_id
+    async def _listed(
+        self, who: Principal, conversation_id: str, branch_id: str | None
+    ) -> tuple[Conversation, Branch]:
+        """Return a conversation and the branch to list; both may change between the two reads."""
         if branch_id is not None:
-            wanted = ids.parse(branch_id, ids.BRANCH) or not_found("Branch", branch_id)
-        found = await self._storage.conversations.branch(conversation.id, wanted)
-        return found or not_found("Branch", branch_id)
+            return await self._access.branch(who, conversation_id, branch_id)
+        for _ in range(MAX_CONFLICTS):
+            conversation = await self._access.conversation(who, conversation_id)
+            active = conversation.active_branch_id
+            branch = await self._storage.conversations.branch(conversation.id, active)
+            if branch is not None:
+                return conversation, branch
+        raise Conflict("The conversation changes too fast; try again.")
 
     async def item(self, who: Principal, conversation_id: str, item_id: str) -> Item:
         """Return any item of a conversation's tree; raises NotFound."""

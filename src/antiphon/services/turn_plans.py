@@ -106,13 +106,21 @@ def plan_turn(who: Principal, request: TurnRequest, run: Run, at: Attachment, *,
     run.input_end = Position(after.segment_id, after.depth + len(items), tokens, last_id)
     run.request = {
         **run.request,
-        "parent_id": at.base.parent.wire_id if at.base and at.base.parent else None,
+        "parent_id": _parent_id(at),
         "input_item_ids": [ids.item_wire_id(item.type, item.id) for item in items],
     }
     plan.commands.append(ws.OpenRun(run=run, worker_id=worker_id))
     if at.base is not None:
         plan.commands.append(_began(who, run))
     return plan
+
+
+def _parent_id(at: Attachment) -> str | None:
+    if at.base is None:
+        return None
+    if at.base.parent is not None:
+        return at.base.parent.wire_id
+    return f"item_{at.base.position.item_id}" if at.base.position.item_id else None
 
 
 def _place(who: Principal, plan: Plan, at: Attachment) -> Position:

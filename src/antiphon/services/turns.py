@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -37,6 +38,9 @@ from antiphon.services.turn_plans import (
     known_calls,
     plan_turn,
 )
+
+Start = tuple[LiveRun, ModelRoute, ModelRequest | None]
+"""A run and what its engine needs."""
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -94,50 +98,87 @@ class Turns:
             messages = self._messages(turn, at, route)
             plan = plan_turn(who, turn, run, at, worker_id=self._engine.worker_id)
             try:
-                return await self._commit(who, turn, route, plan, messages)
+                (begun,) = await self._commit_all(who, turn, [route], [plan], messages)
+                return begun
             except Conflict as lost:
                 if lost.message == "PutKey":
                     return await self._join(who, request)
                 request = msgspec.structs.replace(request, lost=(*request.lost, lost.message))
         raise Conflict("The conversation changes too fast; try again.")
 
-    async def _commit(
+    async def begin_beside(self, who: Principal, request: TurnRequest, models: Sequence[str]) -> list[Begun]:
+        """Begin one turn for each model on one input, all in one commit.
+
+        The first attaches as a plain turn would; the others follow its input on branches named by
+        their model. If an idempotency key led to earlier runs, only the first of them is returned.
+        """
+        routes = [self._models.resolve(model) for model in models]
+        request = await self._resolve_references(who, msgspec.structs.replace(request, model=models[0]))
+        smallest = min(routes, key=lambda route: route.context_tokens)
+        for _ in range(MAX_CONFLICTS):
+            at, turn = await self._attachments.find(who, request, smallest.context_tokens)
+            if "PutItems" in request.lost and at.base is not None:
+                at = msgspec.structs.replace(at, fresh_segment=True)
+            messages = self._messages(turn, at, smallest)
+            run = self._new_run(who, turn, routes[0])
+            plans = [plan_turn(who, turn, run, at, worker_id=self._engine.worker_id)]
+            for model, route in zip(models[1:], routes[1:], strict=True):
+                beside = await self._attachments.beside(turn, at, run, model, plans)
+                other = msgspec.structs.replace(turn, model=model, items=(), path_hashes=())
+                plans.append(
+                    plan_turn(
+                        who, other, self._new_run(who, other, route), beside, worker_id=self._engine.worker_id
+                    )
+                )
+            try:
+                return await self._commit_all(who, turn, routes, plans, messages)
+            except Conflict as lost:
+                if lost.message == "PutKey":
+                    return [await self._join(who, request)]
+                request = msgspec.structs.replace(request, lost=(*request.lost, lost.message))
+        raise Conflict("The conversation changes too fast; try again.")
+
+    async def _commit_all(
         self,
         who: Principal,
         request: TurnRequest,
-        route: ModelRoute,
-        plan: Plan,
+        routes: Sequence[ModelRoute],
+        plans: Sequence[Plan],
         messages: list[dict[str, Any]],
-    ) -> Begun:
-        run, commands = plan.run, plan.commands
+    ) -> list[Begun]:
+        commands = [command for plan in plans for command in plan.commands]
+        first = plans[0].run
         if request.key is not None:
-            commands.insert(0, self._idempotency.guard(who, request.key, run_id=run.id))
-        if request.activate and run.branch_id is not None and run.conversation_id is not None:
-            commands.append(_activate(run))
-        live = LiveRun(run, RunLog(opening_ops(run)))
-        # Registered before the commit, so that a sweep for ownerless runs never sees it alone.
-        self._runs.add(live)
-        model_request = _model_request(request, route, messages)
-        return await self._open(live, commands, route, model_request)
+            commands.insert(0, self._idempotency.guard(who, request.key, run_id=first.id))
+        if request.activate and first.branch_id is not None:
+            commands.append(_activate(first))
+        starts = [
+            (
+                LiveRun(plan.run, RunLog(opening_ops(plan.run))),
+                route,
+                _model_request(request, route, messages),
+            )
+            for plan, route in zip(plans, routes, strict=True)
+        ]
+        await self._open(starts, commands)
+        return [Begun(live.run.id, live) for live, _, _ in starts]
 
-    async def _open(
-        self,
-        live: LiveRun,
-        commands: list[ws.Command],
-        route: ModelRoute,
-        model_request: ModelRequest | None,
-    ) -> Begun:
-        """Commit and start."""
+    async def _open(self, starts: Sequence[Start], commands: Sequence[ws.Command]) -> None:
+        """Commit and start. Registered before the commit, so that no sweep takes a run for ownerless."""
+        for live, _, _ in starts:
+            self._runs.add(live)
         try:
             await self._storage.unit_of_work.commit(*commands)
         except asyncio.CancelledError:
-            self._adopting.add(asyncio.create_task(self._adopt(live, route, model_request)))
+            for start in starts:
+                self._adopting.add(asyncio.create_task(self._adopt(*start)))
             raise
         except BaseException:
-            self._runs.remove(live)
+            for live, _, _ in starts:
+                self._runs.remove(live)
             raise
-        self._engine.start(live, route, model_request)
-        return Begun(live.run.id, live)
+        for start in starts:
+            self._engine.start(*start)
 
     async def _adopt(self, live: LiveRun, route: ModelRoute, model_request: ModelRequest | None) -> None:
         """Start a run whose caller left while its set was being written: it may be stored by now."""
@@ -162,14 +203,10 @@ class Turns:
         )
         messages = chat_messages(base.context if base else [], run.request.get("instructions"))
         live = LiveRun(run, RunLog(opening_ops(run)))
-        self._runs.add(live)
-        begin: list[ws.Command] = [
-            ws.StartRun(run_id=run.id, worker_id=self._engine.worker_id, attempt=run.attempt)
-        ]
+        begin = ws.StartRun(run_id=run.id, worker_id=self._engine.worker_id, attempt=run.attempt)
         params = run.request.get("params", {})
-        await self._open(
-            live, begin, route, ModelRequest(model=route.model, messages=messages, params=params)
-        )
+        request = ModelRequest(model=route.model, messages=messages, params=params)
+        await self._open([(live, route, request)], [begin])
 
     async def _begin_ephemeral(self, who: Principal, request: TurnRequest, route: ModelRoute) -> Begun:
         run = self._new_run(who, request, route)

@@ -84,7 +84,7 @@ def test_defaults_are_echoed(http: httpx.Client) -> None:
     assert response.top_logprobs == 0
     assert response.parallel_tool_calls is True
     assert (response.tool_choice, response.tools) == ("auto", [])
-    assert response.truncation == "disabled"
+    assert response.truncation == "auto"  # docs/decisions/0001
     assert response.service_tier == "default"
     assert isinstance(response.text.format, TextFormat)
     assert (response.store, response.background) == (True, False)

@@ -34,6 +34,10 @@ def _render_branch(made: Any) -> bytes:
     return encode_object(branch_object(*made))
 
 
+def _render_items(made: Any) -> bytes:
+    return encode_object(page_object([stored_item(item) for item in made], has_more=False))
+
+
 def _render_conversation(made: Any) -> bytes:
     return encode_object(conversation_object(made))
 
@@ -165,8 +169,13 @@ async def edit(
     item = await application.conversations.item(who, conversation_id, item_id)
     items = edit_items(item, body.content)
     if not body.respond:
-        made = await application.alternatives.edit_only(who, conversation_id, item_id, items)
-        return answer(page_object([stored_item(one) for one in made], has_more=False))
+        silent = key_of(request.scope, await request.body(), _render_items)
+
+        async def make() -> Any:
+            edit_only = application.alternatives.edit_only
+            return await edit_only(who, conversation_id, item_id, items, key=silent)
+
+        return raw_answer(await once(application, who, silent, _render_items, make))
     key = key_of(request.scope, await request.body())
     turn = answering_request(body, items, conversation_id, key)
     return begun_response(application, who, await application.alternatives.edit(who, item_id, turn), body)

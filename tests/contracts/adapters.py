@@ -1,0 +1,46 @@
+"""The adapters of every port. A new one is one line here; each suite then runs on it too."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from antiphon.ports.jobs import Jobs
+from antiphon.ports.model_provider import ModelProvider
+from antiphon.ports.storage import Storage
+from antiphon.providers.offline import MODEL as EXTRACTIVE
+from antiphon.providers.offline import Offline
+from antiphon.providers.scripted import Scripted
+from antiphon.storage.memory.jobs import InProcessJobs
+from antiphon.storage.sql.sqlite import open_sqlite
+from tests.services.hand import Hand
+from tests.services.world import prepare
+
+
+@asynccontextmanager
+async def sqlite(directory: Path) -> AsyncIterator[Storage]:
+    """The embedded store."""
+    prepare(directory)
+    storage = await open_sqlite(directory)
+    try:
+        yield storage
+    finally:
+        await storage.close()
+
+
+STORAGES: dict[str, Callable[[Path], AbstractAsyncContextManager[Storage]]] = {
+    "sqlite": sqlite,
+}
+"""Opened twice on one directory, one after the other, an adapter finds what it wrote."""
+
+JOBS: dict[str, Callable[[], Jobs]] = {
+    "in process": InProcessJobs,
+}
+
+PROVIDERS: dict[str, tuple[Callable[[], ModelProvider], str, str]] = {
+    "scripted": (Scripted, "echo", "fail-before"),
+    "offline": (Offline, EXTRACTIVE, "no such model"),
+    "hand": (Hand, "echo", "broken"),
+}
+"""How to make one, a model that answers and one that fails."""

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+
+from antiphon.ports.storage import Storage
+from tests.contracts.adapters import STORAGES
+
+Reopen = Callable[[], AbstractAsyncContextManager[Storage]]
+
+
+@pytest.fixture(params=STORAGES)
+def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Reopen:
+    """Opens the adapter under test on the test's own store, as often as it is called."""
+    return lambda: STORAGES[request.param](tmp_path / "data")
+
+
+@pytest.fixture
+async def storage(opening: Reopen) -> AsyncIterator[Storage]:
+    """An empty store; when it is closed, nothing of it may run on."""
+    before = threading.active_count()
+    async with opening() as opened:
+        yield opened
+    gc.collect()
+    assert threading.active_count() <= before
