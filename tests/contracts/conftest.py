@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -23,8 +22,7 @@ def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Reopen:
 @pytest.fixture
 async def storage(opening: Reopen) -> AsyncIterator[Storage]:
     """An empty store; when it is closed, nothing of it may run on."""
-    before = threading.active_count()
     async with opening() as opened:
         yield opened
-    gc.collect()
-    assert threading.active_count() <= before
+    left = [thread.name for thread in threading.enumerate() if not thread.name.startswith(("MainThread", "asyncio"))]
+    assert left == []

@@ -80,7 +80,6 @@ def lost_guards(conversation: Conversation, head: Position) -> dict[str, list[An
             ws.AdvanceHead(**by, branch_id=conversation.active_branch_id, expected=elsewhere, head=head)
         ],
         "PutItems: the place is taken": [put(elsewhere, new_item("x"))],
-        "PutItems: the second place is taken": [put(Position(head.segment_id, -1, 0), new_item("x"), new_item("y"))],
         "UpdateConversation: stale": [ws.UpdateConversation(**by, title="x", revision=99)],
         "UpdateConversation: gone": [ws.UpdateConversation(conversation_id=missing, title="x")],
         "DeleteConversation: gone": [ws.DeleteConversation(conversation_id=missing, now_us=1)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import re
 import socketserver
 import threading
@@ -22,7 +23,7 @@ _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: clos
 class RawUpstream(socketserver.ThreadingTCPServer):
     """`answers` are whole HTTP responses by name; a prompt chooses one by `raw=NAME`.
 
-    An answer in pieces is written a piece every `pace_seconds`.
+    An answer in pieces is written a piece every `pace_seconds` or up to half more, each call at its own pace.
     """
 
     daemon_threads = True
@@ -61,9 +62,10 @@ class _Handler(socketserver.StreamRequestHandler):
             if isinstance(answer, bytes):
                 self.wfile.write(answer.replace(AUTHORIZATION, shown.group(1) if shown else b""))
                 return
+            pace = server.pace_seconds * random.uniform(1.0, 1.5)
             for piece in answer:
                 self.wfile.write(piece)
-                time.sleep(server.pace_seconds)
+                time.sleep(pace)
 
 
 def sse(body: bytes) -> bytes:

@@ -289,7 +289,8 @@ async def test_ids_that_are_none(node: ServerProcess, routes: list[Route]) -> No
 QUERIES = (
     "limit=0", "limit=-1", "limit=101", "limit=1e3", "limit=" + "9" * 400, "limit=", "limit=%00",
     "limit=1&limit=2", "after=", "after=x", "after=%FF", "after=%00", "after=" + "x" * 5000, "order=up",
-    "order=", "branch=x", "branch=%FF", "stream=maybe", "stream=true&starting_after=x", "after_revision=-1", "after_revision=1e99",
+    "order=", "branch=x", "branch=%FF", "stream=maybe", "stream=true&starting_after=x",
+    "after_revision=-1", "after_revision=1e99",
     "after_revision=" + "9" * 100, "model=%FF", "metadata[a]=%00", "metadata[]=x", "left=x&right=y",
     "left=%00&right=", "%FF=%FE", "&&&===", "limit=%EF%BC%91", "model=" + "%F0%9F%98%80" * 50,
 )  # fmt: skip

@@ -109,7 +109,8 @@ def require_failed(response: dict[str, Any], text: str, code: str = "server_erro
     [
         (401, 1, "server_error"), (403, 1, "server_error"), (404, 1, "server_error"),
         (402, 1, "server_error"), (400, 1, "invalid_prompt"), (418, 1, "invalid_prompt"),
-        (429, 3, "rate_limit_exceeded"), (500, 3, "server_error"), (503, 3, "server_error"), (302, 1, "server_error"),
+        (429, 3, "rate_limit_exceeded"), (500, 3, "server_error"), (503, 3, "server_error"),
+        (302, 1, "server_error"),
     ],
 )  # fmt: skip
 async def test_refusals(

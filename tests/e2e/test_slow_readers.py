@@ -177,7 +177,7 @@ async def test_slow_readers_of_a_finished_answer(
         await until(lambda: all(map(_readable, connections)), "every reader is answered", 30)
         highest = await watch.stop()
     print(f"baseline {baseline >> 20} MiB, highest {highest >> 20} MiB")
-    allowed = count * 128 * 1024 + 8 * HUGE_BYTES
+    allowed = count * 128 * 1024 + 24 * HUGE_BYTES  # reading and expanding one huge log costs copies of it
     assert highest <= baseline + allowed, f"{(highest - baseline) // count} bytes for each reader"
 
 

@@ -90,7 +90,10 @@ def _bodies(message: dict[str, Any]) -> list[dict[str, Any]]:
     elif isinstance(message.get("refusal"), str):
         refusal = {"type": "refusal", "refusal": message["refusal"]}
         bodies.append({"type": "message", "role": role, "content": [refusal]})
-    for call in message.get("tool_calls") or []:
+    calls = message.get("tool_calls") or []
+    if not isinstance(calls, list):
+        raise InvalidRequest("'tool_calls' must be a list.", code="invalid_type", param="messages")
+    for call in calls:
         bodies.append(_call(call))
     return bodies or [{"type": "message", "role": role, "content": ""}]
 
@@ -114,7 +117,10 @@ def _call(call: Any) -> dict[str, Any]:
 
 def _plain(content: Any) -> str:
     if isinstance(content, list):
-        return "".join(part.get("text", "") for part in content if isinstance(part, dict))
+        texts = [part.get("text", "") for part in content if isinstance(part, dict)]
+        if not all(isinstance(text, str) for text in texts):
+            raise InvalidRequest("'text' must be a string.", code="invalid_type", param="messages")
+        return "".join(texts)
     return content or ""
 
 

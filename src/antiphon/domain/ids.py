@@ -18,6 +18,8 @@ from typing import Final
 SLOTS: Final = 4096
 """Number of partitions an account can be given (12 bits)."""
 
+TAIL_LIMIT: Final = (1 << 62) - (1 << 33)
+
 CONVERSATION: Final = "conv_"
 MESSAGE: Final = "msg_"
 RESPONSE: Final = "resp_"
@@ -40,10 +42,33 @@ ITEM_PREFIXES: Final = {
 _HEX = re.compile(r"[0-9a-f]{32}")
 
 
+class _Sequence:
+    """Makes ids of one process sort in the order they are made (RFC 9562 §6.2, method 2).
+
+    Within a millisecond the random part grows by a random step instead of being drawn anew.
+    """
+
+    def __init__(self) -> None:
+        self._milliseconds = 0
+        self._tail = 0
+
+    def next(self, milliseconds: int) -> tuple[int, int]:
+        """Return the time and the 62 random bits of the next id."""
+        if milliseconds == self._milliseconds and self._tail < TAIL_LIMIT:
+            self._tail += 1 + getrandbits(32)
+        else:
+            self._milliseconds = milliseconds
+            self._tail = getrandbits(61)
+        return self._milliseconds, self._tail
+
+
+_sequence = _Sequence()
+
+
 def new_id(slot: int, *, now_us: int | None = None) -> str:
     """Return a fresh id of 32 hex digits for an owner with `slot` (0 ≤ slot < 4096)."""
-    milliseconds = (time.time_ns() if now_us is None else now_us * 1000) // 1_000_000
-    tail = getrandbits(62) | 0x8000_0000_0000_0000
+    milliseconds, tail = _sequence.next((time.time_ns() if now_us is None else now_us * 1000) // 1_000_000)
+    tail |= 0x8000_0000_0000_0000
     return f"{milliseconds & 0xFFFF_FFFF_FFFF:012x}7{slot & 0xFFF:03x}{tail:016x}"
 
 

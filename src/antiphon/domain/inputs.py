@@ -63,10 +63,11 @@ def parse_item(item: Any, param: str) -> InputItem:
     if kind == "item_reference":
         return _reference(item, param)
     status = item.get("status") or "completed"
-    if status not in STATUSES:
+    if not isinstance(status, str) or (kind in _CHECKS and status not in STATUSES) or len(status) > 64:
         status = "completed"
+    # An id that came along is kept, since providers need it back, and never becomes ours.
     payload: dict[str, Any] = {"type": kind}
-    payload |= {name: value for name, value in item.items() if name not in ("type", "id", "status")}
+    payload |= {name: value for name, value in item.items() if name not in ("type", "status")}
     role = _CHECKS[kind](payload, param) if kind in _CHECKS else None
     return InputItem(type=kind, role=role, status=status, payload=payload)
 

@@ -55,13 +55,17 @@ def estimate_tokens(text: str) -> int:
     return -(-size // BYTES_PER_TOKEN)
 
 
+_COUNTED: Final = ("content", "arguments", "output", "summary", "name", "encrypted_content")
+_KNOWN_TYPES: Final = frozenset(
+    {"message", "function_call", "function_call_output", "reasoning", "compaction"}
+)
+
+
 def estimate_item_tokens(payload: dict[str, Any]) -> int:
-    """Estimate the tokens of an item's payload (always ≥ 1)."""
-    return (
-        TOKENS_PER_ITEM
-        + _estimate_value(payload.get("content"))
-        + sum(_estimate_value(payload.get(field)) for field in ("arguments", "output", "summary", "name"))
-    )
+    """Estimate the tokens of an item's payload (always ≥ 1); of unknown types all of it counts."""
+    if payload.get("type", "message") not in _KNOWN_TYPES:
+        return TOKENS_PER_ITEM + len(msgspec.json.encode(payload)) // BYTES_PER_TOKEN
+    return TOKENS_PER_ITEM + sum(_estimate_value(payload.get(field)) for field in _COUNTED)
 
 
 def _estimate_value(value: Any) -> int:
@@ -75,7 +79,7 @@ def _estimate_value(value: Any) -> int:
             continue
         if part.get("type") in ("input_image", "image_url"):
             total += IMAGE_TOKENS
-        for field in ("text", "refusal"):
+        for field in ("text", "refusal", "file_data"):
             text = part.get(field)
             if isinstance(text, str):
                 total += estimate_tokens(text)

@@ -130,10 +130,10 @@ class Branches:
         if item_id is not None:
             item, _ = await self._access.item(who, conversation, item_id)
             return item.position
-        branch = await self._storage.conversations.branch(conversation.id, conversation.active_branch_id)
-        if branch is None:
+        base = await self._storage.tree.turn_base(who.account_id, conversation.id, None, 0)
+        if base is None:
             not_found("Conversation", ids.CONVERSATION + conversation.id)
-        return branch.head
+        return base.position
 
     async def rename(
         self, who: Principal, conversation_id: str, branch_id: str, name: str

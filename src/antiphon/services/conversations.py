@@ -231,16 +231,14 @@ class Conversations:
     async def _listed(
         self, who: Principal, conversation_id: str, branch_id: str | None
     ) -> tuple[Conversation, Branch]:
-        """Return a conversation and the branch to list; both may change between the two reads."""
+        """Return a conversation and the branch to list, the active one read together with it."""
         if branch_id is not None:
             return await self._access.branch(who, conversation_id, branch_id)
-        for _ in range(MAX_CONFLICTS):
-            conversation = await self._access.conversation(who, conversation_id)
-            active = conversation.active_branch_id
-            branch = await self._storage.conversations.branch(conversation.id, active)
-            if branch is not None:
-                return conversation, branch
-        raise Conflict("The conversation changes too fast; try again.")
+        identifier = ids.parse(conversation_id, ids.CONVERSATION)
+        base = await self._storage.tree.turn_base(who.account_id, identifier, None, 0) if identifier else None
+        if base is None or base.branch is None:
+            not_found("Conversation", conversation_id)
+        return base.conversation, base.branch
 
     async def item(self, who: Principal, conversation_id: str, item_id: str) -> Item:
         """Return any item of a conversation's tree; raises NotFound."""

@@ -13,8 +13,8 @@ from antiphon.ports.storage import Tree
 
 T = TypeVar("T")
 
-REFILLS: Final = 50
-"""How often a page thinned by hidden items is filled up before it is returned short."""
+SLICE: Final = 500
+"""Items read at once while a page thinned by hidden items is filled up."""
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
@@ -46,17 +46,14 @@ async def item_page(
 
 async def _descend(tree: Tree, conversation_id: str, top: Position, limit: int) -> Page[Item]:
     found: list[Item] = []
-    upper = top.depth
-    for _ in range(REFILLS):
-        floor = max(upper - (limit - len(found)), -1)
-        ranges = await tree.path(top, floor_depth=max(floor, 0))
-        wanted = _clip(ranges, floor, upper)
-        items = [item for part in wanted for item in reversed(await tree.items([part], conversation_id))]
-        found += items
-        upper = floor - 1
-        if len(found) > limit or upper < 0:
-            break
-    return Page(found[:limit], len(found) > limit or upper >= 0)
+    upper, reach = top.depth, limit
+    while upper >= 0 and len(found) <= limit:
+        floor = max(upper - reach, 0)
+        ranges = _clip(await tree.path(top, floor_depth=floor), floor, upper)
+        for part in ranges:
+            found += reversed(await tree.items([part], conversation_id))
+        upper, reach = floor - 1, SLICE
+    return Page(found[:limit], len(found) > limit)
 
 
 async def _ascend(
@@ -69,13 +66,12 @@ async def _ascend(
     ):
         raise InvalidRequest(f"Invalid cursor '{after.wire_id}'.", code="invalid_cursor", param="after")
     found: list[Item] = []
-    for _ in range(REFILLS):
-        upper = min(lower + limit - len(found), head.depth)
+    reach = limit
+    while lower <= head.depth and len(found) <= limit:
+        upper = min(lower + reach, head.depth)
         found += await tree.items(list(reversed(_clip(ranges, lower, upper))), conversation_id)
-        lower = upper + 1
-        if len(found) > limit or lower > head.depth:
-            break
-    return Page(found[:limit], len(found) > limit or lower <= head.depth)
+        lower, reach = upper + 1, SLICE
+    return Page(found[:limit], len(found) > limit)
 
 
 def _clip(ranges: list[PathRange], first: int, last: int) -> list[PathRange]:

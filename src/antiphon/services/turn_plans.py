@@ -128,8 +128,10 @@ def _place(who: Principal, plan: Plan, at: Attachment) -> Position:
     if at.base is None:
         return _new_conversation(who, plan)
     base, run = at.base, plan.run
+    # Alternatives of one place must leave from the same place to be found together.
+    anchor = base.parent.position if base.parent is not None else base.position
     run.conversation_id = base.conversation.id
-    run.parent = base.position
+    run.parent = anchor
     if at.claim and base.branch is not None:
         run.branch_id = base.branch.id
         plan.commands.append(
@@ -141,7 +143,7 @@ def _place(who: Principal, plan: Plan, at: Attachment) -> Position:
             )
         )
     elif at.branch_name is not None:
-        branch = new_branch(who, base.conversation.id, at.branch_name, base.position, run)
+        branch = new_branch(who, base.conversation.id, at.branch_name, anchor, run)
         run.branch_id = branch.id
         plan.commands.append(ws.NewBranch(branch=branch, owner_id=who.account_id, slot=who.slot))
     continues = may_continue(base.parent, base.segment_conversation_id, base.conversation.id)
@@ -149,8 +151,6 @@ def _place(who: Principal, plan: Plan, at: Attachment) -> Position:
     # run's output is private and its terminal commit cannot lose a race.
     if continues and plan.items and not at.fresh_segment:
         return base.position
-    # Alternatives of one place must leave from the same place to be found together.
-    anchor = base.parent.position if base.parent is not None else base.position
     segment = open_segment(ids.new_id(who.slot), base.conversation.id, anchor)
     plan.commands.append(ws.NewSegment(segment=segment, owner_id=who.account_id, slot=who.slot))
     return segment_start(segment)

@@ -16,10 +16,12 @@ _NO_STATUS: Final = frozenset({"compaction", "item_reference"})
 
 def output_item(identifier: str, item_type: str, status: str, payload: dict[str, Any]) -> dict[str, Any]:
     """Return an item on the wire: id and type first, then status and the payload."""
-    head: dict[str, Any] = {"id": ids.item_wire_id(item_type, identifier), "type": item_type}
+    wire_id = ids.item_wire_id(item_type, identifier)
+    head: dict[str, Any] = {"id": wire_id, "type": item_type}
     if item_type not in _NO_STATUS:
         head["status"] = status
     head.update(payload)
+    head["id"] = wire_id  # whatever id the payload came with
     return head
 
 

@@ -1,0 +1,229 @@
+"""Ports `Conversations` and `Runs`: what was put in comes out, by owner and by page."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from antiphon.domain import ids
+from antiphon.domain.items import Position
+from antiphon.domain.runs import RunError
+from antiphon.domain.usage import Usage
+from antiphon.ports import write_sets as ws
+from antiphon.ports.storage import Storage
+from tests.contracts.builders import (
+    OWNER,
+    SLOT,
+    STRANGER,
+    end_of,
+    finish,
+    new_branch,
+    new_conversation,
+    new_item,
+    new_run,
+    put,
+    segment,
+)
+
+WORKER = "a" * 32
+
+
+# --- conversations
+
+
+async def test_a_conversation_comes_back_whole_and_to_its_owner_only(storage: Storage) -> None:
+    base = Position(ids.new_id(SLOT), 3, 40, ids.new_id(SLOT))
+    conversation, _, commands = new_conversation(title="T", metadata='{"k":"v"}', base=base, kind="implicit")
+    await storage.unit_of_work.commit(*commands)
+    assert await storage.conversations.get(OWNER, conversation.id) == conversation
+    assert await storage.conversations.get(STRANGER, conversation.id) is None
+    assert await storage.conversations.get(OWNER, ids.new_id(SLOT)) is None
+
+
+async def test_an_update_changes_what_it_names_and_a_deleted_one_is_gone(storage: Storage) -> None:
+    conversation, _, commands = new_conversation(title="T", metadata='{"k":"v"}')
+    await storage.unit_of_work.commit(*commands)
+    await storage.unit_of_work.commit(ws.UpdateConversation(conversation_id=conversation.id, metadata="{}"))
+    found = await storage.conversations.get(OWNER, conversation.id)
+    assert found is not None and (found.title, found.metadata) == ("T", "{}")
+    await storage.unit_of_work.commit(ws.DeleteConversation(conversation_id=conversation.id, now_us=5))
+    assert await storage.conversations.get(OWNER, conversation.id) is None
+    assert await storage.conversations.page(OWNER, after=None, limit=10, descending=True) == []
+
+
+@pytest.mark.parametrize("descending", [False, True])
+async def test_conversations_are_listed_by_pages_without_gap_or_double(storage: Storage, descending: bool) -> None:
+    made = []
+    for _ in range(7):
+        conversation, _, commands = new_conversation()
+        await storage.unit_of_work.commit(*commands)
+        made.append(conversation.id)
+    foreign, _, commands = new_conversation(owner_id=STRANGER)
+    await storage.unit_of_work.commit(*commands)
+    seen: list[str] = []
+    while True:
+        page = await storage.conversations.page(
+            OWNER, after=seen[-1] if seen else None, limit=3, descending=descending
+        )
+        if not page:
+            break
+        seen += [one.id for one in page]
+    assert seen == sorted(made, reverse=descending)
+
+
+async def test_branches_are_listed_by_pages_and_found_by_id_head_and_prefix(storage: Storage) -> None:
+    item = new_item("a")
+    conversation, head, commands = new_conversation(item)
+    sides = [new_branch(conversation, f"side-{n}", head) for n in range(5)]
+    await storage.unit_of_work.commit(*commands, *sides)
+    seen: list[str] = []
+    while page := await storage.conversations.branches(conversation.id, after=seen[-1] if seen else None, limit=2):
+        seen += [one.id for one in page]
+    assert seen == sorted([conversation.active_branch_id, *(one.branch.id for one in sides)])
+    assert await storage.conversations.branch(conversation.id, sides[0].branch.id) == sides[0].branch
+    assert await storage.conversations.branch(ids.new_id(SLOT), sides[0].branch.id) is None
+    assert await storage.conversations.branch_names(conversation.id, "side-") == {f"side-{n}" for n in range(5)}
+    assert await storage.conversations.branch_names(conversation.id, "nope") == set()
+    at = await storage.conversations.branch_at(conversation.id, item.id)
+    assert at is not None and at.head.item_id == item.id
+    assert await storage.conversations.branch_at(conversation.id, ids.new_id(SLOT)) is None
+
+
+async def test_names_that_look_like_patterns_are_only_names(storage: Storage) -> None:
+    conversation, head, commands = new_conversation(new_item("a"))
+    names = ["100%", "100_", "1000", "a*b", "a?b", "aXb", "\U0010ffff"]
+    await storage.unit_of_work.commit(*commands, *(new_branch(conversation, name, head) for name in names))
+    find = storage.conversations.branch_names
+    assert await find(conversation.id, "100%") == {"100%"}
+    assert await find(conversation.id, "100_") == {"100_"}
+    assert await find(conversation.id, "a*") == {"a*b"}
+
+
+# --- runs
+
+
+async def test_a_run_comes_back_as_it_was_opened_and_as_it_ended(storage: Storage) -> None:
+    item, answer = new_item("q"), new_item("a", role="assistant")
+    conversation, head, commands = new_conversation(item)
+    run = new_run(
+        conversation, parent=head, input_end=head, branch_id=conversation.active_branch_id, background=True,
+        state="queued", metadata='{"a":"b"}', credential_id=ids.new_id(SLOT),
+    )  # fmt: skip
+    await storage.unit_of_work.commit(*commands, ws.OpenRun(run=run, worker_id=WORKER))
+    assert await storage.runs.get(OWNER, run.id) == run
+    assert await storage.runs.get(STRANGER, run.id) is None
+    end = end_of(head, answer)
+    done = finish(
+        run, state="failed", error=RunError("server_error", "ü"), usage=Usage(1, 2, 3, 4, True), output_end=end,
+        incomplete_reason="max_output_tokens", ended_us=9,
+    )  # fmt: skip
+    await storage.unit_of_work.commit(put(head, answer, run_id=run.id, author=None), done)
+    found = await storage.runs.get(OWNER, run.id)
+    assert found == done.run
+    assert [one.id for one in await storage.runs.outputs(found)] == [answer.id]
+    assert await storage.runs.log(found) == (done.log, False)
+
+
+async def test_a_runs_input_is_its_own_input_only(storage: Storage) -> None:
+    before = new_item("before")
+    conversation, head, commands = new_conversation(before)
+    mine = [new_item("one"), new_item("two")]
+    run = new_run(conversation, parent=head, input_end=end_of(head, *mine))
+    await storage.unit_of_work.commit(
+        *commands, put(head, *mine, run_id=run.id), ws.OpenRun(run=run, worker_id=WORKER)
+    )
+    assert [item.id for item in await storage.runs.inputs(run)] == [item.id for item in mine]
+    assert await storage.runs.outputs(run) == []
+
+
+async def test_a_run_without_input_of_its_own_has_none(storage: Storage) -> None:
+    conversation, head, commands = new_conversation(new_item("q"))
+    _, opening, start = segment(conversation, head)
+    run = new_run(conversation, parent=head, input_end=start)
+    await storage.unit_of_work.commit(*commands, opening, ws.OpenRun(run=run, worker_id=WORKER))
+    assert await storage.runs.inputs(run) == []
+
+
+async def test_a_deleted_run_is_gone_and_its_items_stay(storage: Storage) -> None:
+    item = new_item("q")
+    conversation, head, commands = new_conversation(item)
+    run = new_run(conversation, input_end=head)
+    await storage.unit_of_work.commit(*commands, ws.OpenRun(run=run, worker_id=WORKER))
+    await storage.unit_of_work.commit(ws.DeleteRun(run_id=run.id, now_us=5))
+    assert await storage.runs.get(OWNER, run.id) is None
+    assert await storage.tree.item(OWNER, item.id) is not None
+
+
+@pytest.mark.parametrize("descending", [False, True])
+async def test_runs_are_listed_by_surface_filtered_and_by_pages(storage: Storage, descending: bool) -> None:
+    kept = []
+    for number in range(6):
+        fields = {"surface": "chat", "model": "m/x", "metadata": '{"who":"ada","n.\\"x":"1"}'}
+        odd = [{}, {"model": "m/y"}, {"metadata": '{"who":"eve"}'}, {"surface": "responses"}][max(number - 2, 0)]
+        run = new_run(**(fields | odd))
+        await storage.unit_of_work.commit(ws.OpenRun(run=run, worker_id=WORKER))
+        if number < 3:
+            kept.append(run.id)
+    seen: list[str] = []
+    while page := await storage.runs.page(
+        OWNER, surface="chat", after=seen[-1] if seen else None, limit=2, descending=descending, model="m/x",
+        metadata={"who": "ada", 'n."x': "1"},
+    ):  # fmt: skip
+        seen += [run.id for run in page]
+    assert seen == sorted(kept, reverse=descending)
+
+
+async def test_metadata_and_cancellation_are_noted(storage: Storage) -> None:
+    run = new_run()
+    await storage.unit_of_work.commit(ws.OpenRun(run=run, worker_id=WORKER))
+    await storage.unit_of_work.commit(
+        ws.UpdateRunMetadata(run_id=run.id, metadata='{"x":"y"}'), ws.RequestCancel(run_id=run.id)
+    )
+    found = await storage.runs.get(OWNER, run.id)
+    assert found is not None and (found.metadata, found.cancel_requested) == ('{"x":"y"}', True)
+    await storage.unit_of_work.commit(finish(run))
+    await storage.unit_of_work.commit(ws.RequestCancel(run_id=run.id))
+
+
+async def test_the_runs_of_a_fan_out_are_found_whatever_their_ids(storage: Storage) -> None:
+    item = new_item("q")
+    conversation, head, commands = new_conversation(item)
+    moment = "0190a1b2c3d47005"  # all in one millisecond, the first with the highest number
+    first = new_run(conversation, input_end=head, id=f"{moment}b{0:015x}")
+    beside = [new_run(conversation, parent=head, id=f"{moment}8{n:015x}") for n in range(4)]
+    opened = [ws.OpenRun(run=run, worker_id=WORKER) for run in (first, *beside)]
+    await storage.unit_of_work.commit(*commands, *opened)
+    assert set(await storage.runs.on_input(first, 10)) == {run.id for run in (first, *beside)}
+
+
+# --- known prefixes
+
+
+async def test_the_longest_known_prefix_is_found_for_its_owner_in_living_conversations(storage: Storage) -> None:
+    hashes = [bytes([n]) * 16 for n in range(5)]
+    items = [new_item(f"i{n}", digest=hashes[n]) for n in range(3)]
+    conversation, _, commands = new_conversation(*items)
+    await storage.unit_of_work.commit(*commands)
+    find = storage.runs.longest_prefix
+    found = await find(OWNER, hashes)
+    assert found is not None and (found[0], found[1].id, found[2]) == (2, items[2].id, conversation.id)
+    found = await find(OWNER, hashes[:2])
+    assert found is not None and found[0] == 1
+    assert await find(OWNER, hashes[3:]) is None
+    assert await find(OWNER, []) is None
+    assert await find(STRANGER, hashes) is None
+    await storage.unit_of_work.commit(ws.DeleteConversation(conversation_id=conversation.id, now_us=5))
+    assert await find(OWNER, hashes) is None
+
+
+async def test_json_comes_back_with_its_order_and_its_numbers(storage: Storage) -> None:
+    request = {"z": 1, "a": 1.0, "m": [0.1, 1e-7, 2**53, -0.5], "nul": "\0", "$": {"a.b": None}}
+    run = new_run(request=request)
+    await storage.unit_of_work.commit(ws.OpenRun(run=run, worker_id=WORKER))
+    found = await storage.runs.get(OWNER, run.id)
+    assert found is not None
+    assert msgspec.json.encode(found.request) == msgspec.json.encode(request)
+
+
+async def test_the_store_says_that_it_answers(storage: Storage) -> None:
+    await storage.check()
