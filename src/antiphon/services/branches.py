@@ -19,7 +19,7 @@ from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import SegmentSummary, Storage
 from antiphon.services.access import Access, not_found
-from antiphon.services.conversations import Conversations
+from antiphon.services.conversations import Conversations, cursor_of
 from antiphon.services.idempotency import Idempotency, Key
 from antiphon.services.paging import Page, item_page
 from antiphon.services.turn_plans import MAX_CONFLICTS, branch_name, new_branch
@@ -65,10 +65,7 @@ class Branches:
     ) -> tuple[Conversation, Page[Branch]]:
         """List a conversation's branches, oldest first."""
         conversation = await self._access.conversation(who, conversation_id)
-        cursor = None
-        if after is not None:
-            _, found = await self._access.branch(who, conversation_id, after)
-            cursor = found.id
+        cursor = cursor_of(after, ids.BRANCH)
         branches = await self._storage.conversations.branches(conversation.id, after=cursor, limit=limit + 1)
         return conversation, Page(branches[:limit], len(branches) > limit)
 
@@ -218,11 +215,7 @@ class Branches:
     ) -> tuple[Conversation, Page[SegmentSummary]]:
         """Return a page of the conversation's segments, each with its count and its ends."""
         conversation = await self._access.conversation(who, conversation_id)
-        cursor = None
-        if after is not None:
-            cursor = ids.parse(after, ids.SEGMENT)
-            if cursor is None:
-                raise InvalidRequest(f"Invalid cursor '{after}'.", code="invalid_cursor", param="after")
+        cursor = cursor_of(after, ids.SEGMENT)
         found = await self._storage.tree.segments(conversation.id, after=cursor, limit=limit + 1)
         return conversation, Page(found[:limit], len(found) > limit)
 

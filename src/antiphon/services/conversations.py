@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import NoReturn
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -76,9 +77,7 @@ class Conversations:
         self, who: Principal, *, after: str | None, limit: int, descending: bool
     ) -> Page[Conversation]:
         """List the caller's conversations, newest first if `descending`."""
-        cursor = None
-        if after is not None:
-            cursor = (await self._access.conversation(who, after)).id
+        cursor = cursor_of(after, ids.CONVERSATION)
         found = await self._storage.conversations.page(
             who.account_id, after=cursor, limit=limit + 1, descending=descending
         )
@@ -291,6 +290,17 @@ def require_few(items: Sequence[InputItem]) -> None:
         )
     if any(item.reference for item in items):
         raise InvalidRequest("Item references cannot be added.", code="invalid_value", param="items")
+
+
+def cursor_of(after: str | None, prefix: str) -> str | None:
+    """Return the id a page begins after; what it names may be gone. Raises InvalidRequest."""
+    if after is None:
+        return None
+    return ids.parse(after, prefix) or _refuse_cursor(after)
+
+
+def _refuse_cursor(after: str) -> NoReturn:
+    raise invalid_cursor(after)
 
 
 def invalid_cursor(after: str) -> InvalidRequest:

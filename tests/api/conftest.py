@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.api.client import Api, in_process, over_sockets
+from tests.services.tree_rules import tree_problems
+from tests.services.world import World, open_world
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """What stands behind the application under test."""
+    opened = await open_world(tmp_path / "data", list_scripted_models=True)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+    assert tree_problems(tmp_path / "data") == []
+
+
+@pytest.fixture
+async def api(world: World) -> AsyncIterator[Api]:
+    """The application, called without a network."""
+    async with in_process(world) as client:
+        yield client
+
+
+@pytest.fixture
+async def served(world: World) -> AsyncIterator[tuple[Api, int]]:
+    """The application behind a real socket: streams arrive while they are made."""
+    async with over_sockets(world) as client:
+        yield client
