@@ -8,6 +8,7 @@ import gc
 import hashlib
 import logging
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -37,6 +38,7 @@ from antiphon.services.conversations import Conversations
 from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.models import Models
+from antiphon.services.runs import follow
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
@@ -329,7 +331,10 @@ def serve(settings: Settings) -> None:
     # uvicorn raises the signal again when it is done; being told to stop is not a failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    DrainingServer(config, drain, end_runs).run()
+    listening = config.bind_socket()
+    # Connections inherit it: the kernel ends those whose client takes nothing for a minute.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(follow.STALLED_SECONDS * 1000))
+    DrainingServer(config, drain, end_runs).run(sockets=[listening])
 
 
 def _configure_logging(level: str) -> None:

@@ -52,8 +52,7 @@ class Api:
 
     async def call(self, method: str, path: str, body: Any = None, *, status: int = 200, **fields: Any) -> Any:
         """Call and return the decoded answer, which must have the status."""
-        content = None if body is None else json.dumps(body).encode()
-        response = await self.http.request(method, path, content=content, **fields)
+        response = await self.http.request(method, path, json=body, **fields)
         assert response.status_code == status, f"{method} {path}: {response.status_code} {response.text[:500]}"
         return response.json()
 
@@ -94,8 +93,7 @@ class Api:
 
     async def stream(self, method: str, path: str, body: Any = None, **fields: Any) -> list[Event]:
         """Call and read the whole stream."""
-        content = None if body is None else json.dumps(body).encode()
-        response = await self.http.request(method, path, content=content, **fields)
+        response = await self.http.request(method, path, json=body, **fields)
         assert response.status_code == 200, response.text
         assert response.headers["content-type"].startswith("text/event-stream")
         return parse_events(response.text)
@@ -200,7 +198,6 @@ class Reader:
 @asynccontextmanager
 async def reading(api: Api, method: str, path: str, body: Any = None) -> AsyncIterator[Reader]:
     """Open a stream; leaving the block closes the connection."""
-    content = None if body is None else json.dumps(body).encode()
-    async with api.http.stream(method, path, content=content) as response:
+    async with api.http.stream(method, path, json=body) as response:
         assert response.status_code == 200
         yield Reader(response)

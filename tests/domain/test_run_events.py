@@ -52,6 +52,15 @@ class Watched:
         self.run = run
 
 
+def rendered(encoder: Any, start: int, end: int, limit: int = 1) -> bytes:
+    """All frames, rendered piece by piece as for a client that takes little at a time."""
+    pieces: list[bytes] = []
+    while start < end:
+        piece, start = encoder.render(start, end, limit)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
 def fold_in_words(ops: list[Any]) -> dict[tuple[int, str, int], str]:
     """The text of every channel, by the module's own table and nothing else."""
     texts: dict[tuple[int, str, int], str] = {}
@@ -110,7 +119,7 @@ def test_a_replay_from_any_event_is_the_end_of_the_live_stream_byte_for_byte(
     again = restored(log)
     count = len(log.ops)
     for start in range(0, count, max(1, count // 25)):
-        replay = ResponseEvents(again, lambda: ended(begun)).render(start, count)
+        replay = rendered(ResponseEvents(again, lambda: ended(begun)), start, count, limit=1 + 97 * start)
         assert replay == b"".join(frames[start:])
 
 
@@ -157,10 +166,11 @@ def test_the_deltas_of_a_stream_add_up_to_its_finished_items(log: RunLog) -> Non
 @given(hostile_logs(), st.integers(1, 7))
 def test_the_chat_encoder_says_the_same_in_pieces_as_in_one(log: RunLog, step: int) -> None:
     run = ended(run_of(log, surface="chat"))
-    whole = ChatEvents(Watched(log, run), include_usage=True).render(0, len(log.ops))  # type: ignore[arg-type]
+    encoder = ChatEvents(Watched(log, run), include_usage=True)  # type: ignore[arg-type]
+    whole = rendered(encoder, 0, len(log.ops), limit=1 << 30)
     again = restored(log)
     pieces = ChatEvents(Watched(again, run), include_usage=True)  # type: ignore[arg-type]
-    parts = [pieces.render(at, min(at + step, len(log.ops))) for at in range(0, len(log.ops), step)]
+    parts = [rendered(pieces, at, min(at + step, len(log.ops)), step) for at in range(0, len(log.ops), step)]
     assert b"".join(parts) == whole
     for line in whole.decode().splitlines():
         assert line == "" or line == "data: [DONE]" or msgspec.json.decode(line.removeprefix("data: "))

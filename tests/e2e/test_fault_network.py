@@ -25,7 +25,7 @@ LAST = 2300
 TABLE = """[providers.{name}]
 base_url = "{url}"
 api_key_env = "OPENAI_API_KEY"
-idle_seconds = 0.7
+idle_seconds = 1.0
 models = ["n{tokens}-hash"]
 """
 
@@ -84,7 +84,8 @@ def require_end(response: dict[str, Any], name: str, calls: int) -> None:
         assert response["status"] == "failed"
         assert response["error"]["code"] in ERROR_CODES
         assert check_prefix(name, text) is None, check_prefix(name, text)
-    assert calls <= (1 if text else 3), f"{name}: {calls} calls"
+    cut_short = text and response["status"] == "failed"
+    assert calls <= (1 if cut_short else 3), f"{name}: {calls} calls"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ async def test_breaks_on_the_way_there_and_slow_lines(upstream: Upstream, tmp_pa
         for at in (0, 10, 200):
             await lines.add(f"cut{at}", up=Faults(breaks=Break.CUT, after_bytes=at))
             await lines.add(f"hole{at}", up=Faults(breaks=Break.BLACK_HOLE, after_bytes=at))
-        await lines.add("late", down=Faults(latency_seconds=0.3))
+        await lines.add("late", down=Faults(latency_seconds=0.2))
         await lines.add("drip", down=Faults(bytes_per_second=4000))
         server = await asyncio.to_thread(serve, tmp_path, upstream, lines)
         stack.callback(server.stop)

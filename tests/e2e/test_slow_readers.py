@@ -19,7 +19,11 @@ from tests.harness.tokens import expected_text
 from tests.harness.upstream import Upstream
 
 READERS = 500
-ALLOWED_BYTES = READERS * 128 * 1024
+ALLOWED_BYTES = READERS * 192 * 1024
+"""A follower's transport buffer (64 KiB), one event that may be as large as the answer, and its connection."""
+
+ALLOWED_OWN_BYTES = READERS * 384 * 1024
+"""Also the answer itself while it is made: its log, its item and its script, all at the same moment."""
 PIECES = [f"{index:05d} " + "x" * 1394 for index in range(40)]
 LONG = "".join(PIECES)
 HUGE_PIECES = 200
@@ -132,7 +136,7 @@ async def test_slow_clients_of_answers_of_their_own(busy: ServerProcess) -> None
         highest = await watch.stop()
         print(f"baseline {baseline >> 20} MiB, highest {highest >> 20} MiB, fast stream {took:.2f} s")
         assert took < 10, "a stream of one second beside idle slow readers"
-        assert highest <= baseline + ALLOWED_BYTES, f"{(highest - baseline) // READERS} bytes for each reader"
+        assert highest <= baseline + ALLOWED_OWN_BYTES, f"{(highest - baseline) // READERS} bytes for each reader"
     texts = busy.query(
         "SELECT count(*) FROM items WHERE type='message' AND role='assistant' AND length(payload)>=50000"
     )
@@ -177,7 +181,7 @@ async def test_slow_readers_of_a_finished_answer(
         await until(lambda: all(map(_readable, connections)), "every reader is answered", 30)
         highest = await watch.stop()
     print(f"baseline {baseline >> 20} MiB, highest {highest >> 20} MiB")
-    allowed = count * 128 * 1024 + 24 * HUGE_BYTES  # reading and expanding one huge log costs copies of it
+    allowed = count * 128 * 1024 + 40 * HUGE_BYTES  # reading and expanding one huge log costs copies of it
     assert highest <= baseline + allowed, f"{(highest - baseline) // count} bytes for each reader"
 
 

@@ -75,6 +75,8 @@ def _shape_errors(api: FastAPI) -> None:
 
     async def framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
+        if isinstance(error.__cause__, AntiphonError):
+            return await named(request, error.__cause__)
         body = error_object(error.status_code, str(error.detail), param=None, code=_code(error.status_code))
         return answer(body, status=error.status_code, headers=dict(error.headers or {}))
 

@@ -6,6 +6,7 @@ Sec-Fetch-Site are checked before anything is routed (DNS rebinding, cross-site 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -47,7 +48,8 @@ class Front:
         except ClientGone:
             return
         except Exception as error:
-            await send_error(send, error)
+            with contextlib.suppress(RuntimeError):  # the answer has begun: it can only break off
+                await send_error(send, error)
 
     def _guard(self, scope: Scope) -> None:
         application = self.application

@@ -14,14 +14,21 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from types import CoroutineType
 from typing import Any, Protocol
 
-from antiphon.api.http import NO_STORE, Message, Receive, Send
+from antiphon.api.http import NO_STORE, Receive, Send
+from antiphon.domain.run_events import RunLog
 from antiphon.services.runs.follow import Follower, Interrupted
 
-MAX_OPS = 256
-"""Ops rendered at once: what a slow reader can make us hold beyond its transport's buffer."""
+RENDER_BYTES = 32 * 1024
+"""Rendered at once: what a slow reader can make us hold beyond its transport's buffer."""
+
+SLICE_BYTES = 64 * 1024
+"""Events go out in one write each up to this size; no reader sees larger ones in one piece anyway."""
 
 LOOK_EVERY = 64
 """After so many writes an unwatched client is looked for."""
+
+SLOW_SLICE_BYTES = 8 * 1024
+"""Written and rendered at once for a client whose transport was full before."""
 
 PING = b": ping\n\n"
 HEADERS = [
@@ -36,14 +43,14 @@ log = logging.getLogger(__name__)
 class Encoder(Protocol):
     """Renders a run's ops in the wire format of a surface."""
 
-    def render(self, start: int, end: int) -> bytes:
-        """Return the frames of ops `start` to `end` (excluded)."""
+    def render(self, start: int, end: int, limit: int) -> tuple[bytes, int]:
+        """Return the frames of ops from `start`, and where it stopped: at `end` or about `limit` bytes."""
         ...
 
 
 async def stream(
     follower: Follower,
-    encoder: Encoder,
+    encoder_of: Callable[[RunLog], Encoder],
     receive: Receive,
     send: Send,
     *,
@@ -52,11 +59,11 @@ async def stream(
 ) -> None:
     """Send a run's events until its end or until the client has gone.
 
-    With `on_gone` the client is watched all the time and its going is reported at once; without,
-    it is looked for now and then, which saves a task per stream.
+    `encoder_of` makes an encoder of a log. With `on_gone` the client is watched all the time and
+    its going is reported at once; without, it is looked for now and then, which saves a task.
     """
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS + headers})
-    pump = _Pump(follower, encoder, receive, send)
+    pump = _Pump(follower, encoder_of, receive, send)
     try:
         if on_gone is None:
             await pump.run()
@@ -73,14 +80,26 @@ async def stream(
 
 
 class _Pump:
-    """Moves committed ops to one client."""
+    """Moves committed ops to one client.
 
-    def __init__(self, follower: Follower, encoder: Encoder, receive: Receive, send: Send) -> None:
+    What is rendered and not yet written is at most `RENDER_BYTES` and one event; while a client
+    takes nothing and its run has ended even that is dropped, and rendered again when it goes on.
+    """
+
+    def __init__(
+        self, follower: Follower, encoder_of: Callable[[RunLog], Encoder], receive: Receive, send: Send
+    ) -> None:
         self._follower = follower
-        self._encoder = encoder
+        self._encoder_of = encoder_of
+        self._encoder: Encoder | None = None
         self._receive = receive
         self._send = send
         self._sent = 0
+        self._body = b""
+        self._from = self._offset = 0
+        self._last = False
+        self._slice = SLICE_BYTES
+        self._dropped = False
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = self._loop.create_future()
 
@@ -106,37 +125,55 @@ class _Pump:
 
     def _advance(self) -> None:
         """Render and write what is committed, unless an earlier write still waits."""
-        follower = self._follower
         try:
-            while follower.task is None and not self._done.done():
-                end = min(follower.committed, follower.cursor + MAX_OPS)
-                if follower.cursor < end:
-                    body = self._encoder.render(follower.cursor, end)
-                    follower.cursor = end
-                    last = follower.finished
-                    self._write(
-                        {"type": "http.response.body", "body": body, "more_body": not last}, last=last
-                    )
-                elif follower.finished:
-                    self._write({"type": "http.response.body", "body": b"", "more_body": False}, last=True)
-                else:
-                    if follower.lost:
-                        self._done.set_exception(Interrupted(follower.run.id))
+            if self._busy():
+                self._shed()
+                return
+            while not self._busy() and not self._done.done():
+                if self._offset >= len(self._body) and not self._render():
                     return
+                end = self._offset + self._slice
+                whole = self._offset == 0 and end >= len(self._body)
+                body = self._body if whole else memoryview(self._body)[self._offset : end].tobytes()
+                self._offset += len(body)
+                self._write(body, last=self._last and self._offset >= len(self._body))
         except Exception as error:
             self._fail(error)
+
+    def _render(self) -> bool:
+        """Render what comes next; False if there is nothing yet, or nothing any more."""
+        follower = self._follower
+        if self._encoder is None:
+            self._encoder = self._encoder_of(follower.log)
+        self._body, self._from, self._offset = b"", follower.cursor, 0
+        if follower.cursor < follower.committed:
+            self._body, follower.cursor = self._encoder.render(
+                follower.cursor, follower.committed, min(RENDER_BYTES, self._slice)
+            )
+            self._last = follower.finished
+            if not self._body and not self._last:
+                return self._render()  # ops that this surface does not show
+        elif follower.finished:
+            self._body, self._last = b"", True
+        else:
+            if follower.lost:
+                self._done.set_exception(Interrupted(follower.run.id))
+            return False
+        if not self._body:
+            self._write(b"", last=True)
+        return bool(self._body)
 
     def _ping(self) -> None:
         if self._client_gone():
             self.end()
         elif self._follower.task is None:
-            self._write({"type": "http.response.body", "body": PING, "more_body": True}, last=False)
+            self._write(PING, last=False)
 
-    def _write(self, message: Message, *, last: bool) -> None:
-        """Send a message at once if the transport has room, else go on in a task."""
+    def _write(self, body: bytes, *, last: bool) -> None:
+        """Send bytes at once if the transport has room, else go on in a task."""
         self._follower.progress()
         self._sent += 1
-        sending = self._send(message)
+        sending = self._send({"type": "http.response.body", "body": body, "more_body": not last})
         assert isinstance(sending, CoroutineType)  # noqa: S101 - uvicorn's is, and an ABC check is slow
         try:
             waits_for = sending.send(None)
@@ -147,8 +184,13 @@ class _Pump:
         self._follower.task = self._loop.create_task(self._finish(sending, waits_for, last=last))
 
     async def _finish(self, sending: Coroutine[Any, Any, None], waits_for: Any, *, last: bool) -> None:
+        """Wait until the transport has room again, holding as little as can be."""
+        self._slice = SLOW_SLICE_BYTES
         try:
+            self._shed()
             await _Rest(sending, waits_for)
+            if self._dropped and not last:
+                await self._restore()
         except asyncio.CancelledError:
             self.end()  # nothing was taken for a minute, or the stream is over
             return
@@ -160,6 +202,23 @@ class _Pump:
             self.end()
         else:
             self._advance()
+
+    def _busy(self) -> bool:
+        return self._follower.task is not None
+
+    def _shed(self) -> None:
+        if not self._dropped and self._follower.shed():
+            self._dropped = True
+            self._encoder, self._body = None, b""
+
+    async def _restore(self) -> None:
+        """Render again what was dropped, and go on at the byte where it was."""
+        self._dropped = False
+        offset = self._offset
+        await self._follower.restore()
+        self._follower.cursor = self._from
+        self._render()
+        self._offset = offset
 
     def _fail(self, error: Exception) -> None:
         log.error("a stream broke off", exc_info=error)

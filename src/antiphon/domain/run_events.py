@@ -128,12 +128,14 @@ class Output:
 class RunLog:
     """The ops of one run and their fold.
 
-    Memory is O(text): a delta costs its string and two list slots.
+    Memory is O(text): a delta costs its string and two list slots. A log that many readers share
+    has room in `frames` for what is large and rendered alike for all of them.
     """
 
-    __slots__ = ("_channel", "_pieces", "ops", "outputs")
+    __slots__ = ("__weakref__", "_channel", "_pieces", "frames", "ops", "outputs")
 
-    def __init__(self, ops: Iterable[Op] = ()) -> None:
+    def __init__(self, ops: Iterable[Op] = (), *, shared: bool = False) -> None:
+        self.frames: dict[object, bytes] | None = {} if shared else None
         self.ops: list[Op] = []
         self.outputs: list[Output] = []
         self._channel: tuple[int, str, int] | None = None

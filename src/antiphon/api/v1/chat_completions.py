@@ -41,10 +41,15 @@ async def create(application: Application, scope: Scope, receive: Receive, send:
     follower = await follower_of(application, who, begun)
     if body.stream and await _speaks(follower):
         encoder = ChatEvents(follower, include_usage=bool(request.echo["include_usage"]))
+        follower.keep_log = True  # its encoder goes through the log once and cannot begin again
         await sse.stream(
-            follower, encoder, receive, send, headers=request_id(begun.run_id),
+            follower,
+            lambda _: encoder,
+            receive,
+            send,
+            headers=request_id(begun.run_id),
             on_gone=lambda: _abandon(application, begun),
-        )  # fmt: skip
+        )
         return
     await _wait(application, begun, follower, receive)
     await _send_completion(application, who, begun, send)

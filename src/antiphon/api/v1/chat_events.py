@@ -44,15 +44,16 @@ class ChatEvents:
         self._text_head = b""
         self._field: str | None = None
 
-    def render(self, start: int, end: int) -> bytes:
-        """Return the chunks of ops `start` to `end` (excluded)."""
+    def render(self, start: int, end: int, limit: int) -> tuple[bytes, int]:
+        """Return the chunks of ops `start` to `end` (excluded) and where it stopped, at `limit` bytes."""
         frames: list[bytes] = []
-        for op in self._log.ops[start:end]:
-            if isinstance(op, str):
-                frames.append(self._delta(op))
-            else:
-                frames += self._op(op)
-        return b"".join(frames)
+        size = 0
+        while start < end and size < limit:
+            op = self._log.ops[start]
+            frames += [self._delta(op)] if isinstance(op, str) else self._op(op)
+            size += len(frames[-1]) if frames else 0
+            start += 1
+        return b"".join(frames), start
 
     def _delta(self, text: str) -> bytes:
         if self._field is not None:

@@ -62,6 +62,11 @@ def encode_object(value: Any) -> bytes:
     return encoded
 
 
+FEW_OPS: Final = 16
+MANY_OPS: Final = 512
+LARGE_FRAME: Final = 16 * 1024
+
+
 class ResponseEvents:
     """Encoder of one run for one or many readers; `run` returns the run as it may be shown."""
 
@@ -80,9 +85,22 @@ class ResponseEvents:
         self._next = -1
         self._began: tuple[str, msgspec.Raw] | None = None
 
-    def render(self, start: int, end: int) -> bytes:
-        """Return the SSE frames of ops `start` to `end` (excluded)."""
-        return b"".join(self.frames(start, end))
+    def render(self, start: int, end: int, limit: int) -> tuple[bytes, int]:
+        """Return the SSE frames of ops `start` to `end` (excluded), and where it stopped.
+
+        It stops behind the op with which the frames reach `limit` bytes.
+        """
+        if end - start <= FEW_OPS and len(self._log.ops) < MANY_OPS:
+            frames = self.frames(start, end)
+            if sum(map(len, frames)) <= limit:
+                return b"".join(frames), end
+        parts: list[bytes] = []
+        size = 0
+        while start < end and size < limit:
+            parts += self.frames(start, start + 1)
+            size += len(parts[-1])
+            start += 1
+        return b"".join(parts), start
 
     def frames(self, start: int, end: int) -> list[bytes]:
         """Return one frame for each op `start` to `end` (excluded)."""
@@ -100,9 +118,19 @@ class ResponseEvents:
                     body = b"%b%b%b%d}" % (self._prefix, encode_text(op), self._suffix, sequence)
                     frames.append(self._frame(_DELTA[self._kind], body, sequence))
             else:
-                name, body = self._event(op, sequence)
-                frames.append(self._frame(name, body, sequence))
+                frames.append(self._event_frame(op, sequence))
         return frames
+
+    def _event_frame(self, op: Op, sequence: int) -> bytes:
+        """Return the frame of an op; large ones are rendered once for all readers of a shared log."""
+        shared = self._log.frames
+        key = (sequence, self._with_ids, self._framed)
+        if shared is not None and key in shared:
+            return shared[key]
+        frame = self._frame(*self._event(op, sequence), sequence)
+        if shared is not None and len(frame) > LARGE_FRAME:
+            shared[key] = frame
+        return frame
 
     @property
     def _kind(self) -> str:

@@ -27,6 +27,7 @@ from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.inputs import InputItem, parse_input
+from antiphon.domain.run_events import RunLog
 from antiphon.domain.usage import Usage, estimate_tokens
 from antiphon.services.answers import Answer, summary_of
 from antiphon.services.runs.context import seal_compaction
@@ -77,8 +78,11 @@ async def stream_begun(
     on_gone = None
     if live is not None and not live.run.stored:
         on_gone = partial(application.answers.abandon, live)
-    encoder = ResponseEvents(follower.log, lambda: follower.run)
-    await sse.stream(follower, encoder, receive, send, headers=request_id(begun.run_id), on_gone=on_gone)
+
+    def encoder_of(log: RunLog) -> ResponseEvents:
+        return ResponseEvents(log, lambda: follower.run)
+
+    await sse.stream(follower, encoder_of, receive, send, headers=request_id(begun.run_id), on_gone=on_gone)
 
 
 async def wait_for(application: Application, who: Principal, begun: Begun) -> Follower:
@@ -127,8 +131,11 @@ async def retrieve_stream(
         await application.answers.get(who, wire_id)
         run_id = ids.parse(wire_id, ids.RESPONSE) or ""
         follower = await application.followers.follow(who.account_id, run_id, after)
-    encoder = ResponseEvents(follower.log, lambda: follower.run, with_ids=True)
-    await sse.stream(follower, encoder, receive, send, headers=request_id(follower.run.id))
+
+    def encoder_of(log: RunLog) -> ResponseEvents:
+        return ResponseEvents(log, lambda: follower.run, with_ids=True)
+
+    await sse.stream(follower, encoder_of, receive, send, headers=request_id(follower.run.id))
 
 
 def starting_after(query: str | None, scope: Scope) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Final
+from weakref import WeakValueDictionary
 
 from antiphon.domain.errors import NotFound
 from antiphon.domain.run_events import Op, RunLog, decode_ops, expand
@@ -20,6 +21,9 @@ PING_SECONDS: Final = 15.0
 STALLED_SECONDS: Final = 60.0
 SWEEP_SECONDS: Final = 5.0
 SWEEP_SLICE: Final = 50
+
+
+_NOTHING: Final = RunLog()
 
 
 class Interrupted(Exception):
@@ -44,6 +48,7 @@ class Follower:
         "_wakeup",
         "beat",
         "cursor",
+        "keep_log",
         "log",
         "on_silence",
         "task",
@@ -63,6 +68,7 @@ class Follower:
         self._wakeup: asyncio.Future[None] | None = None
         self._listener: Callable[[], None] | None = None
         self.on_silence: Callable[[], None] | None = None
+        self.keep_log = False
 
     @property
     def run(self) -> Run:
@@ -101,15 +107,37 @@ class Follower:
             raise Interrupted(live.run.id)
         return news
 
+    def shed(self) -> bool:
+        """Let go of a finished run's log while the client takes nothing; False if it must be kept.
+
+        `restore` brings it back, so that a thousand slow readers do not hold a thousand answers.
+        """
+        if self.keep_log or not self.run.stored or (self._live is not None and not self._live.closed):
+            return False
+        run = self.run
+        self._leave_live()
+        self._run, self.log = run, _NOTHING
+        return True
+
+    async def restore(self) -> None:
+        """Read the log back."""
+        self.log = await self._followers.stored_log(self._run)
+
+    def _leave_live(self) -> None:
+        if self._listener is not None and self._live is not None:
+            self._live.listeners.remove(self._listener)
+        self._listener = None
+        self._live = None
+
     def listen(self, listener: Callable[[], None]) -> None:
         """Have `listener` called, on the event loop, whenever there is news, instead of waiting.
 
         A call costs a tenth of waking a task; it must neither wait nor raise.
         """
+        self._followers.add(self)
         if self._live is not None:
             self._listener = listener
             self._live.listeners.append(listener)
-            self._followers.add(self)
 
     @property
     def lost(self) -> bool:
@@ -152,6 +180,7 @@ class Followers:
         self._runs = runs
         self._store = store
         self._open: set[Follower] = set()
+        self._logs: WeakValueDictionary[str, RunLog] = WeakValueDictionary()
         self._sweeper: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -181,8 +210,16 @@ class Followers:
         run = await self._store.get(account_id, run_id)
         if run is None:
             raise NotFound(f"No run '{run_id}'.")
-        log = RunLog(await self._stored_ops(run))
+        log = await self.stored_log(run)
         return Follower(log, after + 1, live=None, run=run, followers=self)
+
+    async def stored_log(self, run: Run) -> RunLog:
+        """Return a finished run's log; readers of one answer share it."""
+        found = self._logs.get(run.id)
+        if found is None:
+            found = RunLog(await self._stored_ops(run), shared=True)
+            found = self._logs.setdefault(run.id, found)
+        return found
 
     async def _stored_ops(self, run: Run) -> list[Op]:
         raw, is_script = await self._store.log(run)

@@ -1,0 +1,181 @@
+"""`/v1/conversations` and its items."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.api.client import Api, text_of
+
+KEYS = {
+    "id", "object", "created_at", "metadata", "title", "updated_at", "active_branch_id", "revision", "kind",
+    "forked_from_item_id",
+}  # fmt: skip
+MISSING = "conv_" + "0" * 32
+
+
+def message(text: str, role: str = "user") -> dict[str, Any]:
+    return {"type": "message", "role": role, "content": text}
+
+
+async def test_a_conversation_is_created_read_changed_and_deleted(api: Api) -> None:
+    made = await api.post("/v1/conversations", {"items": [message("hi")], "metadata": {"a": "b"}, "title": "T"})
+    assert made.keys() == KEYS
+    assert (made["object"], made["metadata"], made["title"], made["kind"]) == ("conversation", {"a": "b"}, "T", "explicit")
+    path = f"/v1/conversations/{made['id']}"
+    assert await api.get(path) == made
+    changed = await api.post(path, {"metadata": {"c": "d"}})
+    assert (changed["metadata"], changed["title"], changed["revision"]) == ({"c": "d"}, "T", made["revision"] + 1)
+    changed = await api.post(path, {"title": "U"})
+    assert (changed["metadata"], changed["title"]) == ({"c": "d"}, "U")
+    assert await api.delete(path) == {"id": made["id"], "object": "conversation.deleted", "deleted": True}
+    for method in ("GET", "DELETE"):
+        await api.refused(method, path, status=404)
+    await api.refused("POST", path, {"metadata": {}}, status=404)
+
+
+async def test_a_body_may_be_absent_where_nothing_is_needed(api: Api) -> None:
+    made = await api.call("POST", "/v1/conversations")
+    assert made["metadata"] == {}
+    assert (await api.get(f"/v1/conversations/{made['id']}/items")) == {
+        "object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False,
+    }  # fmt: skip
+
+
+async def test_conversations_are_listed_newest_first_and_by_pages(api: Api) -> None:
+    made = [await api.conversation() for _ in range(5)]
+    for order in ("desc", "asc"):
+        seen: list[str] = []
+        after: dict[str, str] = {}
+        while True:
+            page = await api.get("/v1/conversations", limit=2, order=order, **after)
+            seen += [one["id"] for one in page["data"]]
+            if not page["has_more"]:
+                break
+            after = {"after": page["last_id"]}
+        assert seen == sorted(made, reverse=order == "desc")
+
+
+async def test_an_etag_lets_only_the_first_of_two_changes_through(api: Api) -> None:
+    """A lost precondition is 412 by RFC 9110; 409 is for a state in the way of a request without one."""
+    conversation = await api.conversation()
+    path = f"/v1/conversations/{conversation}"
+    etag = (await api.http.get(path)).headers["etag"]
+    changed = await api.http.post(path, json={"title": "one"}, headers={"if-match": etag})
+    assert changed.status_code == 200 and changed.headers["etag"] != etag
+    error = await api.refused("POST", path, {"title": "two"}, status=412, headers={"if-match": etag})
+    assert error["code"] == "stale_revision"
+    assert (await api.get(path))["title"] == "one"
+    await api.call("POST", path, {"title": "three"}, headers={"if-match": "*"})
+    await api.refused("POST", path, {"title": "five"}, status=400, headers={"if-match": "what"})
+
+
+async def test_the_etag_changes_with_everything_that_touches_the_conversation(api: Api) -> None:
+    conversation = await api.conversation("u0")
+    path = f"/v1/conversations/{conversation}"
+    seen = {(await api.http.get(path)).headers["etag"]}
+    for step in ("items", "turn", "branch"):
+        if step == "items":
+            await api.post(f"{path}/items", {"items": [message("x")]})
+        elif step == "turn":
+            await api.ask("hello", conversation=conversation)
+        else:
+            await api.post(f"{path}/branches", {"name": "side"})
+        etag = (await api.http.get(path)).headers["etag"]
+        assert etag not in seen
+        seen.add(etag)
+
+
+async def test_items_are_added_listed_read_and_deleted(api: Api) -> None:
+    conversation = await api.conversation("one")
+    path = f"/v1/conversations/{conversation}/items"
+    added = await api.post(path, {"items": [message("two"), message("three", "assistant")]})
+    assert [text_of(item) for item in added["data"]] == ["two", "three"]
+    assert added["object"] == "list" and added["has_more"] is False
+    listed = await api.get(path)
+    assert [text_of(item) for item in listed["data"]] == ["three", "two", "one"]
+    assert listed["data"][:2] == added["data"][::-1]
+    two = added["data"][0]
+    assert await api.get(f"{path}/{two['id']}") == two
+    gone = await api.delete(f"{path}/{two['id']}")
+    assert gone["id"] == conversation and gone["object"] == "conversation"
+    await api.refused("GET", f"{path}/{two['id']}", status=404)
+    await api.refused("DELETE", f"{path}/{two['id']}", status=404)
+    assert await api.texts(conversation) == ["one", "three"]
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({}, "items"),
+        ({"items": []}, "items"),
+        ({"items": [message("x")] * 21}, "items"),
+        ({"items": "x"}, "items"),
+        ({"items": [{"type": "message", "role": "king", "content": "x"}]}, "items[0].role"),
+        ({"items": [{"type": "item_reference", "id": "msg_" + "0" * 32}]}, "items"),
+        ({"items": [message("x")], "surprise": 1}, "surprise"),
+    ],
+)
+async def test_items_that_cannot_be_added_are_refused_and_the_field_named(api: Api, body: Any, param: str) -> None:
+    conversation = await api.conversation()
+    error = await api.refused("POST", f"/v1/conversations/{conversation}/items", body, status=400)
+    assert error["param"] == param
+    assert await api.texts(conversation) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"metadata": {"k" * 65: "v"}},
+        {"metadata": {"k": "v" * 513}},
+        {"metadata": {f"k{n}": "v" for n in range(17)}},
+        {"metadata": {"k": 5}},
+        {"metadata": []},
+        {"items": [message("x")] * 21},
+        {"surprise": 1},
+        {"title": 5},
+        [],
+        "text",
+        5,
+    ],
+)
+async def test_a_conversation_with_wrong_fields_is_refused(api: Api, body: Any) -> None:
+    await api.refused("POST", "/v1/conversations", body, status=400)
+    assert (await api.get("/v1/conversations"))["data"] == []
+
+
+@pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 101}, {"limit": "x"}, {"order": "up"}, {"after": "msg_x"}])
+async def test_a_page_that_cannot_be_is_refused_and_the_field_named(api: Api, query: dict[str, Any]) -> None:
+    conversation = await api.conversation("one")
+    error = await api.refused("GET", f"/v1/conversations/{conversation}/items", status=400, params=query)
+    assert error["param"] == next(iter(query))
+
+
+async def test_a_conversation_that_does_not_exist_is_the_same_404_everywhere(api: Api) -> None:
+    foreign = "resp_" + "0" * 32
+    for wire in (MISSING, foreign, "nonsense", "conv_" + "g" * 32):
+        bodies = set()
+        for method, suffix, body in (
+            ("GET", "", None),
+            ("POST", "", {"title": "x"}),
+            ("DELETE", "", None),
+            ("GET", "/items", None),
+            ("POST", "/items", {"items": [message("x")]}),
+            ("GET", "/items/msg_" + "0" * 32, None),
+            ("GET", "/tree", None),
+            ("GET", "/branches", None),
+            ("POST", "/branches", {}),
+            ("POST", "/fork", {}),
+            ("GET", "/changes", None),
+            ("POST", "/items/msg_" + "0" * 32 + "/edit", {"content": "x"}),
+            ("POST", "/items/msg_" + "0" * 32 + "/regenerate", {}),
+        ):
+            error = await api.refused(method, f"/v1/conversations/{wire}{suffix}", body, status=404)
+            bodies.add((error["message"], error["code"]))
+        assert bodies == {(f"Conversation with id '{wire}' not found.", "not_found")}
+
+
+async def test_a_turn_in_a_conversation_that_does_not_exist_is_404(api: Api) -> None:
+    body = {"model": "hand/echo", "input": "x", "conversation": MISSING}
+    await api.refused("POST", "/v1/responses", body, status=404)

@@ -1,0 +1,177 @@
+"""The contract of errors: whatever is wrong, every route answers with OpenAI's error object and never with a fault.
+
+`{"error": {"message", "type", "param", "code"}}`, all four keys present; 4xx for what the caller did, 5xx for nothing
+that a caller can do.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.routing import Route
+
+from antiphon.api.app import create_app
+from tests.api.client import Api
+from tests.domain.hostile_runs import json_values, texts
+from tests.services.hand import ECHO
+from tests.services.world import with_policy
+
+OPEN = ("/health", "/health/live", "/health/ready", "/docs", "/openapi.json", "/docs/oauth2-redirect", "/v1/models")
+WIRE = {
+    "conversation_id": "conv_", "branch_id": "br_", "item_id": "msg_", "response_id": "resp_",
+    "completion_id": "chatcmpl-", "model": "nobody/",
+}  # fmt: skip
+
+
+def routes() -> list[tuple[str, str]]:
+    """Method and path of every HTTP route the application has."""
+    api = create_app(lambda: None)._inner  # type: ignore[arg-type,return-value]
+    pending, found = list(api.routes), set()  # type: ignore[attr-defined]
+    while pending:
+        route = pending.pop()
+        pending += getattr(route, "routes", None) or getattr(getattr(route, "original_router", None), "routes", [])
+        if isinstance(route, Route) and not route.path.startswith(("/docs", "/openapi")):
+            found |= {(method, route.path) for method in (route.methods or ()) if method != "HEAD"}
+    return sorted(found)
+
+
+def filled(path: str, digits: str = "0" * 32) -> str:
+    """The path with ids that were never issued."""
+    return re.sub(r"\{(\w+)(:path)?\}", lambda name: WIRE[name[1]] + digits, path)
+
+
+ALL = routes()
+
+
+def test_the_routes_are_found() -> None:
+    assert len(ALL) > 35
+    assert ("POST", "/v1/responses") in ALL and ("POST", "/v1/conversations/{conversation_id}/fan_out") in ALL
+
+
+@pytest.mark.parametrize(("method", "path"), ALL)
+async def test_an_id_that_was_never_issued_is_404_or_a_refusal(api: Api, method: str, path: str) -> None:
+    if "{" not in path:
+        return
+    response = await api.http.request(method, filled(path), json={} if method == "POST" else None)
+    assert response.status_code in (400, 404), response.text
+    assert response.json()["error"].keys() == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize(("method", "path"), [one for one in ALL if one[0] in ("POST", "PUT")])
+@pytest.mark.parametrize("body", [b"{", b"", b"\xff", b"[" * 100_000, b'"\\ud800"', b"null", b"5", b'{"a":1e400}'])
+async def test_a_body_that_is_no_proper_json_is_a_refusal(api: Api, method: str, path: str, body: bytes) -> None:
+    response = await api.http.request(
+        method, filled(path), content=body, headers={"content-type": "application/json"}
+    )
+    assert 400 <= response.status_code < 500 or response.status_code == 200, response.text
+    if response.status_code != 200:
+        assert response.json()["error"].keys() == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize(("method", "path"), ALL)
+async def test_without_its_key_every_route_but_health_is_401(api: Api, method: str, path: str) -> None:
+    if path in OPEN and path != "/v1/models":
+        return
+    locked = with_policy(api.world.application, api_key_hash=b"x" * 32)
+    from tests.api.client import in_process
+
+    async with in_process(api.world, locked) as stranger:
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"x-api-key": "wrong"}):
+            response = await stranger.http.request(
+                method, filled(path), json={} if method == "POST" else None, headers=headers
+            )
+            assert response.status_code == 401, response.text
+            error = response.json()["error"]
+            assert (error["type"], error["code"]) == ("authentication_error", "invalid_api_key")
+            assert response.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/v1/nowhere", 404, "unknown_url"),
+        ("GET", "/", 404, "unknown_url"),
+        ("GET", "/v1/responses", 405, "method_not_allowed"),
+        ("PUT", "/v1/conversations", 405, "method_not_allowed"),
+        ("GET", "/v1/models/nobody/nothing", 404, "model_not_found"),
+    ],
+)
+async def test_what_is_not_served_says_so(api: Api, method: str, path: str, status: int, code: str) -> None:
+    assert (await api.refused(method, path, status=status))["code"] == code
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions", "/v1/conversations"])
+async def test_a_body_above_the_limit_is_413(api: Api, path: str) -> None:
+    small = with_policy(api.world.application, max_body_bytes=1_000)
+    from tests.api.client import in_process
+
+    async with in_process(api.world, small) as client:
+        await client.refused("POST", path, {"input": "x" * 2_000}, status=413)
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/conversations"])
+@pytest.mark.parametrize(
+    "headers",
+    [{"host": "evil.example"}, {"origin": "http://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}],
+)
+async def test_requests_from_elsewhere_are_refused(api: Api, path: str, headers: dict[str, str]) -> None:
+    error = await api.refused("POST", path, {"model": ECHO, "input": "x"}, status=403, headers=headers)
+    assert error["type"] == "permission_error"
+
+
+# --- bodies nobody foresaw
+
+FUZZ = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FIELDS = {
+    "/v1/responses": (
+        "model", "input", "instructions", "previous_response_id", "conversation", "tools", "tool_choice", "text",
+        "reasoning", "truncation", "include", "max_output_tokens", "metadata", "store", "temperature", "top_logprobs",
+        "stream_options", "antiphon", "service_tier", "prompt", "parallel_tool_calls",
+    ),
+    "/v1/responses/input_tokens": ("model", "input", "tools", "conversation", "text", "reasoning"),
+    "/v1/responses/compact": ("model", "input", "previous_response_id", "instructions"),
+    "/v1/chat/completions": (
+        "model", "messages", "stream_options", "store", "metadata", "n", "tools", "tool_choice", "response_format",
+        "stop", "max_tokens", "logprobs", "user", "seed",
+    ),
+    "/v1/conversations": ("items", "metadata", "title"),
+}  # fmt: skip
+part = st.one_of(json_values, st.fixed_dictionaries({"type": texts | st.sampled_from(["input_text", "text"]), "text": json_values}))
+entry = st.one_of(
+    json_values,
+    st.fixed_dictionaries(
+        {}, optional={
+            "role": st.sampled_from(["user", "assistant", "system", "tool"]) | json_values,
+            "type": st.sampled_from(["message", "function_call", "function_call_output", "reasoning"]) | json_values,
+            "content": texts | st.lists(part, max_size=2) | json_values,
+            "tool_calls": json_values | st.lists(json_values, max_size=2),
+            "call_id": json_values, "name": json_values, "arguments": json_values, "output": json_values,
+            "id": json_values, "tool_call_id": json_values, "summary": json_values, "status": json_values,
+        },
+    ),
+)  # fmt: skip
+values = st.one_of(json_values, st.lists(entry, max_size=3))
+
+
+@pytest.mark.parametrize("path", FIELDS)
+async def test_no_body_makes_a_route_fail(api: Api, path: str) -> None:
+    bodies: list[dict[str, Any]] = []
+
+    @FUZZ
+    @given(st.dictionaries(st.sampled_from(FIELDS[path]), values, max_size=4), st.booleans())
+    def draw(body: dict[str, Any], stored: bool) -> None:
+        bodies.append(body | ({"store": stored} if "chat" in path else {}))
+
+    draw()
+    for body in bodies:
+        sent = {"model": ECHO, **({"messages": [{"role": "user", "content": "x"}]} if "chat" in path else {"input": "x"})}
+        if path == "/v1/conversations":
+            sent = {}
+        for whole in (body, sent | body):
+            response = await api.http.post(path, json=whole)
+            assert response.status_code < 500, f"{json.dumps(whole)[:500]} → {response.text[:300]}"

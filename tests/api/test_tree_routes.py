@@ -1,0 +1,264 @@
+"""The tree extension over HTTP: branches, forks, alternatives, fan-out, comparison, changes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.api.client import Api, Event, text_of
+from tests.services.hand import ECHO, HAND
+
+BRANCH_KEYS = {
+    "id", "object", "conversation_id", "name", "head_item_id", "item_count", "token_count", "active",
+    "running_response_id", "created_at",
+}  # fmt: skip
+PATH = ["u1", "re: u1", "u2", "re: u2"]
+
+
+@pytest.fixture
+async def talk(api: Api) -> str:
+    """The path of a conversation with two turns."""
+    conversation = await api.conversation()
+    for text in ("u1", "u2"):
+        await api.ask(text, conversation=conversation)
+    return f"/v1/conversations/{conversation}"
+
+
+async def items_of(api: Api, talk: str, **query: Any) -> list[dict[str, Any]]:
+    page = await api.get(f"{talk}/items", order="asc", limit=100, **query)
+    found: list[dict[str, Any]] = page["data"]
+    return found
+
+
+async def said(api: Api, talk: str, **query: Any) -> list[str]:
+    return [text_of(item) for item in await items_of(api, talk, **query)]
+
+
+async def test_branches_are_made_listed_renamed_activated_and_deleted(api: Api, talk: str) -> None:
+    items = await items_of(api, talk)
+    made = await api.post(f"{talk}/branches", {"name": "side", "item_id": items[1]["id"]})
+    assert made.keys() == BRANCH_KEYS
+    assert (made["name"], made["active"], made["item_count"], made["running_response_id"]) == ("side", False, 2, None)
+    assert made["head_item_id"].endswith(items[1]["id"].rpartition("_")[2])
+    path = f"{talk}/branches/{made['id']}"
+    assert await api.get(path) == made
+    listed = await api.get(f"{talk}/branches")
+    assert {one["name"] for one in listed["data"]} == {"main", "side"}
+    assert (await api.post(path, {"name": " better "}))["name"] == "better"
+    main = next(one for one in listed["data"] if one["name"] == "main")
+    await api.refused("DELETE", f"{talk}/branches/{main['id']}", status=400)
+    assert (await api.call("PUT", f"{path}/activate"))["active"] is True
+    assert await said(api, talk) == PATH[:2]
+    assert await said(api, talk, branch=main["id"]) == PATH
+    assert await api.delete(f"{talk}/branches/{main['id']}") == {
+        "id": main["id"], "object": "conversation.branch.deleted", "deleted": True,
+    }  # fmt: skip
+    for method, body in (("GET", None), ("DELETE", None), ("POST", {"name": "x"})):
+        await api.refused(method, f"{talk}/branches/{main['id']}", body, status=404)
+
+
+@pytest.mark.parametrize("body", [{"name": ""}, {"name": "  "}, {"name": "x" * 201}, {"name": 5}, {"surprise": 1}])
+async def test_a_branch_with_wrong_fields_is_refused(api: Api, talk: str, body: Any) -> None:
+    await api.refused("POST", f"{talk}/branches", body, status=400)
+
+
+async def test_a_taken_name_is_refused_by_name(api: Api, talk: str) -> None:
+    error = await api.refused("POST", f"{talk}/branches", {"name": "main"}, status=400)
+    assert (error["code"], error["param"]) == ("branch_name_taken", "name")
+
+
+async def test_a_running_turn_shows_on_its_branch(api: Api, talk: str) -> None:
+    begun = await api.ask("u3", model=HAND, background=True, conversation=talk.rpartition("/")[2])
+    (branch,) = (await api.get(f"{talk}/branches"))["data"]
+    assert branch["running_response_id"] == begun["id"]
+    assert await said(api, talk) == PATH
+    (await api.world.hand.next()).answer("a3")
+
+
+async def test_an_edit_answers_the_new_question_on_a_new_active_branch(api: Api, talk: str) -> None:
+    items = await items_of(api, talk)
+    answer = await api.post(f"{talk}/items/{items[2]['id']}/edit", {"content": "edited", "model": ECHO})
+    assert answer["object"] == "response" and text_of(answer["output"][0]) == "re: edited"
+    assert answer["antiphon"]["parent_id"] == items[1]["id"]
+    assert await said(api, talk) == [*PATH[:2], "edited", "re: edited"]
+    siblings = await api.get(f"{talk}/items/{items[2]['id']}/siblings")
+    assert {text_of(item) for item in siblings["data"]} == {"u2", "edited"}
+
+
+async def test_an_edit_without_an_answer_only_puts_the_item(api: Api, talk: str) -> None:
+    items = await items_of(api, talk)
+    made = await api.post(f"{talk}/items/{items[0]['id']}/edit", {"content": "root", "respond": False})
+    assert [text_of(item) for item in made["data"]] == ["root"]
+    assert await said(api, talk) == ["root"]
+
+
+async def test_an_edit_can_be_streamed_and_left_in_the_background(api: Api, talk: str) -> None:
+    items = await items_of(api, talk)
+    path = f"{talk}/items/{items[2]['id']}/edit"
+    events = await api.stream("POST", path, {"content": "streamed", "model": ECHO, "stream": True})
+    assert events[-1].name == "response.completed"
+    begun = await api.post(path, {"content": "later", "model": HAND, "background": True})
+    assert begun["background"] is True
+    (await api.world.hand.next()).answer("ok")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({}, 400),
+        ({"content": 5}, 400),
+        ({"content": [5]}, 400),
+        ({"content": "x", "temperature": 3}, 400),
+        ({"content": "x", "surprise": 1}, 400),
+        ({"content": "x", "model": "nobody/nothing"}, 404),
+    ],
+)
+async def test_an_edit_with_wrong_fields_is_refused_and_changes_nothing(
+    api: Api, talk: str, body: Any, status: int
+) -> None:
+    items = await items_of(api, talk)
+    await api.refused("POST", f"{talk}/items/{items[2]['id']}/edit", body, status=status)
+    assert await said(api, talk) == PATH
+    assert len((await api.get(f"{talk}/branches"))["data"]) == 1
+
+
+async def test_a_regeneration_makes_another_answer_and_copies_no_question(api: Api, talk: str) -> None:
+    items = await items_of(api, talk)
+    for item in (items[3], items[2]):  # the answer, or its question
+        asking = asyncio.create_task(api.post(f"{talk}/items/{item['id']}/regenerate", {"model": HAND}))
+        (await api.world.hand.next()).answer("another")
+        answer = await asking
+        assert answer["antiphon"]["input_item_ids"] == []
+        assert answer["antiphon"]["parent_id"] == items[2]["id"]
+        assert await said(api, talk) == [*PATH[:3], "another"]
+    siblings = await api.get(f"{talk}/items/{items[3]['id']}/siblings")
+    assert len(siblings["data"]) == 3
+    assert (await api.get(f"/v1/responses/{answer['id']}/input_items"))["data"] == []
+    again = await api.call("POST", f"{talk}/items/{items[3]['id']}/regenerate")
+    assert again["status"] == "completed", "a body is not needed"
+
+
+async def test_a_fan_out_answers_with_all_responses(api: Api, talk: str) -> None:
+    models = [ECHO, "scripted/text", "hand/silent"]
+    found = await api.post(f"{talk}/fan_out", {"models": models, "input": "u3"})
+    assert found["object"] == "response.fan_out"
+    assert [one["model"] for one in found["data"]] == models
+    assert [one["status"] for one in found["data"]] == ["completed"] * 3
+    names = {one["name"]: one["id"] for one in (await api.get(f"{talk}/branches"))["data"]}
+    assert set(names) == {"main", "scripted/text", "hand/silent"}
+    assert await said(api, talk) == [*PATH, "u3", "re: u3"]
+    questions = {tuple(one["antiphon"]["input_item_ids"]) for one in found["data"]}
+    assert len(questions) == 2 and () in questions, "the question is stored once"
+
+
+async def test_a_streamed_fan_out_marks_every_event_with_its_response(api: Api, talk: str) -> None:
+    events = await api.stream(
+        "POST", f"{talk}/fan_out", {"models": [ECHO, "scripted/text"], "input": "u3", "stream": True}
+    )
+    by_response: dict[str, list[Event]] = {}
+    for event in events:
+        by_response.setdefault(event.data["response_id"], []).append(event)
+    assert len(by_response) == 2
+    for identifier, own in by_response.items():
+        assert [event.data["sequence_number"] for event in own] == list(range(len(own)))
+        assert own[0].data["response"]["id"] == identifier and own[-1].name == "response.completed"
+        replay = await api.stream("GET", f"/v1/responses/{identifier}", params={"stream": "true"})
+        without = [{name: value for name, value in event.data.items() if name != "response_id"} for event in own]
+        assert without == [event.data for event in replay]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"models": [], "input": "x"}, 400),
+        ({"models": [ECHO] * 9, "input": "x"}, 400),
+        ({"models": [ECHO]}, 400),
+        ({"models": [ECHO], "input": ""}, 400),
+        ({"models": [ECHO, "nobody/nothing"], "input": "x"}, 404),
+    ],
+)
+async def test_a_fan_out_that_cannot_be_begins_nothing(api: Api, talk: str, body: Any, status: int) -> None:
+    before = api.world.rows("SELECT COUNT(*) FROM runs")
+    await api.refused("POST", f"{talk}/fan_out", body, status=status)
+    assert api.world.rows("SELECT COUNT(*) FROM runs") == before
+
+
+async def test_a_fork_shares_its_ancestors_and_deleting_either_harms_neither(api: Api, talk: str) -> None:
+    items = await items_of(api, talk)
+    fork = await api.post(f"{talk}/fork", {"item_id": items[1]["id"], "title": "F"})
+    assert (fork["title"], fork["forked_from_item_id"] is not None) == ("F", True)
+    path = f"/v1/conversations/{fork['id']}"
+    assert await items_of(api, path) == items[:2]
+    await api.ask("f1", conversation=fork["id"])
+    assert await said(api, path) == [*PATH[:2], "f1", "re: f1"]
+    assert await said(api, talk) == PATH
+    whole = await api.call("POST", f"{talk}/fork")
+    await api.delete(talk)
+    assert await said(api, path) == [*PATH[:2], "f1", "re: f1"]
+    assert await said(api, f"/v1/conversations/{whole['id']}") == PATH
+    await api.delete(path)
+    assert await said(api, f"/v1/conversations/{whole['id']}") == PATH
+
+
+async def test_two_branches_are_compared_behind_what_they_share(api: Api, talk: str) -> None:
+    items = await items_of(api, talk)
+    await api.post(f"{talk}/items/{items[2]['id']}/edit", {"content": "edited", "model": ECHO})
+    names = {one["name"]: one["id"] for one in (await api.get(f"{talk}/branches"))["data"]}
+    left, right = names["main"], next(wire for name, wire in names.items() if name != "main")
+    found = await api.get(f"{talk}/compare", left=left, right=right)
+    assert found["common_depth"] == 1
+    assert [text_of(item) for item in found["left"]["data"]] == ["u2", "re: u2"]
+    assert [text_of(item) for item in found["right"]["data"]] == ["edited", "re: edited"]
+    found = await api.get(f"{talk}/compare", left=left, right=right, limit=1)
+    assert (found["left"]["has_more"], found["right"]["has_more"]) == (True, True)
+    same = await api.get(f"{talk}/compare", left=left, right=left)
+    assert (same["common_depth"], same["left"]["data"], same["right"]["data"]) == (3, [], [])
+    await api.refused("GET", f"{talk}/compare", status=404, params={"left": left, "right": "br_" + "0" * 32})
+    await api.refused("GET", f"{talk}/compare", status=400, params={"left": left})
+
+
+async def test_branches_that_share_nothing_have_no_common_depth(api: Api, talk: str) -> None:
+    items = await items_of(api, talk)
+    await api.post(f"{talk}/items/{items[0]['id']}/edit", {"content": "root", "respond": False})
+    wires = [one["id"] for one in (await api.get(f"{talk}/branches"))["data"]]
+    found = await api.get(f"{talk}/compare", left=wires[0], right=wires[1])
+    assert found["common_depth"] == -1
+
+
+async def test_the_tree_shows_segments_and_never_whole_items(api: Api, talk: str) -> None:
+    items = await items_of(api, talk)
+    await api.post(f"{talk}/items/{items[2]['id']}/edit", {"content": "x" * 5_000, "model": ECHO})
+    page = await api.get(f"{talk}/tree")
+    assert [segment["item_count"] for segment in page["data"]] in ([4, 2], [2, 4])
+    for segment in page["data"]:
+        assert segment["object"] == "conversation.segment"
+        for end in ("first_item", "last_item"):
+            assert len(segment[end]["preview"]) <= 120
+    await api.refused("GET", f"{talk}/tree", status=400, params={"after": "nonsense"})
+
+
+async def test_changes_can_be_followed_from_any_revision(api: Api, talk: str) -> None:
+    start = (await api.get(talk))["revision"]
+    await api.post(f"{talk}/branches", {"name": "side"})
+    await api.post(talk, {"title": "T"})
+    page = await api.get(f"{talk}/changes", after_revision=start)
+    assert [one["type"] for one in page["data"]] == ["branch.created", "conversation.updated"]
+    assert [one["revision"] for one in page["data"]] == [start + 1, start + 2]
+    page = await api.get(f"{talk}/changes", after_revision=start, limit=1)
+    assert page["has_more"] is True
+    page = await api.get(f"{talk}/changes", after_revision=start + 1, limit=1)
+    assert page["has_more"] is False, "a page that happens to be full is not a promise of more"
+
+
+async def test_a_turn_can_be_put_anywhere_in_the_tree(api: Api, talk: str) -> None:
+    items = await items_of(api, talk)
+    placed = {"parent_id": items[1]["id"], "branch_name": "beside", "activate": True}
+    answer = await api.ask("v2", conversation=talk.rpartition("/")[2], antiphon=placed)
+    assert answer["antiphon"]["parent_id"] == items[1]["id"]
+    assert await said(api, talk) == [*PATH[:2], "v2", "re: v2"]
+    for wrong in ({"parent_id": "msg_" + "0" * 32}, {"branch_id": "br_" + "0" * 32}):
+        body = {"model": ECHO, "input": "x", "conversation": talk.rpartition("/")[2], "antiphon": wrong}
+        await api.refused("POST", "/v1/responses", body, status=404)
+    await api.refused("POST", "/v1/responses", {"model": ECHO, "input": "x", "antiphon": placed}, status=400)
