@@ -50,10 +50,14 @@ class Api:
         self.world = world
         self.http = http
 
-    async def call(self, method: str, path: str, body: Any = None, *, status: int = 200, **fields: Any) -> Any:
+    async def call(
+        self, method: str, path: str, body: Any = None, *, status: int = 200, **fields: Any
+    ) -> Any:
         """Call and return the decoded answer, which must have the status."""
         response = await self.http.request(method, path, json=body, **fields)
-        assert response.status_code == status, f"{method} {path}: {response.status_code} {response.text[:500]}"
+        assert response.status_code == status, (
+            f"{method} {path}: {response.status_code} {response.text[:500]}"
+        )
         return response.json()
 
     async def get(self, path: str, *, status: int = 200, **query: Any) -> Any:
@@ -134,7 +138,9 @@ class Server(uvicorn.Server):
 
     def __init__(self, front: Front) -> None:
         super().__init__(
-            uvicorn.Config(front, port=0, http="httptools", ws="websockets-sansio", lifespan="off", log_config=None)
+            uvicorn.Config(
+                front, port=0, http="httptools", ws="websockets-sansio", lifespan="off", log_config=None
+            )
         )
         self.ready = asyncio.Event()
 
@@ -154,7 +160,9 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def over_sockets(world: World, application: Application | None = None) -> AsyncIterator[tuple[Api, int]]:
+async def over_sockets(
+    world: World, application: Application | None = None
+) -> AsyncIterator[tuple[Api, int]]:
     """Serve on a port of the loopback; yields the client and the port."""
     server = Server(front_of(world, application))
     serving = asyncio.create_task(server.serve())

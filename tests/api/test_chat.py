@@ -35,7 +35,12 @@ async def test_a_completion_has_openais_shape(api: Api) -> None:
     assert answer["object"] == "chat.completion" and answer["id"].startswith("chatcmpl-")
     (choice,) = answer["choices"]
     assert (choice["index"], choice["finish_reason"], choice["logprobs"]) == (0, "stop", None)
-    assert choice["message"] == {"role": "assistant", "content": "re: hello", "refusal": None, "annotations": []}
+    assert choice["message"] == {
+        "role": "assistant",
+        "content": "re: hello",
+        "refusal": None,
+        "annotations": [],
+    }
     usage = answer["usage"]
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
 
@@ -81,7 +86,8 @@ async def test_n_choices_are_told_apart_and_stored_as_siblings(api: Api, streame
         assert response.json()["choices"] == stored["choices"]
     ((question,),) = api.world.rows("SELECT id FROM items WHERE author_id IS NOT NULL")
     places = api.world.rows(
-        "SELECT i.depth,s.parent_id FROM items i JOIN segments s ON s.id=i.segment_id WHERE i.author_id IS NULL"
+        "SELECT i.depth,s.parent_id FROM items i JOIN segments s ON s.id=i.segment_id"
+        " WHERE i.author_id IS NULL"
     )
     assert question and sorted(depth for depth, _ in places) == [1, 1, 1]
 
@@ -101,9 +107,7 @@ async def test_calls_of_tools_are_whole_and_end_with_tool_calls(api: Api, stream
                 part["id"] += piece.get("id", "")
                 part["name"] += piece["function"].get("name", "")
                 part["arguments"] += piece["function"].get("arguments", "")
-        assert [parts[n] for n in sorted(parts)] == [
-            {"id": call["id"], **call["function"]} for call in calls
-        ]
+        assert [parts[n] for n in sorted(parts)] == [{"id": call["id"], **call["function"]} for call in calls]
 
 
 async def test_what_is_not_stored_is_nowhere(api: Api) -> None:
@@ -137,7 +141,9 @@ async def test_the_messages_of_a_stored_completion_are_its_whole_question(api: A
     made = await api.chat(*history, store=True)
     path = f"/v1/chat/completions/{made['id']}/messages"
     page = await api.get(path)
-    assert [(one["role"], one["content"]) for one in page["data"]] == [(m["role"], m["content"]) for m in history]
+    assert [(one["role"], one["content"]) for one in page["data"]] == [
+        (m["role"], m["content"]) for m in history
+    ]
     first = await api.get(path, limit=3)
     rest = await api.get(path, limit=3, after=first["last_id"])
     assert first["has_more"] and first["data"] + rest["data"] == page["data"]
@@ -189,7 +195,9 @@ async def test_an_unstored_completion_dies_with_its_client(served: tuple[Api, in
         ({"messages": [user("x")], "api_base": "http://x"}, "api_base"),
     ],
 )
-async def test_a_completion_with_wrong_fields_is_refused_and_the_field_named(api: Api, body: Any, param: str) -> None:
+async def test_a_completion_with_wrong_fields_is_refused_and_the_field_named(
+    api: Api, body: Any, param: str
+) -> None:
     error = await api.refused("POST", "/v1/chat/completions", {"model": ECHO, **body}, status=400)
     assert error["param"] == param
 
@@ -209,7 +217,9 @@ async def test_an_unknown_field_goes_on_to_the_model(api: Api) -> None:
 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("stored", [False, True])
-async def test_a_failure_before_the_first_word_is_an_http_error(api: Api, streamed: bool, stored: bool) -> None:
+async def test_a_failure_before_the_first_word_is_an_http_error(
+    api: Api, streamed: bool, stored: bool
+) -> None:
     body = {"model": "hand/broken", "messages": [user("x")], "stream": streamed, "store": stored}
     error = await api.refused("POST", "/v1/chat/completions", body, status=502)
     assert error["code"] == "server_error"

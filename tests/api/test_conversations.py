@@ -20,13 +20,24 @@ def message(text: str, role: str = "user") -> dict[str, Any]:
 
 
 async def test_a_conversation_is_created_read_changed_and_deleted(api: Api) -> None:
-    made = await api.post("/v1/conversations", {"items": [message("hi")], "metadata": {"a": "b"}, "title": "T"})
+    made = await api.post(
+        "/v1/conversations", {"items": [message("hi")], "metadata": {"a": "b"}, "title": "T"}
+    )
     assert made.keys() == KEYS
-    assert (made["object"], made["metadata"], made["title"], made["kind"]) == ("conversation", {"a": "b"}, "T", "explicit")
+    assert (made["object"], made["metadata"], made["title"], made["kind"]) == (
+        "conversation",
+        {"a": "b"},
+        "T",
+        "explicit",
+    )
     path = f"/v1/conversations/{made['id']}"
     assert await api.get(path) == made
     changed = await api.post(path, {"metadata": {"c": "d"}})
-    assert (changed["metadata"], changed["title"], changed["revision"]) == ({"c": "d"}, "T", made["revision"] + 1)
+    assert (changed["metadata"], changed["title"], changed["revision"]) == (
+        {"c": "d"},
+        "T",
+        made["revision"] + 1,
+    )
     changed = await api.post(path, {"title": "U"})
     assert (changed["metadata"], changed["title"]) == ({"c": "d"}, "U")
     assert await api.delete(path) == {"id": made["id"], "object": "conversation.deleted", "deleted": True}
@@ -117,7 +128,9 @@ async def test_items_are_added_listed_read_and_deleted(api: Api) -> None:
         ({"items": [message("x")], "surprise": 1}, "surprise"),
     ],
 )
-async def test_items_that_cannot_be_added_are_refused_and_the_field_named(api: Api, body: Any, param: str) -> None:
+async def test_items_that_cannot_be_added_are_refused_and_the_field_named(
+    api: Api, body: Any, param: str
+) -> None:
     conversation = await api.conversation()
     error = await api.refused("POST", f"/v1/conversations/{conversation}/items", body, status=400)
     assert error["param"] == param
@@ -145,7 +158,9 @@ async def test_a_conversation_with_wrong_fields_is_refused(api: Api, body: Any) 
     assert (await api.get("/v1/conversations"))["data"] == []
 
 
-@pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 101}, {"limit": "x"}, {"order": "up"}, {"after": "msg_x"}])
+@pytest.mark.parametrize(
+    "query", [{"limit": 0}, {"limit": 101}, {"limit": "x"}, {"order": "up"}, {"after": "msg_x"}]
+)
 async def test_a_page_that_cannot_be_is_refused_and_the_field_named(api: Api, query: dict[str, Any]) -> None:
     conversation = await api.conversation("one")
     error = await api.refused("GET", f"/v1/conversations/{conversation}/items", status=400, params=query)

@@ -1,7 +1,7 @@
-"""The contract of errors: whatever is wrong, every route answers with OpenAI's error object and never with a fault.
+"""The contract of errors: every route answers with OpenAI's error object, and never with a fault.
 
-`{"error": {"message", "type", "param", "code"}}`, all four keys present; 4xx for what the caller did, 5xx for nothing
-that a caller can do.
+`{"error": {"message", "type", "param", "code"}}`, all four keys present; 4xx for what the caller did, 5xx
+for nothing that a caller can do.
 """
 
 from __future__ import annotations
@@ -16,12 +16,20 @@ from hypothesis import strategies as st
 from starlette.routing import Route
 
 from antiphon.api.app import create_app
-from tests.api.client import Api
+from tests.api.client import Api, in_process
 from tests.domain.hostile_runs import json_values, texts
 from tests.services.hand import ECHO
 from tests.services.world import with_policy
 
-OPEN = ("/health", "/health/live", "/health/ready", "/docs", "/openapi.json", "/docs/oauth2-redirect", "/v1/models")
+OPEN = (
+    "/health",
+    "/health/live",
+    "/health/ready",
+    "/docs",
+    "/openapi.json",
+    "/docs/oauth2-redirect",
+    "/v1/models",
+)
 WIRE = {
     "conversation_id": "conv_", "branch_id": "br_", "item_id": "msg_", "response_id": "resp_",
     "completion_id": "chatcmpl-", "model": "nobody/",
@@ -34,7 +42,9 @@ def routes() -> list[tuple[str, str]]:
     pending, found = list(api.routes), set()  # type: ignore[attr-defined]
     while pending:
         route = pending.pop()
-        pending += getattr(route, "routes", None) or getattr(getattr(route, "original_router", None), "routes", [])
+        pending += getattr(route, "routes", None) or getattr(
+            getattr(route, "original_router", None), "routes", []
+        )
         if isinstance(route, Route) and not route.path.startswith(("/docs", "/openapi")):
             found |= {(method, route.path) for method in (route.methods or ()) if method != "HEAD"}
     return sorted(found)
@@ -63,8 +73,12 @@ async def test_an_id_that_was_never_issued_is_404_or_a_refusal(api: Api, method:
 
 
 @pytest.mark.parametrize(("method", "path"), [one for one in ALL if one[0] in ("POST", "PUT")])
-@pytest.mark.parametrize("body", [b"{", b"", b"\xff", b"[" * 100_000, b'"\\ud800"', b"null", b"5", b'{"a":1e400}'])
-async def test_a_body_that_is_no_proper_json_is_a_refusal(api: Api, method: str, path: str, body: bytes) -> None:
+@pytest.mark.parametrize(
+    "body", [b"{", b"", b"\xff", b"[" * 100_000, b'"\\ud800"', b"null", b"5", b'{"a":1e400}']
+)
+async def test_a_body_that_is_no_proper_json_is_a_refusal(
+    api: Api, method: str, path: str, body: bytes
+) -> None:
     response = await api.http.request(
         method, filled(path), content=body, headers={"content-type": "application/json"}
     )
@@ -78,8 +92,6 @@ async def test_without_its_key_every_route_but_health_is_401(api: Api, method: s
     if path in OPEN and path != "/v1/models":
         return
     locked = with_policy(api.world.application, api_key_hash=b"x" * 32)
-    from tests.api.client import in_process
-
     async with in_process(api.world, locked) as stranger:
         for headers in ({}, {"authorization": "Bearer wrong"}, {"x-api-key": "wrong"}):
             response = await stranger.http.request(
@@ -108,8 +120,6 @@ async def test_what_is_not_served_says_so(api: Api, method: str, path: str, stat
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions", "/v1/conversations"])
 async def test_a_body_above_the_limit_is_413(api: Api, path: str) -> None:
     small = with_policy(api.world.application, max_body_bytes=1_000)
-    from tests.api.client import in_process
-
     async with in_process(api.world, small) as client:
         await client.refused("POST", path, {"input": "x" * 2_000}, status=413)
 
@@ -117,7 +127,12 @@ async def test_a_body_above_the_limit_is_413(api: Api, path: str) -> None:
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/conversations"])
 @pytest.mark.parametrize(
     "headers",
-    [{"host": "evil.example"}, {"origin": "http://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}],
+    [
+        {"host": "evil.example"},
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+    ],
 )
 async def test_requests_from_elsewhere_are_refused(api: Api, path: str, headers: dict[str, str]) -> None:
     error = await api.refused("POST", path, {"model": ECHO, "input": "x"}, status=403, headers=headers)
@@ -129,32 +144,73 @@ async def test_requests_from_elsewhere_are_refused(api: Api, path: str, headers:
 FUZZ = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 FIELDS = {
     "/v1/responses": (
-        "model", "input", "instructions", "previous_response_id", "conversation", "tools", "tool_choice", "text",
-        "reasoning", "truncation", "include", "max_output_tokens", "metadata", "store", "temperature", "top_logprobs",
-        "stream_options", "antiphon", "service_tier", "prompt", "parallel_tool_calls",
+        "model",
+        "input",
+        "instructions",
+        "previous_response_id",
+        "conversation",
+        "tools",
+        "tool_choice",
+        "text",
+        "reasoning",
+        "truncation",
+        "include",
+        "max_output_tokens",
+        "metadata",
+        "store",
+        "temperature",
+        "top_logprobs",
+        "stream_options",
+        "antiphon",
+        "service_tier",
+        "prompt",
+        "parallel_tool_calls",
     ),
     "/v1/responses/input_tokens": ("model", "input", "tools", "conversation", "text", "reasoning"),
     "/v1/responses/compact": ("model", "input", "previous_response_id", "instructions"),
     "/v1/chat/completions": (
-        "model", "messages", "stream_options", "store", "metadata", "n", "tools", "tool_choice", "response_format",
-        "stop", "max_tokens", "logprobs", "user", "seed",
+        "model",
+        "messages",
+        "stream_options",
+        "store",
+        "metadata",
+        "n",
+        "tools",
+        "tool_choice",
+        "response_format",
+        "stop",
+        "max_tokens",
+        "logprobs",
+        "user",
+        "seed",
     ),
     "/v1/conversations": ("items", "metadata", "title"),
-}  # fmt: skip
-part = st.one_of(json_values, st.fixed_dictionaries({"type": texts | st.sampled_from(["input_text", "text"]), "text": json_values}))
+}
+part = st.one_of(
+    json_values,
+    st.fixed_dictionaries({"type": texts | st.sampled_from(["input_text", "text"]), "text": json_values}),
+)
 entry = st.one_of(
     json_values,
     st.fixed_dictionaries(
-        {}, optional={
+        {},
+        optional={
             "role": st.sampled_from(["user", "assistant", "system", "tool"]) | json_values,
-            "type": st.sampled_from(["message", "function_call", "function_call_output", "reasoning"]) | json_values,
+            "type": st.sampled_from(["message", "function_call", "function_call_output", "reasoning"])
+            | json_values,
             "content": texts | st.lists(part, max_size=2) | json_values,
             "tool_calls": json_values | st.lists(json_values, max_size=2),
-            "call_id": json_values, "name": json_values, "arguments": json_values, "output": json_values,
-            "id": json_values, "tool_call_id": json_values, "summary": json_values, "status": json_values,
+            "call_id": json_values,
+            "name": json_values,
+            "arguments": json_values,
+            "output": json_values,
+            "id": json_values,
+            "tool_call_id": json_values,
+            "summary": json_values,
+            "status": json_values,
         },
     ),
-)  # fmt: skip
+)
 values = st.one_of(json_values, st.lists(entry, max_size=3))
 
 
@@ -169,7 +225,10 @@ async def test_no_body_makes_a_route_fail(api: Api, path: str) -> None:
 
     draw()
     for body in bodies:
-        sent = {"model": ECHO, **({"messages": [{"role": "user", "content": "x"}]} if "chat" in path else {"input": "x"})}
+        sent = {
+            "model": ECHO,
+            **({"messages": [{"role": "user", "content": "x"}]} if "chat" in path else {"input": "x"}),
+        }
         if path == "/v1/conversations":
             sent = {}
         for whole in (body, sent | body):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.api.client import Api
-from tests.services.hand import BROKEN, ECHO, HAND
+from tests.services.hand import BROKEN, ECHO, HAND, until
 
 KEY = {"idempotency_key": "k1"}
 
@@ -37,8 +38,17 @@ async def creations(api: Api) -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 NAMES = (
-    "response", "chat", "conversation", "items", "branch", "fork", "edit", "edit only", "regenerate", "fan out",
-)  # fmt: skip
+    "response",
+    "chat",
+    "conversation",
+    "items",
+    "branch",
+    "fork",
+    "edit",
+    "edit only",
+    "regenerate",
+    "fan out",
+)
 COUNTED = ("conversations", "items", "branches", "segments", "runs")
 
 
@@ -59,7 +69,9 @@ async def test_a_retry_acts_once_and_answers_the_same(api: Api, name: str) -> No
 @pytest.mark.parametrize("name", NAMES)
 async def test_twenty_equal_requests_at_once_act_once(api: Api, name: str) -> None:
     path, body = (await creations(api))[name]
-    done = await asyncio.gather(*(api.http.post(path, json=body, headers={"Idempotency-Key": "k"}) for _ in range(20)))
+    done = await asyncio.gather(
+        *(api.http.post(path, json=body, headers={"Idempotency-Key": "k"}) for _ in range(20))
+    )
     assert {response.status_code for response in done} <= {200, 409}
     answers = [response.json() for response in done if response.status_code == 200]
     assert answers and all(answer == answers[0] for answer in answers)
@@ -76,9 +88,12 @@ async def test_the_same_key_with_another_body_is_422(api: Api, name: str) -> Non
     await api.post(path, body, **KEY)
     before = counts(api)
     error = await api.refused(
-        "POST", path, {**body, "metadata": {"a": "b"}} if name not in ("items", "branch", "fork") else _other(name),
-        status=422, headers={"Idempotency-Key": "k1"},
-    )  # fmt: skip
+        "POST",
+        path,
+        {**body, "metadata": {"a": "b"}} if name not in ("items", "branch", "fork") else _other(name),
+        status=422,
+        headers={"Idempotency-Key": "k1"},
+    )
     assert error["code"] == "idempotency_key_reused"
     assert counts(api) == before
 
@@ -87,15 +102,20 @@ def _other(name: str) -> dict[str, Any]:
     return {"items": {"items": [message("y")]}, "branch": {"name": "other"}, "fork": {"title": "T"}}[name]
 
 
-async def test_a_retry_of_a_stream_gets_the_same_bytes_while_it_runs_and_afterwards(served: tuple[Api, int]) -> None:
+async def test_a_retry_of_a_stream_gets_the_same_bytes_while_it_runs_and_afterwards(
+    served: tuple[Api, int],
+) -> None:
     api, _ = served
     body = {"model": HAND, "input": "x", "stream": True}
-    ask = lambda: asyncio.create_task(api.http.post("/v1/responses", json=body, headers={"Idempotency-Key": "k"}))  # noqa: E731
+
+    def ask() -> asyncio.Task[httpx.Response]:
+        asking = api.http.post("/v1/responses", json=body, headers={"Idempotency-Key": "k"})
+        return asyncio.create_task(asking)
+
     first = ask()
     call = await api.world.hand.next()
     second = ask()
-    while len(api.world.application.followers) < 2:
-        await asyncio.sleep(0)
+    await until(lambda: len(api.world.application.followers) >= 2)
     call.answer("once")
     one, two = (await first).text, (await second).text
     assert two == one

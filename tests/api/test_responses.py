@@ -3,21 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from antiphon.domain import ids
 from tests.api.client import Api, Event, reading, text_of
-from tests.services.hand import BROKEN, ECHO, HAND, PATIENCE_SECONDS
+from tests.services.hand import BROKEN, ECHO, HAND, until
 
 RESPONSE_KEYS = {
-    "id", "object", "created_at", "completed_at", "status", "background", "error", "incomplete_details",
-    "instructions", "max_output_tokens", "max_tool_calls", "model", "output", "parallel_tool_calls",
-    "previous_response_id", "conversation", "prompt_cache_key", "prompt_cache_retention", "reasoning",
-    "safety_identifier", "service_tier", "store", "temperature", "text", "tool_choice", "tools", "top_logprobs", "top_p",
-    "presence_penalty", "frequency_penalty", "truncation", "usage", "user", "metadata", "antiphon",
-}  # fmt: skip
+    "id",
+    "object",
+    "created_at",
+    "completed_at",
+    "status",
+    "background",
+    "error",
+    "incomplete_details",
+    "instructions",
+    "max_output_tokens",
+    "max_tool_calls",
+    "model",
+    "output",
+    "parallel_tool_calls",
+    "previous_response_id",
+    "conversation",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "reasoning",
+    "safety_identifier",
+    "service_tier",
+    "store",
+    "temperature",
+    "text",
+    "tool_choice",
+    "tools",
+    "top_logprobs",
+    "top_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "truncation",
+    "usage",
+    "user",
+    "metadata",
+    "antiphon",
+}
 PLAIN = [
     "response.created", "response.in_progress", "response.output_item.added", "response.content_part.added",
     "response.output_text.delta", "response.output_text.done", "response.content_part.done",
@@ -37,12 +65,20 @@ async def test_a_response_has_every_key_and_says_what_was_asked(api: Api) -> Non
     assert answer.keys() == RESPONSE_KEYS
     assert answer["id"].startswith("resp_") and answer["object"] == "response"
     assert (answer["status"], answer["error"], answer["incomplete_details"]) == ("completed", None, None)
-    assert (answer["instructions"], answer["temperature"], answer["metadata"]) == ("be brief", 0.5, {"a": "b"})
+    assert (answer["instructions"], answer["temperature"], answer["metadata"]) == (
+        "be brief",
+        0.5,
+        {"a": "b"},
+    )
     assert (answer["model"], answer["store"], answer["background"]) == (ECHO, True, False)
-    assert answer["usage"]["total_tokens"] == answer["usage"]["input_tokens"] + answer["usage"]["output_tokens"]
+    assert (
+        answer["usage"]["total_tokens"] == answer["usage"]["input_tokens"] + answer["usage"]["output_tokens"]
+    )
     (message,) = answer["output"]
     assert message.keys() == {"id", "type", "status", "role", "content"}
-    assert message["content"] == [{"type": "output_text", "text": "re: hello", "annotations": [], "logprobs": []}]
+    assert message["content"] == [
+        {"type": "output_text", "text": "re: hello", "annotations": [], "logprobs": []}
+    ]
 
 
 async def test_a_stored_response_is_read_back_the_same(api: Api) -> None:
@@ -72,7 +108,9 @@ async def test_a_stream_can_be_replayed_from_every_event_byte_for_byte(api: Api)
         replay = await api.http.get(f"/v1/responses/resp_{identifier}", params=query)
         found = replay.text.split("\n\n")[:-1]
         assert [frame.split("\n", 1)[1] for frame in found] == frames[after + 1 :]
-        assert [frame.split("\n", 1)[0] for frame in found] == [f"id: {n}" for n in range(after + 1, len(frames))]
+        assert [frame.split("\n", 1)[0] for frame in found] == [
+            f"id: {n}" for n in range(after + 1, len(frames))
+        ]
     again = await api.http.get(
         f"/v1/responses/resp_{identifier}", params={"stream": "true"}, headers={"Last-Event-ID": "3"}
     )
@@ -150,8 +188,7 @@ async def test_cancelling_a_background_answer_is_harmless_twice_and_after_its_en
     assert first["status"] == "cancelled"
     assert (await api.post(f"/v1/responses/{begun['id']}/cancel")) == first
     ended = await api.ask("hello", background=True)
-    while (await api.get(f"/v1/responses/{ended['id']}"))["status"] != "completed":
-        await asyncio.sleep(0)
+    await until(lambda: not len(api.world.application.runs))
     assert (await api.post(f"/v1/responses/{ended['id']}/cancel"))["status"] == "completed"
 
 
@@ -160,7 +197,9 @@ async def test_only_background_answers_can_be_cancelled(api: Api) -> None:
     await api.refused("POST", f"/v1/responses/{answer['id']}/cancel", {}, status=400)
 
 
-async def test_the_stream_of_a_cancelled_answer_ends_with_incomplete_and_says_cancelled(served: tuple[Api, int]) -> None:
+async def test_the_stream_of_a_cancelled_answer_ends_with_incomplete_and_says_cancelled(
+    served: tuple[Api, int],
+) -> None:
     api, _ = served
     body = {"model": HAND, "input": "hello", "stream": True, "background": True}
     async with reading(api, "POST", "/v1/responses", body) as stream:
@@ -180,7 +219,9 @@ async def test_the_stream_of_a_cancelled_answer_ends_with_incomplete_and_says_ca
         (BROKEN, "failed", "response.failed"),
     ],
 )
-async def test_every_end_has_its_status_its_event_and_its_usage(api: Api, model: str, status: str, event: str) -> None:
+async def test_every_end_has_its_status_its_event_and_its_usage(
+    api: Api, model: str, status: str, event: str
+) -> None:
     answer = await api.ask("hello", model=model)
     assert answer["status"] == status, "once a run exists the answer is 200 with the status inside"
     assert answer["usage"] is not None
@@ -201,180 +242,26 @@ async def test_a_call_of_a_tool_ends_the_run_and_the_next_turn_brings_the_output
     assert call.keys() == {"id", "type", "status", "call_id", "name", "arguments"}
     assert first["status"] == "completed"
     output = {"type": "function_call_output", "call_id": call["call_id"], "output": "seen"}
-    second = await api.ask([output], model="scripted/tools", previous_response_id=first["id"], tools=[FUNCTION])
+    second = await api.ask(
+        [output], model="scripted/tools", previous_response_id=first["id"], tools=[FUNCTION]
+    )
     assert "seen" in text_of(second["output"][0])
     await api.refused(
-        "POST", "/v1/responses",
-        {"model": ECHO, "input": [{**output, "call_id": "call_other"}], "previous_response_id": first["id"]}, status=400,
-    )  # fmt: skip
+        "POST",
+        "/v1/responses",
+        {"model": ECHO, "input": [{**output, "call_id": "call_other"}], "previous_response_id": first["id"]},
+        status=400,
+    )
 
 
 async def test_reasoning_and_refusals_have_their_own_events_and_items(api: Api) -> None:
-    events = await api.stream("POST", "/v1/responses", {"model": "scripted/reasoning", "input": "x", "stream": True})
+    events = await api.stream(
+        "POST", "/v1/responses", {"model": "scripted/reasoning", "input": "x", "stream": True}
+    )
     assert "response.reasoning_text.delta" in names(events)
     assert [item["type"] for item in events[-1].data["response"]["output"]] == ["reasoning", "message"]
-    events = await api.stream("POST", "/v1/responses", {"model": "scripted/refusal", "input": "x", "stream": True})
+    events = await api.stream(
+        "POST", "/v1/responses", {"model": "scripted/refusal", "input": "x", "stream": True}
+    )
     assert "response.refusal.delta" in names(events)
     assert events[-1].data["response"]["output"][0]["content"][0]["type"] == "refusal"
-
-
-# --- store: false
-
-
-async def test_an_answer_that_is_not_stored_leaves_nothing_but_its_ledger_line(api: Api) -> None:
-    answer = await api.ask("hello", store=False)
-    assert (answer["status"], answer["store"], answer["antiphon"]) == ("completed", False, None)
-    await api.refused("GET", f"/v1/responses/{answer['id']}", status=404)
-    await api.refused("DELETE", f"/v1/responses/{answer['id']}", status=404)
-    error = await api.refused(
-        "POST", "/v1/responses", {"model": ECHO, "input": "x", "previous_response_id": answer["id"]}, status=400
-    )
-    assert error["code"] == "previous_response_not_found"
-    for table in ("runs", "items", "conversations", "journal"):
-        assert api.world.rows(f"SELECT COUNT(*) FROM {table}") == [(0,)]
-    await api.conversation()  # a write behind the ledger's
-    assert api.world.rows("SELECT COUNT(*) FROM ledger") == [(1,)]
-
-
-async def test_an_answer_that_is_not_stored_can_continue_a_stored_one(api: Api) -> None:
-    first = await api.ask("one")
-    begun = asyncio.create_task(api.ask("two", model=HAND, store=False, previous_response_id=first["id"]))
-    call = await api.world.hand.next()
-    assert call.prompts == ["user:one", "assistant:re: one", "user:two"]
-    call.answer("ok")
-    assert (await begun)["store"] is False
-
-
-@pytest.mark.parametrize("fields", [{"conversation": "?"}, {"background": True}])
-async def test_store_false_excludes_a_conversation_and_the_background(api: Api, fields: dict[str, Any]) -> None:
-    if "conversation" in fields:
-        fields = {"conversation": await api.conversation()}
-    await api.refused("POST", "/v1/responses", {"model": ECHO, "input": "x", "store": False, **fields}, status=400)
-
-
-@pytest.mark.parametrize("streamed", [True, False])
-async def test_an_answer_that_is_not_stored_dies_with_its_client(served: tuple[Api, int], streamed: bool) -> None:
-    api, _ = served
-    body = {"model": HAND, "input": "hello", "store": False, "stream": streamed}
-    asking = asyncio.create_task(api.http.post("/v1/responses", json=body))
-    call = await api.world.hand.next()
-    asking.cancel()
-    await asyncio.gather(asking, return_exceptions=True)
-    await asyncio.wait_for(call.closed.wait(), PATIENCE_SECONDS)
-
-
-# --- continuing
-
-
-async def test_conversation_and_previous_response_id_exclude_each_other(api: Api) -> None:
-    first = await api.ask("one")
-    conversation = await api.conversation()
-    body = {"model": ECHO, "input": "x", "conversation": conversation, "previous_response_id": first["id"]}
-    assert (await api.refused("POST", "/v1/responses", body, status=400))["param"] == "previous_response_id"
-
-
-async def test_a_running_response_cannot_be_continued(api: Api) -> None:
-    begun = await api.ask("one", model=HAND, background=True)
-    body = {"model": ECHO, "input": "x", "previous_response_id": begun["id"]}
-    error = await api.refused("POST", "/v1/responses", body, status=400)
-    assert (error["code"], error["param"]) == ("previous_response_not_finished", "previous_response_id")
-    (await api.world.hand.next()).answer("ok")
-
-
-@pytest.mark.parametrize("wire", [MISSING, "resp_nonsense", "", "conv_" + "0" * 32])
-async def test_an_unknown_previous_response_is_refused_by_name(api: Api, wire: str) -> None:
-    body = {"model": ECHO, "input": "x", "previous_response_id": wire}
-    error = await api.refused("POST", "/v1/responses", body, status=400)
-    assert (error["code"], error["param"]) == ("previous_response_not_found", "previous_response_id")
-
-
-async def test_a_response_in_a_conversation_says_where_it_stands(api: Api) -> None:
-    conversation = await api.conversation("u0")
-    for named in (conversation, {"id": conversation}):
-        answer = await api.ask("hello", conversation=named)
-        assert answer["conversation"] == {"id": conversation}
-        told = answer["antiphon"]
-        assert told.keys() == {"conversation_id", "branch_id", "parent_id", "input_item_ids"}
-        assert told["conversation_id"] == conversation
-        branch = await api.get(f"/v1/conversations/{conversation}/branches/{told['branch_id']}")
-        assert branch["active"] is True
-        item = await api.get(f"/v1/conversations/{conversation}/items/{told['input_item_ids'][0]}")
-        assert text_of(item) == "hello"
-
-
-# --- items
-
-
-async def test_the_input_of_a_response_is_listed_by_pages(api: Api) -> None:
-    items = [{"role": "user", "content": f"i{n}"} for n in range(5)]
-    answer = await api.ask(items)
-    path = f"/v1/responses/{answer['id']}/input_items"
-    for order in ("asc", "desc"):
-        seen: list[str] = []
-        after: dict[str, str] = {}
-        while True:
-            page = await api.get(path, limit=2, order=order, **after)
-            seen += [text_of(item) for item in page["data"]]
-            assert (page["first_id"], page["last_id"]) == (page["data"][0]["id"], page["data"][-1]["id"])
-            if not page["has_more"]:
-                break
-            after = {"after": page["last_id"]}
-        assert seen == [f"i{n}" for n in range(5)][:: 1 if order == "asc" else -1]
-    await api.refused("GET", path, status=400, params={"after": "msg_" + "0" * 32})
-
-
-async def test_an_item_reference_takes_over_an_item_the_caller_may_read(api: Api) -> None:
-    conversation = await api.conversation("remember this")
-    page = await api.get(f"/v1/conversations/{conversation}/items")
-    reference = {"type": "item_reference", "id": page["data"][0]["id"]}
-    asking = asyncio.create_task(api.ask([reference, {"role": "user", "content": "what?"}], model=HAND))
-    call = await api.world.hand.next()
-    assert call.prompts == ["user:remember this", "user:what?"]
-    call.answer("this")
-    answer = await asking
-    listed = await api.get(f"/v1/responses/{answer['id']}/input_items", order="asc")
-    assert [text_of(item) for item in listed["data"]] == ["remember this", "what?"]
-    gone = [{"type": "item_reference", "id": "msg_" + "0" * 32}]
-    error = await api.refused("POST", "/v1/responses", {"model": ECHO, "input": gone}, status=404)
-    assert error["param"] == "input[0].id"
-
-
-async def test_an_item_of_unknown_type_is_kept_verbatim(api: Api) -> None:
-    thing = {"type": "thing_of_tomorrow", "z": [1.5, None, {"b": "\u2028", "a": "\0", "$x.y": True}], "a": "é"}
-    answer = await api.ask([thing, {"role": "user", "content": "hello"}])
-    page = await api.get(f"/v1/responses/{answer['id']}/input_items", order="asc")
-    kept = dict(page["data"][0])
-    assert ids.parse_item(kept.pop("id"))
-    kept.pop("status")
-    assert kept == thing and list(kept) == list(thing)
-
-
-async def test_deleting_a_response_makes_it_unknown(api: Api) -> None:
-    answer = await api.ask("hello")
-    path = f"/v1/responses/{answer['id']}"
-    assert await api.delete(path) == {"id": answer["id"], "object": "response", "deleted": True}
-    for method, where in (("GET", path), ("DELETE", path), ("GET", path + "/input_items"), ("POST", path + "/cancel")):
-        await api.refused(method, where, status=404)
-    await api.refused("GET", path, status=404, params={"stream": "true"})
-
-
-# --- counting and compacting
-
-
-async def test_counting_an_input_begins_nothing(api: Api) -> None:
-    counted = await api.post("/v1/responses/input_tokens", {"model": ECHO, "input": "one two three four"})
-    assert counted["object"] == "response.input_tokens" and 4 <= counted["input_tokens"] <= 20
-    more = await api.post("/v1/responses/input_tokens", {"model": ECHO, "input": "x", "tools": [FUNCTION]})
-    assert more["input_tokens"] > 10
-    assert api.world.rows("SELECT COUNT(*) FROM runs") == [(0,)]
-
-
-async def test_a_compaction_stands_for_what_it_replaces(api: Api) -> None:
-    first = await api.ask("the secret is plum")
-    compacted = await api.post("/v1/responses/compact", {"model": ECHO, "previous_response_id": first["id"]})
-    assert compacted["object"] == "response.compaction"
-    asking = asyncio.create_task(api.ask([*compacted["output"], {"role": "user", "content": "?"}], model=HAND))
-    call = await api.world.hand.next()
-    assert "plum" in " ".join(call.prompts)
-    call.answer("ok")
-    await asking

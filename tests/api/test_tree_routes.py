@@ -40,7 +40,12 @@ async def test_branches_are_made_listed_renamed_activated_and_deleted(api: Api, 
     items = await items_of(api, talk)
     made = await api.post(f"{talk}/branches", {"name": "side", "item_id": items[1]["id"]})
     assert made.keys() == BRANCH_KEYS
-    assert (made["name"], made["active"], made["item_count"], made["running_response_id"]) == ("side", False, 2, None)
+    assert (made["name"], made["active"], made["item_count"], made["running_response_id"]) == (
+        "side",
+        False,
+        2,
+        None,
+    )
     assert made["head_item_id"].endswith(items[1]["id"].rpartition("_")[2])
     path = f"{talk}/branches/{made['id']}"
     assert await api.get(path) == made
@@ -59,7 +64,9 @@ async def test_branches_are_made_listed_renamed_activated_and_deleted(api: Api, 
         await api.refused(method, f"{talk}/branches/{main['id']}", body, status=404)
 
 
-@pytest.mark.parametrize("body", [{"name": ""}, {"name": "  "}, {"name": "x" * 201}, {"name": 5}, {"surprise": 1}])
+@pytest.mark.parametrize(
+    "body", [{"name": ""}, {"name": "  "}, {"name": "x" * 201}, {"name": 5}, {"surprise": 1}]
+)
 async def test_a_branch_with_wrong_fields_is_refused(api: Api, talk: str, body: Any) -> None:
     await api.refused("POST", f"{talk}/branches", body, status=400)
 
@@ -165,7 +172,9 @@ async def test_a_streamed_fan_out_marks_every_event_with_its_response(api: Api, 
         assert [event.data["sequence_number"] for event in own] == list(range(len(own)))
         assert own[0].data["response"]["id"] == identifier and own[-1].name == "response.completed"
         replay = await api.stream("GET", f"/v1/responses/{identifier}", params={"stream": "true"})
-        without = [{name: value for name, value in event.data.items() if name != "response_id"} for event in own]
+        without = [
+            {name: value for name, value in event.data.items() if name != "response_id"} for event in own
+        ]
         assert without == [event.data for event in replay]
 
 

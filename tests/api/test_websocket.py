@@ -88,7 +88,9 @@ async def test_the_last_answer_that_is_not_stored_lives_with_its_socket_and_nowh
         await elsewhere.send(input="x", store=False, previous_response_id=second["id"])
         assert (await elsewhere.turn())[-1]["error"]["code"] == "previous_response_not_found"
     await socket.send(input="x", store=False, previous_response_id=first["id"])
-    assert (await socket.turn())[-1]["error"]["code"] == "previous_response_not_found", "only the last one is kept"
+    assert (await socket.turn())[-1]["error"]["code"] == "previous_response_not_found", (
+        "only the last one is kept"
+    )
 
 
 async def test_a_failed_continuation_evicts_what_it_continued(socket: Socket) -> None:
@@ -107,7 +109,9 @@ async def test_a_continuation_that_failed_at_the_model_is_not_continued(socket: 
     assert (await socket.turn())[-1]["type"] == "error"
 
 
-async def test_a_stored_answer_can_be_continued_over_http_and_back(served: tuple[Api, int], socket: Socket) -> None:
+async def test_a_stored_answer_can_be_continued_over_http_and_back(
+    served: tuple[Api, int], socket: Socket
+) -> None:
     api, _ = served
     first = await socket.ask("one")
     second = await api.ask("two", previous_response_id=first["id"])
@@ -126,7 +130,9 @@ async def test_a_stored_answer_can_be_continued_over_http_and_back(served: tuple
         '{"type": "response.create", "input": "x", "model": "nobody/nothing"}', "[" * 10_000,
     ],
 )  # fmt: skip
-async def test_a_message_that_cannot_be_is_one_error_and_the_socket_stays_open(socket: Socket, text: str) -> None:
+async def test_a_message_that_cannot_be_is_one_error_and_the_socket_stays_open(
+    socket: Socket, text: str
+) -> None:
     await socket.connection.send(text)
     error = await socket.receive()
     assert (error["type"], error.keys()) == ("error", {"type", "status", "error"})

@@ -27,7 +27,9 @@ def new_item(text: str, *, tokens: int = 10, digest: bytes | None = None, role: 
     )  # fmt: skip
 
 
-def put(after: Position, *items: NewItem, run_id: str | None = None, author: str | None = OWNER) -> ws.PutItems:
+def put(
+    after: Position, *items: NewItem, run_id: str | None = None, author: str | None = OWNER
+) -> ws.PutItems:
     """Store items behind a place."""
     return ws.PutItems(
         after=after, owner_id=OWNER, slot=SLOT, author_id=author, run_id=run_id, created_us=1_000, items=items
@@ -40,20 +42,31 @@ def end_of(after: Position, *items: NewItem) -> Position:
     return Position(after.segment_id, after.depth + len(items), tokens, items[-1].id)
 
 
-def segment(conversation: Conversation, after: Position | None = None) -> tuple[Segment, ws.NewSegment, Position]:
+def segment(
+    conversation: Conversation, after: Position | None = None
+) -> tuple[Segment, ws.NewSegment, Position]:
     """A new segment with its command and the place its first item follows."""
     made = open_segment(ids.new_id(SLOT), conversation.id, after)
     return made, ws.NewSegment(segment=made, owner_id=OWNER, slot=SLOT), segment_start(made)
 
 
 def new_branch(
-    conversation: Conversation, name: str, head: Position, *, run_id: str | None = None, branch_id: str | None = None
+    conversation: Conversation,
+    name: str,
+    head: Position,
+    *,
+    run_id: str | None = None,
+    branch_id: str | None = None,
 ) -> ws.NewBranch:
     """A branch."""
     branch = Branch(
-        id=branch_id or ids.new_id(SLOT), conversation_id=conversation.id, name=name, head=head, run_id=run_id,
+        id=branch_id or ids.new_id(SLOT),
+        conversation_id=conversation.id,
+        name=name,
+        head=head,
+        run_id=run_id,
         created_us=1_000,
-    )  # fmt: skip
+    )
     return ws.NewBranch(branch=branch, owner_id=OWNER, slot=SLOT)
 
 
@@ -63,11 +76,20 @@ def new_conversation(
     """A conversation with a line of items on branch `main`: itself, its head, and its write set."""
     conversation = Conversation(
         **{
-            "id": ids.new_id(SLOT), "owner_id": OWNER, "slot": SLOT, "kind": kind, "title": None, "metadata": "{}",
-            "active_branch_id": ids.new_id(SLOT), "base": None, "revision": 1, "created_us": 1_000,
-            "updated_us": 1_000, **fields,
+            "id": ids.new_id(SLOT),
+            "owner_id": OWNER,
+            "slot": SLOT,
+            "kind": kind,
+            "title": None,
+            "metadata": "{}",
+            "active_branch_id": ids.new_id(SLOT),
+            "base": None,
+            "revision": 1,
+            "created_us": 1_000,
+            "updated_us": 1_000,
+            **fields,
         }
-    )  # fmt: skip
+    )
     _, opening, start = segment(conversation)
     head = end_of(start, *items) if items else start
     main = new_branch(conversation, "main", head, branch_id=conversation.active_branch_id)
@@ -81,13 +103,25 @@ def new_run(conversation: Conversation | None = None, **fields: Any) -> Run:
     """A stored answer that is being made."""
     return Run(
         **{
-            "id": ids.new_id(SLOT), "owner_id": OWNER, "slot": SLOT,
-            "conversation_id": conversation.id if conversation else None, "branch_id": None, "author_id": OWNER,
-            "credential_id": None, "surface": "responses", "parent": None, "input_end": None,
-            "state": "in_progress", "background": False, "stored": True, "request": {"a": [1.5, None, "ü\u2028"]},
-            "model": "m/x", "created_us": 1_000, **fields,
+            "id": ids.new_id(SLOT),
+            "owner_id": OWNER,
+            "slot": SLOT,
+            "conversation_id": conversation.id if conversation else None,
+            "branch_id": None,
+            "author_id": OWNER,
+            "credential_id": None,
+            "surface": "responses",
+            "parent": None,
+            "input_end": None,
+            "state": "in_progress",
+            "background": False,
+            "stored": True,
+            "request": {"a": [1.5, None, "ü\u2028"]},
+            "model": "m/x",
+            "created_us": 1_000,
+            **fields,
         }
-    )  # fmt: skip
+    )
 
 
 def finish(run: Run, **fields: Any) -> ws.FinishRun:

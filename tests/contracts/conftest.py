@@ -24,5 +24,9 @@ async def storage(opening: Reopen) -> AsyncIterator[Storage]:
     """An empty store; when it is closed, nothing of it may run on."""
     async with opening() as opened:
         yield opened
-    left = [thread.name for thread in threading.enumerate() if not thread.name.startswith(("MainThread", "asyncio"))]
+    left = [
+        thread.name
+        for thread in threading.enumerate()
+        if not thread.name.startswith(("MainThread", "asyncio"))
+    ]
     assert left == []

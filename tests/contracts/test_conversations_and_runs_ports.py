@@ -52,13 +52,15 @@ async def test_an_update_changes_what_it_names_and_a_deleted_one_is_gone(storage
 
 
 @pytest.mark.parametrize("descending", [False, True])
-async def test_conversations_are_listed_by_pages_without_gap_or_double(storage: Storage, descending: bool) -> None:
+async def test_conversations_are_listed_by_pages_without_gap_or_double(
+    storage: Storage, descending: bool
+) -> None:
     made = []
     for _ in range(7):
         conversation, _, commands = new_conversation()
         await storage.unit_of_work.commit(*commands)
         made.append(conversation.id)
-    foreign, _, commands = new_conversation(owner_id=STRANGER)
+    _, _, commands = new_conversation(owner_id=STRANGER)
     await storage.unit_of_work.commit(*commands)
     seen: list[str] = []
     while True:
@@ -77,12 +79,16 @@ async def test_branches_are_listed_by_pages_and_found_by_id_head_and_prefix(stor
     sides = [new_branch(conversation, f"side-{n}", head) for n in range(5)]
     await storage.unit_of_work.commit(*commands, *sides)
     seen: list[str] = []
-    while page := await storage.conversations.branches(conversation.id, after=seen[-1] if seen else None, limit=2):
+    while page := await storage.conversations.branches(
+        conversation.id, after=seen[-1] if seen else None, limit=2
+    ):
         seen += [one.id for one in page]
     assert seen == sorted([conversation.active_branch_id, *(one.branch.id for one in sides)])
     assert await storage.conversations.branch(conversation.id, sides[0].branch.id) == sides[0].branch
     assert await storage.conversations.branch(ids.new_id(SLOT), sides[0].branch.id) is None
-    assert await storage.conversations.branch_names(conversation.id, "side-") == {f"side-{n}" for n in range(5)}
+    assert await storage.conversations.branch_names(conversation.id, "side-") == {
+        f"side-{n}" for n in range(5)
+    }
     assert await storage.conversations.branch_names(conversation.id, "nope") == set()
     at = await storage.conversations.branch_at(conversation.id, item.id)
     assert at is not None and at.head.item_id == item.id
@@ -114,9 +120,14 @@ async def test_a_run_comes_back_as_it_was_opened_and_as_it_ended(storage: Storag
     assert await storage.runs.get(STRANGER, run.id) is None
     end = end_of(head, answer)
     done = finish(
-        run, state="failed", error=RunError("server_error", "ü"), usage=Usage(1, 2, 3, 4, True), output_end=end,
-        incomplete_reason="max_output_tokens", ended_us=9,
-    )  # fmt: skip
+        run,
+        state="failed",
+        error=RunError("server_error", "ü"),
+        usage=Usage(1, 2, 3, 4, True),
+        output_end=end,
+        incomplete_reason="max_output_tokens",
+        ended_us=9,
+    )
     await storage.unit_of_work.commit(put(head, answer, run_id=run.id, author=None), done)
     found = await storage.runs.get(OWNER, run.id)
     assert found == done.run
@@ -159,7 +170,9 @@ async def test_runs_are_listed_by_surface_filtered_and_by_pages(storage: Storage
     kept = []
     for number in range(6):
         fields = {"surface": "chat", "model": "m/x", "metadata": '{"who":"ada","n.\\"x":"1"}'}
-        odd = [{}, {"model": "m/y"}, {"metadata": '{"who":"eve"}'}, {"surface": "responses"}][max(number - 2, 0)]
+        odd = [{}, {"model": "m/y"}, {"metadata": '{"who":"eve"}'}, {"surface": "responses"}][
+            max(number - 2, 0)
+        ]
         run = new_run(**(fields | odd))
         await storage.unit_of_work.commit(ws.OpenRun(run=run, worker_id=WORKER))
         if number < 3:
@@ -199,7 +212,9 @@ async def test_the_runs_of_a_fan_out_are_found_whatever_their_ids(storage: Stora
 # --- known prefixes
 
 
-async def test_the_longest_known_prefix_is_found_for_its_owner_in_living_conversations(storage: Storage) -> None:
+async def test_the_longest_known_prefix_is_found_for_its_owner_in_living_conversations(
+    storage: Storage,
+) -> None:
     hashes = [bytes([n]) * 16 for n in range(5)]
     items = [new_item(f"i{n}", digest=hashes[n]) for n in range(3)]
     conversation, _, commands = new_conversation(*items)

@@ -134,7 +134,9 @@ async def test_sealing_forgets_only_this_workers_records_up_to_the_given_one(sto
     assert found[one] == [], "behind the hole that the test made nothing is trusted"
 
 
-async def test_a_number_that_was_sealed_away_is_still_a_fence_or_never_asked_for_again(storage: Storage) -> None:
+async def test_a_number_that_was_sealed_away_is_still_a_fence_or_never_asked_for_again(
+    storage: Storage,
+) -> None:
     """The next record after a seal has the next number; a fence is set there, not below."""
     await storage.journal.write_tick(WORKER, 1, record(), [])
     await storage.journal.seal(WORKER, 1, [])

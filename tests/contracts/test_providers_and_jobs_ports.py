@@ -60,7 +60,9 @@ async def test_a_stream_that_is_closed_early_ends_quietly(kind: tuple[ModelProvi
     assert await heard(provider, good)
 
 
-async def test_it_says_its_models_under_its_name_and_closes_twice(kind: tuple[ModelProvider, str, str]) -> None:
+async def test_it_says_its_models_under_its_name_and_closes_twice(
+    kind: tuple[ModelProvider, str, str],
+) -> None:
     provider, _, _ = kind
     for info in await provider.models():
         assert isinstance(info, ModelInfo)

@@ -1,4 +1,4 @@
-"""What continuing costs on SQLite: index searches only, and the same work whatever the conversation's size and shape."""
+"""What continuing costs on SQLite: index searches only, as much work in a large tree as in a small one."""
 
 from __future__ import annotations
 
@@ -136,13 +136,17 @@ def first_page(db: sqlite3.Connection, made: Made) -> Callable[[], object]:
 )
 @pytest.mark.parametrize("work", [continuing, first_page])
 def test_size_and_width_cost_nothing(
-    db: sqlite3.Connection, shapes: dict[str, Made], large: str, small: str, work: Callable[..., Callable[[], object]]
+    db: sqlite3.Connection,
+    shapes: dict[str, Made],
+    large: str,
+    small: str,
+    work: Callable[..., Callable[[], object]],
 ) -> None:
     assert steps(db, work(db, shapes[large])) <= 1.5 * steps(db, work(db, shapes[small]))
 
 
 def test_a_comb_costs_little_more_than_a_line(db: sqlite3.Connection, shapes: dict[str, Made]) -> None:
-    """Eight items lie in five segments instead of one: a range scan each (core_spec §3 measured 2.1 times)."""
+    """Eight items lie in five segments instead of one: a range scan each (measured: 2.1 times)."""
     comb_steps = steps(db, continuing(db, shapes["2,000 turns regenerated"]))
     assert comb_steps <= 2.1 * steps(db, continuing(db, shapes["10 items"]))
 
@@ -153,9 +157,17 @@ def plan(db: sqlite3.Connection, statement: str, values: object) -> list[str]:
 
 def test_the_context_and_the_path_are_index_searches(db: sqlite3.Connection, shapes: dict[str, Made]) -> None:
     _, head = shapes["10,000 items"]
-    where = {"head_segment": head.segment_id, "floor": 1, "head_tokens": head.tokens, "head_depth": head.depth}
+    where = {
+        "head_segment": head.segment_id,
+        "floor": 1,
+        "head_tokens": head.tokens,
+        "head_depth": head.depth,
+    }
     context = plan(db, context_sqlite.CONTEXT, where)
-    assert any("SEARCH i USING INDEX items_tokens (segment_id=? AND path_tokens>? AND path_tokens<?)" in one for one in context)
+    assert any(
+        "SEARCH i USING INDEX items_tokens (segment_id=? AND path_tokens>? AND path_tokens<?)" in one
+        for one in context
+    )
     ranges = plan(db, context_sqlite.RANGE, (head.segment_id, 0, 9))
     assert ranges == ["SEARCH i USING PRIMARY KEY (segment_id=? AND depth>? AND depth<?)"]
     for steps_taken in (context, plan(db, context_sqlite.PATH, where)):
@@ -193,7 +205,9 @@ READS: list[Callable[[sqlite3.Connection, Conversation, Position], object]] = [
 
 
 @pytest.mark.parametrize("number", range(len(READS)))
-def test_every_read_is_made_of_index_searches(db: sqlite3.Connection, shapes: dict[str, Made], number: int) -> None:
+def test_every_read_is_made_of_index_searches(
+    db: sqlite3.Connection, shapes: dict[str, Made], number: int
+) -> None:
     conversation, head = shapes["10,000 items"]
     said: list[str] = []
     db.set_trace_callback(said.append)

@@ -70,7 +70,12 @@ async def test_a_python_error_in_a_job_is_its_own_too(writer: SqliteWriter) -> N
         raise ZeroDivisionError
 
     held = Held(writer)
-    jobs = [writer.submit(insert(1)), writer.submit(broken), writer.submit(broken, atomic=False), writer.submit(insert(2))]
+    jobs = [
+        writer.submit(insert(1)),
+        writer.submit(broken),
+        writer.submit(broken, atomic=False),
+        writer.submit(insert(2)),
+    ]
     held.go.set()
     done = await asyncio.gather(*jobs, return_exceptions=True)
     assert [type(one) for one in done] == [type(None), ZeroDivisionError, ZeroDivisionError, type(None)]
@@ -172,7 +177,9 @@ async def test_a_full_or_read_only_disk_is_named(writer: SqliteWriter, message: 
     await writer.submit(insert(1))
 
 
-async def test_a_really_full_file_is_named_and_writing_goes_on_when_there_is_room(writer: SqliteWriter) -> None:
+async def test_a_really_full_file_is_named_and_writing_goes_on_when_there_is_room(
+    writer: SqliteWriter,
+) -> None:
     await writer.submit(insert(1))
     await writer.submit(lambda db: db.execute("CREATE TABLE big (text)"))
 

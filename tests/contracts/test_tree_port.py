@@ -39,16 +39,20 @@ class Shape:
         self.dice = random.Random(seed)
         self.count = 0
 
-    async def grow(self, storage: Storage, steps: int) -> tuple[Conversation, list[tuple[Position, list[str], list[int]]]]:
+    async def grow(
+        self, storage: Storage, steps: int
+    ) -> tuple[Conversation, list[tuple[Position, list[str], list[int]]]]:
         conversation, start, commands = new_conversation()
         await storage.unit_of_work.commit(*commands)
         ends: list[tuple[Position, list[str], list[int]]] = [(start, [], [])]
         for _ in range(steps):
             after, said, tokens = self.dice.choice(ends[-6:])
             commands = []
-            if self.dice.random() < 0.5 or any(end.segment_id == after.segment_id and end.depth > after.depth for end, *_ in ends):
+            if self.dice.random() < 0.5 or any(
+                end.segment_id == after.segment_id and end.depth > after.depth for end, *_ in ends
+            ):
                 anchor = after if after.depth >= 0 else None
-                opened, command, start = segment(conversation, anchor)
+                _, command, start = segment(conversation, anchor)
                 commands.append(command)
                 after = start
             items = []
@@ -82,7 +86,9 @@ async def test_a_context_reaches_back_until_the_budget_is_used_up(storage: Stora
         for budget in (0, 1, 30, 100, sum(tokens) - 1, sum(tokens), 10_000):
             base = known(await storage.tree.position_base(OWNER, conversation.id, end, budget))
             behind = [sum(tokens[index + 1 :]) for index in range(len(tokens))]
-            assert texts(base.context) == [text for text, after in zip(said, behind, strict=True) if after < budget]
+            assert texts(base.context) == [
+                text for text, after in zip(said, behind, strict=True) if after < budget
+            ]
             assert (texts([base.parent]) if base.parent else []) == said[-1:]
             assert base.position == end
 
@@ -100,10 +106,14 @@ async def test_a_path_is_read_only_as_far_down_as_asked(storage: Storage, seed: 
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_the_place_before_an_item_is_the_end_of_the_path_it_follows(storage: Storage, seed: int) -> None:
+async def test_the_place_before_an_item_is_the_end_of_the_path_it_follows(
+    storage: Storage, seed: int
+) -> None:
     conversation, ends = await Shape(seed).grow(storage, 30)
     for end, said, tokens in ends[1:]:
-        items = await storage.tree.items(list(reversed(await storage.tree.path(end, floor_depth=0))), conversation.id)
+        items = await storage.tree.items(
+            list(reversed(await storage.tree.path(end, floor_depth=0))), conversation.id
+        )
         for index, item in enumerate(items):
             before = await storage.tree.before(item)
             assert (before.depth, before.tokens) == (index - 1, sum(tokens[:index]))
@@ -145,15 +155,21 @@ async def test_a_stranger_finds_nothing(storage: Storage) -> None:
     assert await tree.siblings(STRANGER, conversation.id, found[0], 10) in ([], [found[0]])
 
 
-async def test_a_deleted_conversation_has_no_branches_to_speak_to_but_its_places_stay(storage: Storage) -> None:
+async def test_a_deleted_conversation_has_no_branches_to_speak_to_but_its_places_stay(
+    storage: Storage,
+) -> None:
     conversation, head, commands = new_conversation(new_item("one"))
     await storage.unit_of_work.commit(*commands)
     await storage.unit_of_work.commit(ws.DeleteConversation(conversation_id=conversation.id, now_us=5))
     assert await storage.tree.turn_base(OWNER, conversation.id, None, 10) is None
-    assert texts(known(await storage.tree.position_base(OWNER, conversation.id, head, 100)).context) == ["one"]
+    assert texts(known(await storage.tree.position_base(OWNER, conversation.id, head, 100)).context) == [
+        "one"
+    ]
 
 
-async def test_hidden_items_are_left_out_of_contexts_and_lists_of_their_conversation_only(storage: Storage) -> None:
+async def test_hidden_items_are_left_out_of_contexts_and_lists_of_their_conversation_only(
+    storage: Storage,
+) -> None:
     items = [new_item(f"i{n}") for n in range(5)]
     conversation, head, commands = new_conversation(*items)
     fork, _, forking = new_conversation(base=head)
@@ -206,7 +222,11 @@ async def test_segments_are_listed_by_pages_with_their_counts_and_ends(storage: 
         seen += page
         after = page[-1].segment.id
     ends = {
-        (one.count, one.first_item and texts([one.first_item])[0], one.last_item and texts([one.last_item])[0])
+        (
+            one.count,
+            one.first_item and texts([one.first_item])[0],
+            one.last_item and texts([one.last_item])[0],
+        )
         for one in seen
     }
     assert ends == {(2, "a", "b"), (1, "c", "c"), (0, None, None)}

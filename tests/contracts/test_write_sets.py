@@ -27,7 +27,6 @@ from tests.contracts.builders import (
     new_item,
     new_run,
     put,
-    segment,
 )
 from tests.contracts.conftest import Reopen
 
@@ -47,7 +46,9 @@ def key(name: str = "k", *, run_id: str | None = None, created: int = 10, expire
     )  # fmt: skip
 
 
-async def test_what_was_committed_is_there_after_the_store_was_closed_and_opened_again(opening: Reopen) -> None:
+async def test_what_was_committed_is_there_after_the_store_was_closed_and_opened_again(
+    opening: Reopen,
+) -> None:
     async with opening() as storage:
         conversation, head = await made(storage, "a", "b")
     async with opening() as storage:
@@ -65,7 +66,6 @@ def lost_guards(conversation: Conversation, head: Position) -> dict[str, list[An
     """Guards that do not hold against a conversation with the line a b."""
     elsewhere = Position(head.segment_id, 0, 10)
     missing = ids.new_id(SLOT)
-    _, _, start = segment(conversation)
     by = {"conversation_id": conversation.id}
     return {
         "NewBranch: the name is taken": [new_branch(conversation, "main", head)],
@@ -94,7 +94,9 @@ GUARDS = sorted(lost_guards(new_conversation()[0], Position("s", 1, 20)))
 
 @pytest.mark.parametrize("guard", GUARDS)
 @pytest.mark.parametrize("place", ["first", "last", "alone"])
-async def test_a_lost_guard_rejects_the_whole_set_wherever_it_stands(storage: Storage, guard: str, place: str) -> None:
+async def test_a_lost_guard_rejects_the_whole_set_wherever_it_stands(
+    storage: Storage, guard: str, place: str
+) -> None:
     conversation, head = await made(storage, "a", "b")
     await storage.unit_of_work.commit(key())
     lost = lost_guards(conversation, head)[guard]
@@ -145,7 +147,10 @@ async def test_of_fifty_equal_compare_and_sets_exactly_one_wins(
 ) -> None:
     conversation, head = await made(storage, "a")
     done = await asyncio.gather(
-        *(storage.unit_of_work.commit(command(conversation, head, n), change(conversation)) for n in range(50)),
+        *(
+            storage.unit_of_work.commit(command(conversation, head, n), change(conversation))
+            for n in range(50)
+        ),
         return_exceptions=True,
     )
     assert sum(one is None for one in done) == 1
@@ -235,7 +240,9 @@ async def test_a_rename_to_its_own_name_holds_and_to_anothers_does_not(storage: 
 
 async def test_an_account_is_stored_once_by_name(storage: Storage) -> None:
     accounts = [Principal(ids.new_id(SLOT), SLOT, "ada") for _ in range(10)]
-    await asyncio.gather(*(storage.unit_of_work.commit(ws.PutAccount(account=a, created_us=1)) for a in accounts))
+    await asyncio.gather(
+        *(storage.unit_of_work.commit(ws.PutAccount(account=a, created_us=1)) for a in accounts)
+    )
     found = await storage.accounts.by_name("ada")
     assert found is not None and found.account_id in {account.account_id for account in accounts}
     assert await storage.accounts.by_name("Ada") is None

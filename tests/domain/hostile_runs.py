@@ -34,7 +34,11 @@ texts = st.one_of(
 )
 json_values = st.recursive(
     st.one_of(
-        st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False, width=32), texts
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**53), 2**53),
+        st.floats(allow_nan=False, allow_infinity=False, width=32),
+        texts,
     ),
     lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(texts, inner, max_size=2)),
     max_leaves=4,
@@ -55,8 +59,12 @@ actions = st.lists(
                 "more",
                 "more",
                 "more",
+                "logprobs",
+                "annotation",
+                "raw",
+                "end part",
+                "end item",
             )
-            + ("logprobs", "annotation", "raw", "end part", "end item")
         ),
         st.integers(0, 7),
         texts,
@@ -199,11 +207,23 @@ def hostile_logs(draw: st.DrawFn) -> RunLog:
 def run_of(log: RunLog, **changes: Any) -> Run:
     """The run that a log belongs to, as it was when it began."""
     fields = {
-        "id": "0190a1b2c3d47007" + "8" * 16, "owner_id": "a" * 32, "slot": SLOT, "conversation_id": "c" * 32,
-        "branch_id": "b" * 32, "author_id": "a" * 32, "credential_id": None, "surface": "responses",
-        "parent": None, "input_end": None, "state": "in_progress", "background": ("Q",) in log.ops, "stored": True,
-        "request": {"instructions": "be \u2028 brief", "temperature": 0.5}, "model": "m", "created_us": 1_700_000_000_000_000,
-    }  # fmt: skip
+        "id": "0190a1b2c3d47007" + "8" * 16,
+        "owner_id": "a" * 32,
+        "slot": SLOT,
+        "conversation_id": "c" * 32,
+        "branch_id": "b" * 32,
+        "author_id": "a" * 32,
+        "credential_id": None,
+        "surface": "responses",
+        "parent": None,
+        "input_end": None,
+        "state": "in_progress",
+        "background": ("Q",) in log.ops,
+        "stored": True,
+        "request": {"instructions": "be \u2028 brief", "temperature": 0.5},
+        "model": "m",
+        "created_us": 1_700_000_000_000_000,
+    }
     return Run(**(fields | changes))
 
 

@@ -16,8 +16,12 @@ DETERMINISTIC = settings(derandomize=True, deadline=None, max_examples=200)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 messages = st.lists(
     st.one_of(
-        st.fixed_dictionaries({"role": st.sampled_from(["user", "system", "developer", "assistant"]), "content": texts}),
-        st.fixed_dictionaries({"role": st.just("tool"), "tool_call_id": st.sampled_from("xyz"), "content": texts}),
+        st.fixed_dictionaries(
+            {"role": st.sampled_from(["user", "system", "developer", "assistant"]), "content": texts}
+        ),
+        st.fixed_dictionaries(
+            {"role": st.just("tool"), "tool_call_id": st.sampled_from("xyz"), "content": texts}
+        ),
     ),
     min_size=1,
     max_size=6,
@@ -30,7 +34,9 @@ def hashes(history: list[dict[str, Any]], owner: str = OWNER) -> tuple[bytes, ..
 
 @DETERMINISTIC
 @given(messages)
-def test_there_is_one_hash_an_item_and_a_prefix_has_a_prefix_of_the_hashes(history: list[dict[str, Any]]) -> None:
+def test_there_is_one_hash_an_item_and_a_prefix_has_a_prefix_of_the_hashes(
+    history: list[dict[str, Any]],
+) -> None:
     whole = hashes(history)
     assert len(whole) == len(items_of(history))
     for length in range(1, len(history)):
@@ -40,7 +46,9 @@ def test_there_is_one_hash_an_item_and_a_prefix_has_a_prefix_of_the_hashes(histo
 
 @DETERMINISTIC
 @given(messages, messages)
-def test_different_histories_end_in_different_hashes(one: list[dict[str, Any]], two: list[dict[str, Any]]) -> None:
+def test_different_histories_end_in_different_hashes(
+    one: list[dict[str, Any]], two: list[dict[str, Any]]
+) -> None:
     same = [item.payload for item in items_of(one)] == [item.payload for item in items_of(two)]
     assert (hashes(one)[-1] == hashes(two)[-1]) == same
 
@@ -97,14 +105,24 @@ def _changed(part: dict[str, Any]) -> dict[str, Any]:
 def test_a_calls_id_name_and_arguments_all_count() -> None:
     def call(identifier: str, name: str, arguments: str) -> list[dict[str, Any]]:
         function = {"name": name, "arguments": arguments}
-        return [{"role": "assistant", "tool_calls": [{"id": identifier, "type": "function", "function": function}]}]
+        return [
+            {
+                "role": "assistant",
+                "tool_calls": [{"id": identifier, "type": "function", "function": function}],
+            }
+        ]
 
-    found = {hashes(call(*one))[-1] for one in (("a", "f", "{}"), ("b", "f", "{}"), ("a", "g", "{}"), ("a", "f", "[]"))}
+    found = {
+        hashes(call(*one))[-1]
+        for one in (("a", "f", "{}"), ("b", "f", "{}"), ("a", "g", "{}"), ("a", "f", "[]"))
+    }
     assert len(found) == 4
 
 
 def test_an_assistant_message_with_text_and_calls_is_the_text_and_then_the_calls() -> None:
-    calls = [{"id": f"c{n}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for n in range(2)]
+    calls = [
+        {"id": f"c{n}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for n in range(2)
+    ]
     items = items_of([{"role": "assistant", "content": "text", "tool_calls": calls}])
     assert [item.type for item in items] == ["message", "function_call", "function_call"]
 

@@ -91,17 +91,33 @@ GOOD = "0190a1b2c3d47007" + "8" * 16
 @pytest.mark.parametrize(
     "text",
     [
-        "", "conv_", GOOD, "conv_" + GOOD[:-1], "conv_" + GOOD + "0", "conv_" + GOOD + "\n", "conv_" + GOOD.replace("a", "A"),
-        "resp_" + GOOD, " conv_" + GOOD, "conv_" + "g" * 32, "conv_" + "٠" * 32, f"{{{GOOD}}}", "urn:uuid:" + GOOD, 7, None,
-        b"conv_" + GOOD.encode(), ["conv_" + GOOD], "conv_" + "0" * 31 + "\0",
+        "",
+        "conv_",
+        GOOD,
+        "conv_" + GOOD[:-1],
+        "conv_" + GOOD + "0",
+        "conv_" + GOOD + "\n",
+        "conv_" + GOOD.replace("a", "A"),
+        "resp_" + GOOD,
+        " conv_" + GOOD,
+        "conv_" + "g" * 32,
+        "conv_" + "٠" * 32,
+        f"{{{GOOD}}}",
+        "urn:uuid:" + GOOD,
+        7,
+        None,
+        b"conv_" + GOOD.encode(),
+        ["conv_" + GOOD],
+        "conv_" + "0" * 31 + "\0",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_conversation_id_is_none_and_never_an_error(text: object) -> None:
     assert ids.parse(text, ids.CONVERSATION) is None
 
 
 @pytest.mark.parametrize(
-    "text", ["", "_" + GOOD, "msg" + GOOD, "msg_" + GOOD + "x", "m_s_g", "1_" + GOOD, None, 5, "msg_" + GOOD.upper()]
+    "text",
+    ["", "_" + GOOD, "msg" + GOOD, "msg_" + GOOD + "x", "m_s_g", "1_" + GOOD, None, 5, "msg_" + GOOD.upper()],
 )
 def test_what_is_no_item_id_is_none_and_never_an_error(text: object) -> None:
     assert ids.parse_item(text) is None

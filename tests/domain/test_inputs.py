@@ -21,7 +21,11 @@ DETERMINISTIC = settings(derandomize=True, deadline=None, max_examples=200)
 def test_a_string_is_one_message_of_the_user() -> None:
     (item,) = parse_input("hello")
     assert (item.type, item.role, item.status) == ("message", "user", "completed")
-    assert item.payload == {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hello"}]}
+    assert item.payload == {
+        "type": "message",
+        "role": "user",
+        "content": [{"type": "input_text", "text": "hello"}],
+    }
 
 
 def test_nothing_is_no_items_and_an_empty_string_is_refused() -> None:
@@ -33,7 +37,9 @@ def test_nothing_is_no_items_and_an_empty_string_is_refused() -> None:
 
 def test_an_assistants_text_becomes_output_text() -> None:
     item = parse_item({"role": "assistant", "content": "said"}, "input[0]")
-    assert item.payload["content"] == [{"type": "output_text", "text": "said", "annotations": [], "logprobs": []}]
+    assert item.payload["content"] == [
+        {"type": "output_text", "text": "said", "annotations": [], "logprobs": []}
+    ]
 
 
 @DETERMINISTIC
@@ -55,7 +61,9 @@ def test_an_unknown_types_own_status_is_kept(status: str) -> None:
 
 def test_an_id_in_an_input_item_is_kept_in_the_payload_and_never_adopted() -> None:
     """Core specification §2: providers need it back."""
-    item = parse_item({"type": "reasoning", "id": "rs_theirs", "summary": [], "encrypted_content": "x"}, "input[0]")
+    item = parse_item(
+        {"type": "reasoning", "id": "rs_theirs", "summary": [], "encrypted_content": "x"}, "input[0]"
+    )
     stored = new_item(item, 1)
     assert msgspec.json.decode(stored.payload)["id"] == "rs_theirs"
     assert stored.id != "theirs"
@@ -85,7 +93,10 @@ def test_a_reference_names_an_item_with_or_without_its_type() -> None:
         ({"role": "user", "content": [{"type": "input_text"}]}, "input[0].content[0].text"),
         ({"role": "user", "content": [{"type": "input_text", "text": 5}]}, "input[0].content[0].text"),
         ({"role": "user", "content": [{"type": "input_image"}]}, "input[0].content[0].image_url"),
-        ({"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}, "input[0].content[0].file_id"),
+        (
+            {"role": "user", "content": [{"type": "input_image", "file_id": "f"}]},
+            "input[0].content[0].file_id",
+        ),
         ({"type": "function_call", "name": "f", "arguments": ""}, "input[0].call_id"),
         ({"type": "function_call", "call_id": "c", "name": "not a name", "arguments": ""}, "input[0].name"),
         ({"type": "function_call", "call_id": "c", "name": "f", "arguments": {}}, "input[0].arguments"),
@@ -118,7 +129,14 @@ def test_no_value_makes_the_parser_fail(value: Any) -> None:
 @DETERMINISTIC
 @given(st.sampled_from(["reasoning", "function_call_output", "web_search_call", "compaction"]), json_values)
 def test_no_content_of_a_known_type_makes_the_token_estimate_fail(kind: str, value: Any) -> None:
-    body = {"type": kind, "summary": value, "content": value, "output": value, "call_id": "c", "encrypted_content": "e"}
+    body = {
+        "type": kind,
+        "summary": value,
+        "content": value,
+        "output": value,
+        "call_id": "c",
+        "encrypted_content": "e",
+    }
     try:
         item = parse_item(body, "input[0]")
     except InvalidRequest:

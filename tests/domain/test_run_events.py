@@ -28,8 +28,11 @@ from antiphon.domain.runs import Run
 from tests.domain.hostile_runs import ended, hostile_logs, run_of
 
 HOSTILE = settings(
-    max_examples=400, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)  # fmt: skip
+    max_examples=400,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 
 
 def stored_items(log: RunLog) -> dict[str, Any]:

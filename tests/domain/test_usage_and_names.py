@@ -78,7 +78,10 @@ def test_a_price_is_rounded_up_to_whole_micro_units() -> None:
 
 
 @DETERMINISTIC
-@given(st.sampled_from(["main", "a-2", "x"]), st.sets(st.sampled_from(["main", "main-2", "main-3", "x", "a-2", "a-2-2"])))
+@given(
+    st.sampled_from(["main", "a-2", "x"]),
+    st.sets(st.sampled_from(["main", "main-2", "main-3", "x", "a-2", "a-2-2"])),
+)
 def test_a_free_name_is_free_and_near_the_wanted_one(wanted: str, taken: set[str]) -> None:
     found = free_name(wanted, taken)
     assert found not in taken
@@ -93,9 +96,19 @@ def test_names_are_numbered_from_two() -> None:
 
 def item(**changes: Any) -> Item:
     fields = {
-        "id": "i", "segment_id": "s", "depth": 3, "path_tokens": 30, "token_count": 5, "type": "message", "role": "user",
-        "status": "completed", "author_id": "a", "run_id": None, "payload": "{}", "created_us": 1,
-    }  # fmt: skip
+        "id": "i",
+        "segment_id": "s",
+        "depth": 3,
+        "path_tokens": 30,
+        "token_count": 5,
+        "type": "message",
+        "role": "user",
+        "status": "completed",
+        "author_id": "a",
+        "run_id": None,
+        "payload": "{}",
+        "created_us": 1,
+    }
     return Item(**(fields | changes))
 
 

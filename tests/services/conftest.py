@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.specified import C, conversation_c
 from tests.services.tree_rules import tree_problems
 from tests.services.world import World, open_world
 
@@ -18,3 +19,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     finally:
         await opened.close()
     assert tree_problems(tmp_path / "data") == []
+
+
+@pytest.fixture
+async def c(world: World) -> C:
+    """The conversation of the specification."""
+    return await conversation_c(world)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from antiphon.domain.errors import ProviderError
 from antiphon.ports.model_provider import (
@@ -28,6 +28,13 @@ BROKEN = "hand/broken"
 
 PATIENCE_SECONDS = 10.0
 """How long a test waits for what must happen; only a failing test ever waits that long."""
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let everybody else go on until a condition holds."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():  # noqa: ASYNC110 - nothing announces what is waited for
+            await asyncio.sleep(0)
 
 
 class Call:

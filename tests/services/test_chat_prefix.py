@@ -1,4 +1,4 @@
-"""Stored chat completions: a client that resends everything leaves one history, and branches where it differs."""
+"""Stored chat completions: whoever resends everything leaves one history, and branches where it differs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def assistant(text: str) -> Message:
     return {"role": "assistant", "content": text}
 
 
-async def begin(world: World, messages: list[Message], *, who: Principal | None = None, **fields: Any) -> Begun:
+async def begin(
+    world: World, messages: list[Message], *, who: Principal | None = None, **fields: Any
+) -> Begun:
     """Begin a stored chat completion as the route does."""
     asking = who or world.who
     body, params = parse_chat(json.dumps({"model": ECHO, "messages": messages, **fields}).encode())
@@ -37,7 +39,9 @@ async def begin(world: World, messages: list[Message], *, who: Principal | None 
 async def complete(world: World, messages: list[Message], **fields: Any) -> Answer:
     begun = await begin(world, messages, **fields)
     await world.wait(begun)
-    return await world.application.answers.get(world.who, ids.CHAT_COMPLETION + begun.run_id, ids.CHAT_COMPLETION)
+    return await world.application.answers.get(
+        world.who, ids.CHAT_COMPLETION + begun.run_id, ids.CHAT_COMPLETION
+    )
 
 
 def conversation_of(answer: Answer) -> str:
@@ -78,7 +82,9 @@ async def test_an_edited_earlier_message_makes_a_branch_of_the_same_conversation
     names = await world.branches(conversation_of(answer))
     assert len(names) == 2
     assert await world.said(conversation_of(answer)) == [*(m["content"] for m in edited), "re: more"]
-    assert await world.said(conversation_of(answer), branch_id=names["main"]) == [m["content"] for m in messages]
+    assert await world.said(conversation_of(answer), branch_id=names["main"]) == [
+        m["content"] for m in messages
+    ]
     assert tree_problems(world.directory, at_rest=True) == []
 
 
@@ -92,7 +98,9 @@ async def test_after_a_branch_the_client_goes_on_along_it_without_further_branch
     assert world.rows("SELECT COUNT(*) FROM conversations") == [(1,)]
 
 
-async def test_a_client_that_goes_back_to_its_first_line_goes_on_there_without_a_further_branch(world: World) -> None:
+async def test_a_client_that_goes_back_to_its_first_line_goes_on_there_without_a_further_branch(
+    world: World,
+) -> None:
     messages, answer = await history(world, 2)
     await complete(world, [*messages[:3], user("other")])  # now the active branch
     for number in range(3):
@@ -101,7 +109,9 @@ async def test_a_client_that_goes_back_to_its_first_line_goes_on_there_without_a
         messages.append(assistant(f"re: back {number}"))
     names = await world.branches(conversation_of(answer))
     assert len(names) == 2
-    assert await world.said(conversation_of(answer), branch_id=names["main"]) == [m["content"] for m in messages]
+    assert await world.said(conversation_of(answer), branch_id=names["main"]) == [
+        m["content"] for m in messages
+    ]
 
 
 async def test_an_identical_resend_makes_a_sibling_answer_and_no_copy_of_the_question(world: World) -> None:
@@ -185,7 +195,8 @@ async def test_calls_and_their_outputs_are_matched_like_messages(world: World) -
             "role": "assistant",
             "content": "let me see",
             "tool_calls": [
-                {"id": i, "type": "function", "function": {"name": n, "arguments": a}} for i, n, a in functions
+                {"id": i, "type": "function", "function": {"name": n, "arguments": a}}
+                for i, n, a in functions
             ],
         },
         {"role": "tool", "tool_call_id": "call_1", "content": "one"},
@@ -204,7 +215,9 @@ async def test_content_as_a_string_and_as_one_text_part_is_the_same_history(worl
     assert world.rows("SELECT COUNT(*) FROM segments") == [(1,)]
 
 
-async def test_messages_that_differ_only_in_their_role_or_speaker_are_different_histories(world: World) -> None:
+async def test_messages_that_differ_only_in_their_role_or_speaker_are_different_histories(
+    world: World,
+) -> None:
     await complete(world, [user("same")])
     await complete(world, [{"role": "developer", "content": "same"}])
     assert world.rows("SELECT COUNT(*) FROM conversations") == [(2,)]

@@ -1,4 +1,4 @@
-"""Pages of a path: stable, without gap or double, refilled where items are hidden, and honest about their end."""
+"""Pages of a path: stable, without gap or double, refilled, and honest about their end."""
 
 from __future__ import annotations
 
@@ -56,7 +56,10 @@ async def hide(world: World, conversation: str, *numbers: int) -> None:
 async def test_pages_join_without_gap_or_double(world: World, limit: int, descending: bool) -> None:
     conversation = await long(world, 30)
     wanted = [f"i{n}" for n in range(30)]
-    assert await walk(world, conversation, limit=limit, descending=descending) == wanted[:: -1 if descending else 1]
+    assert (
+        await walk(world, conversation, limit=limit, descending=descending)
+        == wanted[:: -1 if descending else 1]
+    )
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 10, 11])
@@ -82,7 +85,9 @@ async def test_hidden_items_are_skipped_and_the_page_is_filled_up(world: World, 
 
 
 @pytest.mark.parametrize("descending", [True, False])
-async def test_if_everything_behind_a_page_is_hidden_nothing_more_is_promised(world: World, descending: bool) -> None:
+async def test_if_everything_behind_a_page_is_hidden_nothing_more_is_promised(
+    world: World, descending: bool
+) -> None:
     conversation = await long(world, 20)
     await hide(world, conversation, *(range(10) if descending else range(10, 20)))
     found = await page(world, conversation, descending=descending)
@@ -94,7 +99,9 @@ async def test_a_desert_of_hidden_items_is_crossed(world: World, descending: boo
     conversation = await long(world, 160)
     await hide(world, conversation, *range(1, 159))
     wanted = ["i0", "i159"]
-    assert await walk(world, conversation, limit=1, descending=descending) == wanted[:: -1 if descending else 1]
+    assert (
+        await walk(world, conversation, limit=1, descending=descending) == wanted[:: -1 if descending else 1]
+    )
 
 
 async def test_descending_pages_are_stable_while_branches_are_switched(world: World) -> None:
@@ -149,7 +156,10 @@ async def test_a_hidden_item_is_still_a_cursor(world: World) -> None:
     conversation = await long(world, 10)
     path = await world.path(conversation)
     await hide(world, conversation, 5)
-    for descending, wanted in ((True, [f"i{n}" for n in range(4, -1, -1)]), (False, [f"i{n}" for n in range(6, 10)])):
+    for descending, wanted in (
+        (True, [f"i{n}" for n in range(4, -1, -1)]),
+        (False, [f"i{n}" for n in range(6, 10)]),
+    ):
         found = await page(world, conversation, after=path[5].wire_id, descending=descending)
         assert texts(found) == wanted
 
@@ -160,10 +170,12 @@ async def test_an_edited_root_is_a_path_of_its_own(world: World, descending: boo
     path = await world.path(conversation)
     await world.ended(await world.edit(path[0].wire_id, "root", conversation_id=conversation))
     wanted = ["root", "re: root"]
-    assert await walk(world, conversation, limit=1, descending=descending) == wanted[:: -1 if descending else 1]
+    assert (
+        await walk(world, conversation, limit=1, descending=descending) == wanted[:: -1 if descending else 1]
+    )
     with pytest.raises(InvalidRequest):
         await page(world, conversation, after=path[3].wire_id, descending=False)
-    ((first, *_),) = [[item for item in await world.path(conversation)]]
+    first, *_ = await world.path(conversation)
     assert texts(await page(world, conversation, after=first.wire_id)) == []
 
 

@@ -15,7 +15,7 @@ from antiphon.ports import write_sets as ws
 from antiphon.services.idempotency import Key
 from antiphon.services.turns import Begun
 from tests.services.gates import Gate, TickGate
-from tests.services.hand import HAND
+from tests.services.hand import HAND, until
 from tests.services.tree_rules import tree_problems
 from tests.services.world import World, open_world, say
 
@@ -120,8 +120,7 @@ async def test_finish_x_cancel_the_cancel_that_came_first_wins(world: World) -> 
     begun = await world.begin("u1", model=HAND, background=True)
     call = await world.hand.next()
     call.say("half")
-    while call.read == 0:
-        await asyncio.sleep(0)
+    await until(lambda: call.read)
     cancelling = asyncio.create_task(world.application.answers.cancel(world.who, ids.RESPONSE + begun.run_id))
     await call.closed.wait()
     call.end()

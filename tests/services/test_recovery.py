@@ -1,4 +1,4 @@
-"""After a kill nothing that was shown is lost, and nothing that was left behind keeps the server from starting."""
+"""After a kill nothing that was shown is lost, and nothing keeps the server from starting."""
 
 from __future__ import annotations
 

@@ -1,60 +1,29 @@
-"""The rules of the tree (core_spec §7), one test each.
-
-C is the conversation of the specification: `u1 a1 u2 a2`, main → a2, R1 made a1, R2 made a2.
-"""
+"""The rules of the tree (core_spec §7, 1 to 5), one test each."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from antiphon.domain import ids
-from antiphon.domain.errors import InvalidRequest, NotFound
+from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.inputs import parse_input
-from antiphon.domain.items import Item, text_of
+from antiphon.domain.items import text_of
 from antiphon.services.answers import Answer
 from tests.services.hand import BROKEN, HAND, SILENT
+from tests.services.specified import PATH, C
 from tests.services.tree_rules import tree_problems
-from tests.services.world import World, another_person, say
-
-PATH = ["u1", "re: u1", "u2", "re: u2"]
-
-
-@dataclass
-class C:
-    """The conversation of the specification."""
-
-    world: World
-    id: str
-    r1: str
-    r2: str
-    items: list[Item]
-
-    async def item(self, text: str) -> str:
-        """The wire id of the item on the path with that text."""
-        return next(item.wire_id for item in self.items if text_of(item.body()) == text)
-
-    async def head(self) -> str | None:
-        """The item that main points to."""
-        main = (await self.world.branches(self.id))["main"]
-        _, branch = await self.world.application.branches.get(self.world.who, self.id, main)
-        return branch.head.item_id
-
-
-@pytest.fixture
-async def c(world: World) -> C:
-    conversation = await world.conversation()
-    first = await world.turn("u1", conversation_id=conversation)
-    second = await world.turn("u2", conversation_id=conversation)
-    path = await world.path(conversation)
-    return C(world, conversation, ids.RESPONSE + first.run.id, ids.RESPONSE + second.run.id, path)
+from tests.services.world import World, say
 
 
 def place(answer: Answer) -> dict[str, Any]:
     run = answer.run
-    return {"parent": run.request["parent_id"], "inputs": run.request["input_item_ids"], "branch": run.branch_id}
+    return {
+        "parent": run.request["parent_id"],
+        "inputs": run.request["input_item_ids"],
+        "branch": run.branch_id,
+    }
 
 
 # --- 1. claim
@@ -80,7 +49,9 @@ async def test_rule_1_the_prompt_is_stored_before_the_model_is_called(c: C) -> N
 
 
 @pytest.mark.parametrize("model", [BROKEN, SILENT])
-async def test_rule_1_a_turn_without_output_gives_the_claim_back_and_leaves_the_head(c: C, model: str) -> None:
+async def test_rule_1_a_turn_without_output_gives_the_claim_back_and_leaves_the_head(
+    c: C, model: str
+) -> None:
     failed = await c.world.turn("u3", conversation_id=c.id, model=model)
     assert await c.world.said(c.id) == PATH
     (wire,) = failed.run.request["input_item_ids"]
@@ -174,7 +145,9 @@ async def test_rule_3_in_an_implicit_conversation_the_only_branch_follows_its_ow
     assert await world.said(conversation) == [*PATH, "u3", "re: u3"]
 
 
-async def test_rule_3_a_chain_whose_first_turn_failed_still_has_a_branch_that_follows_its_tip(world: World) -> None:
+async def test_rule_3_a_chain_whose_first_turn_failed_still_has_a_branch_that_follows_its_tip(
+    world: World,
+) -> None:
     first = await world.turn("u1", model=BROKEN)
     conversation = ids.CONVERSATION + (first.run.conversation_id or "")
     await world.turn("u2", previous_response_id=ids.RESPONSE + first.run.id)
@@ -218,7 +191,9 @@ async def test_rule_3_instructions_are_not_inherited(world: World) -> None:
 # --- 4. alternatives
 
 
-async def test_rule_4_a_regeneration_is_a_second_child_on_a_new_active_branch_and_copies_no_input(c: C) -> None:
+async def test_rule_4_a_regeneration_is_a_second_child_on_a_new_active_branch_and_copies_no_input(
+    c: C,
+) -> None:
     before = c.world.rows("SELECT COUNT(*) FROM items")
     begun = await c.world.regenerate(c.items[3].wire_id, conversation_id=c.id, model=HAND)
     call = await c.world.hand.next()
@@ -251,7 +226,9 @@ async def test_rule_4_a_regenerated_answer_can_be_regenerated_and_all_are_siblin
 
 
 @pytest.mark.parametrize("index", [0, 2])
-async def test_rule_4_an_edit_is_a_sibling_on_a_new_active_branch_and_its_answer_follows(c: C, index: int) -> None:
+async def test_rule_4_an_edit_is_a_sibling_on_a_new_active_branch_and_its_answer_follows(
+    c: C, index: int
+) -> None:
     answer = await c.world.ended(await c.world.edit(c.items[index].wire_id, "edited", conversation_id=c.id))
     assert await c.world.said(c.id) == [*PATH[:index], "edited", "re: edited"]
     assert place(answer)["parent"] == (c.items[index - 1].wire_id if index else None)
@@ -317,91 +294,9 @@ async def test_rule_5_activating_changes_the_view_and_the_next_turn_but_no_runni
     assert await c.world.said(c.id, branch_id=main) == [*PATH, "u3", "a3"]
 
 
-# --- 9. the live feed
-
-
-async def test_rule_9_every_write_adds_exactly_one_change_and_the_revision_counts_them(c: C) -> None:
-    services, who = c.world.application, c.world.who
-    revision = (await services.conversations.get(who, c.id)).revision
-    expected = revision
-
-    async def step(writes: int = 1) -> None:
-        nonlocal expected
-        expected += writes
-        assert (await services.conversations.get(who, c.id)).revision == expected
-
-    await services.conversations.add_items(who, c.id, parse_input([say("m")]))
-    await step()
-    await services.conversations.update(who, c.id, title="t", metadata=None)
-    await step()
-    _, branch = await services.branches.create(who, c.id, name="b", item_id=None, activate=False)
-    await step()
-    await services.branches.rename(who, c.id, ids.BRANCH + branch.id, "bb")
-    await step()
-    await services.branches.activate(who, c.id, ids.BRANCH + branch.id)
-    await step()
-    await services.branches.delete(who, c.id, (await c.world.branches(c.id))["main"])
-    await step()
-    await services.conversations.hide_item(who, c.id, c.items[0].wire_id)
-    await step()
-    await c.world.turn("u3", conversation_id=c.id)
-    await step(2)  # began, ended
-    changes = await services.conversations.changes(who, c.id, after=revision, limit=100)
-    assert [one.revision for one in changes] == list(range(revision + 1, expected + 1))
-
-
-# --- the table of calls
-
-
-async def test_call_an_item_beside_the_path_is_found_by_its_id(c: C) -> None:
-    beside = await c.world.turn("u5", previous_response_id=c.r1)
-    (wire,) = beside.run.request["input_item_ids"]
-    assert text_of((await c.world.application.conversations.item(c.world.who, c.id, wire)).body()) == "u5"
-
-
-async def test_call_a_response_shows_its_own_output_and_its_own_input(c: C) -> None:
-    second = await c.world.application.answers.get(c.world.who, c.r2)
-    assert [out.payload["content"][0]["text"] for out in second.outputs] == ["re: u2"]
-    page = await c.world.application.answers.input_items(c.world.who, c.r2, after=None, limit=10, descending=False)
-    assert [text_of(item.body()) for item in page.data] == ["u2"]
-
-
-async def test_call_the_tree_shows_segments_with_counts_and_previews_by_page(c: C) -> None:
-    await c.world.turn("u5", previous_response_id=c.r1)
-    await c.world.ended(await c.world.regenerate(c.items[3].wire_id, conversation_id=c.id))
-    tree = c.world.application.branches.tree
-    seen: list[int] = []
-    after = None
-    while True:
-        _, page = await tree(c.world.who, c.id, after=after, limit=1)
-        seen += [summary.count for summary in page.data]
-        if not page.has_more:
-            break
-        after = ids.SEGMENT + page.data[-1].segment.id
-    assert sorted(seen) == [1, 2, 4]
-
-
-async def test_call_another_persons_conversation_item_branch_and_response_do_not_exist(c: C) -> None:
-    stranger = await another_person(c.world)
-    services = c.world.application
-    main = (await c.world.branches(c.id))["main"]
-    for asking in (
-        services.conversations.get(stranger, c.id),
-        services.conversations.item(stranger, c.id, c.items[0].wire_id),
-        services.branches.get(stranger, c.id, main),
-        services.branches.fork(stranger, c.id, item_id=None, title=None),
-        services.answers.get(stranger, c.r1),
-        services.answers.delete(stranger, c.r1),
-        services.followers.follow(stranger.account_id, c.r1.removeprefix(ids.RESPONSE)),
-        c.world.begin("x", who=stranger, conversation_id=c.id),
-    ):
-        with pytest.raises(NotFound):
-            await asking
-    with pytest.raises(InvalidRequest):
-        await c.world.begin("x", who=stranger, previous_response_id=c.r1)
-
-
-async def test_rule_4_the_branch_of_an_edit_that_was_never_answered_still_names_the_item_it_points_to(c: C) -> None:
+async def test_rule_4_the_branch_of_an_edit_that_was_never_answered_still_names_the_item_it_points_to(
+    c: C,
+) -> None:
     await c.world.ended(await c.world.edit(c.items[2].wire_id, "edited", conversation_id=c.id, model=BROKEN))
     branches = c.world.application.branches
     _, branch = await branches.get(c.world.who, c.id, await c.world.active(c.id))

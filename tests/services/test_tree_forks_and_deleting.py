@@ -11,11 +11,9 @@ from antiphon.domain.errors import InvalidRequest, NotFound
 from antiphon.domain.inputs import parse_input
 from antiphon.domain.items import text_of
 from tests.services.hand import HAND
-from tests.services.test_tree import PATH, C, c
+from tests.services.specified import PATH, C
 from tests.services.tree_rules import tree_problems
 from tests.services.world import World, say
-
-__all__ = ["c"]
 
 
 async def fork_of(c: C, item_id: str | None = None) -> str:
@@ -109,7 +107,9 @@ async def test_rule_6_two_that_append_to_a_fresh_fork_become_siblings(c: C) -> N
 async def test_rule_6_a_turn_and_a_post_on_a_fresh_fork_are_siblings_too(c: C) -> None:
     fork = await fork_of(c, c.items[1].wire_id)
     begun = await c.world.begin("asked", conversation_id=fork, model=HAND)
-    (posted,) = await c.world.application.conversations.add_items(c.world.who, fork, parse_input([say("posted")]))
+    (posted,) = await c.world.application.conversations.add_items(
+        c.world.who, fork, parse_input([say("posted")])
+    )
     (await c.world.hand.next()).answer("ok")
     await c.world.ended(begun)
     siblings = await c.world.application.branches.siblings(c.world.who, fork, posted.wire_id, 10)
@@ -239,7 +239,9 @@ async def test_deleting_a_response_cancels_it_and_then_it_is_gone(c: C) -> None:
     assert tree_problems(c.world.directory, at_rest=True) == []
 
 
-async def test_deleting_a_response_of_an_implicit_conversation_takes_its_items_unless_continued(world: World) -> None:
+async def test_deleting_a_response_of_an_implicit_conversation_takes_its_items_unless_continued(
+    world: World,
+) -> None:
     lonely = await world.turn("alone")
     continued = await world.turn("first")
     await world.turn("second", previous_response_id=ids.RESPONSE + continued.run.id)
@@ -264,7 +266,9 @@ async def test_deleting_a_response_of_an_explicit_conversation_leaves_its_items(
 # --- deleting a conversation
 
 
-async def test_deleting_a_conversation_is_seen_at_once_and_its_items_stay_reachable_by_responses(c: C) -> None:
+async def test_deleting_a_conversation_is_seen_at_once_and_its_items_stay_reachable_by_responses(
+    c: C,
+) -> None:
     await c.world.application.conversations.delete(c.world.who, c.id)
     for asking in (
         c.world.said(c.id),

@@ -1,4 +1,4 @@
-"""A conversation under every write in any order, one by one and twenty at a time: always a tree, nothing lost."""
+"""A conversation under every write in any order, one by one and twenty at a time: always a tree."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ class TreeMachine(RuleBasedStateMachine):
         told = run.request["parent_id"]
         assert (told.rpartition("_")[2] if told else None) == after
         assert (ids.BRANCH + run.branch_id if run.branch_id else None) == branch
-        asked = self.model.add(talk, after, [wire.rpartition("_")[2] for wire in run.request["input_item_ids"]])
+        asked = self.model.add(
+            talk, after, [wire.rpartition("_")[2] for wire in run.request["input_item_ids"]]
+        )
         outputs = [out.id for out in answer.outputs]
         end = self.model.add(talk, asked, outputs)
         for item in outputs:
@@ -97,7 +99,9 @@ class TreeMachine(RuleBasedStateMachine):
         made = self.do(add(self.world.who, talk.wire_id, items, branch_id=branch))
         talk.branches[branch] = self.model.add(talk, talk.branches[branch], [item.id for item in made])
 
-    @rule(which=numbers, where=numbers, named=st.booleans(), model=st.sampled_from((ECHO, ECHO, SILENT, BROKEN)))
+    @rule(
+        which=numbers, where=numbers, named=st.booleans(), model=st.sampled_from((ECHO, ECHO, SILENT, BROKEN))
+    )
     def turn(self, which: int, where: int, named: bool, model: str) -> None:
         talk = self.talk(which)
         branch = self.branch(talk, where) if named else talk.active
@@ -141,7 +145,9 @@ class TreeMachine(RuleBasedStateMachine):
         if item is None or self.role(item) != "user":
             return
         answer = self.do(
-            self.world.ended(self.do(self.world.edit(self.wire(item), self.text(), conversation_id=talk.wire_id)))
+            self.world.ended(
+                self.do(self.world.edit(self.wire(item), self.text(), conversation_id=talk.wire_id))
+            )
         )
         self.opened(talk, self.model.parent[item], answer)
 
@@ -219,7 +225,9 @@ class TreeMachine(RuleBasedStateMachine):
         talk = self.talk(which)
         item = self.item(talk, what)
         if item is not None:
-            self.do(self.world.application.conversations.hide_item(self.world.who, talk.wire_id, self.wire(item)))
+            self.do(
+                self.world.application.conversations.hide_item(self.world.who, talk.wire_id, self.wire(item))
+            )
             talk.hidden.add(item)
 
     @rule(which=numbers, what=numbers)
@@ -227,10 +235,14 @@ class TreeMachine(RuleBasedStateMachine):
         talk = self.talk(which)
         item = self.item(talk, what)
         wire = self.wire(item) if item is not None else None
-        made = self.do(self.world.application.branches.fork(self.world.who, talk.wire_id, item_id=wire, title=None))
+        made = self.do(
+            self.world.application.branches.fork(self.world.who, talk.wire_id, item_id=wire, title=None)
+        )
         base = item if item is not None else talk.branches[talk.active]
         branch = ids.BRANCH + made.active_branch_id
-        fork = Talk(ids.CONVERSATION + made.id, {branch: base}, branch, members=dict.fromkeys(self.model.line(base)))
+        fork = Talk(
+            ids.CONVERSATION + made.id, {branch: base}, branch, members=dict.fromkeys(self.model.line(base))
+        )
         self.model.talks.append(fork)
 
     @rule(which=numbers)
@@ -241,7 +253,10 @@ class TreeMachine(RuleBasedStateMachine):
         self.do(self.world.application.conversations.delete(self.world.who, talk.wire_id))
         talk.deleted = True
 
-    @rule(which=numbers, writes=st.lists(st.tuples(st.sampled_from(Burst.WRITES), numbers), min_size=2, max_size=20))
+    @rule(
+        which=numbers,
+        writes=st.lists(st.tuples(st.sampled_from(Burst.WRITES), numbers), min_size=2, max_size=20),
+    )
     def burst(self, which: int, writes: list[tuple[str, int]]) -> None:
         """Up to twenty writers at once; what they were told must be so, and the rest is read back."""
         talk = self.talk(which)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from antiphon.domain import ids
@@ -51,7 +52,9 @@ class Burst:
             *(getattr(self, f"do_{name}")(number) for name, number in writes), return_exceptions=True
         )
         for one in done:
-            refused = isinstance(one, NotFound) or (isinstance(one, InvalidRequest) and one.code in MAY_BE_TOLD)
+            refused = isinstance(one, NotFound) or (
+                isinstance(one, InvalidRequest) and one.code in MAY_BE_TOLD
+            )
             if isinstance(one, BaseException) and not refused:
                 raise one
         await self._reconcile(heads)
@@ -61,7 +64,7 @@ class Burst:
         for known, parent in self.model.parent.items():
             assert stored[known] == parent, "what was there before has moved"
         for items in self.appended:
-            for before, after in zip(items, items[1:], strict=False):
+            for before, after in pairwise(items):
                 assert stored[after] == before
         for answer in self.answers:
             self._check_told(answer, stored)

@@ -1,4 +1,4 @@
-"""A conversation as anybody would draw it: items with parents, names with heads. The oracle of the machine."""
+"""A conversation as anybody would draw it: items with parents, names with heads."""
 
 from __future__ import annotations
 

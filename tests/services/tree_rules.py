@@ -138,7 +138,9 @@ def _places(directory: Path) -> tuple[dict[str, tuple], dict[Place, str]]:
     return {row[0]: (row[1], row[2]) for row in segments}, {(row[0], row[1]): row[2] for row in items}
 
 
-def _item_at(segments: dict[str, tuple], places: dict[Place, str], segment: str | None, depth: int) -> str | None:
+def _item_at(
+    segments: dict[str, tuple], places: dict[Place, str], segment: str | None, depth: int
+) -> str | None:
     while segment is not None and depth >= 0:
         parent, fork_depth = segments[segment]
         if depth > fork_depth:

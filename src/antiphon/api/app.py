@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from antiphon import __version__
 from antiphon.api import health
@@ -21,6 +22,8 @@ from antiphon.api.v1.pages import answer
 from antiphon.api.v1.schemas import ERRORS, components
 from antiphon.application import Application
 from antiphon.domain.errors import AntiphonError
+
+ROUTERS = (health.router, routes.router, conversations.router, branches.router)
 
 Opened = Callable[[], AbstractAsyncContextManager[Application]]
 """Opens the application for the time the server runs."""
@@ -46,7 +49,7 @@ def create_app(opened: Opened) -> Front:
     )
     front = Front(api, _hot_routes(lambda: front.application))
     api.state.front = front
-    for router in (health.router, routes.router, conversations.router, branches.router):
+    for router in ROUTERS:
         api.include_router(router)
     api.add_api_websocket_route("/v1/responses", responses_websocket.serve)
     _shape_errors(api)
@@ -78,7 +81,10 @@ def _shape_errors(api: FastAPI) -> None:
         if isinstance(error.__cause__, AntiphonError):
             return await named(request, error.__cause__)
         body = error_object(error.status_code, str(error.detail), param=None, code=_code(error.status_code))
-        return answer(body, status=error.status_code, headers=dict(error.headers or {}))
+        shown = {name.lower(): value for name, value in (error.headers or {}).items()}
+        if error.status_code == 405:
+            shown["allow"] = ", ".join(sorted(_methods(request)))
+        return answer(body, status=error.status_code, headers=shown)
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it alone
@@ -88,6 +94,17 @@ def _shape_errors(api: FastAPI) -> None:
     api.add_exception_handler(HTTPException, framework)
     api.add_exception_handler(RequestValidationError, invalid)
     api.add_exception_handler(AntiphonError, named)
+
+
+def _methods(request: Request) -> set[str]:
+    """Return the methods of all routes of a path; the framework names those of the first only.
+
+    A path that is written out is not also an id in the place of a parameter.
+    """
+    everything = [route for router in ROUTERS for route in router.routes if isinstance(route, Route)]
+    literal = [route for route in everything if route.path == request.scope["path"]]
+    matching = [route for route in everything if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in literal or matching for method in route.methods or ()}
 
 
 def _code(status: int) -> str | None:
