@@ -20,7 +20,7 @@ from tests.harness.upstream import Upstream
 
 READERS = 500
 ALLOWED_BYTES = READERS * 192 * 1024
-"""A follower's transport buffer (64 KiB), one event that may be as large as the answer, and its connection."""
+"""A follower's transport buffer (64 KiB), one event that may be as large as the answer, a connection."""
 
 ALLOWED_OWN_BYTES = READERS * 384 * 1024
 """Also the answer itself while it is made: its log, its item and its script, all at the same moment."""
@@ -136,7 +136,8 @@ async def test_slow_clients_of_answers_of_their_own(busy: ServerProcess) -> None
         highest = await watch.stop()
         print(f"baseline {baseline >> 20} MiB, highest {highest >> 20} MiB, fast stream {took:.2f} s")
         assert took < 10, "a stream of one second beside idle slow readers"
-        assert highest <= baseline + ALLOWED_OWN_BYTES, f"{(highest - baseline) // READERS} bytes for each reader"
+        each = (highest - baseline) // READERS
+        assert highest <= baseline + ALLOWED_OWN_BYTES, f"{each} bytes for each reader"
     texts = busy.query(
         "SELECT count(*) FROM items WHERE type='message' AND role='assistant' AND length(payload)>=50000"
     )
