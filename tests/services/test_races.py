@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from antiphon.domain import ids
-from antiphon.domain.errors import Conflict, NotFound
+from antiphon.domain.errors import NotFound, PreconditionFailed
 from antiphon.domain.inputs import parse_input
 from antiphon.domain.run_events import encode_ops
 from antiphon.ports import write_sets as ws
@@ -356,7 +356,7 @@ async def test_a_stale_change_of_a_conversation_is_refused(world: World) -> None
     read = await world.application.conversations.get(world.who, conversation)
     update = world.application.conversations.update
     await update(world.who, conversation, title="one", metadata=None, revision=read.revision)
-    with pytest.raises(Conflict):
+    with pytest.raises(PreconditionFailed):
         await update(world.who, conversation, title="two", metadata=None, revision=read.revision)
 
 

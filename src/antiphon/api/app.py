@@ -88,6 +88,9 @@ def _shape_errors(api: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it alone
+        if request.method != "GET" and "json" not in request.headers.get("content-type", ""):
+            message = "Send the body as JSON, with 'Content-Type: application/json'."
+            return answer(error_object(400, message, param=None, code="invalid_content_type"), status=400)
         return answer(_validation_error(error), status=400)
 
     api.add_exception_handler(Exception, named)

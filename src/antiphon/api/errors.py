@@ -18,6 +18,7 @@ _STATUS: Final[dict[type[errors.AntiphonError], int]] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.InFlight: 409,
+    errors.PreconditionFailed: 412,
     errors.TooLarge: 413,
     errors.Unprocessable: 422,
     errors.RateLimited: 429,

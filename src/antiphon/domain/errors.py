@@ -7,6 +7,7 @@ AntiphonError
 ├── NotFound                  absent or somebody else's             404
 ├── Conflict                  a guard was lost; read and try again  409
 ├── InFlight                  the same creation is still running    409
+├── PreconditionFailed        changed since the caller read it      412
 ├── TooLarge                  a body or batch above its limit       413
 ├── Unprocessable             idempotency key with another body     422
 ├── RateLimited               wait `retry_after` seconds            429
@@ -60,6 +61,12 @@ class Conflict(AntiphonError):
     """A guard of a write set did not hold; whoever decided must read again."""
 
     code = "conflict"
+
+
+class PreconditionFailed(AntiphonError):
+    """The caller named the revision it had read, and that is no longer the newest."""
+
+    code = "stale_revision"
 
 
 class InFlight(AntiphonError):

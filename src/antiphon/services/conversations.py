@@ -19,7 +19,7 @@ from antiphon.domain.conversations import (
     open_segment,
     segment_start,
 )
-from antiphon.domain.errors import Conflict, InvalidRequest, NotFound
+from antiphon.domain.errors import Conflict, InvalidRequest, NotFound, PreconditionFailed
 from antiphon.domain.inputs import InputItem, new_item
 from antiphon.domain.items import Item, NewItem, Position
 from antiphon.ports import write_sets as ws
@@ -102,7 +102,8 @@ class Conversations:
                 self.change(who, found.id, "conversation.updated", {}),
             )
         except Conflict:
-            raise Conflict("The conversation has changed since it was read.", code="stale_revision") from None
+            await self._access.conversation(who, conversation_id)
+            raise PreconditionFailed("The conversation has changed since it was read.") from None
         return await self._access.conversation(who, conversation_id)
 
     async def delete(self, who: Principal, conversation_id: str) -> str:

@@ -80,7 +80,7 @@ class Turns:
         """Estimate the input tokens of a turn without beginning it."""
         route = self._models.resolve(request.model)
         request = await self._resolve_references(who, request)
-        at, _ = await self._attachments.find(who, request, route.context_tokens)
+        at, _ = await self._attachments.find(who, request, context_budget(request, route))
         tools = request.params.get("tools") or []
         return count_input(self._messages(request, at, route), tools)
 
@@ -91,7 +91,7 @@ class Turns:
         if not request.store:
             return await self._begin_ephemeral(who, request, route)
         for _ in range(MAX_CONFLICTS):
-            at, turn = await self._attachments.find(who, request, route.context_tokens)
+            at, turn = await self._attachments.find(who, request, context_budget(request, route))
             if "PutItems" in request.lost and at.base is not None:
                 at = msgspec.structs.replace(at, fresh_segment=True)
             run = self._new_run(who, request, route)
@@ -116,7 +116,7 @@ class Turns:
         request = await self._resolve_references(who, msgspec.structs.replace(request, model=models[0]))
         smallest = min(routes, key=lambda route: route.context_tokens)
         for _ in range(MAX_CONFLICTS):
-            at, turn = await self._attachments.find(who, request, smallest.context_tokens)
+            at, turn = await self._attachments.find(who, request, context_budget(request, smallest))
             if "PutItems" in request.lost and at.base is not None:
                 at = msgspec.structs.replace(at, fresh_segment=True)
             messages = self._messages(turn, at, smallest)
@@ -213,7 +213,7 @@ class Turns:
         if request.messages is not None:
             messages = request.messages
         else:
-            at, _ = await self._attachments.find(who, request, route.context_tokens)
+            at, _ = await self._attachments.find(who, request, context_budget(request, route))
             messages = self._messages(request, at, route)
         if request.key is not None:
             try:
@@ -270,7 +270,7 @@ class Turns:
     def _messages(self, request: TurnRequest, at: Attachment, route: ModelRoute) -> list[dict[str, Any]]:
         if request.messages is not None:
             return request.messages
-        context: list[Item] = at.base.context if at.base else []
+        context = within(at.base.context, context_budget(request, route)) if at.base else []
         require_answered_calls(known_calls(context), list(request.items))
         if request.refuse_truncation and at.base is not None:
             self._require_room(request, at.base, route)
@@ -304,6 +304,27 @@ class Turns:
                 InputItem(type=stored.type, role=stored.role, status=stored.status, payload=stored.body())
             )
         return msgspec.structs.replace(request, items=tuple(items))
+
+
+def context_budget(request: TurnRequest, route: ModelRoute) -> int:
+    """Return how many tokens of history a turn may bring: the window less its input and its answer.
+
+    The answer gets what was asked for, a quarter of the window by default, never more than half.
+    """
+    window = route.context_tokens
+    asked = request.params.get("max_completion_tokens") or request.params.get("max_tokens")
+    answer = min(asked if isinstance(asked, int) else window // 4, window // 2)
+    return max(window - answer - sum(estimate_item_tokens(item.payload) for item in request.items), 0)
+
+
+def within(context: list[Item], budget: int) -> list[Item]:
+    """Return the newest items that fit, whole; the one that crosses the budget is left out."""
+    left = budget
+    for index in range(len(context) - 1, -1, -1):
+        left -= context[index].token_count
+        if left < 0:
+            return context[index + 1 :]
+    return context
 
 
 def _activate(run: Run) -> ws.ActivateBranch:

@@ -147,7 +147,8 @@ async def changes(
     limit: Limit = 100,
 ) -> Response:
     """Return what changed after a revision, the conversation's resumable feed."""
-    found = await application.conversations.changes(who, conversation_id, after=after_revision, limit=limit)
+    find = application.conversations.changes
+    found = await find(who, conversation_id, after=after_revision, limit=limit + 1)
     data = [
         {
             "id": str(one.revision),
@@ -156,9 +157,9 @@ async def changes(
             "created_at": one.created_us // 10**6,
         }
         | {"data": one.json()}
-        for one in found
+        for one in found[:limit]
     ]
-    return answer(page_object(data, has_more=len(data) == limit))
+    return answer(page_object(data, has_more=len(found) > limit))
 
 
 @router.post("/items/{item_id}/edit", summary="Edit an item")

@@ -14,7 +14,7 @@ from antiphon.api.idempotency import key_of
 from antiphon.api.v1.chat_events import ERROR_STATUS, ChatEvents, completion_object
 from antiphon.api.v1.chat_requests import parse_chat, stores, turn_request
 from antiphon.api.v1.response_events import encode_object
-from antiphon.api.v1.responses import follower_of, request_id
+from antiphon.api.v1.responses import follower_of, request_id, wait_or_abandon
 from antiphon.application import Application
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
@@ -51,7 +51,7 @@ async def create(application: Application, scope: Scope, receive: Receive, send:
             on_gone=lambda: _abandon(application, begun),
         )
         return
-    await _wait(application, begun, follower, receive)
+    await wait_or_abandon(application, begun, follower, receive)
     await _send_completion(application, who, begun, send)
 
 
@@ -77,22 +77,6 @@ async def _speaks(follower: Follower) -> bool:
 def _abandon(application: Application, begun: Begun) -> None:
     if begun.live is not None:
         application.answers.abandon(begun.live)
-
-
-async def _wait(application: Application, begun: Begun, follower: Follower, receive: Receive) -> None:
-    """Wait for the end; an ephemeral run is stopped if its client goes."""
-    async with sse.watching(receive, follower) as watcher:
-        try:
-            while not follower.finished and not watcher.done():
-                follower.cursor = follower.committed
-                if not follower.finished:
-                    await follower.more()
-        except Interrupted:
-            pass
-        finally:
-            follower.release()
-        if watcher.done() and not follower.finished:
-            _abandon(application, begun)
 
 
 async def _send_completion(application: Application, who: Principal, begun: Begun, send: Send) -> None:

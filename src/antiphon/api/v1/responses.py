@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -58,7 +59,8 @@ async def create(application: Application, scope: Scope, receive: Receive, send:
         await stream_begun(application, who, begun, scope, receive, send)
         return
     if not request.background:
-        await wait_for(application, who, begun)
+        follower = await follower_of(application, who, begun)
+        await wait_or_abandon(application, begun, follower, receive)
     await send_answer(application, who, begun, send)
 
 
@@ -85,11 +87,23 @@ async def stream_begun(
     await sse.stream(follower, encoder_of, receive, send, headers=request_id(begun.run_id), on_gone=on_gone)
 
 
-async def wait_for(application: Application, who: Principal, begun: Begun) -> Follower:
-    """Wait until an answer has ended, or is lost to this process."""
-    follower = await follower_of(application, who, begun)
+async def wait_or_abandon(
+    application: Application, begun: Begun, follower: Follower, receive: Receive
+) -> None:
+    """Wait for an answer's end; an ephemeral one is stopped if its client goes."""
+    live = begun.live
+    if live is None or live.run.stored:
+        await _until_end(follower)
+        return
+    async with sse.watching(receive, follower) as watcher:
+        await _until_end(follower, watcher.done)
+        if watcher.done() and not follower.finished:
+            application.answers.abandon(live)
+
+
+async def _until_end(follower: Follower, gone: Callable[[], bool] = lambda: False) -> None:
     try:
-        while not follower.finished:
+        while not follower.finished and not gone():
             follower.cursor = follower.committed
             if not follower.finished:
                 await follower.more()
@@ -97,6 +111,12 @@ async def wait_for(application: Application, who: Principal, begun: Begun) -> Fo
         pass
     finally:
         follower.release()
+
+
+async def wait_for(application: Application, who: Principal, begun: Begun) -> Follower:
+    """Wait until an answer has ended, or is lost to this process."""
+    follower = await follower_of(application, who, begun)
+    await _until_end(follower)
     return follower
 
 

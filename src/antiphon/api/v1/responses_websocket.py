@@ -24,6 +24,7 @@ from antiphon.domain.accounts import Principal
 from antiphon.domain.errors import AntiphonError, InvalidRequest, Unauthenticated
 from antiphon.domain.inputs import InputItem
 from antiphon.services.runs.follow import Interrupted
+from antiphon.services.runs.live import LiveRun
 from antiphon.services.turn_plans import TurnRequest
 from antiphon.services.turns import Begun
 
@@ -54,6 +55,7 @@ class Session:
         self._socket = socket
         self._waiting: asyncio.Queue[str | None] = asyncio.Queue(MAX_WAITING)
         self._last: tuple[str, list[InputItem]] | None = None
+        self._running: LiveRun | None = None
 
     async def run(self) -> None:
         """Read requests and answer them in order."""
@@ -84,14 +86,16 @@ class Session:
                     message.get("text") or (message.get("bytes") or b"").decode("utf-8", "replace")
                 )
         finally:
+            if self._running is not None:
+                self._application.answers.abandon(self._running)
             with contextlib.suppress(asyncio.QueueFull):
                 self._waiting.put_nowait(None)
 
     async def _answer(self, text: str) -> None:
-        previous = None
+        previous = stream_id = None
         try:
             body = self._parse(text)
-            previous = body.previous_response_id
+            previous, stream_id = body.previous_response_id, body.stream_id
             request = self._continued(turn_request(body), previous)
             if body.generate is False:
                 request = msgspec.structs.replace(request, generate=False)
@@ -100,7 +104,7 @@ class Session:
         except AntiphonError as error:
             if self._last is not None and previous == self._last[0]:
                 self._last = None  # a failed continuation evicts what it continued
-            await self._error(error)
+            await self._error(error, stream_id)
 
     def _parse(self, text: str) -> WebSocketCreate:
         try:
@@ -125,6 +129,7 @@ class Session:
     async def _relay(self, begun: Begun, request: TurnRequest, stream_id: str | None) -> None:
         live = begun.live
         assert live is not None  # noqa: S101 - no idempotency keys on a socket
+        self._running = live
         follower = self._application.followers.follow_live(live)
         encoder = ResponseEvents(follower.log, lambda: follower.run, framed=False)
         mark = b'{"stream_id":%b,' % msgspec.json.encode(stream_id) if stream_id is not None else None
@@ -143,6 +148,7 @@ class Session:
             self._application.answers.abandon(live)
             raise
         finally:
+            self._running = None
             follower.release()
         self._remember(begun, request)
 
@@ -159,8 +165,10 @@ class Session:
         ]
         self._last = (ids.RESPONSE + begun.run_id, [*request.items, *made])
 
-    async def _error(self, error: AntiphonError) -> None:
+    async def _error(self, error: AntiphonError, stream_id: str | None = None) -> None:
         status, body, _ = describe(error)
         envelope: dict[str, Any] = {"type": "error", "status": status, **body}
+        if stream_id is not None:
+            envelope["stream_id"] = stream_id
         envelope["error"]["code"] = envelope["error"]["code"] or envelope["error"]["type"]
         await self._socket.send_text(encode_object(envelope).decode())

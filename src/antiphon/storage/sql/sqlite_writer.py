@@ -71,6 +71,8 @@ class SqliteWriter:
             future.set_exception(StorageFull("The store is closed."))
             return future
         self._queue.put(_Job(work, future, atomic))
+        if self._closed and not self._thread.is_alive():
+            self._refuse_late()  # the close came between the look and the put
         return future
 
     def write(self, sets: Sequence[Command]) -> asyncio.Future[None]:
@@ -85,6 +87,19 @@ class SqliteWriter:
             self._queue.put(None)
             self._thread.join()
             self._connection.close()
+            self._refuse_late()
+
+    def _refuse_late(self) -> None:
+        """Answer jobs that were queued while the thread was ending."""
+        late: list[_Job] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                job = self._queue.get_nowait()
+                if job is not None:
+                    job.error = StorageFull("The store is closed.")
+                    late.append(job)
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(_answer, late)
 
     def _run(self) -> None:
         running = True
