@@ -24,9 +24,6 @@ async def storage(opening: Reopen) -> AsyncIterator[Storage]:
     """An empty store; when it is closed, nothing of it may run on."""
     async with opening() as opened:
         yield opened
-    left = [
-        thread.name
-        for thread in threading.enumerate()
-        if not thread.name.startswith(("MainThread", "asyncio"))
-    ]
+    loops_own = ("MainThread", "asyncio", "uvloop")
+    left = [thread.name for thread in threading.enumerate() if not thread.name.startswith(loops_own)]
     assert left == []

@@ -336,3 +336,20 @@ async def test_a_cancel_closes_the_call_to_the_model(world: World) -> None:
     call = await world.hand.next()
     await world.application.answers.cancel(world.who, ids.RESPONSE + begun.run_id)
     assert call.closed.is_set()
+
+
+async def test_a_given_up_run_that_was_swept_leaves_no_chunks_to_a_later_seal(
+    world: World, impatient: None
+) -> None:
+    begun = await world.begin("u1", model=HAND)
+    call, live = await world.hand.next(), live_of(begun)
+    call.say("shown")
+    await committed(lambda: live.committed > OPENING_OPS, live)
+    refuse(world, 10_000)
+    call.say(" never shown")
+    await world.wait(begun)
+    world.storage.journal.before_tick = None
+    assert (await world.turn("u2")).run.state == "completed"
+    await world.sweep()
+    await world.application.journal.seal()
+    assert world.rows("SELECT COUNT(*) FROM run_chunks") == [(0,)]

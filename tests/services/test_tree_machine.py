@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -21,6 +22,7 @@ from tests.services.tree_model import Model, Talk
 from tests.services.tree_rules import parents, tree_problems
 from tests.services.world import World, open_world, say
 
+pytestmark = pytest.mark.slow
 numbers = st.integers(0, 1000)
 
 

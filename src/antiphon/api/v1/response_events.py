@@ -175,12 +175,14 @@ class ResponseEvents:
         return "response.queued", {"response": self._snapshot("queued")}
 
     def _in_progress(self, op: Op) -> tuple[str, dict[str, Any]]:
-        return "response.in_progress", {"response": self._snapshot("in_progress")}
+        response = self._snapshot("in_progress")
+        self._began = None  # the last event that shows it; a stream may stay open for long
+        return "response.in_progress", {"response": response}
 
     def _snapshot(self, state: str) -> msgspec.Raw:
         """Return the encoded response as it began; two events in a row usually hold the same."""
         if self._began is None or self._began[0] != state:
-            self._began = state, msgspec.Raw(encode_object(snapshot(self._run(), state)))
+            self._began = (state, msgspec.Raw(encode_object(snapshot(self._run(), state))))
         return self._began[1]
 
     def _item_added(self, op: Op) -> tuple[str, dict[str, Any]]:

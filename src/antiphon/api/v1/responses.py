@@ -55,10 +55,12 @@ async def create(application: Application, scope: Scope, receive: Receive, send:
     if key is not None:
         request = msgspec.structs.replace(request, key=key)
     begun = await application.turns.begin(who, request)
-    if body.stream:
+    streams, waits = body.stream, not request.background
+    del raw, body, request  # a stream may stay open for long, and thousands beside it
+    if streams:
         await stream_begun(application, who, begun, scope, receive, send)
         return
-    if not request.background:
+    if waits:
         follower = await follower_of(application, who, begun)
         await wait_or_abandon(application, begun, follower, receive)
     await send_answer(application, who, begun, send)

@@ -71,7 +71,7 @@ class SqliteWriter:
             future.set_exception(StorageFull("The store is closed."))
             return future
         self._queue.put(_Job(work, future, atomic))
-        if self._closed and not self._thread.is_alive():
+        if not self._thread.is_alive():
             self._refuse_late()  # the close came between the look and the put
         return future
 
