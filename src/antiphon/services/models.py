@@ -102,18 +102,21 @@ class _Provider:
         self.probe: tuple[float, Probe] | None = None
 
 
-class _Call:
-    """A provider's stream with its first batch in hand."""
+class Call:
+    """A provider's stream with its first batch in hand, which begins with `Started`."""
 
-    __slots__ = ("entry", "first", "rest", "route")
+    __slots__ = ("entry", "first", "rest")
 
     def __init__(
         self, route: ModelRoute, entry: _Provider, first: Sequence[ProviderEvent], rest: Batches
     ) -> None:
-        self.route = route
         self.entry = entry
-        self.first = first
+        self.first = [Started(route.provider, route.model), *first]
         self.rest = rest
+
+    async def aclose(self) -> None:
+        """End the call at once; does nothing if it has ended."""
+        await _close(self.rest)
 
 
 class _Budget:
@@ -226,22 +229,35 @@ class Models:
         """Return the names of the providers that are shown, in order of configuration."""
         return tuple(name for name, entry in self._providers.items() if entry.terms.listed)
 
+    async def open(self, route: ModelRoute, request: ModelRequest) -> Call:
+        """Call the route's model, or a fallback, and return the call once it has given an event.
+
+        `request.model` is replaced by the model of whichever route is called. Raises
+        ProviderError, and so does reading the call's rest; tell `failed` of the latter. The
+        caller closes the call.
+        """
+        return await self._open(route, request)
+
+    def failed(self, call: Call, error: ProviderError) -> None:
+        """Count a failure of a call that had begun."""
+        self._note(call.entry, error)
+
     async def stream(self, route: ModelRoute, request: ModelRequest) -> AsyncGenerator[Batch, None]:
         """Call the route's model and yield batches of events; the first begins with `Started`.
 
-        `request.model` is replaced by the model of whichever route is called. Raises
-        ProviderError. Closing the generator (contextlib.aclosing) closes the provider's call at once.
+        As `open`, in one piece. Closing the generator (contextlib.aclosing) closes the provider's
+        call at once.
         """
-        call = await self._open(route, request)
+        call = await self.open(route, request)
         try:
-            yield [Started(call.route.provider, call.route.model), *call.first]
+            yield call.first
             async for batch in call.rest:
                 yield batch
         except ProviderError as error:
-            self._note(call.entry, error)
+            self.failed(call, error)
             raise
         finally:
-            await _close(call.rest)
+            await call.aclose()
 
     def health(self) -> dict[str, ProviderHealth]:
         """Return how each provider does, by name."""
@@ -281,7 +297,7 @@ class Models:
         for entry in self._providers.values():
             await entry.provider.close()
 
-    async def _open(self, route: ModelRoute, request: ModelRequest) -> _Call:
+    async def _open(self, route: ModelRoute, request: ModelRequest) -> Call:
         """Return the first call that gives an event, by retries and then by fallbacks."""
         budget = _Budget(self._retrying, self._clock)
         failure: ProviderError | None = None
@@ -304,7 +320,7 @@ class Models:
         assert failure is not None  # noqa: S101 - there is at least one candidate
         raise failure
 
-    async def _attempt(self, route: ModelRoute, request: ModelRequest) -> _Call:
+    async def _attempt(self, route: ModelRoute, request: ModelRequest) -> Call:
         entry = self._providers[route.provider]
         breaker = entry.breakers.of(route.model)
         permit = breaker.admit()
@@ -314,7 +330,7 @@ class Models:
         entry.counts.calls += 1
         rest = entry.provider.stream(msgspec.structs.replace(request, model=route.model))
         try:
-            return _Call(route, entry, await self._first(rest, permit), rest)
+            return Call(route, entry, await self._first(rest, permit), rest)
         except ProviderError as error:
             self._note(entry, error)
             if error.retryable:

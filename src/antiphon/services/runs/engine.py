@@ -87,19 +87,33 @@ class Engine:
         touch = self._journal.touch
         ops = live.log.ops
         shown = False
+        call = await self._models.open(route, request)
         # Closed on the way out, so that a cancelled answer's upstream call ends at once.
-        async with aclosing(self._models.stream(route, request)) as batches:
-            async for batch in batches:
+        async with aclosing(call):
+            try:
                 before = len(ops)
-                emitter.take(batch)
-                if len(ops) == before:
-                    continue
-                touch(live, urgent=not shown)
-                shown = True
-                if emitter.characters > live.backlog_limit:
-                    live.backlog_limit = emitter.characters + BACKLOG_BYTES
-                    if live.committed < len(ops) and live.run.stored:
-                        await live.room()
+                emitter.take(call.first)
+                if len(ops) > before:
+                    touch(live, urgent=True)
+                    shown = True
+                async for batch in call.rest:
+                    before = len(ops)
+                    emitter.take(batch)
+                    if len(ops) == before:
+                        continue
+                    touch(live, urgent=not shown)
+                    shown = True
+                    if emitter.characters > live.backlog_limit:
+                        await self._hold_back(live, emitter)
+            except ProviderError as error:
+                self._models.failed(call, error)
+                raise
+
+    async def _hold_back(self, live: LiveRun, emitter: Emitter) -> None:
+        """Read no further until what has come is committed."""
+        live.backlog_limit = emitter.characters + BACKLOG_BYTES
+        if live.committed < len(live.log.ops) and live.run.stored:
+            await live.room()
 
     def _finish(self, live: LiveRun, emitter: Emitter, route: ModelRoute, ending: Ending) -> None:
         emitter.close(ending.item_status)
