@@ -340,6 +340,7 @@ def serve(settings: Settings) -> None:
 def _configure_logging(level: str) -> None:
     number = getattr(logging, level.upper())
     logging.basicConfig(level=number, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(max(number, logging.WARNING) if level == "info" else number)
     logging.getLogger("uvicorn.error").setLevel(max(number, logging.WARNING) if level == "info" else number)
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(number),
