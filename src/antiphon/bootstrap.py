@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import fields
 from dataclasses import replace as replace_fields
 from types import FrameType
 from typing import Any
@@ -108,14 +109,21 @@ def provider_specs(settings: Settings) -> list[ProviderSpec]:
         if value is not None and name.endswith(("_api_key", "_base_url", "_model_name", "hf_token")):
             env[name.upper()] = getattr(value, "get_secret_value", lambda value=value: str(value))()
     specs = presets(env) + from_toml(read_config_file(settings.config_file).get("providers", {}), env)
-    return [
-        replace_fields(
-            spec,
-            connect_seconds=min(spec.connect_seconds, settings.provider_connect_seconds),
-            idle_seconds=min(spec.idle_seconds, settings.provider_idle_seconds),
-        )
-        for spec in specs
-    ]
+    return [_with_times(spec, settings) for spec in specs]
+
+
+def _with_times(spec: ProviderSpec, settings: Settings) -> ProviderSpec:
+    """Give a provider the general time-outs, unless its own table says otherwise."""
+    usual = {field.name: field.default for field in fields(ProviderSpec)}
+    return replace_fields(
+        spec,
+        connect_seconds=settings.provider_connect_seconds
+        if spec.connect_seconds == usual["connect_seconds"]
+        else spec.connect_seconds,
+        idle_seconds=settings.provider_idle_seconds
+        if spec.idle_seconds == usual["idle_seconds"]
+        else spec.idle_seconds,
+    )
 
 
 def build_models(settings: Settings, http: HttpClient, clock: Clock) -> Models:
