@@ -96,7 +96,7 @@ class _Pump:
         self._send = send
         self._sent = 0
         self._body = b""
-        self._from = self._offset = 0
+        self._from = self._to = self._offset = self._size = 0
         self._last = False
         self._slice = SLICE_BYTES
         self._dropped = False
@@ -209,16 +209,19 @@ class _Pump:
     def _shed(self) -> None:
         if not self._dropped and self._follower.shed():
             self._dropped = True
+            self._to, self._size = self._follower.cursor, len(self._body)
             self._encoder, self._body = None, b""
 
     async def _restore(self) -> None:
         """Render again what was dropped, and go on at the byte where it was."""
         self._dropped = False
-        offset = self._offset
         await self._follower.restore()
-        self._follower.cursor = self._from
-        self._render()
-        self._offset = offset
+        if self._offset >= self._size:
+            self._offset = 0  # all of it was written
+            return
+        # The same ops as before, whatever the limit is by now: else bytes would come twice.
+        self._encoder = self._encoder_of(self._follower.log)
+        self._body, _ = self._encoder.render(self._from, self._to, self._size)
 
     def _fail(self, error: Exception) -> None:
         log.error("a stream broke off", exc_info=error)

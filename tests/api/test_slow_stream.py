@@ -1,0 +1,69 @@
+"""A client that stalls while its answer ends gets every byte once, though nothing was held for it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from antiphon.api import sse
+from antiphon.api.v1.response_events import ResponseEvents
+from antiphon.domain.run_events import Op, RunLog
+from antiphon.domain.runs import Run
+from antiphon.domain.usage import Usage
+from antiphon.services.runs.follow import Followers
+from antiphon.services.runs.live import LiveRun, LiveRuns
+
+ID = "01a1fc674bc97d9d9bcf72c9cbce9650"
+
+
+def ops(deltas: int, size: int) -> list[Op]:
+    item = {"id": ID, "type": "message", "role": "assistant"}
+    return [
+        ("C",), ("P",), ("A", 0, 0, item), ("B", 0, "t", 0), *(f"{n}:" + "x" * size for n in range(deltas)),
+        ("E", 0, "t", 0), ("F", 0, "t", 0), ("G", 0, "completed"), ("Z", ["stop"]),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("stall_at", [1, 2, 3, 5])
+@pytest.mark.parametrize("size", [10, 400, 30_000])
+async def test_a_stalled_client_gets_every_byte_once(stall_at: int, size: int) -> None:
+    run = Run(
+        id=ID, owner_id=ID, slot=1, conversation_id=None, branch_id=None, author_id=ID, credential_id=None,
+        surface="responses", parent=None, input_end=None, state="completed", background=False, stored=True,
+        request={}, model="m", usage=Usage(), created_us=1, ended_us=2,
+    )  # fmt: skip
+    everything = ops(200 if size < 1000 else 4, size)
+    live = LiveRun(run, RunLog(everything))
+    followers = Followers(LiveRuns(), store=None)  # type: ignore[arg-type]
+
+    async def stored_log(_: Run) -> RunLog:
+        return RunLog(everything, shared=True)
+
+    followers.stored_log = stored_log  # type: ignore[method-assign]
+    follower = followers.follow_live(live)
+    sent: list[bytes] = []
+    gate = asyncio.Event()
+
+    async def send(message: Any) -> None:
+        sent.append(message.get("body", b""))
+        if len(sent) > stall_at and not gate.is_set():
+            await gate.wait()
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    def encoder_of(log: RunLog) -> ResponseEvents:
+        return ResponseEvents(log, lambda: follower.run)
+
+    streaming = asyncio.create_task(sse.stream(follower, encoder_of, receive, send, headers=[]))
+    await asyncio.sleep(0)
+    live.close()
+    live.deliver(len(everything))
+    if len(sent) > stall_at:
+        assert not live.listeners, "the client stalls, so the ended run is let go of"
+    gate.set()
+    await asyncio.wait_for(streaming, 5)
+    whole, _ = encoder_of(RunLog(everything)).render(0, len(everything), 1 << 40)
+    assert b"".join(sent) == whole
