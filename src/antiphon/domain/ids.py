@@ -26,7 +26,6 @@ RESPONSE: Final = "resp_"
 CHAT_COMPLETION: Final = "chatcmpl-"
 BRANCH: Final = "br_"
 SEGMENT: Final = "seg_"
-ACCOUNT: Final = "user_"
 
 ITEM_PREFIXES: Final = {
     "message": MESSAGE,

@@ -20,7 +20,6 @@ from antiphon.domain.usage import estimate_item_tokens
 _json = msgspec.json.Encoder().encode
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 MAX_CALL_ID: Final = 256
-MAX_INPUT_ITEMS: Final = 100_000
 STATUSES: Final = frozenset({"in_progress", "completed", "incomplete"})
 
 

@@ -17,7 +17,6 @@ from antiphon.domain.usage import Usage
 
 State = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 TERMINAL: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
-ALIVE: Final = frozenset({"queued", "in_progress"})
 
 Surface = Literal["responses", "chat"]
 

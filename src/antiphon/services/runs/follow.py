@@ -114,20 +114,18 @@ class Follower:
         """
         if self.keep_log or not self.run.stored or (self._live is not None and not self._live.closed):
             return False
-        run = self.run
-        self._leave_live()
-        self._run, self.log = run, _NOTHING
+        self._stop_listening()
+        self._run, self._live, self.log = self.run, None, _NOTHING
         return True
 
     async def restore(self) -> None:
         """Read the log back."""
         self.log = await self._followers.stored_log(self._run)
 
-    def _leave_live(self) -> None:
+    def _stop_listening(self) -> None:
         if self._listener is not None and self._live is not None:
             self._live.listeners.remove(self._listener)
         self._listener = None
-        self._live = None
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Have `listener` called, on the event loop, whenever there is news, instead of waiting.
@@ -167,9 +165,7 @@ class Follower:
 
     def release(self) -> None:
         """Forget the follower; call when its client has gone."""
-        if self._listener is not None and self._live is not None:
-            self._live.listeners.remove(self._listener)
-            self._listener = None
+        self._stop_listening()
         self._followers.discard(self)
 
 
