@@ -83,7 +83,7 @@ class _Pump:
     """Moves committed ops to one client.
 
     What is rendered and not yet written is at most `RENDER_BYTES` and one event; while a client
-    takes nothing and its run has ended even that is dropped, and rendered again when it goes on.
+    takes nothing and its run has ended the log is let go of, and read back when it goes on.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class _Pump:
         self._send = send
         self._sent = 0
         self._body = b""
-        self._from = self._to = self._offset = self._size = 0
+        self._offset = 0
         self._last = False
         self._slice = SLICE_BYTES
         self._dropped = False
@@ -143,9 +143,12 @@ class _Pump:
     def _render(self) -> bool:
         """Render what comes next; False if there is nothing yet, or nothing any more."""
         follower = self._follower
+        if self._dropped:
+            follower.task = self._loop.create_task(self._restore())
+            return False
         if self._encoder is None:
             self._encoder = self._encoder_of(follower.log)
-        self._body, self._from, self._offset = b"", follower.cursor, 0
+        self._body, self._offset = b"", 0
         if follower.cursor < follower.committed:
             self._body, follower.cursor = self._encoder.render(
                 follower.cursor, follower.committed, min(RENDER_BYTES, self._slice)
@@ -189,8 +192,6 @@ class _Pump:
         try:
             self._shed()
             await _Rest(sending, waits_for)
-            if self._dropped and not last:
-                await self._restore()
         except asyncio.CancelledError:
             self.end()  # nothing was taken for a minute, or the stream is over
             return
@@ -209,19 +210,21 @@ class _Pump:
     def _shed(self) -> None:
         if not self._dropped and self._follower.shed():
             self._dropped = True
-            self._to, self._size = self._follower.cursor, len(self._body)
-            self._encoder, self._body = None, b""
+            self._encoder = None
 
     async def _restore(self) -> None:
-        """Render again what was dropped, and go on at the byte where it was."""
-        self._dropped = False
-        await self._follower.restore()
-        if self._offset >= self._size:
-            self._offset = 0  # all of it was written
+        """Read the log back and go on behind what was written."""
+        try:
+            await self._follower.restore()
+        except asyncio.CancelledError:
+            self.end()
             return
-        # The same ops as before, whatever the limit is by now: else bytes would come twice.
-        self._encoder = self._encoder_of(self._follower.log)
-        self._body, _ = self._encoder.render(self._from, self._to, self._size)
+        except Exception as error:
+            self._fail(error)
+            return
+        self._dropped = False
+        self._follower.task = None
+        self._advance()
 
     def _fail(self, error: Exception) -> None:
         log.error("a stream broke off", exc_info=error)

@@ -115,8 +115,8 @@ class Follower:
         if self.keep_log or not self.run.stored or (self._live is not None and not self._live.closed):
             return False
         self._stop_listening()
-        self._run, self._live, self.log = self.run, None, _NOTHING
-        return True
+        self._run, self._live = self.run, None  # the log stays: reading it back cost more than it saved
+        return False
 
     async def restore(self) -> None:
         """Read the log back."""
