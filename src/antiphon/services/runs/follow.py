@@ -23,9 +23,6 @@ SWEEP_SECONDS: Final = 5.0
 SWEEP_SLICE: Final = 50
 
 
-_NOTHING: Final = RunLog()
-
-
 class Interrupted(Exception):
     """The run goes on elsewhere or not at all; the client should resume later."""
 
