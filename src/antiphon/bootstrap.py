@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import hashlib
-import logging
-import signal
-import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import fields
 from dataclasses import replace as replace_fields
-from types import FrameType
 from typing import Any
 
 import structlog
-import uvicorn
 
-from antiphon.api.app import create_app
 from antiphon.application import Application, Policy
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
@@ -39,7 +32,6 @@ from antiphon.services.conversations import Conversations
 from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.models import Models
-from antiphon.services.runs import follow
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
@@ -51,8 +43,6 @@ from antiphon.storage.memory.jobs import InProcessJobs
 from antiphon.storage.sql.sqlite import open_sqlite
 
 LOCAL_OWNER = "local"
-CLOSING_SECONDS = 3
-"""How long connections may take to close after the drain before they are cut."""
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "testserver"})  # noqa: S104
 log = structlog.get_logger(__name__)
 
@@ -202,7 +192,6 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         )
         housekeeping.schedule(jobs, _restart(application))
         jobs.once("prepare models", lambda: _prepare(models))
-        _tame_collector()
         try:
             yield application
         finally:
@@ -265,93 +254,3 @@ async def _finish(application: Application, engine: Engine, drain: Drain) -> Non
     await engine.close()
     await application.followers.close()
     await application.journal.close()
-
-
-def _tame_collector() -> None:
-    """Keep the collector's pauses short: at 5,000 streams the default costs 133 ms at p99.
-
-    Everything made at start is frozen, and the young generation is collected rarely: the hot
-    path makes no cycles, so there is little to find.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-
-
-class DrainingServer(uvicorn.Server):
-    """A server that lets its streams end at SIGTERM, for as long as the drain lasts."""
-
-    def __init__(self, config: uvicorn.Config, drain: Drain, end_runs: Any) -> None:
-        super().__init__(config)
-        self._drain = drain
-        self._end_runs = end_runs
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop; told so a second time, stop waiting for answers."""
-        if self.should_exit:
-            self._drain.hurry()
-        super().handle_exit(sig, frame)
-
-    async def shutdown(self, sockets: Sequence[Any] | None = None) -> None:
-        """Begin the drain, then shut down as uvicorn does."""
-        self._drain.begin()
-        ending = asyncio.create_task(self._end_runs())
-        try:
-            await super().shutdown(list(sockets) if sockets else None)
-        finally:
-            ending.cancel()
-
-
-def serve(settings: Settings) -> None:
-    """Run the server until it is told to stop."""
-    _configure_logging(settings.log_level)
-    drain = Drain(settings.drain_seconds)
-    engines: list[Engine] = []
-
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[Application]:
-        async with open_application(settings, drain) as application:
-            engines.append(application.answers.engine)
-            yield application
-
-    async def end_runs() -> None:
-        await drain.over()
-        for engine in engines:
-            await engine.close()
-
-    config = uvicorn.Config(
-        create_app(opened),
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        ws="websockets-sansio",
-        ws_max_size=settings.max_body_bytes,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        log_level=settings.log_level,
-        log_config=None,
-        backlog=4096,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=int(settings.drain_seconds) + CLOSING_SECONDS,
-    )
-    # uvicorn raises the signal again when it is done; being told to stop is not a failure.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
-    listening = config.bind_socket()
-    # Connections inherit it: the kernel ends those whose client takes nothing for a minute.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(follow.STALLED_SECONDS * 1000))
-    DrainingServer(config, drain, end_runs).run(sockets=[listening])
-
-
-def _configure_logging(level: str) -> None:
-    number = getattr(logging, level.upper())
-    logging.basicConfig(level=number, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(max(number, logging.WARNING) if level == "info" else number)
-    logging.getLogger("uvicorn.error").setLevel(max(number, logging.WARNING) if level == "info" else number)
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
-    )

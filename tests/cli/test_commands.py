@@ -16,6 +16,7 @@ HEAVY = (
     "uvicorn",
     "pydantic_settings",
     "antiphon.bootstrap",
+    "antiphon.process",
     "prometheus_client",
 )
 

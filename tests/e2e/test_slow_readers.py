@@ -124,7 +124,6 @@ async def fast_stream(server: ServerProcess, name: str) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.xfail(strict=False, reason="600 KiB a reader: open, see the note on slow readers")
 async def test_slow_clients_of_answers_of_their_own(busy: ServerProcess) -> None:
     baseline = await warm_up(busy, "vllm/any", "raw=long")
     assert len(LONG) >= 50_000

@@ -82,8 +82,8 @@ async def stream(
 class _Pump:
     """Moves committed ops to one client.
 
-    What is rendered and not yet written is at most `RENDER_BYTES` and one event; while a client
-    takes nothing and its run has ended the log is let go of, and read back when it goes on.
+    What is rendered and not yet written is at most `RENDER_BYTES` and one event, however far the
+    client is behind: it goes on from its follower's cursor.
     """
 
     def __init__(
@@ -99,7 +99,6 @@ class _Pump:
         self._offset = 0
         self._last = False
         self._slice = SLICE_BYTES
-        self._dropped = False
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = self._loop.create_future()
 
@@ -126,9 +125,6 @@ class _Pump:
     def _advance(self) -> None:
         """Render and write what is committed, unless an earlier write still waits."""
         try:
-            if self._busy():
-                self._shed()
-                return
             while not self._busy() and not self._done.done():
                 if self._offset >= len(self._body) and not self._render():
                     return
@@ -143,9 +139,6 @@ class _Pump:
     def _render(self) -> bool:
         """Render what comes next; False if there is nothing yet, or nothing any more."""
         follower = self._follower
-        if self._dropped:
-            follower.task = self._loop.create_task(self._restore())
-            return False
         if self._encoder is None:
             self._encoder = self._encoder_of(follower.log)
         self._body, self._offset = b"", 0
@@ -190,7 +183,6 @@ class _Pump:
         """Wait until the transport has room again, holding as little as can be."""
         self._slice = SLOW_SLICE_BYTES
         try:
-            self._shed()
             await _Rest(sending, waits_for)
         except asyncio.CancelledError:
             self.end()  # nothing was taken for a minute, or the stream is over
@@ -206,25 +198,6 @@ class _Pump:
 
     def _busy(self) -> bool:
         return self._follower.task is not None
-
-    def _shed(self) -> None:
-        if not self._dropped and self._follower.shed():
-            self._dropped = True
-            self._encoder = None
-
-    async def _restore(self) -> None:
-        """Read the log back and go on behind what was written."""
-        try:
-            await self._follower.restore()
-        except asyncio.CancelledError:
-            self.end()
-            return
-        except Exception as error:
-            self._fail(error)
-            return
-        self._dropped = False
-        self._follower.task = None
-        self._advance()
 
     def _fail(self, error: Exception) -> None:
         log.error("a stream broke off", exc_info=error)

@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from antiphon.bootstrap import serve
 from antiphon.cli.api_client import ApiClient, ClientError
 from antiphon.cli.configuration import base_url_of, settings_or_exit
+from antiphon.process import serve
 
 GREETING_WAIT_SECONDS = 60.0
 MODELS_SHOWN = 8

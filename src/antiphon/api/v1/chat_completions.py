@@ -41,7 +41,6 @@ async def create(application: Application, scope: Scope, receive: Receive, send:
     follower = await follower_of(application, who, begun)
     if body.stream and await _speaks(follower):
         encoder = ChatEvents(follower, include_usage=bool(request.echo["include_usage"]))
-        follower.keep_log = True  # its encoder goes through the log once and cannot begin again
         await sse.stream(
             follower,
             lambda _: encoder,

@@ -45,7 +45,6 @@ class Follower:
         "_wakeup",
         "beat",
         "cursor",
-        "keep_log",
         "log",
         "on_silence",
         "task",
@@ -65,7 +64,6 @@ class Follower:
         self._wakeup: asyncio.Future[None] | None = None
         self._listener: Callable[[], None] | None = None
         self.on_silence: Callable[[], None] | None = None
-        self.keep_log = False
 
     @property
     def run(self) -> Run:
@@ -103,21 +101,6 @@ class Follower:
         if not news and self.lost:
             raise Interrupted(live.run.id)
         return news
-
-    def shed(self) -> bool:
-        """Let go of a finished run's log while the client takes nothing; False if it must be kept.
-
-        `restore` brings it back, so that a thousand slow readers do not hold a thousand answers.
-        """
-        if self.keep_log or not self.run.stored or (self._live is not None and not self._live.closed):
-            return False
-        self._stop_listening()
-        self._run, self._live = self.run, None  # the log stays: reading it back cost more than it saved
-        return False
-
-    async def restore(self) -> None:
-        """Read the log back."""
-        self.log = await self._followers.stored_log(self._run)
 
     def _stop_listening(self) -> None:
         if self._listener is not None and self._live is not None:

@@ -24,6 +24,8 @@ TICK_SECONDS: Final = 0.005
 MAX_TICK_SECONDS: Final = 0.025
 SEAL_SECONDS: Final = 5.0
 GIVE_UP_SECONDS: Final = 10.0
+MAX_ENDS: Final = 64
+"""So many answers end in one tick: each is held several times over while its end is written."""
 FIRST_PAUSE_SECONDS: Final = 0.05
 MAX_PAUSE_SECONDS: Final = 1.0
 
@@ -114,10 +116,7 @@ class RunJournal:
             self._interval = min(max(TICK_SECONDS, 2 * (loop.time() - began)), MAX_TICK_SECONDS)
 
     async def _commit(self) -> None:
-        self._urgent = False
-        pending, self._pending = self._pending, []
-        for live in pending:
-            live.pending = False
+        pending = self._take_pending()
         async with self._committing:
             batch = [live for live in pending if not live.lost]
             record = self._encode(batch)
@@ -134,6 +133,21 @@ class RunJournal:
                 live.close()
                 self._runs.remove(live)
             live.deliver(mark)
+
+    def _take_pending(self) -> list[LiveRun]:
+        """Return the runs of the next tick; ends beyond `MAX_ENDS` wait for the one after."""
+        pending, self._pending = self._pending, []
+        self._urgent = False
+        if len(pending) > MAX_ENDS:
+            ends = [live for live in pending if live.finish is not None]
+            self._pending = ends[MAX_ENDS:]
+            if self._pending:
+                later = set(self._pending)
+                pending = [live for live in pending if live not in later]
+                self._urgent = True
+        for live in pending:
+            live.pending = False
+        return pending
 
     def _encode(self, batch: list[LiveRun]) -> bytes:
         """Return the record of a batch; a run whose ops cannot be encoded is given up alone."""

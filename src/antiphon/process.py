@@ -1,0 +1,139 @@
+"""The serving process: its sockets, signals, logs and memory, around one application."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from types import FrameType
+from typing import Any
+
+import structlog
+import uvicorn
+
+from antiphon.api.app import create_app
+from antiphon.application import Application
+from antiphon.bootstrap import Drain, open_application
+from antiphon.services.runs import follow
+from antiphon.services.runs.engine import Engine
+from antiphon.settings import Settings
+
+CLOSING_SECONDS = 3
+"""How long connections may take to close after the drain before they are cut."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+LARGE_BUFFER_BYTES = 32 * 1024
+
+
+def serve(settings: Settings) -> None:
+    """Run the server until it is told to stop."""
+    configure_logging(settings.log_level)
+    _tame_allocator()
+    drain = Drain(settings.drain_seconds)
+    engines: list[Engine] = []
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Application]:
+        async with open_application(settings, drain) as application:
+            engines.append(application.answers.engine)
+            _tame_collector()
+            yield application
+
+    async def end_runs() -> None:
+        await drain.over()
+        for engine in engines:
+            await engine.close()
+
+    config = _server_config(settings, create_app(opened))
+    # uvicorn raises the signal again when it is done; being told to stop is not a failure.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    listening = config.bind_socket()
+    # Connections inherit it: the kernel ends those whose client takes nothing for a minute.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(follow.STALLED_SECONDS * 1000))
+    DrainingServer(config, drain, end_runs).run(sockets=[listening])
+
+
+def _server_config(settings: Settings, app: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=settings.max_body_bytes,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        log_level=settings.log_level,
+        log_config=None,
+        backlog=4096,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(settings.drain_seconds) + CLOSING_SECONDS,
+    )
+
+
+class DrainingServer(uvicorn.Server):
+    """A server that lets its streams end at SIGTERM, for as long as the drain lasts."""
+
+    def __init__(self, config: uvicorn.Config, drain: Drain, end_runs: Any) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._end_runs = end_runs
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop; told so a second time, stop waiting for answers."""
+        if self.should_exit:
+            self._drain.hurry()
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: Sequence[Any] | None = None) -> None:
+        """Begin the drain, then shut down as uvicorn does."""
+        self._drain.begin()
+        ending = asyncio.create_task(self._end_runs())
+        try:
+            await super().shutdown(list(sockets) if sockets else None)
+        finally:
+            ending.cancel()
+
+
+def _tame_collector() -> None:
+    """Keep the collector's pauses short: at 5,000 streams the default costs 133 ms at p99.
+
+    Everything made at start is frozen, and the young generation is collected rarely: the hot
+    path makes no cycles, so there is little to find.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def _tame_allocator() -> None:
+    """Give large buffers back to the system at once, where the C library is glibc.
+
+    By default glibc raises the size from which it does so to the largest buffer ever freed, and holes
+    stay: 500 stalled readers held 620 to 870 KiB each, with the size fixed 325 to 345 (mallopt(3)).
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
+            mallopt(option, LARGE_BUFFER_BYTES)
+
+
+def configure_logging(level: str) -> None:
+    """Log to standard error from `level` up; libraries are quieter."""
+    number = getattr(logging, level.upper())
+    logging.basicConfig(level=number, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(max(number, logging.WARNING) if level == "info" else number)
+    logging.getLogger("uvicorn.error").setLevel(max(number, logging.WARNING) if level == "info" else number)
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
+    )
