@@ -1,15 +1,39 @@
-"""Who is asking."""
+"""People, their credentials, and who is asking."""
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 import msgspec
+
+from antiphon.domain.limits import Limit
+
+Role = Literal["admin", "user"]
+AccountState = Literal["active", "disabled"]
+
+READ: Final = "read"
+WRITE: Final = "write"
+ADMIN: Final = "admin"
+SCOPES: Final = frozenset({READ, WRITE, ADMIN})
+"""What a key may be given: `read` for safe methods, `write` for all others, `admin` for `/v1/admin`.
+
+A key never has more than its owner: `admin` is of use to administrators only.
+"""
+
+KEY_PREFIX: Final = "antk_"
+INVITE_PREFIX: Final = "anti_"
+SHARE_PREFIX: Final = "ants_"
 
 
 class Principal(msgspec.Struct, frozen=True):
     """A caller whose credential has been checked.
 
-    `account_id` owns what the caller creates; `slot` partitions it. `credential_id` names the
-    key or session used, None for the local owner of a server open on loopback.
+    `account_id` owns what the caller reads and creates; `slot` partitions it. `credential_id` names
+    the key or login session used, None for the local owner of a server open on loopback.
+    `limits` are those that apply to the caller, of its own, its key's, its group's and everybody's.
+
+    In somebody else's conversation a member acts in the owner's partition: `account_id` and `slot`
+    are the owner's there (see `within`), `actor_id` stays the member's.
     """
 
     account_id: str
@@ -17,4 +41,83 @@ class Principal(msgspec.Struct, frozen=True):
     name: str
     role: str = "user"
     credential_id: str | None = None
-    scopes: frozenset[str] = frozenset({"*"})
+    scopes: frozenset[str] = SCOPES
+    limits: tuple[Limit, ...] = ()
+    acting_id: str | None = None
+    group_id: str | None = None
+
+    @property
+    def actor_id(self) -> str:
+        """The account that acts, pays and is named as author."""
+        return self.acting_id or self.account_id
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether administration is open to the caller with this credential."""
+        return self.role == "admin" and ADMIN in self.scopes
+
+    def within(self, owner_id: str, slot: int) -> Principal:
+        """Return the same caller acting in an owner's partition."""
+        if owner_id == self.account_id:
+            return self
+        return msgspec.structs.replace(self, account_id=owner_id, slot=slot, acting_id=self.actor_id)
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """A person or program known to the server.
+
+    `name` is unique and in lower case. `epoch` rises with every change that must end all sessions
+    (password, role, state); tokens carry the one they were made under. Times are µs UTC.
+    """
+
+    id: str
+    slot: int
+    name: str
+    role: Role = "user"
+    email: str | None = None
+    password_hash: str | None = None
+    state: AccountState = "active"
+    group_id: str | None = None
+    epoch: int = 0
+    retention_days: int | None = None
+    created_us: int = 0
+    updated_us: int = 0
+
+    def principal(self) -> Principal:
+        """Return the account as a caller, without a credential."""
+        return Principal(self.id, self.slot, self.name, self.role, group_id=self.group_id)
+
+
+class LoginSession(msgspec.Struct, frozen=True, kw_only=True):
+    """One login: the family of refresh tokens that came of it.
+
+    `generation` is that of the newest refresh token; an older one shown again is theft, and ends
+    the session (RFC 9700 §4.14.2).
+    """
+
+    id: str
+    account_id: str
+    slot: int
+    method: str
+    generation: int
+    user_agent: str
+    address: str
+    created_us: int
+    used_us: int
+    expires_us: int
+    revoked_us: int | None = None
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key as it may be shown: never the key itself, only how it begins."""
+
+    id: str
+    account_id: str
+    slot: int
+    name: str
+    prefix: str
+    scopes: frozenset[str]
+    created_us: int
+    expires_us: int | None = None
+    used_us: int | None = None
+    revoked_us: int | None = None

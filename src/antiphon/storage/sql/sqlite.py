@@ -10,28 +10,25 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
-from antiphon.domain.accounts import Principal
-from antiphon.domain.conversations import Branch, Conversation, PathRange
 from antiphon.domain.errors import Conflict, StorageFull, Unavailable
-from antiphon.domain.items import Item, Position
-from antiphon.domain.runs import Run
 from antiphon.ports.storage import (
-    Change,
     Fenced,
-    KeyRecord,
     Recovered,
-    SegmentSummary,
     StorageBusy,
-    TurnBase,
 )
 from antiphon.ports.write_sets import Command, WriteSet
-from antiphon.storage.sql import commands, migrate, reads, reads_runs
+from antiphon.storage.sql import commands, migrate, reads_runs
+from antiphon.storage.sql.sqlite_ports import (
+    SqliteAccounts,
+    SqliteConversations,
+    SqliteRuns,
+    SqliteTree,
+)
+from antiphon.storage.sql.sqlite_readers import Readers
 from antiphon.storage.sql.sqlite_writer import SqliteWriter, run_commands
 
 FILE_NAME: Final = "antiphon.db"
@@ -80,39 +77,6 @@ def _connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
     return connection
 
 
-class _Readers:
-    """A few threads with a read-only connection each."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._local = threading.local()
-        self._open: list[sqlite3.Connection] = []
-        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
-        self._loop = asyncio.get_running_loop()
-
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(
-                self._path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=5
-            )
-            connection.execute("PRAGMA query_only=ON")
-            connection.execute("PRAGMA cache_size=-8192")
-            self._local.connection = connection
-            self._open.append(connection)
-        return connection
-
-    async def __call__(
-        self, read: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        return await self._loop.run_in_executor(self._pool, lambda: read(self._connection(), *args, **kwargs))
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=True)
-        for connection in self._open:
-            connection.close()
-
-
 def _forget_others(db: sqlite3.Connection, worker_id: str) -> None:
     db.execute(commands.FORGET_OTHERS, (worker_id,))
 
@@ -131,7 +95,7 @@ class SqliteUnitOfWork:
 class SqliteJournal:
     """Port `Journal`; a tick and the write sets of the runs it ends are one transaction."""
 
-    def __init__(self, writer: SqliteWriter, readers: _Readers) -> None:
+    def __init__(self, writer: SqliteWriter, readers: Readers) -> None:
         self._writer = writer
         self._read = readers
 
@@ -176,171 +140,13 @@ class SqliteJournal:
         await self._writer.submit(lambda db: _forget_others(db, worker_id))
 
 
-class SqliteAccounts:
-    """Port `Accounts`."""
-
-    def __init__(self, readers: _Readers) -> None:
-        self._read = readers
-
-    async def by_name(self, name: str) -> Principal | None:
-        """See the port."""
-        return await self._read(reads_runs.account, name)
-
-
-class SqliteConversations:
-    """Port `Conversations`."""
-
-    def __init__(self, readers: _Readers) -> None:
-        self._read = readers
-
-    async def get(self, account_id: str, conversation_id: str) -> Conversation | None:
-        """See the port."""
-        return await self._read(reads.conversation, account_id, conversation_id)
-
-    async def page(
-        self, account_id: str, *, after: str | None, limit: int, descending: bool
-    ) -> list[Conversation]:
-        """See the port."""
-        return await self._read(reads.conversations, account_id, after, limit, descending)
-
-    async def branch(self, conversation_id: str, branch_id: str) -> Branch | None:
-        """See the port."""
-        return await self._read(reads.branch, conversation_id, branch_id)
-
-    async def branch_at(self, conversation_id: str, item_id: str) -> Branch | None:
-        """See the port."""
-        return await self._read(reads.branch_at, conversation_id, item_id)
-
-    async def branches(self, conversation_id: str, *, after: str | None, limit: int) -> list[Branch]:
-        """See the port."""
-        return await self._read(reads.branches, conversation_id, after, limit)
-
-    async def branch_names(self, conversation_id: str, prefix: str) -> set[str]:
-        """See the port."""
-        return await self._read(reads.branch_names, conversation_id, prefix)
-
-    async def slice(self, after: str, limit: int) -> tuple[str, str] | None:
-        """See the port."""
-        return await self._read(reads.conversation_slice, after, limit)
-
-    async def changes(self, conversation_id: str, *, after: int, limit: int) -> list[Change]:
-        """See the port."""
-        return await self._read(reads.changes, conversation_id, after, limit)
-
-
-class SqliteTree:
-    """Port `Tree`."""
-
-    def __init__(self, readers: _Readers) -> None:
-        self._read = readers
-
-    async def turn_base(
-        self, account_id: str, conversation_id: str, branch_id: str | None, budget_tokens: int
-    ) -> TurnBase | None:
-        """See the port."""
-        return await self._read(reads.turn_base, account_id, conversation_id, branch_id, budget_tokens)
-
-    async def position_base(
-        self, account_id: str, conversation_id: str, position: Position, budget_tokens: int
-    ) -> TurnBase | None:
-        """See the port."""
-        return await self._read(reads.position_base, account_id, conversation_id, position, budget_tokens)
-
-    async def item(self, account_id: str, item_id: str) -> tuple[Item, str] | None:
-        """See the port."""
-        return await self._read(reads.item, account_id, item_id)
-
-    async def before(self, item: Item) -> Position:
-        """See the port."""
-        return await self._read(reads.before, item)
-
-    async def path(self, head: Position, *, floor_depth: int) -> list[PathRange]:
-        """See the port."""
-        return await self._read(reads.path, head, floor_depth)
-
-    async def items(self, ranges: Sequence[PathRange], conversation_id: str) -> list[Item]:
-        """See the port."""
-        return await self._read(reads.items, ranges, conversation_id)
-
-    async def at(self, position: Position) -> Item | None:
-        """See the port."""
-        return await self._read(reads.item_at, position)
-
-    async def is_continued(self, position: Position) -> bool:
-        """See the port."""
-        return await self._read(reads.is_continued, position)
-
-    async def is_hidden(self, conversation_id: str, item_id: str) -> bool:
-        """See the port."""
-        return await self._read(reads.is_hidden, conversation_id, item_id)
-
-    async def segments(self, conversation_id: str, *, after: str | None, limit: int) -> list[SegmentSummary]:
-        """See the port."""
-        return await self._read(reads.segments, conversation_id, after, limit)
-
-    async def siblings(self, account_id: str, conversation_id: str, item: Item, limit: int) -> list[Item]:
-        """See the port."""
-        return await self._read(reads.siblings, account_id, conversation_id, item, limit)
-
-
-class SqliteRuns:
-    """Port `Runs`."""
-
-    def __init__(self, readers: _Readers) -> None:
-        self._read = readers
-
-    async def get(self, account_id: str, run_id: str) -> Run | None:
-        """See the port."""
-        return await self._read(reads_runs.run, account_id, run_id)
-
-    async def outputs(self, run: Run) -> list[Item]:
-        """See the port."""
-        return await self._read(reads_runs.outputs, run)
-
-    async def inputs(self, run: Run) -> list[Item]:
-        """See the port."""
-        return await self._read(reads_runs.inputs, run)
-
-    async def log(self, run: Run) -> tuple[bytes, bool]:
-        """See the port."""
-        return await self._read(reads_runs.log, run.id)
-
-    async def page(
-        self,
-        account_id: str,
-        *,
-        surface: str,
-        after: str | None,
-        limit: int,
-        descending: bool,
-        model: str | None,
-        metadata: dict[str, str],
-    ) -> list[Run]:
-        """See the port."""
-        return await self._read(
-            reads_runs.runs, account_id, surface, after, limit, descending, model, metadata
-        )
-
-    async def on_input(self, run: Run, limit: int) -> list[str]:
-        """See the port."""
-        return await self._read(reads_runs.on_input, run, limit)
-
-    async def key(self, owner_id: str, key: str, now_us: int) -> KeyRecord | None:
-        """See the port."""
-        return await self._read(reads_runs.key, owner_id, key, now_us)
-
-    async def longest_prefix(self, owner_id: str, hashes: Sequence[bytes]) -> tuple[int, Item, str] | None:
-        """See the port."""
-        return await self._read(reads_runs.longest_prefix, owner_id, hashes)
-
-
 class SqliteStorage:
     """Port `Storage` on one file."""
 
     def __init__(self, path: Path, writer: SqliteWriter, lock: int) -> None:
         self._writer = writer
         self._lock = lock
-        self._readers = _Readers(path)
+        self._readers = Readers(path)
         self.unit_of_work = SqliteUnitOfWork(writer)
         self.journal = SqliteJournal(writer, self._readers)
         self.accounts = SqliteAccounts(self._readers)

@@ -1,0 +1,171 @@
+"""The store's read ports on SQLite: each method is one function of `reads*` in a reader thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from antiphon.domain.accounts import Principal
+from antiphon.domain.conversations import Branch, Conversation, PathRange
+from antiphon.domain.items import Item, Position
+from antiphon.domain.runs import Run
+from antiphon.ports.storage import Change, KeyRecord, SegmentSummary, TurnBase
+from antiphon.storage.sql import reads, reads_runs
+from antiphon.storage.sql.sqlite_readers import Readers
+
+
+class SqliteAccounts:
+    """Port `Accounts`."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._read = readers
+
+    async def by_name(self, name: str) -> Principal | None:
+        """See the port."""
+        return await self._read(reads_runs.account, name)
+
+
+class SqliteConversations:
+    """Port `Conversations`."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._read = readers
+
+    async def get(self, account_id: str, conversation_id: str) -> Conversation | None:
+        """See the port."""
+        return await self._read(reads.conversation, account_id, conversation_id)
+
+    async def page(
+        self, account_id: str, *, after: str | None, limit: int, descending: bool
+    ) -> list[Conversation]:
+        """See the port."""
+        return await self._read(reads.conversations, account_id, after, limit, descending)
+
+    async def branch(self, conversation_id: str, branch_id: str) -> Branch | None:
+        """See the port."""
+        return await self._read(reads.branch, conversation_id, branch_id)
+
+    async def branch_at(self, conversation_id: str, item_id: str) -> Branch | None:
+        """See the port."""
+        return await self._read(reads.branch_at, conversation_id, item_id)
+
+    async def branches(self, conversation_id: str, *, after: str | None, limit: int) -> list[Branch]:
+        """See the port."""
+        return await self._read(reads.branches, conversation_id, after, limit)
+
+    async def branch_names(self, conversation_id: str, prefix: str) -> set[str]:
+        """See the port."""
+        return await self._read(reads.branch_names, conversation_id, prefix)
+
+    async def slice(self, after: str, limit: int) -> tuple[str, str] | None:
+        """See the port."""
+        return await self._read(reads.conversation_slice, after, limit)
+
+    async def changes(self, conversation_id: str, *, after: int, limit: int) -> list[Change]:
+        """See the port."""
+        return await self._read(reads.changes, conversation_id, after, limit)
+
+
+class SqliteTree:
+    """Port `Tree`."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._read = readers
+
+    async def turn_base(
+        self, account_id: str, conversation_id: str, branch_id: str | None, budget_tokens: int
+    ) -> TurnBase | None:
+        """See the port."""
+        return await self._read(reads.turn_base, account_id, conversation_id, branch_id, budget_tokens)
+
+    async def position_base(
+        self, account_id: str, conversation_id: str, position: Position, budget_tokens: int
+    ) -> TurnBase | None:
+        """See the port."""
+        return await self._read(reads.position_base, account_id, conversation_id, position, budget_tokens)
+
+    async def item(self, account_id: str, item_id: str) -> tuple[Item, str] | None:
+        """See the port."""
+        return await self._read(reads.item, account_id, item_id)
+
+    async def before(self, item: Item) -> Position:
+        """See the port."""
+        return await self._read(reads.before, item)
+
+    async def path(self, head: Position, *, floor_depth: int) -> list[PathRange]:
+        """See the port."""
+        return await self._read(reads.path, head, floor_depth)
+
+    async def items(self, ranges: Sequence[PathRange], conversation_id: str) -> list[Item]:
+        """See the port."""
+        return await self._read(reads.items, ranges, conversation_id)
+
+    async def at(self, position: Position) -> Item | None:
+        """See the port."""
+        return await self._read(reads.item_at, position)
+
+    async def is_continued(self, position: Position) -> bool:
+        """See the port."""
+        return await self._read(reads.is_continued, position)
+
+    async def is_hidden(self, conversation_id: str, item_id: str) -> bool:
+        """See the port."""
+        return await self._read(reads.is_hidden, conversation_id, item_id)
+
+    async def segments(self, conversation_id: str, *, after: str | None, limit: int) -> list[SegmentSummary]:
+        """See the port."""
+        return await self._read(reads.segments, conversation_id, after, limit)
+
+    async def siblings(self, account_id: str, conversation_id: str, item: Item, limit: int) -> list[Item]:
+        """See the port."""
+        return await self._read(reads.siblings, account_id, conversation_id, item, limit)
+
+
+class SqliteRuns:
+    """Port `Runs`."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._read = readers
+
+    async def get(self, account_id: str, run_id: str) -> Run | None:
+        """See the port."""
+        return await self._read(reads_runs.run, account_id, run_id)
+
+    async def outputs(self, run: Run) -> list[Item]:
+        """See the port."""
+        return await self._read(reads_runs.outputs, run)
+
+    async def inputs(self, run: Run) -> list[Item]:
+        """See the port."""
+        return await self._read(reads_runs.inputs, run)
+
+    async def log(self, run: Run) -> tuple[bytes, bool]:
+        """See the port."""
+        return await self._read(reads_runs.log, run.id)
+
+    async def page(
+        self,
+        account_id: str,
+        *,
+        surface: str,
+        after: str | None,
+        limit: int,
+        descending: bool,
+        model: str | None,
+        metadata: dict[str, str],
+    ) -> list[Run]:
+        """See the port."""
+        return await self._read(
+            reads_runs.runs, account_id, surface, after, limit, descending, model, metadata
+        )
+
+    async def on_input(self, run: Run, limit: int) -> list[str]:
+        """See the port."""
+        return await self._read(reads_runs.on_input, run, limit)
+
+    async def key(self, owner_id: str, key: str, now_us: int) -> KeyRecord | None:
+        """See the port."""
+        return await self._read(reads_runs.key, owner_id, key, now_us)
+
+    async def longest_prefix(self, owner_id: str, hashes: Sequence[bytes]) -> tuple[int, Item, str] | None:
+        """See the port."""
+        return await self._read(reads_runs.longest_prefix, owner_id, hashes)
