@@ -23,6 +23,8 @@ from antiphon.services.runs.live import LiveRun, LiveRuns
 TICK_SECONDS: Final = 0.005
 MAX_TICK_SECONDS: Final = 0.025
 SEAL_SECONDS: Final = 5.0
+SEAL_RUNS: Final = 16
+TRIM_TICKS: Final = 64
 GIVE_UP_SECONDS: Final = 10.0
 MAX_ENDS: Final = 64
 """So many answers end in one tick: each is held several times over while its end is written."""
@@ -44,6 +46,7 @@ class RunJournal:
         self._runs = runs
         self.worker_id = secrets.token_hex(16)
         self._tick = 0
+        self._trimmed = 0
         self._pending: list[LiveRun] = []
         self._urgent = False
         self._wake: asyncio.Future[None] | None = None
@@ -51,6 +54,7 @@ class RunJournal:
         self._task: asyncio.Task[None] | None = None
         self._sealer: asyncio.Task[None] | None = None
         self._committing = asyncio.Lock()
+        self._sealing = asyncio.Lock()
         self.healthy = True
         self.orphans = False
         self._abandoned: list[LiveRun] = []
@@ -225,6 +229,7 @@ class RunJournal:
         self._abandoned.clear()  # what is in storage is the other worker's now
         self.worker_id = secrets.token_hex(16)
         self._tick = 0
+        self._trimmed = 0
 
     def _give_up(self, batch: Sequence[LiveRun]) -> None:
         """End runs in memory at what is committed; the recovery ends them in storage."""
@@ -237,31 +242,57 @@ class RunJournal:
 
     async def _seal_loop(self) -> None:
         while True:
-            await asyncio.sleep(SEAL_SECONDS)
+            await asyncio.sleep(SEAL_SECONDS / 2)
             try:
-                await self.seal()
+                await self.seal(within=SEAL_SECONDS / 2)
             except Exception as error:
                 self.healthy = False
                 log.error("the journal could not be sealed; it is tried again: %s", error)
 
-    async def seal(self) -> None:
+    async def seal(self, within: float = 0.0) -> None:
         """Move live runs' committed ops into chunks and forget the ticks that held them.
 
-        Also those of runs that were given up: their ticks go, and recovery wants their ops.
+        Also those of runs that were given up: their ticks go, and recovery wants their ops. It is
+        done in slices spread over `within` seconds, since all at once held up every token for
+        20 to 30 ms at 200 streams.
+        """
+        async with self._sealing:
+            worker_id, upto = self.worker_id, self._tick
+            given_up = self._abandoned[:]
+            live = [run for run in [*self._runs, *given_up] if run.run.stored]
+            slices = [live[at : at + SEAL_RUNS] for at in range(0, len(live), SEAL_RUNS)]
+            trims = (
+                [*range(self._trimmed + TRIM_TICKS, upto, TRIM_TICKS), upto] if upto > self._trimmed else []
+            )
+            pause = within / (len(slices) + len(trims) or 1)
+            for runs in slices:
+                await self._seal_runs(runs)
+                await asyncio.sleep(pause)
+            if not (slices or trims or self.healthy):
+                await self._store.seal(worker_id, 0, [])  # a probe: does the store take writes again?
+            for tick in trims:
+                if worker_id != self.worker_id:
+                    return  # fenced meanwhile: these ticks are the other worker's
+                await self._store.seal(worker_id, tick, [])
+                self._trimmed = tick
+                await asyncio.sleep(pause)
+            self._abandoned = [run for run in self._abandoned if run not in given_up]
+            self.healthy = True
+
+    async def _seal_runs(self, runs: list[LiveRun]) -> None:
+        """Write one chunk for each run that has committed something since its last; no tick meanwhile.
+
+        An end that is being written would not know of the chunk, and leave it behind.
         """
         async with self._committing:
-            upto = self._tick
-            kept = [live for live in self._runs if live.run.stored and not live.closed]
-            sealed = [(live, live.committed) for live in [*kept, *self._abandoned]]
-            sealed = [(live, mark) for live, mark in sealed if mark > live.sealed]
-            chunks = [
-                (live.run.id, live.sealed, mark - 1, encode_ops(live.log.ops[live.sealed : mark]))
-                for live, mark in sealed
+            open_runs = [
+                (run, run.committed) for run in runs if not run.closed and run.committed > run.sealed
             ]
-            # Also a probe: after a full disk it is the write that finds room again.
-            if upto or chunks or not self.healthy:
-                await self._store.seal(self.worker_id, upto, chunks)
-                for live, mark in sealed:
-                    live.sealed = mark
-                self._abandoned.clear()
-                self.healthy = True
+            chunks = [
+                (run.run.id, run.sealed, mark - 1, encode_ops(run.log.ops[run.sealed : mark]))
+                for run, mark in open_runs
+            ]
+            if chunks:
+                await self._store.seal(self.worker_id, 0, chunks)
+            for run, mark in open_runs:
+                run.sealed = mark
