@@ -12,6 +12,7 @@ from antiphon.domain.errors import ProviderError
 from antiphon.ports.model_provider import Finish, ModelInfo, ModelProvider, ModelRequest, TextDelta
 from antiphon.services.models import Models
 from tests.contracts.adapters import JOBS, PROVIDERS
+from tests.services.fake_provider import batches_of
 
 HELLO = [{"role": "user", "content": "hello"}]
 
@@ -76,7 +77,7 @@ async def test_a_request_is_not_changed_by_whom_it_is_given_to(kind: tuple[Model
     messages: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "text", "text": "hello"}]}]
     models = Models({provider.name: provider}, clock=SystemClock())
     route = models.resolve(f"{provider.name}/{good}")
-    async for _ in models.stream(route, ModelRequest(model=good, messages=messages)):
+    async for _ in batches_of(models, route, ModelRequest(model=good, messages=messages)):
         pass
     assert messages == [{"role": "user", "content": [{"type": "text", "text": "hello"}]}]
 

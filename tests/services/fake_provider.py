@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
 from antiphon.domain.errors import ProviderError
@@ -14,6 +14,7 @@ from antiphon.ports.model_provider import (
     ProviderEvent,
     TextDelta,
 )
+from antiphon.services.model_routes import ModelRoute
 from antiphon.services.models import Models
 
 OK: list[ProviderEvent] = [TextDelta(0, "ok"), Finish(0, "stop")]
@@ -85,10 +86,26 @@ def models_of(*fakes: Fake, time: Time | None = None, **rest: Any) -> Models:
     return Models({f.name: f for f in fakes}, clock=time, sleep=time.sleep, random=lambda: 0.5, **rest)
 
 
+async def batches_of(
+    models: Models, route: ModelRoute, request: ModelRequest
+) -> AsyncGenerator[Sequence[ProviderEvent], None]:
+    """All batches of a call, as the engine reads them."""
+    call = await models.open(route, request)
+    try:
+        yield call.first
+        async for batch in call.rest:
+            yield batch
+    except ProviderError as error:
+        models.failed(call, error)
+        raise
+    finally:
+        await call.aclose()
+
+
 async def read(models: Models, name: str) -> tuple[list[ProviderEvent], ProviderError | None]:
     events: list[ProviderEvent] = []
     try:
-        async for batch in models.stream(models.resolve(name), REQUEST):
+        async for batch in batches_of(models, models.resolve(name), REQUEST):
             events += batch
     except ProviderError as error:
         return events, error

@@ -16,13 +16,13 @@ from antiphon.ports.model_provider import (
     TextDelta,
 )
 from antiphon.services.model_breaker import Breaker
-from tests.services.fake_provider import DOWN, OK, REQUEST, Fake, Time, models_of, read
+from tests.services.fake_provider import DOWN, OK, REQUEST, Fake, Time, batches_of, models_of, read
 
 
 async def test_started_comes_first_and_with_the_first_events() -> None:
     fake = Fake("p", [[TextDelta(0, "a")], [TextDelta(0, "b"), Finish(0, "stop")]])
     models = models_of(fake)
-    batches = [batch async for batch in models.stream(models.resolve("p/m/1"), REQUEST)]
+    batches = [batch async for batch in batches_of(models, models.resolve("p/m/1"), REQUEST)]
     assert batches == [[Started("p", "m/1"), TextDelta(0, "a")], [TextDelta(0, "b"), Finish(0, "stop")]]
     assert fake.calls == ["m/1"]
 
@@ -216,7 +216,7 @@ async def test_client_errors_do_not_open_it() -> None:
 async def test_closing_the_stream_closes_the_providers() -> None:
     fake = Fake("p", [[TextDelta(0, "a")]] * 5)
     models = models_of(fake)
-    stream = models.stream(models.resolve("p/m"), REQUEST)
+    stream = batches_of(models, models.resolve("p/m"), REQUEST)
     async for _ in stream:
         assert fake.open == 1
         break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -90,6 +90,23 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     created: int = 0
     context_tokens: int | None = None
+
+
+class Pullable(Protocol):
+    """What an iterator of batches may offer besides: taking what has come without waiting."""
+
+    def pull(self) -> Sequence[ProviderEvent]:
+        """Return what has come since the last batch, perhaps nothing; what failed the iterator raises."""
+        ...
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the iterator's rest can be had without waiting."""
+        ...
+
+    def on_news(self, callback: Callable[[], None] | None) -> None:
+        """Have `callback` called, on the event loop, when `pull` or `at_end` has something to tell."""
+        ...
 
 
 class ModelProvider(Protocol):

@@ -12,7 +12,7 @@ With `trust="user"` an address that is not public raises
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
 import msgspec
@@ -92,6 +92,20 @@ class OutboundResponse(Protocol):
         Returns b"" at the end of the body. Raises OutboundError, after all that came before the
         fault was handed out. Not reading stops the sender: at most 256 KiB is held unread.
         """
+        ...
+
+    on_news: Callable[[], None] | None
+    """Called on the event loop when something has come or the body has ended while nobody waits in
+    `read`: a reader of thousands of streams that takes what there is now and then saves a task
+    switch for each piece. It must neither wait nor raise."""
+
+    def read_nowait(self) -> bytes | None:
+        """As `read`, but None if nothing has come."""
+        ...
+
+    @property
+    def at_end(self) -> bool:
+        """Whether nothing more will come than `read` can return at once."""
         ...
 
     async def read_all(self, limit: int) -> bytes:

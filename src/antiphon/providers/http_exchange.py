@@ -7,6 +7,7 @@ consumer waits on one future. There is no timer and no task per read.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -78,6 +79,7 @@ class Exchange:
         "answered",
         "headers",
         "on_body",
+        "on_news",
         "status",
         "url",
     )
@@ -93,6 +95,7 @@ class Exchange:
         self._head_only = request.method == "HEAD"
         self._parts: list[bytes] = []
         self.on_body = self._parts.append  # called by the C parser, without a frame of ours
+        self.on_news: Callable[[], None] | None = None
         self._parser: Any = HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
         self._fault: OutboundError | None = None
@@ -121,6 +124,19 @@ class Exchange:
             if self._complete:
                 return b""
             await self._wait()
+
+    def read_nowait(self) -> bytes | None:
+        """Return what has come, b"" at the end, None if nothing has yet; see the port."""
+        if self._parts and (data := self._take()):
+            return data
+        if self._fault is not None:
+            raise self._fault
+        return b"" if self._complete else None
+
+    @property
+    def at_end(self) -> bool:
+        """Whether nothing more will come; see the port."""
+        return self._complete or self._fault is not None
 
     async def read_all(self, limit: int) -> bytes:
         """Return the rest of the body; see the port."""
@@ -253,6 +269,8 @@ class Exchange:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+        elif self.on_news is not None:
+            self.on_news()
 
     def _resume(self) -> None:
         if self._paused:

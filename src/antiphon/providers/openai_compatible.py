@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic as system_monotonic
 from typing import Any, Final
 
 import msgspec
 
 from antiphon.domain.errors import ProviderError
-from antiphon.ports.model_provider import ModelInfo, ModelRequest, ProviderEvent
+from antiphon.ports.model_provider import ModelInfo, ModelRequest
 from antiphon.ports.outbound import OutboundError, OutboundHttp, OutboundRequest, OutboundResponse
 from antiphon.providers import provider_errors
-from antiphon.providers.chat_events import ChatEvents
+from antiphon.providers.chat_answer import ChatAnswer
 from antiphon.providers.model_list import read_models
 from antiphon.providers.provider_errors import Blame
 from antiphon.providers.specs import ProviderSpec
@@ -27,7 +27,6 @@ LIST_FAILED_SECONDS: Final = 10.0
 
 LIST_TIMEOUT_SECONDS: Final = 5.0
 MAX_LIST_BYTES: Final = 8 * 1024 * 1024
-MAX_JSON_BYTES: Final = 16 * 1024 * 1024
 MAX_ERROR_BYTES: Final = 64 * 1024
 ERROR_BODY_SECONDS: Final = 5.0
 
@@ -88,34 +87,10 @@ class OpenAICompatible:
         """Ask the provider for its models now; raises ProviderError if it does not give them."""
         await self._fetch_models()
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[Sequence[ProviderEvent]]:
+    def stream(self, request: ModelRequest) -> ChatAnswer:
         """Call the model once; see the port."""
         blame = self._blame(request.model)
-        reading = ChatEvents(blame)
-        response: OutboundResponse | None = None
-        try:
-            response = await self._post(request, blame)
-            received = await _first_bytes(response)
-            if received[:1] == b"<":
-                raise provider_errors.web_page(blame)
-            if received[:1] == b"{":
-                events = reading.read_whole(received + await response.read_all(MAX_JSON_BYTES))
-            else:
-                events = reading.feed(received)
-            while True:
-                if events:
-                    yield events
-                if reading.error is not None:
-                    raise reading.error
-                if reading.done:
-                    break
-                events = reading.feed(await _next_bytes(response, reading))
-            response.finish()
-        except OutboundError as error:
-            raise provider_errors.from_transport(blame, error, begun=reading.begun) from error
-        finally:
-            if response is not None:
-                response.close()
+        return ChatAnswer(lambda: self._post(request, blame), blame)
 
     async def close(self) -> None:
         """Do nothing: connections belong to the shared client."""
@@ -210,24 +185,6 @@ def _mended(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_mended(item) for item in value]
     return value
-
-
-async def _first_bytes(response: OutboundResponse) -> bytes:
-    """Return the first read without leading white space, b"" if there is nothing else."""
-    while received := await response.read():
-        if stripped := received.lstrip(b" \t\r\n\xef\xbb\xbf"):
-            return stripped
-    return b""
-
-
-async def _next_bytes(response: OutboundResponse, reading: ChatEvents) -> bytes:
-    """Return the next read; a connection lost after the model's end is an end."""
-    try:
-        return await response.read()
-    except OutboundError:
-        if reading.complete:
-            return b""
-        raise
 
 
 async def _error_body(response: OutboundResponse) -> bytes:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import random as random_module
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Final, Protocol, runtime_checkable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Final, Protocol, cast, runtime_checkable
 
 import msgspec
 
@@ -21,6 +21,7 @@ from antiphon.ports.model_provider import (
     ModelProvider,
     ModelRequest,
     ProviderEvent,
+    Pullable,
     Started,
 )
 from antiphon.services.model_breaker import Breakers, BreakerState, Permit
@@ -113,6 +114,11 @@ class Call:
         self.entry = entry
         self.first = [Started(route.provider, route.model), *first]
         self.rest = rest
+
+    @property
+    def pullable(self) -> Pullable | None:
+        """The stream's rest as something to take from without waiting, if its provider allows that."""
+        return cast(Pullable, self.rest) if hasattr(self.rest, "pull") else None
 
     async def aclose(self) -> None:
         """End the call at once; does nothing if it has ended."""
@@ -241,23 +247,6 @@ class Models:
     def failed(self, call: Call, error: ProviderError) -> None:
         """Count a failure of a call that had begun."""
         self._note(call.entry, error)
-
-    async def stream(self, route: ModelRoute, request: ModelRequest) -> AsyncGenerator[Batch, None]:
-        """Call the route's model and yield batches of events; the first begins with `Started`.
-
-        As `open`, in one piece. Closing the generator (contextlib.aclosing) closes the provider's
-        call at once.
-        """
-        call = await self.open(route, request)
-        try:
-            yield call.first
-            async for batch in call.rest:
-                yield batch
-        except ProviderError as error:
-            self.failed(call, error)
-            raise
-        finally:
-            await call.aclose()
 
     def health(self) -> dict[str, ProviderHealth]:
         """Return how each provider does, by name."""

@@ -25,7 +25,8 @@ from antiphon.services.models import Models
 from antiphon.services.runs.emitter import Emitter
 from antiphon.services.runs.finishing import finish_set, ledger_line
 from antiphon.services.runs.journal import RunJournal
-from antiphon.services.runs.live import BACKLOG_BYTES, LiveRun, LiveRuns
+from antiphon.services.runs.live import LiveRun, LiveRuns
+from antiphon.services.runs.relay import relay
 
 log = logging.getLogger(__name__)
 
@@ -84,36 +85,14 @@ class Engine:
         self._finish(live, emitter, route, ending)
 
     async def _relay(self, live: LiveRun, emitter: Emitter, route: ModelRoute, request: ModelRequest) -> None:
-        touch = self._journal.touch
-        ops = live.log.ops
-        shown = False
         call = await self._models.open(route, request)
         # Closed on the way out, so that a cancelled answer's upstream call ends at once.
         async with aclosing(call):
             try:
-                before = len(ops)
-                emitter.take(call.first)
-                if len(ops) > before:
-                    touch(live, urgent=True)
-                    shown = True
-                async for batch in call.rest:
-                    before = len(ops)
-                    emitter.take(batch)
-                    if len(ops) == before:
-                        continue
-                    touch(live, urgent=not shown)
-                    shown = True
-                    if emitter.characters > live.backlog_limit:
-                        await self._hold_back(live, emitter)
+                await relay(call, live, emitter, self._journal)
             except ProviderError as error:
                 self._models.failed(call, error)
                 raise
-
-    async def _hold_back(self, live: LiveRun, emitter: Emitter) -> None:
-        """Read no further until what has come is committed."""
-        live.backlog_limit = emitter.characters + BACKLOG_BYTES
-        if live.committed < len(live.log.ops) and live.run.stored:
-            await live.room()
 
     def _finish(self, live: LiveRun, emitter: Emitter, route: ModelRoute, ending: Ending) -> None:
         emitter.close(ending.item_status)

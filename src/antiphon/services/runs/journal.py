@@ -82,6 +82,8 @@ class RunJournal:
     def touch(self, live: LiveRun, *, urgent: bool = False) -> None:
         """Say that a run's log has grown; `urgent` for its first and its terminal event."""
         if not live.run.stored:
+            if live.pull is not None:
+                live.pull()
             self._deliver_ephemeral(live)
             return
         if not live.pending:
@@ -123,6 +125,8 @@ class RunJournal:
         pending = self._take_pending()
         async with self._committing:
             batch = [live for live in pending if not live.lost]
+            if not batch:
+                return
             record = self._encode(batch)
             marks = [len(live.log.ops) for live in batch]
             for live, mark in zip(batch, marks, strict=True):
@@ -151,7 +155,9 @@ class RunJournal:
                 self._urgent = True
         for live in pending:
             live.pending = False
-        return pending
+            if live.pull is not None:
+                live.pull()
+        return [live for live in pending if live.finish is not None or len(live.log.ops) > live.journaled]
 
     def _encode(self, batch: list[LiveRun]) -> bytes:
         """Return the record of a batch; a run whose ops cannot be encoded is given up alone."""

@@ -24,12 +24,12 @@ class LiveRun:
     `committed` ops may be shown; `journaled` ops are in a record already handed to the store;
     `sealed` ops are in a chunk. Beyond `backlog_limit` characters the engine waits for a commit.
     `closed` means the terminal op is committed, `lost` that this process may not go on with the
-    run: followers resume later, from storage.
+    run: followers resume later, from storage. `pull`, if set, takes what its provider has sent.
     """
 
     __slots__ = (
         "_waiters", "backlog_limit", "cancel_requested", "closed", "committed", "drained", "ended",
-        "finish", "generating", "journaled", "listeners", "log", "loop", "lost", "pending", "run",
+        "finish", "generating", "journaled", "listeners", "log", "loop", "lost", "pending", "pull", "run",
         "sealed", "stopped", "task",
     )  # fmt: skip
 
@@ -46,6 +46,7 @@ class LiveRun:
         self.backlog_limit = BACKLOG_BYTES
         self.drained: asyncio.Future[None] | None = None
         self.finish: Finish | None = None
+        self.pull: Callable[[], None] | None = None
         self.ended: Run | None = None
         self.cancel_requested = False
         self.generating = False
