@@ -152,12 +152,12 @@ async def local_owner(storage: Storage, clock: Clock) -> Principal:
     """Return the account of whoever runs the server, creating it at the first start."""
     found = await storage.accounts.by_name(LOCAL_OWNER)
     if found is not None:
-        return found
+        return found.principal()
     slot = ids.new_slot()
     account = Principal(ids.new_id(slot), slot, LOCAL_OWNER, "admin")
     await storage.unit_of_work.commit(ws.PutAccount(account=account, created_us=clock.now_us()))
     created = await storage.accounts.by_name(LOCAL_OWNER)
-    return created or account
+    return created.principal() if created else account
 
 
 @asynccontextmanager

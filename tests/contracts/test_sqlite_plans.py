@@ -11,7 +11,7 @@ import pytest
 from antiphon.domain.conversations import Conversation
 from antiphon.domain.items import Position
 from antiphon.ports.write_sets import Command
-from antiphon.storage.sql import context_sqlite, reads, reads_runs
+from antiphon.storage.sql import context_sqlite, reads, reads_accounts, reads_runs
 from antiphon.storage.sql.sqlite import FILE_NAME
 from antiphon.storage.sql.sqlite_writer import run_commands
 from tests.contracts.builders import OWNER, end_of, new_branch, new_conversation, new_item, put, segment
@@ -200,7 +200,16 @@ READS: list[Callable[[sqlite3.Connection, Conversation, Position], object]] = [
     lambda db, c, head: reads_runs.runs(db, OWNER, "chat", None, 20, True, "m", {"a": "b"}),
     lambda db, c, head: reads_runs.key(db, OWNER, "k", 1),
     lambda db, c, head: reads_runs.longest_prefix(db, OWNER, [b"x" * 16]),
-    lambda db, c, head: reads_runs.account(db, "local"),
+    lambda db, c, head: reads_accounts.account(db, OWNER),
+    lambda db, c, head: reads_accounts.account_by_name(db, "local"),
+    lambda db, c, head: reads_accounts.account_by_email(db, "a@b.c"),
+    lambda db, c, head: reads_accounts.account_by_identity(db, "https://a", "1"),
+    lambda db, c, head: reads_accounts.key(db, b"x" * 32),
+    lambda db, c, head: reads_accounts.session(db, OWNER),
+    lambda db, c, head: reads_accounts.holding(db, [OWNER, c.id]),
+    lambda db, c, head: reads_accounts.keys(db, OWNER, c.id, 20, True),
+    lambda db, c, head: reads_accounts.sessions(db, OWNER, 1, c.id, 20, True),
+    lambda db, c, head: reads_accounts.invite(db, b"x" * 32),
 ]
 
 

@@ -244,7 +244,7 @@ async def test_an_account_is_stored_once_by_name(storage: Storage) -> None:
         *(storage.unit_of_work.commit(ws.PutAccount(account=a, created_us=1)) for a in accounts)
     )
     found = await storage.accounts.by_name("ada")
-    assert found is not None and found.account_id in {account.account_id for account in accounts}
+    assert found is not None and found.id in {account.account_id for account in accounts}
     assert await storage.accounts.by_name("Ada") is None
 
 

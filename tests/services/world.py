@@ -333,7 +333,7 @@ async def another_person(world: World, name: str = "somebody") -> Principal:
     await world.storage.unit_of_work.commit(ws.PutAccount(account=account, created_us=1))
     found = await world.storage.accounts.by_name(name)
     assert found is not None
-    return found
+    return found.principal()
 
 
 def say(text: str, role: str = "user") -> dict[str, Any]:

@@ -121,3 +121,40 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     expires_us: int | None = None
     used_us: int | None = None
     revoked_us: int | None = None
+
+
+class Invite(msgspec.Struct, frozen=True, kw_only=True):
+    """Leave to sign up once, as an administrator gave it; the link itself is stored as a digest."""
+
+    id: str
+    created_by: str
+    role: Role
+    created_us: int
+    expires_us: int
+    group_id: str | None = None
+    used_by: str | None = None
+    revoked_us: int | None = None
+
+
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """A key or login session that is not revoked, with its active account, as read at one moment.
+
+    `generation` is None for keys. Whether it has expired is for the reader to say.
+    """
+
+    id: str
+    account: Account
+    scopes: frozenset[str]
+    expires_us: int | None
+    generation: int | None = None
+
+    def holds(self, now_us: int) -> bool:
+        """Whether it has not expired."""
+        return self.expires_us is None or self.expires_us > now_us
+
+    def principal(self) -> Principal:
+        """Return the account as a caller that shows this credential."""
+        who = self.account
+        return Principal(
+            who.id, who.slot, who.name, who.role, self.id, scopes=self.scopes, group_id=who.group_id
+        )

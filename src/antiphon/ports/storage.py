@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from antiphon.domain.accounts import Principal
 from antiphon.domain.conversations import Branch, Conversation, PathRange, Segment
 from antiphon.domain.items import Item, Position
 from antiphon.domain.runs import Run
+from antiphon.ports.accounts import Accounts, Credentials
 from antiphon.ports.write_sets import WriteSet
 
 
@@ -258,19 +258,14 @@ class Runs(Protocol):
         ...
 
 
-class Accounts(Protocol):
-    """Reads of accounts."""
-
-    async def by_name(self, name: str) -> Principal | None:
-        """Return the account of that name, or None."""
-        ...
-
-
 class Storage(Protocol):
     """One store, all its ports."""
 
     @property
     def accounts(self) -> Accounts: ...
+
+    @property
+    def credentials(self) -> Credentials: ...
 
     @property
     def unit_of_work(self) -> UnitOfWork: ...

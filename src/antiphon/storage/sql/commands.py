@@ -6,7 +6,7 @@ Placeholders are `?`; an engine that numbers them translates once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -14,9 +14,8 @@ import msgspec
 from antiphon.domain.items import Position
 from antiphon.domain.runs import Run
 from antiphon.ports import write_sets as ws
-
-Step = tuple[str, tuple[Any, ...], int | None]
-"""Statement, parameters, and the rows it must touch (None: any number)."""
+from antiphon.storage.sql import commands_accounts, commands_operations
+from antiphon.storage.sql.steps import Compiler, Step
 
 _json = msgspec.json.Encoder().encode
 
@@ -321,7 +320,7 @@ def _put_ledger(c: ws.PutLedger) -> Iterator[Step]:
     )  # fmt: skip
 
 
-_COMPILERS: Final[dict[type, Callable[[Any], Iterator[Step]]]] = {
+_CORE: Final[dict[type, Compiler]] = {
     ws.PutAccount: _put_account, ws.PutKey: _put_key, ws.FreeKey: _free_key,
     ws.NewConversation: _new_conversation, ws.UpdateConversation: _update_conversation,
     ws.DeleteConversation: _delete_conversation, ws.NewBranch: _new_branch,
@@ -333,6 +332,7 @@ _COMPILERS: Final[dict[type, Callable[[Any], Iterator[Step]]]] = {
     ws.RequestCancel: _request_cancel, ws.Forget: _forget, ws.AddChange: _add_change,
     ws.PutLedger: _put_ledger,
 }  # fmt: skip
+_COMPILERS: Final = _CORE | commands_accounts.COMPILERS | commands_operations.COMPILERS
 
 
 def steps(command: ws.Command) -> Iterator[Step]:

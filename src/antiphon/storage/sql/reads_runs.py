@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from antiphon.domain.accounts import Principal
 from antiphon.domain.items import Item, Position
 from antiphon.domain.run_events import OPENING_OPS, decode_ops
 from antiphon.domain.runs import Run
@@ -122,12 +121,6 @@ def longest_prefix(db: Db, owner_id: str, hashes: Sequence[bytes]) -> tuple[int,
         if row:
             return index, rows.item(row), row[12]
     return None
-
-
-def account(db: Db, name: str) -> Principal | None:
-    """See port `Accounts.by_name`."""
-    row = db.execute("SELECT id,slot,name,role FROM accounts WHERE name=?", (name,)).fetchone()
-    return Principal(*row) if row else None
 
 
 def unfinished(db: Db, limit: int, after: str) -> list[Recovered]:

@@ -22,8 +22,8 @@ from antiphon.ports.storage import (
 )
 from antiphon.ports.write_sets import Command, WriteSet
 from antiphon.storage.sql import commands, migrate, reads_runs
+from antiphon.storage.sql.sqlite_accounts import SqliteAccounts, SqliteCredentials
 from antiphon.storage.sql.sqlite_ports import (
-    SqliteAccounts,
     SqliteConversations,
     SqliteRuns,
     SqliteTree,
@@ -150,6 +150,7 @@ class SqliteStorage:
         self.unit_of_work = SqliteUnitOfWork(writer)
         self.journal = SqliteJournal(writer, self._readers)
         self.accounts = SqliteAccounts(self._readers)
+        self.credentials = SqliteCredentials(self._readers)
         self.conversations = SqliteConversations(self._readers)
         self.tree = SqliteTree(self._readers)
         self.runs = SqliteRuns(self._readers)

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from antiphon.domain.accounts import Principal
 from antiphon.domain.conversations import Branch, Conversation, PathRange
 from antiphon.domain.items import Item, Position
 from antiphon.domain.runs import Run
 from antiphon.ports.storage import Change, KeyRecord, SegmentSummary, TurnBase
 from antiphon.storage.sql import reads, reads_runs
 from antiphon.storage.sql.sqlite_readers import Readers
-
-
-class SqliteAccounts:
-    """Port `Accounts`."""
-
-    def __init__(self, readers: Readers) -> None:
-        self._read = readers
-
-    async def by_name(self, name: str) -> Principal | None:
-        """See the port."""
-        return await self._read(reads_runs.account, name)
 
 
 class SqliteConversations:

@@ -1,0 +1,21 @@
+"""Commands that write what operating the server leaves behind."""
+
+from __future__ import annotations
+
+from antiphon.ports.write_sets import Command
+
+
+class Audit(Command, frozen=True, kw_only=True):
+    """Record who changed what; `detail` is JSON and holds no secret and no content.
+
+    `action` is a verb of a kind of object, e.g. `session.revoke`; `target` its wire id.
+    """
+
+    id: str
+    created_us: int
+    actor_id: str | None
+    action: str
+    credential_id: str | None = None
+    target: str | None = None
+    detail: str = "{}"
+    address: str | None = None

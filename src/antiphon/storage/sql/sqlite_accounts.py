@@ -1,0 +1,73 @@
+"""Ports `Accounts` and `Credentials` on SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from antiphon.domain.accounts import Account, ApiKey, Credential, Invite, LoginSession
+from antiphon.storage.sql import reads_accounts as reads
+from antiphon.storage.sql.sqlite_readers import Readers
+
+
+class SqliteAccounts:
+    """Port `Accounts`."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._read = readers
+
+    async def get(self, account_id: str) -> Account | None:
+        """See the port."""
+        return await self._read(reads.account, account_id)
+
+    async def by_name(self, name: str) -> Account | None:
+        """See the port."""
+        return await self._read(reads.account_by_name, name)
+
+    async def by_email(self, email: str) -> Account | None:
+        """See the port."""
+        return await self._read(reads.account_by_email, email)
+
+    async def by_identity(self, issuer: str, subject: str) -> Account | None:
+        """See the port."""
+        return await self._read(reads.account_by_identity, issuer, subject)
+
+    async def page(self, *, after: str | None, limit: int, descending: bool) -> list[Account]:
+        """See the port."""
+        return await self._read(reads.accounts, after, limit, descending)
+
+    async def has_administrator(self) -> bool:
+        """See the port."""
+        return await self._read(reads.has_administrator)
+
+
+class SqliteCredentials:
+    """Port `Credentials`."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._read = readers
+
+    async def key(self, digest: bytes) -> Credential | None:
+        """See the port."""
+        return await self._read(reads.key, digest)
+
+    async def session(self, session_id: str) -> Credential | None:
+        """See the port."""
+        return await self._read(reads.session, session_id)
+
+    async def holding(self, credential_ids: Sequence[str]) -> dict[str, Credential]:
+        """See the port."""
+        return await self._read(reads.holding, credential_ids)
+
+    async def keys(self, account_id: str, *, after: str | None, limit: int, descending: bool) -> list[ApiKey]:
+        """See the port."""
+        return await self._read(reads.keys, account_id, after, limit, descending)
+
+    async def sessions(
+        self, account_id: str, now_us: int, *, after: str | None, limit: int, descending: bool
+    ) -> list[LoginSession]:
+        """See the port."""
+        return await self._read(reads.sessions, account_id, now_us, after, limit, descending)
+
+    async def invite(self, digest: bytes) -> Invite | None:
+        """See the port."""
+        return await self._read(reads.invite, digest)
