@@ -122,9 +122,9 @@ class RunJournal:
             self._interval = min(max(TICK_SECONDS, 2 * (loop.time() - began)), MAX_TICK_SECONDS)
 
     async def _commit(self) -> None:
-        pending = self._take_pending()
         async with self._committing:
-            batch = [live for live in pending if not live.lost]
+            # Taken here and not before: a run that ended while a seal went on would end twice.
+            batch = [live for live in self._take_pending() if not live.lost]
             if not batch:
                 return
             record = self._encode(batch)
