@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from antiphon.domain.accounts import Principal
+from antiphon.services.accounts import Accounts
 from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
+from antiphon.services.api_keys import ApiKeys
 from antiphon.services.branches import Branches
 from antiphon.services.conversations import Conversations
+from antiphon.services.credentials import Credentials
+from antiphon.services.first_administrator import FirstAdministrator
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.models import Models
 from antiphon.services.runs.follow import Followers
@@ -26,7 +30,8 @@ class Policy:
     max_body_bytes: int
     store_chat_completions: Literal["asked", "always", "never"]
     allowed_hosts: frozenset[str] | None
-    api_key_hash: bytes | None
+    needs_credentials: bool
+    cors_origins: frozenset[str]
     environment: str
 
 
@@ -36,6 +41,10 @@ class Application:
 
     owner: Principal
     policy: Policy
+    credentials: Credentials
+    accounts: Accounts
+    api_keys: ApiKeys
+    first_administrator: FirstAdministrator
     models: Models
     turns: Turns
     alternatives: Alternatives

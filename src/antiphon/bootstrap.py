@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
+import secrets
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,7 +19,7 @@ import structlog
 
 from antiphon.application import Application, Policy
 from antiphon.domain import ids
-from antiphon.domain.accounts import Principal
+from antiphon.domain.accounts import LOCAL_OWNER, Principal
 from antiphon.domain.errors import ProviderError
 from antiphon.domain.runs import Run
 from antiphon.ports import write_sets as ws
@@ -25,24 +28,33 @@ from antiphon.ports.storage import Storage
 from antiphon.providers.http_client import HttpClient
 from antiphon.providers.registry import ProviderSpec, build_providers, from_toml, presets, with_built_in
 from antiphon.services.access import Access
+from antiphon.services.accounts import Accounts
 from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
+from antiphon.services.api_keys import ApiKeys
 from antiphon.services.branches import Branches
 from antiphon.services.conversations import Conversations
+from antiphon.services.credentials import Credentials
+from antiphon.services.first_administrator import FirstAdministrator, Made
 from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.idempotency import Idempotency
+from antiphon.services.keyring import Keyring
+from antiphon.services.login_guard import LoginGuard
 from antiphon.services.models import Models
+from antiphon.services.passwords import Passwords
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
 from antiphon.services.runs.recover import Recovery
+from antiphon.services.tokens import Tokens
 from antiphon.services.turns import Turns
-from antiphon.settings import Settings, environment, read_config_file
+from antiphon.settings import MIN_SECRET_BYTES, Settings, environment, names_in, read_config_file
+from antiphon.storage.memory.attempts import InProcessAttempts
 from antiphon.storage.memory.jobs import InProcessJobs
 from antiphon.storage.sql.sqlite import open_sqlite
 
-LOCAL_OWNER = "local"
+OWN_SECRET = "secret_key"  # noqa: S105 - a file name
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "testserver"})  # noqa: S104
 log = structlog.get_logger(__name__)
 
@@ -137,14 +149,60 @@ def build_models(settings: Settings, http: HttpClient, clock: Clock) -> Models:
 
 def policy_of(settings: Settings) -> Policy:
     """Return what configuration says of the surfaces."""
-    names = frozenset(filter(None, (name.strip().lower() for name in settings.allowed_hosts.split(","))))
-    key = settings.api_key.get_secret_value() if settings.api_key and settings.needs_credentials else None
+    names = frozenset(name.lower() for name in names_in(settings.allowed_hosts))
     return Policy(
         max_body_bytes=settings.max_body_bytes,
         store_chat_completions=settings.store_chat_completions,
         allowed_hosts=None if settings.needs_credentials and not names else LOOPBACK_NAMES | names,
-        api_key_hash=hashlib.sha256(key.encode()).digest() if key else None,
+        needs_credentials=settings.needs_credentials,
+        cors_origins=frozenset(names_in(settings.cors_origins)),
         environment=settings.environment,
+    )
+
+
+def keyring_of(settings: Settings) -> Keyring:
+    """Return the server's secret: the configured one, else one of its own beside its data (mode 0600)."""
+    previous = settings.secret_key_previous
+    return Keyring(
+        settings.secret_key.get_secret_value() if settings.secret_key else _own_secret(settings),
+        [previous.get_secret_value()] if previous else [],
+    )
+
+
+def _own_secret(settings: Settings) -> str:
+    path = settings.data_dir / OWN_SECRET
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(MIN_SECRET_BYTES))
+    path.chmod(0o600)
+    return path.read_text("ascii")
+
+
+async def _first_administrator(settings: Settings, application: Application) -> None:
+    """Make sure that somebody can log in; a password that was drawn is shown here and never again."""
+    password = settings.default_admin_password
+    made = await application.first_administrator.ensure(
+        name=settings.default_admin_username,
+        password=password.get_secret_value() if password else None,
+        needs_credentials=settings.needs_credentials,
+    )
+    if made is None:
+        return
+    if made.is_weak:
+        log.warning("the first administrator's password stands in every guide: for this machine only")
+    if made.password is not None:
+        sys.stdout.write(_announcement(made))
+        sys.stdout.flush()
+
+
+def _announcement(made: Made) -> str:
+    line = "=" * 72
+    return (
+        f"\n{line}\n  The first administrator. This password is shown once, here:\n\n"
+        f"    username: {made.name}\n    password: {made.password}\n\n"
+        f"  Change it after logging in: POST /v1/auth/password\n{line}\n\n"
     )
 
 
@@ -175,6 +233,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         application, engine = assemble(
             settings, storage, models, await local_owner(storage, clock), clock, drain
         )
+        await _first_administrator(settings, application)
         recovery = Recovery(storage.journal, storage.unit_of_work, clock)
         await recovery.recover(_restart(application))
         await storage.journal.forget_others(application.journal.worker_id)
@@ -191,6 +250,8 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
             clock,
         )
         housekeeping.schedule(jobs, _restart(application))
+        application.credentials.schedule(jobs)
+        application.accounts.schedule(jobs)
         jobs.once("prepare models", lambda: _prepare(models))
         try:
             yield application
@@ -213,6 +274,7 @@ def assemble(
     application = Application(
         owner=owner,
         policy=policy_of(settings),
+        **identity_of(settings, storage, owner, clock),
         models=models,
         turns=turns,
         alternatives=Alternatives(storage, access, conversations, turns, idempotency, clock),
@@ -227,6 +289,29 @@ def assemble(
         draining=lambda: drain.began is not None,
     )
     return application, engine
+
+
+def identity_of(settings: Settings, storage: Storage, owner: Principal, clock: Clock) -> dict[str, Any]:
+    """Return the services that know who is who, by their names in `Application`."""
+    tokens = Tokens(
+        keyring_of(settings),
+        clock,
+        access_seconds=settings.access_token_minutes * 60,
+        refresh_seconds=settings.refresh_token_days * 24 * 3600,
+    )
+    key = settings.api_key.get_secret_value() if settings.api_key and settings.needs_credentials else None
+    credentials = Credentials(
+        storage.credentials, storage.unit_of_work, tokens, clock, owner=owner,
+        api_key_hash=hashlib.sha256(key.encode()).digest() if key else None,
+    )  # fmt: skip
+    passwords = Passwords()
+    guard = LoginGuard(InProcessAttempts(clock.monotonic))
+    return {
+        "credentials": credentials,
+        "accounts": Accounts(storage, credentials, tokens, passwords, guard, clock, sign_up=settings.signup),
+        "api_keys": ApiKeys(storage, credentials, clock),
+        "first_administrator": FirstAdministrator(storage, passwords, clock),
+    }
 
 
 def _restart(application: Application) -> Any:
@@ -254,3 +339,4 @@ async def _finish(application: Application, engine: Engine, drain: Drain) -> Non
     await engine.close()
     await application.followers.close()
     await application.journal.close()
+    await application.accounts.close()

@@ -12,12 +12,27 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIN_SECRET_BYTES = 32
+MIN_SECRET_VARIETY = 8
+SAMPLES = (
+    "change",
+    "your-",
+    "your_",
+    "replace",
+    "example",
+    "sample",
+    "placeholder",
+    "insert",
+    "secret-key",
+    "secret_key",
+)
+"""Words of sample values: a secret that has one was copied from somewhere."""
 DOTENV = ".env"
 
 
@@ -31,8 +46,16 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     environment: Literal["development", "production"] = "development"
     auth_required: bool = False
+    secret_key: SecretStr | None = None
+    secret_key_previous: SecretStr | None = None
     api_key: SecretStr | None = None
+    signup: Literal["closed", "invite", "open"] = "closed"
+    default_admin_username: str | None = None
+    default_admin_password: SecretStr | None = None
+    access_token_minutes: int = Field(default=15, ge=1, le=24 * 60)
+    refresh_token_days: int = Field(default=30, ge=1, le=365)
     allowed_hosts: str = ""
+    cors_origins: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     config_file: Path = Path("antiphon.toml")
     durability: Literal["process", "power"] = "process"
@@ -55,14 +78,38 @@ class Settings(BaseSettings):
     vllm_base_url: str | None = None
     llamacpp_base_url: str | None = None
 
+    @field_validator("secret_key", "secret_key_previous", "api_key")
+    @classmethod
+    def _is_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        text = value.get_secret_value()
+        if len(text.encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"needs at least {MIN_SECRET_BYTES} bytes; make one with: openssl rand -hex 32")
+        if len(set(text)) < MIN_SECRET_VARIETY or any(word in text.lower() for word in SAMPLES):
+            raise ValueError("is a sample value; make one with: openssl rand -hex 32")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: str) -> str:
+        for origin in names_in(value):
+            parts = urlsplit(origin)
+            if parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}":
+                raise ValueError("is a list of origins like https://chat.example.org; '*' is none")
+            if not parts.netloc or "*" in parts.netloc or "@" in parts.netloc:
+                raise ValueError("is a list of origins like https://chat.example.org; '*' is none")
+        return value
+
     @model_validator(mode="after")
     def _safe(self) -> Settings:
-        if self.needs_credentials:
-            key = self.api_key.get_secret_value() if self.api_key is not None else ""
-            if len(key.encode()) < MIN_SECRET_BYTES:
-                raise ValueError(
-                    f"this server wants credentials, so API_KEY is needed (at least {MIN_SECRET_BYTES} bytes)"
-                )
+        if bool(self.default_admin_username) != bool(self.default_admin_password):
+            raise ValueError("DEFAULT_ADMIN_USERNAME and DEFAULT_ADMIN_PASSWORD come together")
+        if self.needs_credentials and self.secret_key is None:
+            raise ValueError(
+                f"this server wants credentials, so SECRET_KEY is needed (at least {MIN_SECRET_BYTES} bytes;"
+                " make one with: openssl rand -hex 32)"
+            )
         return self
 
     @property
@@ -79,6 +126,11 @@ class Settings(BaseSettings):
     def needs_credentials(self) -> bool:
         """Whether a caller must show a credential."""
         return self.auth_required or self.environment == "production" or not self.is_loopback
+
+
+def names_in(text: str) -> list[str]:
+    """Return the entries of a comma-separated list."""
+    return [name for part in text.split(",") if (name := part.strip())]
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.client import Api, in_process, over_sockets
+from tests.api.people_fixtures import Town, opened_town
 from tests.services.tree_rules import tree_problems
 from tests.services.world import World, open_world
 
@@ -33,3 +34,18 @@ async def served(world: World) -> AsyncIterator[tuple[Api, int]]:
     """The application behind a real socket: streams arrive while they are made."""
     async with over_sockets(world) as client:
         yield client
+
+
+@pytest.fixture
+async def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Town]:
+    """A server that wants credentials."""
+    async with opened_town(tmp_path / "data", monkeypatch) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def operated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Town]:
+    """The same with the operator's own key."""
+    key = "k" * 20 + "0123456789abcdef"
+    async with opened_town(tmp_path / "data", monkeypatch, api_key=key) as opened:
+        yield opened

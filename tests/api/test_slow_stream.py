@@ -52,7 +52,9 @@ async def test_a_stalled_client_gets_every_byte_once(stall_at: int, size: int) -
     def encoder_of(log: RunLog) -> ResponseEvents:
         return ResponseEvents(log, lambda: follower.run)
 
-    streaming = asyncio.create_task(sse.stream(follower, encoder_of, receive, send, headers=[]))
+    streaming = asyncio.create_task(
+        sse.stream(follower, encoder_of, receive, send, headers=[], watch=lambda end: lambda: None)
+    )
     await asyncio.sleep(0)
     live.close()
     live.deliver(len(everything))

@@ -127,6 +127,7 @@ class WatchedStorage:
         self.unit_of_work = WatchedUnitOfWork(inner.unit_of_work)
         self.journal = WatchedJournal(inner.journal)
         self.accounts = inner.accounts
+        self.credentials = inner.credentials
         self.conversations = inner.conversations
         self.tree = inner.tree
         self.runs = inner.runs
@@ -270,6 +271,7 @@ class World:
                     await self.engine.close()
                     await self.application.followers.close()
                     await self.application.journal.close()
+                    await self.application.accounts.close()
             finally:
                 await self.storage.close()
 
@@ -285,6 +287,7 @@ class World:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.application.followers.close()
+        await self.application.accounts.close()
         await self.storage.close()
 
 

@@ -14,16 +14,28 @@ from starlette.routing import Match, Route
 
 from antiphon import __version__
 from antiphon.api import health
-from antiphon.api.errors import describe, error_object
+from antiphon.api.errors import describe, error_object, field_problem
 from antiphon.api.front import Front
 from antiphon.api.http import Handler, Receive, Scope, Send
-from antiphon.api.v1 import branches, chat_completions, conversations, responses, responses_websocket, routes
+from antiphon.api.v1 import (
+    api_keys,
+    auth,
+    branches,
+    chat_completions,
+    conversations,
+    responses,
+    responses_websocket,
+    routes,
+)
 from antiphon.api.v1.pages import answer
 from antiphon.api.v1.schemas import ERRORS, components
 from antiphon.application import Application
 from antiphon.domain.errors import AntiphonError
 
-ROUTERS = (health.router, routes.router, conversations.router, branches.router)
+ROUTERS = (
+    health.router, auth.token_router, auth.router, api_keys.router, routes.router, conversations.router,
+    branches.router,
+)  # fmt: skip
 
 Opened = Callable[[], AbstractAsyncContextManager[Application]]
 """Opens the application for the time the server runs."""
@@ -115,14 +127,8 @@ def _code(status: int) -> str | None:
 
 
 def _validation_error(error: RequestValidationError) -> dict[str, Any]:
-    """Name the first wrong field; never repeat what was sent."""
-    first = error.errors()[0]
-    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
-    param = ".".join(place) or None
-    code = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}.get(
-        first["type"], "invalid_value"
-    )
-    message = f"Unknown parameter: '{param}'." if code == "unknown_parameter" else f"{first['msg']}."
+    """Name the first wrong field."""
+    message, param, code = field_problem(error.errors()[0])
     return error_object(400, message, param=param, code=code)
 
 

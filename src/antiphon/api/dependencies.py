@@ -6,21 +6,28 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.types import Message, Receive, Scope, Send
 
 from antiphon.api.authentication import principal_of
-from antiphon.api.http import Handler, decode_json, read_body, send_error
+from antiphon.api.errors import field_problem
+from antiphon.api.http import Handler, decode_json, header, read_body, send_error
 from antiphon.application import Application
-from antiphon.domain.accounts import Principal
+from antiphon.domain.accounts import Principal, Visit
+from antiphon.domain.errors import Unprocessable
+
+SMALL_BYTES = 64 * 1024
 
 
 class _JsonRequest(Request):
     """A request whose body is bounded and decoded by msgspec, whatever its nesting."""
 
+    most_bytes: int | None = None
+
     async def body(self) -> bytes:
         if not hasattr(self, "_body"):
-            limit = self.app.state.front.application.policy.max_body_bytes
+            limit = self.most_bytes or self.app.state.front.application.policy.max_body_bytes
             self._body = await read_body(self.scope, self.receive, limit)
         return self._body
 
@@ -39,6 +46,27 @@ class JsonRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             return await handler(_JsonRequest(request.scope, request.receive))
+
+        return handle
+
+
+class _SmallRequest(_JsonRequest):
+    most_bytes = SMALL_BYTES
+
+
+class IdentityRoute(APIRoute):
+    """A route about people and their rights: small bodies, and fields it does not know are 422."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap the framework's handler."""
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await handler(_SmallRequest(request.scope, request.receive))
+            except RequestValidationError as error:
+                message, param, code = field_problem(error.errors()[0])
+                raise Unprocessable(message, param=param, code=code) from None
 
         return handle
 
@@ -73,12 +101,19 @@ def application_of(request: Request) -> Application:
     return application
 
 
-def caller_of(request: Request) -> Principal:
-    """Return who asks; raises Unauthenticated."""
-    return principal_of(application_of(request), request.scope)
+async def caller_of(request: Request) -> Principal:
+    """Return who asks; raises Unauthenticated and Forbidden."""
+    return await principal_of(application_of(request), request.scope)
+
+
+def visit_of(request: Request) -> Visit:
+    """Return where a request came from; forwarding headers are not believed."""
+    client = request.scope.get("client")
+    return Visit(client[0] if client else "", header(request.scope, b"user-agent") or "")
 
 
 App = Annotated[Application, Depends(application_of)]
 Caller = Annotated[Principal, Depends(caller_of)]
+Visitor = Annotated[Visit, Depends(visit_of)]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many entries a page holds.")]
 After = Annotated[str | None, Query(description="The id of the entry after which the page begins.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -65,6 +66,17 @@ def describe(error: Exception) -> tuple[int, dict[str, Any], list[tuple[bytes, b
         return status, error_object(status, error.message, param=error.param, code=error.code), headers
     log.error("unhandled error", exc_info=error)
     return 500, error_object(500, "Internal error.", param=None, code=None), []
+
+
+def field_problem(found: Mapping[str, Any]) -> tuple[str, str | None, str]:
+    """Return message, param and code for a validator's first finding; never repeat what was sent."""
+    place = [str(part) for part in found["loc"] if part not in ("body", "query", "path", "header")]
+    param = ".".join(place) or None
+    code = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}.get(
+        found["type"], "invalid_value"
+    )
+    message = f"Unknown parameter: '{param}'." if code == "unknown_parameter" else f"{found['msg']}."
+    return message, param, code
 
 
 def decoding_error(error: Exception) -> errors.InvalidRequest:

@@ -2,19 +2,20 @@
 
 On loopback without credentials the browser is the attacker's way in, so Host, Origin and
 Sec-Fetch-Site are checked before anything is routed (DNS rebinding, cross-site requests).
+A WebSocket's Origin is checked on every server, since browsers let any page open one. Pages of
+the origins that configuration names may call from elsewhere (CORS).
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
+from antiphon.api.authentication import SAFE_METHODS
 from antiphon.api.http import ClientGone, Handler, Receive, Scope, Send, header, send_error
+from antiphon.api.origins import is_own, is_preflight, preflight_headers, sharing
 from antiphon.application import Application
 from antiphon.domain.errors import Forbidden
-
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Front:
@@ -34,10 +35,17 @@ class Front:
         if scope["type"] == "lifespan":
             await self._inner(scope, receive, send)
             return
+        application = self.application
+        shared = application.policy.cors_origins if application is not None else None
+        if shared and scope["type"] == "http":
+            send = sharing(scope, send, shared)
         try:
             self._guard(scope)
         except Forbidden as error:
             await _refuse(scope, receive, send, error)
+            return
+        if shared and scope["type"] == "http" and is_preflight(scope):
+            await _answer_preflight(scope, receive, send, shared)
             return
         handler = self._hot.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
         if handler is None:
@@ -53,14 +61,15 @@ class Front:
 
     def _guard(self, scope: Scope) -> None:
         application = self.application
-        allowed = application.policy.allowed_hosts if application is not None else None
-        if allowed is None:
+        if application is None:
             return
-        host = header(scope, b"host")
-        if host is not None and _name(host) not in allowed:
+        policy = application.policy
+        host, origin = header(scope, b"host"), header(scope, b"origin")
+        if policy.allowed_hosts is not None and host is not None and _name(host) not in policy.allowed_hosts:
             raise Forbidden("This host name is not served here.", code="host_not_allowed")
-        origin = header(scope, b"origin")
-        if origin is not None and (origin == "null" or urlsplit(origin).netloc != host):
+        if policy.needs_credentials and scope["type"] == "http":
+            return  # other origins cannot read answers, and a cookie alone changes nothing for them
+        if origin is not None and not is_own(scope, policy.cors_origins):
             raise Forbidden("Requests from other origins are not served.", code="origin_not_allowed")
         if origin is None and header(scope, b"sec-fetch-site") in ("cross-site", "same-site"):
             navigates = scope.get("method") in SAFE_METHODS and header(scope, b"sec-fetch-mode") == "navigate"
@@ -73,6 +82,15 @@ def _name(host: str) -> str:
     if host.startswith("["):
         return host[: host.find("]") + 1].lower()
     return host.partition(":")[0].rstrip(".").lower()
+
+
+async def _answer_preflight(scope: Scope, receive: Receive, send: Send, allowed: frozenset[str]) -> None:
+    if header(scope, b"origin") not in allowed:
+        refusal = Forbidden("Requests from this origin are not served.", code="origin_not_allowed")
+        await _refuse(scope, receive, send, refusal)
+        return
+    await send({"type": "http.response.start", "status": 204, "headers": preflight_headers(scope)})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, error: Forbidden) -> None:

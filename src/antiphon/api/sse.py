@@ -31,6 +31,7 @@ SLOW_SLICE_BYTES = 8 * 1024
 """Written and rendered at once for a client whose transport was full before."""
 
 PING = b": ping\n\n"
+REVOKED = b": the credential no longer holds\n\n"
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     NO_STORE,
@@ -38,6 +39,10 @@ HEADERS = [
 ]
 
 log = logging.getLogger(__name__)
+
+
+Watch = Callable[[Callable[[], None]], Callable[[], None]]
+"""Takes what ends a stream when its credential no longer holds; returns what undoes that."""
 
 
 class Encoder(Protocol):
@@ -55,15 +60,17 @@ async def stream(
     send: Send,
     *,
     headers: list[tuple[bytes, bytes]],
+    watch: Watch,
     on_gone: Callable[[], None] | None = None,
 ) -> None:
-    """Send a run's events until its end or until the client has gone.
+    """Send a run's events until its end, or until the client has gone or may not read on.
 
     `encoder_of` makes an encoder of a log. With `on_gone` the client is watched all the time and
     its going is reported at once; without, it is looked for now and then, which saves a task.
     """
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS + headers})
     pump = _Pump(follower, encoder_of, receive, send)
+    release = watch(pump.revoke)
     try:
         if on_gone is None:
             await pump.run()
@@ -71,11 +78,12 @@ async def stream(
         async with watching(receive, follower) as watcher:
             watcher.add_done_callback(lambda _: pump.end())
             await pump.run()
-            if watcher.done() and not follower.finished:
+            if (watcher.done() or pump.revoked) and not follower.finished:
                 on_gone()
     except Interrupted:
         await send({"type": "http.response.body", "body": b": interrupted, resume later\n\n"})
     finally:
+        release()
         pump.close()
 
 
@@ -101,6 +109,7 @@ class _Pump:
         self._slice = SLICE_BYTES
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = self._loop.create_future()
+        self.revoked = False
 
     async def run(self) -> None:
         """Write until the end; raises Interrupted if this process lost the run."""
@@ -114,6 +123,15 @@ class _Pump:
         """Stop, because the client has gone; does nothing after the end."""
         if not self._done.done():
             self._done.set_result(None)
+
+    def revoke(self) -> None:
+        """Say that the credential no longer holds, if the client takes anything, and stop."""
+        if self._done.done():
+            return
+        self.revoked = True
+        if not self._busy():
+            self._write(REVOKED, last=True)
+        self.end()
 
     def close(self) -> None:
         """Let go of the follower and of a write that still waits for its client."""

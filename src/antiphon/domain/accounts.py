@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal
 
 import msgspec
@@ -23,6 +24,46 @@ A key never has more than its owner: `admin` is of use to administrators only.
 KEY_PREFIX: Final = "antk_"
 INVITE_PREFIX: Final = "anti_"
 SHARE_PREFIX: Final = "ants_"
+
+USER: Final = "user_"
+KEY: Final = "key_"
+SESSION: Final = "sess_"
+
+LOCAL_OWNER: Final = "local"
+"""The account of whoever runs a server that is open on loopback, and of the operator's `API_KEY`."""
+RESERVED_NAMES: Final = frozenset(
+    {
+        LOCAL_OWNER,
+        "admin",
+        "administrator",
+        "antiphon",
+        "everyone",
+        "me",
+        "nobody",
+        "root",
+        "support",
+        "system",
+    }
+)
+"""Names nobody can sign up under."""
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,62}[a-z0-9])?")
+_EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,190}")
+
+
+def account_name(text: str) -> str | None:
+    """Return a name as it is stored, in lower case, or None if it cannot be one.
+
+    Plain ASCII letters only: two names that look alike are alike.
+    """
+    name = text.lower()
+    return name if len(name) == len(text) and _NAME.fullmatch(name) else None
+
+
+def account_email(text: str) -> str | None:
+    """Return an address as it is stored, in lower case, or None if it cannot be one."""
+    email = text.strip().lower()
+    return email if _EMAIL.fullmatch(email) else None
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -61,6 +102,13 @@ class Principal(msgspec.Struct, frozen=True):
         if owner_id == self.account_id:
             return self
         return msgspec.structs.replace(self, account_id=owner_id, slot=slot, acting_id=self.actor_id)
+
+
+class Visit(msgspec.Struct, frozen=True):
+    """Where a request came from, as far as the connection itself tells."""
+
+    address: str = ""
+    user_agent: str = ""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -29,7 +30,7 @@ PATH = "/v1/chat/completions"
 
 async def create(application: Application, scope: Scope, receive: Receive, send: Send) -> None:
     """Begin a completion; stream it or wait for it."""
-    who = principal_of(application, scope)
+    who = await principal_of(application, scope)
     raw = await read_body(scope, receive, application.policy.max_body_bytes)
     body, params = parse_chat(raw)
     store = stores(body, application.policy.store_chat_completions)
@@ -47,6 +48,7 @@ async def create(application: Application, scope: Scope, receive: Receive, send:
             receive,
             send,
             headers=request_id(begun.run_id),
+            watch=partial(application.credentials.watch, who),
             on_gone=lambda: _abandon(application, begun),
         )
         return

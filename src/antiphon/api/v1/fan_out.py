@@ -7,7 +7,7 @@ import contextlib
 from typing import Any
 
 from antiphon.api.http import Receive, Send, send_bytes
-from antiphon.api.sse import HEADERS, PING
+from antiphon.api.sse import HEADERS, PING, REVOKED
 from antiphon.api.v1.response_events import ResponseEvents, encode_object
 from antiphon.api.v1.responses import answer_object, follower_of, wait_for
 from antiphon.application import Application
@@ -15,6 +15,8 @@ from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.services.runs.follow import Follower, Interrupted
 from antiphon.services.turns import Begun
+
+LAST_WORD_SECONDS = 1.0
 
 
 async def send(
@@ -48,6 +50,7 @@ async def stream(
 
     tasks = [asyncio.create_task(_relay(follower, write)) for follower in followers]
     gone = asyncio.create_task(_gone(receive))
+    release = application.credentials.watch(who, lambda: _stop(gone))
     try:
         pending: set[asyncio.Task[None]] = set(tasks)
         while pending and not gone.done():
@@ -55,13 +58,29 @@ async def stream(
             pending = rest - {gone}
         if not pending:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+        elif gone.cancelled():
+            await _break_off(tasks, send)
     finally:
+        release()
         for task in [*tasks, gone]:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks, gone, return_exceptions=True)
         for follower in followers:
             follower.release()
+
+
+def _stop(gone: asyncio.Task[None]) -> None:
+    gone.cancel()
+
+
+async def _break_off(tasks: list[asyncio.Task[None]], send: Send) -> None:
+    """Say that the credential no longer holds, if the client still takes anything."""
+    for task in tasks:
+        task.cancel()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WORD_SECONDS):
+            await send({"type": "http.response.body", "body": REVOKED, "more_body": False})
 
 
 async def _relay(follower: Follower, write: Any) -> None:

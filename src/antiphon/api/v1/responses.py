@@ -47,7 +47,7 @@ def answer_object(answer: Answer) -> dict[str, Any]:
 
 async def create(application: Application, scope: Scope, receive: Receive, send: Send) -> None:
     """Begin an answer and stream it, wait for it, or leave it in the background."""
-    who = principal_of(application, scope)
+    who = await principal_of(application, scope)
     raw = await read_body(scope, receive, application.policy.max_body_bytes)
     body = parse_create(raw)
     request = turn_request(body)
@@ -86,7 +86,10 @@ async def stream_begun(
     def encoder_of(log: RunLog) -> ResponseEvents:
         return ResponseEvents(log, lambda: follower.run)
 
-    await sse.stream(follower, encoder_of, receive, send, headers=request_id(begun.run_id), on_gone=on_gone)
+    await sse.stream(
+        follower, encoder_of, receive, send, headers=request_id(begun.run_id),
+        watch=partial(application.credentials.watch, who), on_gone=on_gone,
+    )  # fmt: skip
 
 
 async def wait_or_abandon(
@@ -157,7 +160,10 @@ async def retrieve_stream(
     def encoder_of(log: RunLog) -> ResponseEvents:
         return ResponseEvents(log, lambda: follower.run, with_ids=True)
 
-    await sse.stream(follower, encoder_of, receive, send, headers=request_id(follower.run.id))
+    await sse.stream(
+        follower, encoder_of, receive, send, headers=request_id(follower.run.id),
+        watch=partial(application.credentials.watch, who),
+    )  # fmt: skip
 
 
 def starting_after(query: str | None, scope: Scope) -> int:

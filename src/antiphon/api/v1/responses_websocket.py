@@ -14,14 +14,13 @@ from typing import Any
 import msgspec
 from fastapi import WebSocket, WebSocketDisconnect
 
-from antiphon.api.authentication import principal_of
 from antiphon.api.errors import decoding_error, describe
 from antiphon.api.v1.response_events import ResponseEvents, encode_object
 from antiphon.api.v1.response_requests import WebSocketCreate, turn_request
+from antiphon.api.websocket_authentication import FORBIDDEN, UNAUTHENTICATED, SocketCaller, token_in
 from antiphon.application import Application
 from antiphon.domain import ids
-from antiphon.domain.accounts import Principal
-from antiphon.domain.errors import AntiphonError, InvalidRequest, Unauthenticated
+from antiphon.domain.errors import AntiphonError, Forbidden, InvalidRequest, Unauthenticated
 from antiphon.domain.inputs import InputItem
 from antiphon.services.runs.follow import Interrupted
 from antiphon.services.runs.live import LiveRun
@@ -37,21 +36,23 @@ _decode = msgspec.json.Decoder(WebSocketCreate).decode
 async def serve(socket: WebSocket) -> None:
     """Serve one connection until its client closes it."""
     application: Application = socket.app.state.front.application
+    session = Session(application, socket)
     try:
-        who = principal_of(application, socket.scope)
-    except Unauthenticated:
-        await socket.close(4401)
-        return
-    await socket.accept()
-    await Session(application, who, socket).run()
+        if await session.caller.accept():
+            await session.run()
+    except (WebSocketDisconnect, RuntimeError):
+        pass  # gone before it said who it is
+    finally:
+        session.caller.release()
 
 
 class Session:
     """One connection: requests wait in order, one answer runs at a time."""
 
-    def __init__(self, application: Application, who: Principal, socket: WebSocket) -> None:
+    def __init__(self, application: Application, socket: WebSocket) -> None:
         self._application = application
-        self._who = who
+        self.caller = SocketCaller(application, socket, self._end)
+        self._ending: asyncio.Task[None] | None = None
         self._socket = socket
         self._waiting: asyncio.Queue[str | None] = asyncio.Queue(MAX_WAITING)
         self._last: tuple[str, list[InputItem]] | None = None
@@ -63,7 +64,8 @@ class Session:
         try:
             async with asyncio.timeout(LIFETIME_SECONDS):
                 while (text := await self._waiting.get()) is not None:
-                    await self._answer(text)
+                    if not await self._renewed(text):
+                        await self._answer(text)
         except TimeoutError:
             expired = InvalidRequest(
                 "This connection is 60 minutes old.", code="websocket_connection_limit_reached"
@@ -75,6 +77,29 @@ class Session:
             pass
         finally:
             reader.cancel()
+
+    def _end(self, code: int = UNAUTHENTICATED) -> None:
+        """Close, because the credential no longer holds; a running answer fares as with a lost client."""
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._close(code))
+
+    async def _close(self, code: int) -> None:
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+            await self._socket.close(code)
+
+    async def _renewed(self, text: str) -> bool:
+        """Whether a message was about who is there, and no turn may come of it; asked of every message."""
+        token = token_in(text)
+        try:
+            if token is not None:
+                await self.caller.renew(token)
+                await self._socket.send_text('{"type":"session.authenticated"}')
+                return True
+            await self.caller.caller()
+        except (Unauthenticated, Forbidden) as error:
+            self._end(FORBIDDEN if isinstance(error, Forbidden) else UNAUTHENTICATED)
+            return True
+        return False
 
     async def _read(self) -> None:
         try:
@@ -99,7 +124,7 @@ class Session:
             request = self._continued(turn_request(body), previous)
             if body.generate is False:
                 request = msgspec.structs.replace(request, generate=False)
-            begun = await self._application.turns.begin(self._who, request)
+            begun = await self._application.turns.begin(await self.caller.caller(), request)
             await self._relay(begun, request, body.stream_id)
         except AntiphonError as error:
             if self._last is not None and previous == self._last[0]:

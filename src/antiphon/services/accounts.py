@@ -1,0 +1,355 @@
+"""Accounts as their owners use them: sign up, log in, stay logged in, change the password, leave."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+from antiphon.domain import ids
+from antiphon.domain.accounts import (
+    INVITE_PREFIX,
+    RESERVED_NAMES,
+    SESSION,
+    USER,
+    Account,
+    Credential,
+    Invite,
+    LoginSession,
+    Principal,
+    Visit,
+    account_email,
+    account_name,
+)
+from antiphon.domain.errors import Conflict, Forbidden, Unauthenticated, Unprocessable
+from antiphon.ports import account_writes as aw
+from antiphon.ports.clock import Clock
+from antiphon.ports.jobs import Jobs
+from antiphon.ports.storage import Storage
+from antiphon.ports.write_sets import Command
+from antiphon.services.access import not_found
+from antiphon.services.audit_lines import audit
+from antiphon.services.credentials import Credentials
+from antiphon.services.login_guard import LoginGuard
+from antiphon.services.paging import Page
+from antiphon.services.passwords import Passwords
+from antiphon.services.tokens import Tokens, refused
+
+SignUp = Literal["closed", "invite", "open"]
+MAX_NAME = 64
+US = 1_000_000
+FORGET_SECONDS = 3600.0
+FORGET_ROWS = 5_000
+KEPT_US = 30 * 24 * 3600 * US
+
+
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """What a login gives: two tokens with their lifetimes in seconds, and the session they belong to."""
+
+    account: Account
+    session_id: str
+    access_token: str
+    access_seconds: int
+    refresh_token: str
+    refresh_seconds: int
+
+
+def wrong_password() -> Unauthenticated:
+    """Return the one error for a wrong password, an unknown name and a disabled account."""
+    return Unauthenticated("The name or the password is wrong.", code="invalid_credentials")
+
+
+class Accounts:
+    """What people do with their own accounts."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        credentials: Credentials,
+        tokens: Tokens,
+        passwords: Passwords,
+        guard: LoginGuard,
+        clock: Clock,
+        *,
+        sign_up: SignUp,
+    ) -> None:
+        self._storage = storage
+        self._credentials = credentials
+        self._tokens = tokens
+        self._passwords = passwords
+        self._guard = guard
+        self._clock = clock
+        self.signing_up = sign_up
+
+    def schedule(self, jobs: Jobs) -> None:
+        """Hand over the recurring work."""
+        jobs.every(FORGET_SECONDS, "forget sessions of long ago", self.forget_sessions)
+
+    async def forget_sessions(self) -> None:
+        """Erase sessions that expired a month ago; until then an old token is known to be an old one."""
+        before = self._clock.now_us() - KEPT_US
+        await self._storage.unit_of_work.commit(aw.ForgetSessions(before_us=before, limit=FORGET_ROWS))
+
+    async def close(self) -> None:
+        """Stop checking passwords."""
+        await self._passwords.close()
+
+    # --- coming
+
+    async def sign_up(
+        self, name: str, password: str, *, email: str | None = None, invite: str | None = None, visit: Visit
+    ) -> None:
+        """Make an account, unless its name or address is taken: that is not told, and takes as long.
+
+        The role is `user`, or what the invite says. Raises Forbidden if sign-up is closed or the
+        invite does not hold, Unprocessable for a name, address or password that cannot be one.
+        """
+        if self.signing_up == "closed":
+            raise Forbidden("Nobody can sign up here.", code="signup_closed")
+        proper, address = _proper_name(name), _proper_email(email)
+        self._passwords.check(password, proper)
+        invited = await self._invite(invite)
+        now, slot = self._clock.now_us(), ids.new_slot()
+        account = Account(
+            id=ids.new_id(slot), slot=slot, name=proper, email=address, created_us=now, updated_us=now,
+            role=invited.role if invited else "user", group_id=invited.group_id if invited else None,
+            password_hash=await self._passwords.hash(password),
+        )  # fmt: skip
+        commands: list[Command] = [aw.NewAccount(account=account)]
+        if invited is not None:
+            commands.append(aw.UseInvite(invite_id=invited.id, account_id=account.id, now_us=now))
+        line = audit(account.principal(), "user.sign_up", now, target=USER + account.id, visit=visit)
+        try:
+            await self._storage.unit_of_work.commit(*commands, line)
+        except Conflict as lost:
+            if lost.message == "UseInvite":
+                raise _bad_invite() from None
+
+    async def _invite(self, secret: str | None) -> Invite | None:
+        """Return the invite shown, None if there is none and none is needed; raises Forbidden."""
+        if secret is None and self.signing_up == "open":
+            return None
+        if secret is None or not secret.startswith(INVITE_PREFIX):
+            raise _bad_invite()
+        found = await self._storage.credentials.invite(hashlib.sha256(secret.encode()).digest())
+        if found is None or found.used_by or found.revoked_us or found.expires_us <= self._clock.now_us():
+            raise _bad_invite()
+        return found
+
+    async def log_in(self, name: str, password: str, visit: Visit) -> Login:
+        """Open a session by name (or e-mail address) and password.
+
+        Raises Unauthenticated, after the same time whatever was wrong, and RateLimited.
+        """
+        tried = name.lower()
+        async with self._guard.attempt(tried) as failed:
+            account = await self._named(tried)
+            verdict = await self._passwords.verify(account.password_hash if account else None, password)
+            if account is None or not verdict.is_right or account.state != "active":
+                await failed()
+                raise wrong_password()
+        if verdict.new_hash is not None:
+            account = await self._rehash(account, verdict.new_hash)
+        return await self.open_session(account, "password", visit)
+
+    async def _named(self, tried: str) -> Account | None:
+        """Find an account by whatever was typed; both look-ups are always made."""
+        text = tried[: 4 * MAX_NAME]
+        by_name = await self._storage.accounts.by_name(text)
+        by_email = await self._storage.accounts.by_email(text)
+        return by_name or by_email
+
+    async def _rehash(self, account: Account, new_hash: str) -> Account:
+        await self._storage.unit_of_work.commit(
+            aw.UpdateAccount(
+                account_id=account.id, now_us=self._clock.now_us(), expected_epoch=account.epoch,
+                password_hash=new_hash,
+            )
+        )  # fmt: skip
+        return account
+
+    async def open_session(self, account: Account, method: str, visit: Visit) -> Login:
+        """Log an account in that has proved itself by `method`; raises Unauthenticated if it changed."""
+        now = self._clock.now_us()
+        session = LoginSession(
+            id=ids.new_id(account.slot, now_us=now), account_id=account.id, slot=account.slot, method=method,
+            generation=0, user_agent=visit.user_agent[:256], address=visit.address[:64], created_us=now,
+            used_us=now, expires_us=now + self._tokens.refresh_seconds * US,
+        )  # fmt: skip
+        who = account.principal()
+        line = audit(who, "session.open", now, target=SESSION + session.id, visit=visit, method=method)
+        try:
+            await self._storage.unit_of_work.commit(aw.NewSession(session=session, epoch=account.epoch), line)
+        except Conflict:
+            raise wrong_password() from None
+        return self._login(account, session.id, 0, session.expires_us)
+
+    def _login(self, account: Account, session_id: str, generation: int, expires_us: int) -> Login:
+        left = (expires_us - self._clock.now_us()) // US
+        return Login(
+            account=account,
+            session_id=session_id,
+            access_token=self._tokens.access(account.id, session_id, account.epoch),
+            access_seconds=self._tokens.access_seconds,
+            refresh_token=self._tokens.refresh(account.id, session_id, generation, left),
+            refresh_seconds=left,
+        )
+
+    # --- staying
+
+    async def refresh(self, token: str, visit: Visit) -> Login:
+        """Change a refresh token for new tokens; it is then used up, and shown again ends the session.
+
+        Raises Unauthenticated.
+        """
+        claims = self._tokens.read_refresh(token)
+        found = await self._storage.credentials.session(claims.sid)
+        now = self._clock.now_us()
+        if found is None or not found.holds(now) or found.account.id != claims.sub:
+            raise refused()
+        if found.generation != claims.gen:
+            await self._end_stolen(found, visit)
+            raise refused()
+        expires = self._session_end(claims.sid, now)
+        rotate = aw.RotateSession(
+            session_id=claims.sid, generation=claims.gen, now_us=now, expires_us=expires
+        )
+        try:
+            await self._storage.unit_of_work.commit(rotate)
+        except Conflict:
+            await self._end_stolen(found, visit)
+            raise refused() from None
+        return self._login(found.account, claims.sid, claims.gen + 1, expires)
+
+    def _session_end(self, session_id: str, now_us: int) -> int:
+        """Return when a session that is used now ends: at the latest so long after its id was made."""
+        opened_us = int(session_id[:12], 16) * 1000
+        return min(now_us + self._tokens.refresh_seconds * US, opened_us + self._tokens.longest_seconds * US)
+
+    async def _end_stolen(self, found: Credential, visit: Visit) -> None:
+        """End a session of whose refresh tokens an old one was shown: two parties have them."""
+        now = self._clock.now_us()
+        await self._storage.unit_of_work.commit(
+            aw.RevokeSessions(account_id=found.account.id, session_id=found.id, now_us=now),
+            audit(found.principal(), "session.reuse", now, target=SESSION + found.id, visit=visit),
+        )
+        self._credentials.forget(found.id)
+
+    async def cookie(self, who: Principal) -> tuple[str, int]:
+        """Return a token for a browser's cookie, bound to the caller's session, and its seconds.
+
+        Raises Forbidden unless the caller is logged in.
+        """
+        found = await self._own_session(who)
+        seconds = ((found.expires_us or 0) - self._clock.now_us()) // US
+        return self._tokens.cookie(found.account.id, found.id, found.account.epoch, seconds), seconds
+
+    async def _own_session(self, who: Principal) -> Credential:
+        found = await self._storage.credentials.session(who.credential_id) if who.credential_id else None
+        if found is None:
+            raise Forbidden("This needs a login session, not a key.", code="session_required")
+        return found
+
+    # --- looking after it
+
+    async def me(self, who: Principal) -> Account:
+        """Return the caller's own account."""
+        return await self._storage.accounts.get(who.actor_id) or not_found("User", USER + who.actor_id)
+
+    async def change_password(self, who: Principal, current: str, new: str, visit: Visit) -> Login:
+        """Change the password: every other session ends, and this one goes on with new tokens.
+
+        Raises Forbidden without a session, Unauthenticated for a wrong `current` password,
+        RateLimited after too many of them, Unprocessable for a new one that cannot be used.
+        """
+        session = await self._own_session(who)
+        account = session.account
+        self._passwords.check(new, account.name)
+        async with self._guard.attempt(account.name) as failed:
+            if not (await self._passwords.verify(account.password_hash, current)).is_right:
+                await failed()
+                raise wrong_password()
+        new_hash = await self._passwords.hash(new)
+        now, generation = self._clock.now_us(), session.generation or 0
+        expires = self._session_end(session.id, now)
+        try:
+            await self._storage.unit_of_work.commit(
+                aw.UpdateAccount(
+                    account_id=account.id, now_us=now, expected_epoch=account.epoch, ends_sessions=True,
+                    kept_session_id=session.id, password_hash=new_hash,
+                ),
+                aw.RotateSession(
+                    session_id=session.id, generation=generation, now_us=now, expires_us=expires
+                ),
+                audit(who, "password.change", now, target=USER + account.id, visit=visit),
+            )  # fmt: skip
+        except Conflict:
+            raise Conflict("The account changed meanwhile; try again.") from None
+        self._credentials.forget(account.id)
+        changed = msgspec.structs.replace(account, epoch=account.epoch + 1)
+        return self._login(changed, session.id, generation + 1, expires)
+
+    async def sessions(
+        self, who: Principal, *, after: str | None, limit: int, descending: bool
+    ) -> Page[LoginSession]:
+        """Return the caller's open sessions."""
+        found = await self._storage.credentials.sessions(
+            who.actor_id, self._clock.now_us(), after=ids.parse(after, SESSION) if after else None,
+            limit=limit + 1, descending=descending,
+        )  # fmt: skip
+        return Page(found[:limit], len(found) > limit)
+
+    async def log_out(self, who: Principal, visit: Visit) -> None:
+        """End the caller's own session; raises Forbidden for a key."""
+        session = await self._own_session(who)
+        await self._revoke(who, session.id, visit)
+
+    async def revoke_session(self, who: Principal, wire_id: str, visit: Visit) -> str:
+        """End one of the caller's sessions and return its id; raises NotFound."""
+        identifier = ids.parse(wire_id, SESSION)
+        found = await self._storage.credentials.session(identifier) if identifier else None
+        if found is None or found.account.id != who.actor_id:
+            return not_found("Session", wire_id)
+        await self._revoke(who, found.id, visit)
+        return found.id
+
+    async def revoke_other_sessions(self, who: Principal, visit: Visit) -> None:
+        """End all of the caller's sessions but the one used now."""
+        now = self._clock.now_us()
+        await self._storage.unit_of_work.commit(
+            aw.RevokeSessions(account_id=who.actor_id, now_us=now, kept_session_id=who.credential_id),
+            audit(who, "session.revoke_others", now, target=USER + who.actor_id, visit=visit),
+        )
+        self._credentials.forget(who.actor_id)
+
+    async def _revoke(self, who: Principal, session_id: str, visit: Visit) -> None:
+        now = self._clock.now_us()
+        await self._storage.unit_of_work.commit(
+            aw.RevokeSessions(account_id=who.actor_id, now_us=now, session_id=session_id),
+            audit(who, "session.revoke", now, target=SESSION + session_id, visit=visit),
+        )
+        self._credentials.forget(session_id)
+
+
+def _proper_name(text: str) -> str:
+    name = account_name(text)
+    if name is None or name in RESERVED_NAMES:
+        raise Unprocessable(
+            "A name has up to 64 letters (a-z), digits and . _ @ + - between them, and is not reserved.",
+            code="invalid_name", param="username",
+        )  # fmt: skip
+    return name
+
+
+def _proper_email(text: str | None) -> str | None:
+    if text is None:
+        return None
+    email = account_email(text)
+    if email is None:
+        raise Unprocessable("That is no e-mail address.", code="invalid_email", param="email")
+    return email
+
+
+def _bad_invite() -> Forbidden:
+    return Forbidden("An invite is needed, and this is none that holds.", code="invalid_invite")
