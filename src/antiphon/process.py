@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from antiphon.api.app import create_app
 from antiphon.application import Application
@@ -28,6 +29,8 @@ CLOSING_SECONDS = 3
 """How long connections may take to close after the drain before they are cut."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGE_BUFFER_BYTES = 32 * 1024
+WRITE_BUFFER_BYTES = 16 * 1024
+"""With more than this unsent a writer waits for its client."""
 
 
 def serve(settings: Settings) -> None:
@@ -65,7 +68,7 @@ def _server_config(settings: Settings, app: Any) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         ws="websockets-sansio",
         ws_max_size=settings.max_body_bytes,
         access_log=False,
@@ -77,6 +80,15 @@ def _server_config(settings: Settings, app: Any) -> uvicorn.Config:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(settings.drain_seconds) + CLOSING_SECONDS,
     )
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's, with less of an answer held for a client that does not read."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Set how much may wait in user space; the kernel's own buffer comes on top."""
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
 
 
 class DrainingServer(uvicorn.Server):
@@ -118,7 +130,7 @@ def _tame_allocator() -> None:
     """Give large buffers back to the system at once, where the C library is glibc.
 
     By default glibc raises the size from which it does so to the largest buffer ever freed, and holes
-    stay: 500 stalled readers held 620 to 870 KiB each, with the size fixed 325 to 345 (mallopt(3)).
+    stay (mallopt(3)): after 20 answers of 1.6 MB 261 to 268 MiB are resident, with the size fixed 201 to 205.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

@@ -57,8 +57,12 @@ async def test_a_stalled_client_gets_every_byte_once(stall_at: int, size: int) -
     )
     await asyncio.sleep(0)
     live.close()
+    text = live.log.outputs[0].part("t", 0)
+    assert text.text, "joined, as the commit of an end leaves it"
     live.deliver(len(everything))
     await asyncio.sleep(0)  # a write that this very delivery began
+    if not streaming.done():
+        assert text._text == "", "a client that stalls behind its own answer keeps one copy of it"
     gate.set()
     await asyncio.wait_for(streaming, 5)
     whole, _ = encoder_of(RunLog(everything)).render(0, len(everything), 1 << 40)

@@ -201,6 +201,20 @@ def test_a_delta_goes_to_the_part_it_names_and_then_on_without_naming_it(kind: s
     assert log.outputs[0].part(kind, 0).text == "one two"
 
 
+def test_a_text_that_was_forgotten_is_joined_again_with_what_came_since() -> None:
+    log = RunLog([("C",), ("P",), ("A", 0, 0, {"id": "a", "type": "message"}), ("B", 0, TEXT, 0)])
+    part = log.outputs[0].part(TEXT, 0)
+    assert part.text == ""
+    for text, whole in [("one ", "one "), ("two ", "one two "), ("", "one two "), ("three", "one two three")]:
+        log.text(text)
+        assert part.text == whole
+        log.forget_texts()
+        assert part.text == whole
+    before = log.outputs[0].payload()
+    log.forget_texts()
+    assert log.outputs[0].payload() == before
+
+
 def test_interleaved_calls_keep_their_arguments_apart() -> None:
     log = RunLog([("C",), ("P",)])
     for index in range(2):

@@ -19,11 +19,11 @@ from tests.harness.tokens import expected_text
 from tests.harness.upstream import Upstream
 
 READERS = 500
-ALLOWED_BYTES = READERS * 192 * 1024
-"""A follower's transport buffer (64 KiB), one event that may be as large as the answer, a connection."""
+ALLOWED_BYTES = READERS * 128 * 1024
+"""A transport buffer (16 KiB and a write), one event that may be as large as the answer, a connection."""
 
-ALLOWED_OWN_BYTES = READERS * 384 * 1024
-"""Also the answer itself while it is made: its log, its item and its script, all at the same moment."""
+ALLOWED_OWN_BYTES = READERS * 256 * 1024
+"""Also the answer itself while it is made: its log, and for a moment its item, its record and its chunk."""
 PIECES = [f"{index:05d} " + "x" * 1394 for index in range(40)]
 LONG = "".join(PIECES)
 HUGE_PIECES = 200

@@ -132,27 +132,6 @@ async def test_a_provider_is_not_read_while_256_kib_of_its_run_are_not_committed
     assert call.read == pieces + 1
 
 
-async def test_a_run_that_ends_while_its_record_waits_for_a_seal_is_ended_once(world: World) -> None:
-    begun = await world.begin("u1", model=HAND)
-    call, live = await world.hand.next(), live_of(begun)
-    ends: list[str] = []
-
-    def note(worker_id: str, tick: int, ops: bytes, sets: Any) -> None:
-        ends.extend(command.run.id for one in sets for command in one if isinstance(command, FinishRun))
-
-    world.storage.journal.before_tick = note
-    journal = world.application.journal
-    async with journal._committing:  # as a seal holds it
-        call.say("one")
-        await until(lambda: bool(journal._committing._waiters))
-        call.end()
-        await until(lambda: live.finish is not None)
-    await world.ended(begun)
-    other = await world.turn("u2")  # a record later than any that could hold the end again
-    assert ends == [begun.run_id, other.run.id]
-    assert not live.lost and not journal.orphans
-
-
 # --- the fence
 
 

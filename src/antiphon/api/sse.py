@@ -18,11 +18,8 @@ from antiphon.api.http import NO_STORE, Receive, Send
 from antiphon.domain.run_events import RunLog
 from antiphon.services.runs.follow import Follower, Interrupted
 
-RENDER_BYTES = 32 * 1024
-"""Rendered at once: what a slow reader can make us hold beyond its transport's buffer."""
-
-SLICE_BYTES = 64 * 1024
-"""Events go out in one write each up to this size; no reader sees larger ones in one piece anyway."""
+SLICE_BYTES = 16 * 1024
+"""Written and rendered at once: what a slow reader can make us hold beyond its transport's buffer."""
 
 LOOK_EVERY = 64
 """After so many writes an unwatched client is looked for."""
@@ -90,7 +87,7 @@ async def stream(
 class _Pump:
     """Moves committed ops to one client.
 
-    What is rendered and not yet written is at most `RENDER_BYTES` and one event, however far the
+    What is rendered and not yet written is at most `SLICE_BYTES` and one event, however far the
     client is behind: it goes on from its follower's cursor.
     """
 
@@ -143,6 +140,9 @@ class _Pump:
     def _advance(self) -> None:
         """Render and write what is committed, unless an earlier write still waits."""
         try:
+            if self._busy():
+                self._follower.hold_less()
+                return
             while not self._busy() and not self._done.done():
                 if self._offset >= len(self._body) and not self._render():
                     return
@@ -162,7 +162,7 @@ class _Pump:
         self._body, self._offset = b"", 0
         if follower.cursor < follower.committed:
             self._body, follower.cursor = self._encoder.render(
-                follower.cursor, follower.committed, min(RENDER_BYTES, self._slice)
+                follower.cursor, follower.committed, self._slice
             )
             self._last = follower.finished
             if not self._body and not self._last:
@@ -200,6 +200,7 @@ class _Pump:
     async def _finish(self, sending: Coroutine[Any, Any, None], waits_for: Any, *, last: bool) -> None:
         """Wait until the transport has room again, holding as little as can be."""
         self._slice = SLOW_SLICE_BYTES
+        self._follower.hold_less()
         try:
             await _Rest(sending, waits_for)
         except asyncio.CancelledError:

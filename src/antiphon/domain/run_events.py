@@ -55,20 +55,28 @@ decode_ops = msgspec.msgpack.Decoder(list[Any]).decode
 class Part:
     """One content part of an output, or the arguments of a call."""
 
-    __slots__ = ("annotations", "kind", "logprobs", "pieces")
+    __slots__ = ("_joined", "_text", "annotations", "kind", "logprobs", "pieces")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.pieces: list[str] = []
+        self._text = ""
+        self._joined = 0
         self.annotations: list[Any] = []
         self.logprobs: list[Any] = []
 
     @property
     def text(self) -> str:
         """The text so far; joined once, however often it is asked for."""
-        if len(self.pieces) > 1:
-            self.pieces[:] = ["".join(self.pieces)]
-        return self.pieces[0] if self.pieces else ""
+        if self._joined != len(self.pieces):
+            self._text = "".join(self.pieces)
+            self._joined = len(self.pieces)
+        return self._text
+
+    def forget_text(self) -> None:
+        """Keep the pieces alone, which the ops hold too; the text is joined again when asked for."""
+        self._text = ""
+        self._joined = 0
 
     def content(self) -> dict[str, Any]:
         """Return the part as it stands in an item's `content`."""
@@ -186,6 +194,12 @@ class RunLog:
     def _select(self, output: int, kind: str, part: int) -> None:
         self._channel = (output, kind, part)
         self._pieces = self.outputs[output].part(kind, part).pieces
+
+    def forget_texts(self) -> None:
+        """Keep every text once, as its ops; for a log that stays in memory behind a slow reader."""
+        for output in self.outputs:
+            for part in output.parts.values():
+                part.forget_text()
 
     def part_of(self, op: Op) -> Part:
         """Return the part that a delta, B, E, F or N op speaks of."""

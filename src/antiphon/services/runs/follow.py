@@ -81,6 +81,15 @@ class Follower:
         ended = self._live is None or self._live.closed
         return ended and self.cursor >= self.committed
 
+    def hold_less(self) -> None:
+        """Let go of what can be made again: this client keeps the log of a run that has ended in memory.
+
+        Does nothing while the run goes on, or if others listen to it: they share its texts.
+        """
+        live = self._live
+        if live is not None and live.closed and len(live.listeners) <= 1:
+            self.log.forget_texts()
+
     async def more(self) -> bool:
         """Wait until something can be shown; False after 15 silent seconds.
 

@@ -185,12 +185,13 @@ class RunJournal:
         deadline = loop.time() + GIVE_UP_SECONDS
         pause = FIRST_PAUSE_SECONDS
         fresh: set[LiveRun] = set()
+        made: dict[LiveRun, WriteSet] = {}
         while True:
             try:
-                sets = self._end_sets(ends, fresh)
+                sets = self._end_sets(ends, fresh, made)
                 await self._store.write_tick(self.worker_id, self._tick + 1, record, sets)
             except Conflict as lost:
-                self._settle_conflict(lost, ends, fresh)
+                made.pop(self._settle_conflict(lost, ends, fresh))
                 continue
             except Fenced:
                 self._start_over()
@@ -210,27 +211,37 @@ class RunJournal:
             self.healthy = True
             return True
 
-    def _end_sets(self, ends: list[LiveRun], fresh: set[LiveRun]) -> list[WriteSet]:
-        """Return the write sets that end runs; a run whose end cannot be made is given up alone."""
-        sets: list[WriteSet] = []
+    def _end_sets(
+        self, ends: list[LiveRun], fresh: set[LiveRun], made: dict[LiveRun, WriteSet]
+    ) -> list[WriteSet]:
+        """Return the write sets that end runs; a run whose end cannot be made is given up alone.
+
+        Those of an earlier try are in `made` and stay: each holds an answer, and may be refused often.
+        """
         for live in list(ends):
+            if live in made:
+                continue
             try:
-                sets.append(live.finish(live in fresh) if live.finish is not None else ())
+                made[live] = live.finish(live in fresh) if live.finish is not None else ()
             except Exception:
                 log.exception("the end of run %s cannot be written; it is ended alone", live.run.id)
                 ends.remove(live)
                 self._give_up([live])
-        return sets
+        return [made[live] for live in ends]
 
-    def _settle_conflict(self, lost: Conflict, ends: list[LiveRun], fresh: set[LiveRun]) -> None:
-        """One end was refused: its place is taken (open a segment) or the run has ended elsewhere."""
+    def _settle_conflict(self, lost: Conflict, ends: list[LiveRun], fresh: set[LiveRun]) -> LiveRun:
+        """One end was refused: its place is taken (open a segment) or the run has ended elsewhere.
+
+        Returns the run whose end it was.
+        """
         live = ends[int(lost.param or 0)]
         if lost.message == "PutItems" and live not in fresh:
             fresh.add(live)
-            return
+            return live
         log.error("run %s was ended by somebody else", live.run.id)
         ends.remove(live)
         self._give_up([live])
+        return live
 
     def _start_over(self) -> None:
         """Another worker took over: nothing of ours counts any more; go on under another id."""
