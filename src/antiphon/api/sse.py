@@ -18,8 +18,11 @@ from antiphon.api.http import NO_STORE, Receive, Send
 from antiphon.domain.run_events import RunLog
 from antiphon.services.runs.follow import Follower, Interrupted
 
-SLICE_BYTES = 16 * 1024
-"""Written and rendered at once: what a slow reader can make us hold beyond its transport's buffer."""
+SLICE_BYTES = 64 * 1024
+"""Events go out in one write each up to this size; no reader sees larger ones in one piece anyway."""
+
+RENDER_BYTES = 16 * 1024
+"""Rendered at once, but for one event that is larger."""
 
 LOOK_EVERY = 64
 """After so many writes an unwatched client is looked for."""
@@ -87,7 +90,7 @@ async def stream(
 class _Pump:
     """Moves committed ops to one client.
 
-    What is rendered and not yet written is at most `SLICE_BYTES` and one event, however far the
+    What is rendered and not yet written is at most `RENDER_BYTES` and one event, however far the
     client is behind: it goes on from its follower's cursor.
     """
 
@@ -162,7 +165,7 @@ class _Pump:
         self._body, self._offset = b"", 0
         if follower.cursor < follower.committed:
             self._body, follower.cursor = self._encoder.render(
-                follower.cursor, follower.committed, self._slice
+                follower.cursor, follower.committed, min(RENDER_BYTES, self._slice)
             )
             self._last = follower.finished
             if not self._body and not self._last:
