@@ -52,7 +52,7 @@ async def create(application: Application, scope: Scope, receive: Receive, send:
             on_gone=lambda: _abandon(application, begun),
         )
         return
-    await wait_or_abandon(application, begun, follower, receive)
+    await wait_or_abandon(application, who, begun, follower, receive)
     await _send_completion(application, who, begun, send)
 
 

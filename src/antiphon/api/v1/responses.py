@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -33,6 +34,7 @@ from antiphon.domain.usage import Usage, estimate_tokens
 from antiphon.services.answers import Answer, summary_of
 from antiphon.services.runs.context import seal_compaction
 from antiphon.services.runs.follow import Follower, Interrupted
+from antiphon.services.tokens import refused
 from antiphon.services.turns import Begun
 
 PATH = "/v1/responses"
@@ -62,7 +64,7 @@ async def create(application: Application, scope: Scope, receive: Receive, send:
         return
     if waits:
         follower = await follower_of(application, who, begun)
-        await wait_or_abandon(application, begun, follower, receive)
+        await wait_or_abandon(application, who, begun, follower, receive)
     await send_answer(application, who, begun, send)
 
 
@@ -93,17 +95,31 @@ async def stream_begun(
 
 
 async def wait_or_abandon(
-    application: Application, begun: Begun, follower: Follower, receive: Receive
+    application: Application, who: Principal, begun: Begun, follower: Follower, receive: Receive
 ) -> None:
-    """Wait for an answer's end; an ephemeral one is stopped if its client goes."""
-    live = begun.live
-    if live is None or live.run.stored:
-        await _until_end(follower)
-        return
-    async with sse.watching(receive, follower) as watcher:
-        await _until_end(follower, watcher.done)
-        if watcher.done() and not follower.finished:
-            application.answers.abandon(live)
+    """Wait for an answer's end; an ephemeral one is stopped if its client goes.
+
+    Raises Unauthenticated if the caller's credential ends first.
+    """
+    live, revoked = begun.live, asyncio.Event()
+
+    def end() -> None:
+        revoked.set()
+        follower.nudge()
+
+    release = application.credentials.watch(who, end)
+    try:
+        if live is None or live.run.stored:
+            await _until_end(follower, revoked.is_set)
+        else:
+            async with sse.watching(receive, follower) as watcher:
+                await _until_end(follower, lambda: watcher.done() or revoked.is_set())
+                if not follower.finished:
+                    application.answers.abandon(live)
+    finally:
+        release()
+    if revoked.is_set():
+        raise refused()
 
 
 async def _until_end(follower: Follower, gone: Callable[[], bool] = lambda: False) -> None:
