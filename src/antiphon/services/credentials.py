@@ -156,17 +156,19 @@ class Credentials:
 
     def forget(self, identifier: str) -> None:
         """Read an account or credential (by id) anew from now on; end its streams if it no longer holds."""
-        self._version += 1
-        gone = [
-            digest
-            for digest, known in self._known.items()
-            if identifier in (known.principal.credential_id, known.principal.account_id)
-        ]
-        for digest in gone:
-            del self._known[digest]
+        self._drop({identifier})
         ending = asyncio.get_running_loop().create_task(self.end_revoked())
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
+
+    def _drop(self, identifiers: set[str]) -> None:
+        self._version += 1
+        self._known = {
+            digest: known
+            for digest, known in self._known.items()
+            if known.principal.credential_id not in identifiers
+            and known.principal.account_id not in identifiers
+        }
 
     # --- what is open
 
@@ -193,11 +195,12 @@ class Credentials:
             some = asked[start : start + ASKED_AT_ONCE]
             holding = await self._store.holding(some)
             now = self._clock.now_us()
-            for identifier in some:
-                credential: Credential | None = holding.get(identifier)
-                if credential is None or not credential.holds(now):
-                    for end in self._watched.pop(identifier, {}).values():
-                        end()
+            gone = {one for one in some if not _holds(holding.get(one), now)}
+            if gone:
+                self._drop(gone)
+            for identifier in gone:
+                for end in self._watched.pop(identifier, {}).values():
+                    end()
 
     # --- what was used
 
@@ -219,6 +222,10 @@ class Credentials:
         """Hand over the recurring looks."""
         jobs.every(FRESH_SECONDS, "end the streams of revoked credentials", self.end_revoked)
         jobs.every(USE_SECONDS, "remember the use of credentials", self.remember_use)
+
+
+def _holds(credential: Credential | None, now_us: int) -> bool:
+    return credential is not None and credential.holds(now_us)
 
 
 def _digest(token: str, cookie: bool) -> bytes:
