@@ -18,6 +18,7 @@ from antiphon.cli.configuration import base_url_of
 from antiphon.cli.findings import Finding, State
 from antiphon.cli.main import app
 from tests.cli.fake_server import FakeServer
+from tests.harness.people import SECRET_KEY as SECRET
 
 KEY = "gsk_a-key-nobody-may-see"
 
@@ -214,3 +215,32 @@ def test_a_server_that_wants_a_key_says_so(
 )
 def test_where_a_client_finds_the_server(host: str, url: str) -> None:
     assert base_url_of(host, 80) == url
+
+
+def test_who_may_come_in_is_told(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_port: int
+) -> None:
+    data = tmp_path / "data"
+    _, found = examine(runner, port=free_port, data_dir=data)
+    assert "none needed" in found["credentials"].detail and found["sign-up"].detail == "closed"
+    data.mkdir(exist_ok=True)
+    (data / "secret_key").write_text("x" * 64)
+    (data / "secret_key").chmod(0o644)
+    code, found = examine(runner, port=free_port, data_dir=data)
+    assert code == 1 and found["secret"].state is State.FAIL
+    (data / "secret_key").chmod(0o600)
+    _, found = examine(runner, port=free_port, data_dir=data)
+    assert found["secret"].state is State.OK
+    for name, value in {
+        "HOST": "0.0.0.0",
+        "SIGNUP": "open",
+        "SECRET_KEY": SECRET,
+        "SECRET_KEY_PREVIOUS": SECRET,
+    }.items():
+        monkeypatch.setenv(name, value)
+    _, found = examine(runner, port=free_port, data_dir=data)
+    assert "SECRET_KEY" in found["credentials"].detail
+    assert found["sign-up"].state is State.WARN and found["rotation"].state is State.WARN
+    monkeypatch.setenv("SECRET_KEY", "changeme-0123456789-changeme-0123456789")
+    code, found = examine(runner, port=free_port, data_dir=data)
+    assert code == 1 and "sample" in found["settings"].detail and "changeme" not in found["settings"].detail

@@ -20,7 +20,8 @@ from tests.e2e.server_process import ServerProcess, eventually, running
 from tests.harness.people import PASSWORD, SECRET_KEY, carry
 
 SETTINGS = {
-    "AUTH_REQUIRED": "true", "SECRET_KEY": SECRET_KEY, "SIGNUP": "open", "LOG_LEVEL": "debug", "DRAIN_SECONDS": "0",
+    "AUTH_REQUIRED": "true", "SECRET_KEY": SECRET_KEY, "SIGNUP": "open", "LOG_LEVEL": "debug",
+    "DRAIN_SECONDS": "0",
 }  # fmt: skip
 SECONDS = 5.0
 SLOW = {"model": "scripted/slow", "input": "tokens=5000 delay_ms=20", "stream": True}

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from antiphon.cli import doctor_machine, doctor_server
+from antiphon.cli import doctor_identity, doctor_machine, doctor_server
 from antiphon.cli.configuration import BadSettings, read_settings
 from antiphon.cli.findings import Finding, State
 from antiphon.settings import Settings
@@ -40,6 +40,7 @@ def examine(settings: Settings, api_key: str | None) -> Iterator[Finding]:
     yield doctor_machine.data_directory(data_dir)
     yield doctor_machine.data_lock(data_dir)
     yield doctor_machine.disk_space(data_dir)
+    yield from doctor_identity.people(settings)
     yield doctor_machine.sqlite_library()
     yield from doctor_machine.databases(data_dir)
     yield from doctor_server.server_and_providers(settings, api_key)
