@@ -300,3 +300,38 @@ async def test_a_forged_page_cursor_is_no_fault(town: Town) -> None:
             began = time.monotonic()
             response = await ada.call("GET", path, params={"after": after})
             assert response.status_code in (200, 400) and time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("text/plain", b'{"username":"ada","password":"x"}', 400), ("", b"{}", 400),
+        ("application/x-www-form-urlencoded", b"username=ada&username=bob&password=x", 422),
+        ("application/x-www-form-urlencoded", b"username=ada&password=%ff", 422),
+        ("application/x-www-form-urlencoded", b"&".join(b"f%d=x" % n for n in range(100_000)), 413),
+        ("application/x-www-form-urlencoded", b"&".join(b"f%d=x" % n for n in range(100)), 422),
+        ("application/x-www-form-urlencoded", b"username=ada&password=x&role=admin", 422),
+        ("application/x-www-form-urlencoded", b"grant_type=client_credentials", 422),
+        ("application/json", b'{"username":"ada"}', 422), ("application/json", b"[]", 422),
+        ("application/json", b'{"username":{"$ne":null},"password":"x"}', 422),
+        ("application/json", b"{", 400),
+        ("application/json", b'{"username":"' + b"x" * 70_000 + b'","password":"x"}', 413),
+        ("application/json", b'{"username":"ada","password":"\\u0000","scope":"admin"}', 401),
+        ("application/json", b'{"username":"\' OR 1=1--","password":"x"}', 401),
+    ],
+)  # fmt: skip
+async def test_what_is_no_login_is_refused_and_not_repeated(
+    town: Town, content_type: str, body: bytes, status: int
+) -> None:
+    response = await town.http.post("/token", content=body, headers={"content-type": content_type})
+    assert response.status_code == status, response.text
+    assert response.json()["error"].keys() == {"message", "type", "param", "code"}
+    assert len(response.content) < 300
+
+
+async def test_tokens_are_kept_by_no_cache(town: Town) -> None:
+    ada = await town.person("ada")
+    for method, path in (("GET", "/v1/auth/me"), ("GET", "/v1/auth/sessions"), ("GET", "/v1/api_keys"),
+                         ("POST", "/v1/auth/cookie"), ("DELETE", "/v1/auth/cookie")):  # fmt: skip
+        assert (await ada.call(method, path)).headers["cache-control"] == "no-store", path
+    assert (await town.http.get("/v1/auth/me")).headers["cache-control"] == "no-store"

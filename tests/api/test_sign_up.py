@@ -76,7 +76,23 @@ async def test_a_taken_name_or_address_gets_the_same_answer_and_changes_nothing(
 
 @pytest.mark.parametrize(
     "name",
-    ["admin", "Root", "local", "a b", "", "аda", "ad\u200ba", "x" * 65, "-a", "a\0", "../a", "me", "ﬀ", "İ"],
+    [
+        "admin",
+        "Root",
+        "bob@example.org",
+        "local",
+        "a b",
+        "",
+        "аda",
+        "ad\u200ba",
+        "x" * 65,
+        "-a",
+        "a\0",
+        "../a",
+        "me",
+        "ﬀ",
+        "İ",
+    ],
 )
 async def test_a_name_that_would_deceive_is_refused(open_town: Town, name: str) -> None:
     response = await open_town.http.post("/v1/auth/signup", json={**BODY, "username": name})

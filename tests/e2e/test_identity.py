@@ -146,6 +146,7 @@ def test_a_logout_holds_over_a_kill(server: ServerProcess) -> None:
         assert http.get("/v1/models", headers=carry("bearer", other["access_token"])).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("same", [True, False], ids=["one name", "many names"])
 def test_two_hundred_logins_at_once_take_neither_the_machine_nor_the_memory(
     server: ServerProcess, same: bool

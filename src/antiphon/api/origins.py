@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
-from antiphon.api.http import Message, Scope, Send, header
+from antiphon.api.http import NO_STORE, Message, Scope, Send, header
 
 ALLOWED_METHODS: Final = b"GET, POST, PUT, PATCH, DELETE"
 EXPOSED: Final = (
@@ -39,7 +39,11 @@ def is_preflight(scope: Scope) -> bool:
 def preflight_headers(scope: Scope) -> Headers:
     """Return what a page of an allowed origin may send: any method, any header it names."""
     asked = (header(scope, b"access-control-request-headers") or "").lower()
-    found = [(b"access-control-allow-methods", ALLOWED_METHODS), (b"access-control-max-age", MAX_AGE_SECONDS)]
+    found = [
+        NO_STORE,
+        (b"access-control-allow-methods", ALLOWED_METHODS),
+        (b"access-control-max-age", MAX_AGE_SECONDS),
+    ]
     if asked and len(asked) <= 1024 and NAMES.issuperset(asked):
         found.append((b"access-control-allow-headers", asked.encode()))
     return found

@@ -47,14 +47,14 @@ RESERVED_NAMES: Final = frozenset(
 )
 """Names nobody can sign up under."""
 
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,62}[a-z0-9])?")
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._+-]{0,62}[a-z0-9])?")
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,190}")
 
 
 def account_name(text: str) -> str | None:
     """Return a name as it is stored, in lower case, or None if it cannot be one.
 
-    Plain ASCII letters only: two names that look alike are alike.
+    Plain ASCII letters only: two names that look alike are alike. No `@`: it would pass for an address.
     """
     name = text.lower()
     return name if len(name) == len(text) and _NAME.fullmatch(name) else None

@@ -21,8 +21,8 @@ class UpdateAccount(Command, frozen=True, kw_only=True):
     """Change the fields that are given; lost if the account is gone or the address is another's.
 
     With `expected_epoch` also lost if the epoch is another. `ends_sessions` raises the epoch and
-    revokes the login sessions, all but `kept_session_id`: without it a password, role or state
-    may not change.
+    revokes the login sessions, all but `kept_session_id`: whoever changes a password, role or
+    state asks for it (a new hash of the same password changes none).
     """
 
     GUARD: ClassVar[bool] = True

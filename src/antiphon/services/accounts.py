@@ -336,7 +336,7 @@ def _proper_name(text: str) -> str:
     name = account_name(text)
     if name is None or name in RESERVED_NAMES:
         raise Unprocessable(
-            "A name has up to 64 letters (a-z), digits and . _ @ + - between them, and is not reserved.",
+            "A name has up to 64 letters (a-z), digits and . _ + - between them, and is not reserved.",
             code="invalid_name", param="username",
         )  # fmt: skip
     return name

@@ -16,7 +16,7 @@ from antiphon.api.v1.identity_bodies import ChangePassword, SignUp, TokenRequest
 from antiphon.api.v1.identity_objects import login_object, session_object, user_object
 from antiphon.api.v1.pages import Order, answer, page_object
 from antiphon.domain.accounts import SESSION
-from antiphon.domain.errors import Unprocessable
+from antiphon.domain.errors import InvalidRequest, Unprocessable
 
 FORM: Final = "application/x-www-form-urlencoded"
 FORM_FIELDS: Final = 16
@@ -59,8 +59,10 @@ def _token_request(content_type: str, raw: bytes) -> TokenRequest:
         fields: Any = dict(pairs)
         if len(fields) != len(pairs):
             raise Unprocessable("A field comes twice.", code="invalid_form")
-    else:
+    elif "json" in content_type:
         fields = decode_json(raw)
+    else:
+        raise InvalidRequest("Send a form or JSON.", code="invalid_content_type")
     try:
         return TokenRequest.model_validate(fields)
     except ValidationError as error:
