@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from fastapi import WebSocket, WebSocketDisconnect
 
+from antiphon.api.caching import with_cache_use
 from antiphon.api.errors import decoding_error, describe
 from antiphon.api.v1.response_events import ResponseEvents, encode_object
 from antiphon.api.v1.response_requests import WebSocketCreate, turn_request
@@ -122,6 +123,7 @@ class Session:
             body = self._parse(text)
             previous, stream_id = body.previous_response_id, body.stream_id
             request = self._continued(turn_request(body), previous)
+            request = with_cache_use(self._application, self._socket.scope, request)
             if body.generate is False:
                 request = msgspec.structs.replace(request, generate=False)
             begun = await self._application.turns.begin(await self.caller.caller(), request)
