@@ -128,7 +128,7 @@ class Engine:
     def _side_written(self, task: asyncio.Task[None]) -> None:
         self._side_writes.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a ledger line could not be written: %s", error)
+            log.error("what is written beside a run was lost", exc_info=error)
 
     async def close(self) -> None:
         """End every run that still goes, keeping its partial answer, and wait until that is stored."""
