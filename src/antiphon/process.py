@@ -21,6 +21,7 @@ import structlog
 import uvicorn
 
 from antiphon.api.app import create_app
+from antiphon.api.http_protocol import BoundedHttp
 from antiphon.application import Application
 from antiphon.bootstrap import Drain, open_application
 from antiphon.services.runs import follow
@@ -71,7 +72,7 @@ def _server_config(settings: Settings, app: Any) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHttp,
         ws="websockets-sansio",
         ws_max_size=settings.max_body_bytes,
         access_log=False,

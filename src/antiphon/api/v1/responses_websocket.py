@@ -16,6 +16,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 
 from antiphon.api.caching import with_cache_use
 from antiphon.api.errors import decoding_error, describe
+from antiphon.api.http import require_few_values
 from antiphon.api.v1.response_events import ResponseEvents, encode_object
 from antiphon.api.v1.response_requests import WebSocketCreate, turn_request
 from antiphon.api.websocket_authentication import FORBIDDEN, UNAUTHENTICATED, SocketCaller, token_in
@@ -134,6 +135,7 @@ class Session:
             await self._error(error, stream_id)
 
     def _parse(self, text: str) -> WebSocketCreate:
+        require_few_values(text.encode())
         try:
             body = _decode(text)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
