@@ -1,4 +1,4 @@
-"""Reading a body: at most so many bytes and so many values, however it comes, and commas in texts are none."""
+"""Reading a body: at most so many bytes and values, however it comes; commas in texts are none."""
 
 from __future__ import annotations
 
