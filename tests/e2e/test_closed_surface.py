@@ -124,6 +124,18 @@ async def test_the_documentation_is_for_callers(node: ServerProcess, people: tup
         assert shown.status == 200 and b"openapi" in shown.body
 
 
+async def test_no_answer_may_be_kept_on_the_way(node: ServerProcess, people: tuple[Asker, Asker]) -> None:
+    """A proxy that kept one would give it to the next who asks."""
+    document = (await people[0].call("GET", "/openapi.json")).json()
+    for template, operations in document["paths"].items():
+        for method in operations:
+            path = re.sub(r"\{\w+(?::\w+)?\}", "x", template)
+            if path == "/v1/auth/logout":
+                continue
+            answered = await people[1].call(method.upper(), path, {} if method != "get" else None)
+            assert answered.headers["cache-control"] == "no-store", (method, path)
+
+
 async def test_every_operation_wants_a_credential(node: ServerProcess, people: tuple[Asker, Asker]) -> None:
     document = (await people[0].call("GET", "/openapi.json")).json()
     free = {"/health", "/health/live", "/health/ready", "/token", "/v1/auth/signup", "/v1/auth/cookie"}

@@ -30,11 +30,15 @@ from tests.e2e.wire import Exchange, call, gather_limited
 PROVIDER_KEY = "sk-provider-0d6f3b9ac4418e57"
 API_KEY = "operator-key-55c1e7f09b2a4d83-and-32-bytes-long"
 SECRET_KEY = "signing-secret-9e8a71c3d5f04b26-and-32-bytes-long"
-KEYS = (PROVIDER_KEY, API_KEY, SECRET_KEY)
+PASSWORD = "a-password-71e5c09d3fb84a26"
+KEYS = (PROVIDER_KEY, API_KEY, SECRET_KEY, PASSWORD)
 SAID = "said-4f1d2c7be0934a58"
 """Part of every question, answer, argument, title and header value here."""
 SHOWN = 12
 """So many characters of a canary in a row are the canary."""
+
+ISSUED: set[str] = set()
+"""The secret parts of every token and key that the server gave out."""
 
 DEFECTS = """
 import asyncio
@@ -101,6 +105,7 @@ def raw() -> Iterator[RawUpstream]:
 def node(raw: RawUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server at its most talkative; in the end its log and its files are searched."""
     settings = {
+        "DEFAULT_ADMIN_USERNAME": "root", "DEFAULT_ADMIN_PASSWORD": PASSWORD, "SIGNUP": "open",
         "AUTH_REQUIRED": "true", "API_KEY": API_KEY, "SECRET_KEY": SECRET_KEY, "LOG_LEVEL": "debug",
         "VLLM_BASE_URL": raw.base_url, "VLLM_API_KEY": PROVIDER_KEY, "PROVIDER_IDLE_SECONDS": "0.3",
         "DRAIN_SECONDS": "1", "MAX_BODY_BYTES": "65536",
@@ -108,10 +113,11 @@ def node(raw: RawUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with running(tmp_path_factory.mktemp("secrets"), settings, patch=DEFECTS) as server:
         yield server
         require_none(Path(f"/proc/{server.pid}/cmdline").read_bytes(), "the command line", *KEYS)
-    require_none(server.log_path.read_bytes(), "the log", *KEYS, SAID)
+    assert len(ISSUED) > 5
+    require_none(server.log_path.read_bytes(), "the log", *KEYS, *ISSUED, SAID)
     for file in server.data.rglob("*"):
         if file.is_file():
-            require_none(file.read_bytes(), file.name, *KEYS)
+            require_none(file.read_bytes(), file.name, *KEYS, *ISSUED)
 
 
 def require_none(said: bytes | bytearray, where: str, *canaries: str) -> None:
@@ -251,6 +257,41 @@ async def test_frames_of_a_socket(node: ServerProcess) -> None:
                 kind = json.loads(frame)["type"]
                 if kind in ("error", "response.failed"):
                     break
+
+
+async def test_tokens_keys_and_passwords(node: ServerProcess) -> None:
+    """Given out once, to whom they belong; nothing else that is said or kept shows them."""
+    named = {"username": "root", "password": PASSWORD}
+    login = await asked(node, "POST", "/token", {"grant_type": "password", **named}, authorization="")
+    assert login.status == 200
+    tokens = login.json()
+    bearer = {"authorization": f"Bearer {tokens['access_token']}"}
+    made = await asked(node, "POST", "/v1/api_keys", {"name": "k"}, **bearer)
+    cookie = await asked(node, "POST", "/v1/auth/cookie", **bearer)
+    fresh = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    again = await asked(node, "POST", "/token", fresh, authorization="")
+    ISSUED.update(tokens[kind].rpartition(".")[2] for kind in ("access_token", "refresh_token"))
+    ISSUED.update(again.json()[kind].rpartition(".")[2] for kind in ("access_token", "refresh_token"))
+    ISSUED.add(made.json()["key"].removeprefix("antk_"))
+    ISSUED.add(cookie.headers["set-cookie"].partition(";")[0].rpartition(".")[2])
+    change = {"current_password": f"{PASSWORD}x", "new_password": PASSWORD}
+    for path, body in (
+        ("/token", {"grant_type": "password", "username": "root", "password": f"{PASSWORD}x"}),
+        ("/token", {"grant_type": "password", "username": PASSWORD, "password": PASSWORD}),
+        ("/token", {"grant_type": PASSWORD, "username": ["root"], "password": [PASSWORD]}),
+        ("/token", {"grant_type": "password", "username": "root", "password": PASSWORD, PASSWORD[:3]: 1}),
+        ("/token", f"grant_type=password&username=root&password={PASSWORD}&password={PASSWORD}".encode()),
+        ("/token", fresh),
+        ("/v1/auth/signup", {"username": "root", "password": PASSWORD}),
+        ("/v1/auth/signup", {"username": "x", "password": {"a": PASSWORD}, "email": PASSWORD}),
+        ("/v1/auth/password", change),
+    ):
+        headers = dict(bearer) if path == "/v1/auth/password" else {"authorization": ""}
+        answered = await asked(node, "POST", path, body, **headers)
+        require_none(answered.body, path, *ISSUED)
+    for path in ("/v1/api_keys", "/v1/auth/me", "/v1/auth/sessions"):
+        listed = await asked(node, "GET", path, authorization=f"Bearer {made.json()['key']}")
+        require_none(listed.body, path, *(part for part in ISSUED))
 
 
 async def test_what_describes_the_server(node: ServerProcess) -> None:

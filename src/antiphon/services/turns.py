@@ -163,7 +163,8 @@ class Turns:
             )
             for plan, route in zip(plans, routes, strict=True)
         ]
-        await self._look(who, request, starts)
+        if self._cache is not None:
+            await self._look(self._cache, who, request, starts)
         await self._open(starts, commands)
         return [Begun(live.run.id, live) for live, _, _ in starts]
 
@@ -228,21 +229,23 @@ class Turns:
                 return await self._join(who, request)
         live = LiveRun(run, RunLog(opening_ops(run)))
         start = live, route, _model_request(request, route, messages)
-        await self._look(who, request, [start])
+        if self._cache is not None:
+            await self._look(self._cache, who, request, [start])
         self._runs.add(live)
         self._engine.start(*start)
         return Begun(run.id, live)
 
-    async def _look(self, who: Principal, request: TurnRequest, starts: Sequence[Start]) -> None:
-        """Ask the cache, if there is one, whether these answers were given before."""
-        if self._cache is None:
-            return
+    @staticmethod
+    async def _look(
+        cache: ResponseCache, who: Principal, request: TurnRequest, starts: Sequence[Start]
+    ) -> None:
+        """Ask the cache whether these answers were given before."""
         asked_before: set[str] = set()
         for live, route, asked in starts:
             if asked is not None:
                 # Who asks one model twice at once wants two answers.
                 use = "off" if route.id in asked_before else request.cache
-                live.memo = await self._cache.look(who, use, route, asked)
+                live.memo = await cache.look(who, use, route, asked)
                 asked_before.add(route.id)
 
     async def _join(self, who: Principal, request: TurnRequest) -> Begun:
