@@ -33,6 +33,7 @@ class Policy:
     needs_credentials: bool
     cors_origins: frozenset[str]
     environment: str
+    caches_answers: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,7 @@ from antiphon.services.keyring import Keyring
 from antiphon.services.login_guard import LoginGuard
 from antiphon.services.models import Models
 from antiphon.services.passwords import Passwords
+from antiphon.services.response_cache import ResponseCache
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
@@ -51,6 +52,7 @@ from antiphon.services.tokens import Tokens
 from antiphon.services.turns import Turns
 from antiphon.settings import MIN_SECRET_BYTES, Settings, environment, names_in, read_config_file
 from antiphon.storage.memory.attempts import InProcessAttempts
+from antiphon.storage.memory.cache import InProcessCache
 from antiphon.storage.memory.jobs import InProcessJobs
 from antiphon.storage.sql.sqlite import open_sqlite
 
@@ -157,6 +159,20 @@ def policy_of(settings: Settings) -> Policy:
         needs_credentials=settings.needs_credentials,
         cors_origins=frozenset(names_in(settings.cors_origins)),
         environment=settings.environment,
+        caches_answers=settings.response_cache != "off",
+    )
+
+
+def response_cache(settings: Settings, clock: Clock) -> ResponseCache | None:
+    """Return the cache of answers, None if it is off."""
+    if settings.response_cache == "off":
+        return None
+    max_bytes = settings.response_cache_mb * 1024 * 1024
+    return ResponseCache(
+        InProcessCache(max_bytes, clock),
+        shared=settings.response_cache == "shared",
+        seconds=settings.response_cache_seconds,
+        max_bytes=max_bytes,
     )
 
 
@@ -270,7 +286,8 @@ def assemble(
     access = Access(storage.conversations, storage.tree, storage.runs)
     idempotency = Idempotency(storage.runs, clock)
     conversations = Conversations(storage, access, idempotency, clock)
-    turns = Turns(storage, access, idempotency, models, engine, runs, clock)
+    cache = response_cache(settings, clock)
+    turns = Turns(storage, access, idempotency, models, engine, runs, clock, cache)
     application = Application(
         owner=owner,
         policy=policy_of(settings),

@@ -7,18 +7,21 @@ import contextlib
 import ctypes
 import gc
 import logging
+import re
 import signal
 import socket
+import traceback
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from antiphon.api.app import create_app
+from antiphon.api.http_protocol import BoundedHttp
 from antiphon.application import Application
 from antiphon.bootstrap import Drain, open_application
 from antiphon.services.runs import follow
@@ -29,8 +32,9 @@ CLOSING_SECONDS = 3
 """How long connections may take to close after the drain before they are cut."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGE_BUFFER_BYTES = 32 * 1024
-WRITE_BUFFER_BYTES = 16 * 1024
-"""With more than this unsent a writer waits for its client."""
+MAX_FRAMES, MAX_CAUSES = 12, 4
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, line ends, half characters, and what turns the direction of writing around."""
 
 
 def serve(settings: Settings) -> None:
@@ -68,27 +72,18 @@ def _server_config(settings: Settings, app: Any) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=Connection,
+        http=BoundedHttp,
         ws="websockets-sansio",
         ws_max_size=settings.max_body_bytes,
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        log_level=settings.log_level,
+        log_level="info" if settings.log_level == "debug" else settings.log_level,
         log_config=None,
         backlog=4096,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(settings.drain_seconds) + CLOSING_SECONDS,
     )
-
-
-class Connection(HttpToolsProtocol):
-    """uvicorn's, with less of an answer held for a client that does not read."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Set how much may wait in user space; the kernel's own buffer comes on top."""
-        super().connection_made(transport)
-        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
 
 
 class DrainingServer(uvicorn.Server):
@@ -138,12 +133,47 @@ def _tame_allocator() -> None:
             mallopt(option, LARGE_BUFFER_BYTES)
 
 
+class OneLine(logging.Formatter):
+    """Makes one line of printable characters of a record, whatever a client or a model put into it.
+
+    Of an exception it tells kind and place only: its words may quote a question, an answer or a key.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        message = record.getMessage()
+        if record.name == "asyncio":
+            message = message.partition("\n")[0]  # then come reprs of tasks, with their exceptions' words
+        line = f"{record.levelname} {record.name}: {message}"
+        if record.exc_info and record.exc_info[1] is not None:
+            line = f"{line} | Traceback: {_told(record.exc_info[1])}"
+        return _UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode(), line)
+
+
+def _told(error: BaseException) -> str:
+    """Return the kinds of an exception and of what led to it, each with its innermost frames."""
+    told: list[str] = []
+    seen: set[int] = set()
+    while id(error) not in seen and len(told) < MAX_CAUSES:
+        seen.add(id(error))
+        frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:]
+        places = " < ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in reversed(frames))
+        # The words of the system and of SQLite's codes are fixed; all others may be anybody's.
+        words = (isinstance(error, OSError) and error.strerror) or getattr(error, "sqlite_errorname", "")
+        told.append(f"{type(error).__name__}{f' ({words})' if words else ''} at {places or 'no place'}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__) or error
+    return ", after ".join(told)
+
+
 def configure_logging(level: str) -> None:
     """Log to standard error from `level` up; libraries are quieter."""
     number = getattr(logging, level.upper())
-    logging.basicConfig(level=number, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(max(number, logging.WARNING) if level == "info" else number)
-    logging.getLogger("uvicorn.error").setLevel(max(number, logging.WARNING) if level == "info" else number)
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine())
+    # Libraries never say more than `info`: at `debug` the WebSocket's writes every header and frame.
+    logging.basicConfig(level=max(number, logging.INFO), handlers=[handler], force=True)
+    logging.getLogger("antiphon").setLevel(number)
+    logging.getLogger("alembic").setLevel(max(number, logging.WARNING if level == "info" else logging.INFO))
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     store_chat_completions: Literal["asked", "always", "never"] = "asked"
     max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
     context_tokens: int = Field(default=32_768, ge=256)
+    response_cache: Literal["off", "user", "shared"] = "off"
+    response_cache_seconds: float = Field(default=3600.0, gt=0)
+    response_cache_mb: int = Field(default=64, ge=1)
     drain_seconds: float = Field(default=30.0, ge=0)
     default_model: str | None = None
     model_aliases: str = ""

@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+from antiphon.ports.cache import Cache
+from antiphon.ports.clock import Clock
 from antiphon.ports.jobs import Jobs
 from antiphon.ports.model_provider import ModelProvider
 from antiphon.ports.storage import Storage
 from antiphon.providers.offline import MODEL as EXTRACTIVE
 from antiphon.providers.offline import Offline
 from antiphon.providers.scripted import Scripted
+from antiphon.storage.memory.cache import InProcessCache
 from antiphon.storage.memory.jobs import InProcessJobs
 from antiphon.storage.sql.sqlite import open_sqlite
 from tests.services.hand import Hand
@@ -37,6 +40,11 @@ STORAGES: dict[str, Callable[[Path], AbstractAsyncContextManager[Storage]]] = {
 JOBS: dict[str, Callable[[], Jobs]] = {
     "in process": InProcessJobs,
 }
+
+CACHES: dict[str, Callable[[int, Clock], Cache]] = {
+    "in process": InProcessCache,
+}
+"""Made with the bytes it may hold and the clock it goes by."""
 
 PROVIDERS: dict[str, tuple[Callable[[], ModelProvider], str, str]] = {
     "scripted": (Scripted, "echo", "fail-before"),

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from antiphon import __version__
-from antiphon.api import health
+from antiphon.api import documentation, health
 from antiphon.api.errors import describe, error_object, field_problem
 from antiphon.api.front import Front
 from antiphon.api.http import Handler, Receive, Scope, Send
@@ -34,7 +34,7 @@ from antiphon.domain.errors import AntiphonError
 
 ROUTERS = (
     health.router, auth.token_router, auth.router, api_keys.router, routes.router, conversations.router,
-    branches.router,
+    branches.router, documentation.router,
 )  # fmt: skip
 
 Opened = Callable[[], AbstractAsyncContextManager[Application]]
@@ -56,6 +56,8 @@ def create_app(opened: Opened) -> Front:
         description="A self-hosted conversation server that speaks OpenAI's API.",
         lifespan=lifespan,
         responses=ERRORS,
+        openapi_url=None,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -15,9 +15,13 @@ from antiphon.api.errors import field_problem
 from antiphon.api.http import Handler, decode_json, header, read_body, send_error
 from antiphon.application import Application
 from antiphon.domain.accounts import Principal, Visit
-from antiphon.domain.errors import Unprocessable
+from antiphon.domain.errors import InvalidRequest, Unprocessable
 
 SMALL_BYTES = 64 * 1024
+
+MAX_FIELDS: Final = 64
+MAX_ENTRIES: Final = 4096
+"""Of the body itself, and of each of its fields; what lies deeper is not validated one by one."""
 
 
 class _JsonRequest(Request):
@@ -34,7 +38,24 @@ class _JsonRequest(Request):
     async def json(self) -> Any:
         if not hasattr(self, "_json"):
             self._json = decode_json(await self.body())
+            _require_modest(self._json)
         return self._json
+
+
+def _require_modest(value: Any) -> None:
+    """Raise InvalidRequest for more fields or elements than any body here has.
+
+    The validator makes an error of every wrong one before we can choose the first: a million
+    unknown fields took 4.5 s and 1.3 GB.
+    """
+    if isinstance(value, dict):
+        many = next(
+            (k for k, v in value.items() if isinstance(v, list | dict) and len(v) > MAX_ENTRIES), None
+        )
+        if len(value) > MAX_FIELDS or many is not None:
+            raise InvalidRequest("There are too many values.", code="array_above_max_length", param=many)
+    elif isinstance(value, list) and len(value) > MAX_ENTRIES:
+        raise InvalidRequest("The body must be an object.", code="invalid_type")
 
 
 class JsonRoute(APIRoute):

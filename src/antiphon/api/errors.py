@@ -97,5 +97,7 @@ def decoding_error(error: Exception) -> errors.InvalidRequest:
             return errors.InvalidRequest(
                 f"Missing required parameter: '{name}'.", code="missing_required_parameter", param=name
             )
+        if text.startswith("Invalid enum value"):
+            text = "Invalid value"  # and not which: a refusal repeats nothing that was said
         return errors.InvalidRequest(f"{text}.", code="invalid_type", param=param)
     return errors.InvalidRequest("We could not parse the JSON body of your request.", code="invalid_json")

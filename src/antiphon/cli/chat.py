@@ -156,7 +156,7 @@ COMMANDS = {
 
 
 def title(conversation: Json) -> str:
-    return str(conversation.get("title") or "untitled")
+    return " ".join(str(conversation.get("title") or "untitled").split())
 
 
 def run_chat(

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from antiphon.domain.errors import InvalidRequest
-from antiphon.domain.inputs import InputItem, parse_item
+from antiphon.domain.inputs import MAX_INPUT_ITEMS, InputItem, parse_item
 
 HASH_BYTES: Final = 16
 ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
@@ -26,6 +26,9 @@ def check_messages(messages: Sequence[Any]) -> None:
     """Refuse what cannot be a list of chat messages; raises InvalidRequest naming the field."""
     if not messages:
         raise InvalidRequest("[] is too short - 'messages'", code="empty_array", param="messages")
+    if len(messages) > MAX_INPUT_ITEMS:
+        message = f"At most {MAX_INPUT_ITEMS} messages at once."
+        raise InvalidRequest(message, code="array_above_max_length", param="messages")
     for index, message in enumerate(messages):
         param = f"messages[{index}]"
         if not isinstance(message, dict):

@@ -20,6 +20,8 @@ from antiphon.domain.usage import estimate_item_tokens
 _json = msgspec.json.Encoder().encode
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 MAX_CALL_ID: Final = 256
+MAX_INPUT_ITEMS: Final = 4096
+"""At some 16 µs each; OpenAI takes 2,048 messages. A conversation may hold any number."""
 STATUSES: Final = frozenset({"in_progress", "completed", "incomplete"})
 
 
@@ -47,6 +49,8 @@ def parse_input(value: Any, param: str = "input") -> list[InputItem]:
         return [InputItem(type="message", role="user", payload=_text_message("user", value))]
     if not isinstance(value, list):
         raise _invalid("The input must be a string or a list of items.", param, "invalid_type")
+    if len(value) > MAX_INPUT_ITEMS:
+        raise _invalid(f"At most {MAX_INPUT_ITEMS} items at once.", param, "array_above_max_length")
     return [parse_item(item, f"{param}[{index}]") for index, item in enumerate(value)]
 
 

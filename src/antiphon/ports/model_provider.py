@@ -22,7 +22,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     extra_headers: dict[str, str] = {}
 
 
-class TextDelta(msgspec.Struct, frozen=True, gc=False):
+class TextDelta(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="text"):
     """Some text of the answer; `logprobs` are the provider's, untouched."""
 
     choice: int
@@ -30,21 +30,21 @@ class TextDelta(msgspec.Struct, frozen=True, gc=False):
     logprobs: Any = None
 
 
-class ReasoningDelta(msgspec.Struct, frozen=True, gc=False):
+class ReasoningDelta(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="reasoning"):
     """Some of the model's reasoning, as far as the provider shows it."""
 
     choice: int
     text: str
 
 
-class RefusalDelta(msgspec.Struct, frozen=True, gc=False):
+class RefusalDelta(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="refusal"):
     """Some text of a refusal."""
 
     choice: int
     text: str
 
 
-class ToolCallDelta(msgspec.Struct, frozen=True, gc=False):
+class ToolCallDelta(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="call"):
     """A fragment of a tool call; `index` tells parallel calls of one choice apart.
 
     `call_id` and `name` come with the first fragment of a call.
@@ -57,14 +57,14 @@ class ToolCallDelta(msgspec.Struct, frozen=True, gc=False):
     arguments: str
 
 
-class Finish(msgspec.Struct, frozen=True, gc=False):
+class Finish(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="finish"):
     """A choice has ended: stop, length, tool_calls or content_filter."""
 
     choice: int
     reason: str
 
 
-class UsageReport(msgspec.Struct, frozen=True, gc=False):
+class UsageReport(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="usage"):
     """Tokens as the provider bills them."""
 
     input_tokens: int
@@ -73,7 +73,7 @@ class UsageReport(msgspec.Struct, frozen=True, gc=False):
     reasoning_tokens: int = 0
 
 
-class Started(msgspec.Struct, frozen=True, gc=False):
+class Started(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="started"):
     """Which provider and model really answer, after fallbacks; always the first event."""
 
     provider: str

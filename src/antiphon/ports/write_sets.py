@@ -249,7 +249,7 @@ class Forget(Command, frozen=True, kw_only=True):
 
 
 class PutLedger(Command, frozen=True, kw_only=True):
-    """Record what a run used and cost (micro-units of money)."""
+    """Record what a run used and cost (micro-units of money); `cached` if no model was called for it."""
 
     run_id: str
     owner_id: str
@@ -263,6 +263,7 @@ class PutLedger(Command, frozen=True, kw_only=True):
     cost: int
     created_us: int
     latency_us: int
+    cached: bool = False
 
 
 WriteSet = tuple[Command, ...]

@@ -144,6 +144,7 @@ class Alternatives:
             position=position,
             new_branch=request.new_branch or RETRY_BRANCH,
             activate=True,
+            cache="refresh" if request.cache == "use" else request.cache,  # another answer was asked for
         )
         return await self._turns.begin(who, again)
 

@@ -244,6 +244,10 @@ class Models:
         """
         return await self._open(route, request)
 
+    def replay(self, route: ModelRoute, first: Batch, rest: Batches) -> Call:
+        """Return a call that says what the route's model said before; nothing is called or counted."""
+        return Call(route, self._entry(route.provider), first, rest)
+
     def failed(self, call: Call, error: ProviderError) -> None:
         """Count a failure of a call that had begun."""
         self._note(call.entry, error)

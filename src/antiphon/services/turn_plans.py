@@ -24,6 +24,7 @@ from antiphon.domain.runs import Run, Surface
 from antiphon.ports import write_sets as ws
 from antiphon.ports.storage import TurnBase
 from antiphon.services.idempotency import Key
+from antiphon.services.response_cache import CacheUse
 
 MAX_CONFLICTS = 32
 """How often a lost guard is answered by reading again before giving up."""
@@ -40,7 +41,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     branch to open for the answer, `activate` makes it the active one. `messages`, if given, are
     sent to the model as they are, in place of the stored path. `generate` False stores the input
     and answers with nothing, to warm up. `lost` names the guards that earlier attempts lost.
-    `echo` is the request in the surface's own shape.
+    `echo` is the request in the surface's own shape, `cache` what may be done with a cache of answers.
     """
 
     surface: Surface
@@ -65,6 +66,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     key: Key | None = None
     generate: bool = True
     lost: tuple[str, ...] = ()
+    cache: CacheUse = "use"
 
 
 class Plan(msgspec.Struct, kw_only=True):

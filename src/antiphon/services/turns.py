@@ -26,6 +26,7 @@ from antiphon.services.attachments import Attachments
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.model_routes import ModelRoute
 from antiphon.services.models import Models
+from antiphon.services.response_cache import ResponseCache
 from antiphon.services.runs.context import chat_messages
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.live import LiveRun, LiveRuns
@@ -62,6 +63,7 @@ class Turns:
         engine: Engine,
         runs: LiveRuns,
         clock: Clock,
+        cache: ResponseCache | None = None,
     ) -> None:
         self._storage = storage
         self._idempotency = idempotency
@@ -69,6 +71,7 @@ class Turns:
         self._engine = engine
         self._runs = runs
         self._clock = clock
+        self._cache = cache
         self._attachments = Attachments(storage, access, runs)
         self._adopting: set[asyncio.Task[None] | None] = set()
 
@@ -160,6 +163,8 @@ class Turns:
             )
             for plan, route in zip(plans, routes, strict=True)
         ]
+        if self._cache is not None:
+            await self._look(self._cache, who, request, starts)
         await self._open(starts, commands)
         return [Begun(live.run.id, live) for live, _, _ in starts]
 
@@ -223,9 +228,25 @@ class Turns:
             except Conflict:
                 return await self._join(who, request)
         live = LiveRun(run, RunLog(opening_ops(run)))
+        start = live, route, _model_request(request, route, messages)
+        if self._cache is not None:
+            await self._look(self._cache, who, request, [start])
         self._runs.add(live)
-        self._engine.start(live, route, _model_request(request, route, messages))
+        self._engine.start(*start)
         return Begun(run.id, live)
+
+    @staticmethod
+    async def _look(
+        cache: ResponseCache, who: Principal, request: TurnRequest, starts: Sequence[Start]
+    ) -> None:
+        """Ask the cache whether these answers were given before."""
+        asked_before: set[str] = set()
+        for live, route, asked in starts:
+            if asked is not None:
+                # Who asks one model twice at once wants two answers.
+                use = "off" if route.id in asked_before else request.cache
+                live.memo = await cache.look(who, use, route, asked)
+                asked_before.add(route.id)
 
     async def _join(self, who: Principal, request: TurnRequest) -> Begun:
         """The key stands for an earlier run: lead to it."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from antiphon.api.caching import with_cache_use
 from antiphon.api.dependencies import After, App, AsgiResponse, Caller, JsonRoute, Limit
 from antiphon.api.http import Receive, Scope, Send
 from antiphon.api.idempotency import key_of, once
@@ -179,6 +180,7 @@ async def edit(
         return raw_answer(await once(application, who, silent, _render_items, make))
     key = key_of(request.scope, await request.body())
     turn = answering_request(body, items, conversation_id, key)
+    turn = with_cache_use(application, request.scope, turn)
     return begun_response(application, who, await application.alternatives.edit(who, item_id, turn), body)
 
 
@@ -195,6 +197,7 @@ async def regenerate(
     body = body or Regenerate()
     key = key_of(request.scope, await request.body())
     turn = answering_request(body, [], conversation_id, key)
+    turn = with_cache_use(application, request.scope, turn)
     begun = await application.alternatives.regenerate(who, item_id, turn)
     return begun_response(application, who, begun, body)
 
@@ -206,6 +209,7 @@ async def fan_out(
     """Put one question to several models; the answers are siblings, streamed together."""
     key = key_of(request.scope, await request.body())
     turn = answering_request(body, parse_input(body.input), conversation_id, key)
+    turn = with_cache_use(application, request.scope, turn)
     begun = await application.alternatives.fan_out(who, body.models, turn)
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:

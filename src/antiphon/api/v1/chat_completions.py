@@ -9,13 +9,14 @@ import msgspec
 
 from antiphon.api import sse
 from antiphon.api.authentication import principal_of
+from antiphon.api.caching import with_cache_use
 from antiphon.api.errors import error_object
 from antiphon.api.http import Receive, Scope, Send, read_body, send_bytes
 from antiphon.api.idempotency import key_of
 from antiphon.api.v1.chat_events import ERROR_STATUS, ChatEvents, completion_object
 from antiphon.api.v1.chat_requests import parse_chat, stores, turn_request
 from antiphon.api.v1.response_events import encode_object
-from antiphon.api.v1.responses import follower_of, request_id, wait_or_abandon
+from antiphon.api.v1.responses import answer_headers, follower_of, wait_or_abandon
 from antiphon.application import Application
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
@@ -34,7 +35,7 @@ async def create(application: Application, scope: Scope, receive: Receive, send:
     raw = await read_body(scope, receive, application.policy.max_body_bytes)
     body, params = parse_chat(raw)
     store = stores(body, application.policy.store_chat_completions)
-    request = turn_request(who, body, params, store=store)
+    request = with_cache_use(application, scope, turn_request(who, body, params, store=store))
     key = key_of(scope, raw)
     if key is not None:
         request = msgspec.structs.replace(request, key=key)
@@ -47,7 +48,7 @@ async def create(application: Application, scope: Scope, receive: Receive, send:
             lambda _: encoder,
             receive,
             send,
-            headers=request_id(begun.run_id),
+            headers=answer_headers(begun),
             watch=partial(application.credentials.watch, who),
             on_gone=lambda: _abandon(application, begun),
         )
@@ -86,7 +87,7 @@ async def _send_completion(application: Application, who: Principal, begun: Begu
     else:
         answer = await application.answers.get(who, ids.CHAT_COMPLETION + begun.run_id, ids.CHAT_COMPLETION)
     error = answer.run.error
-    headers = request_id(begun.run_id)
+    headers = answer_headers(begun)
     if error is not None:
         status = ERROR_STATUS.get(error.code, 502)
         body = error_object(status, error.message, param=None, code=error.code)

@@ -11,6 +11,7 @@ import msgspec
 
 from antiphon.api import sse
 from antiphon.api.authentication import principal_of
+from antiphon.api.caching import Headers, cache_header, with_cache_use
 from antiphon.api.errors import decoding_error
 from antiphon.api.http import Receive, Scope, Send, header, read_body, send_bytes
 from antiphon.api.idempotency import key_of
@@ -52,7 +53,7 @@ async def create(application: Application, scope: Scope, receive: Receive, send:
     who = await principal_of(application, scope)
     raw = await read_body(scope, receive, application.policy.max_body_bytes)
     body = parse_create(raw)
-    request = turn_request(body)
+    request = with_cache_use(application, scope, turn_request(body))
     key = key_of(scope, raw)
     if key is not None:
         request = msgspec.structs.replace(request, key=key)
@@ -89,7 +90,7 @@ async def stream_begun(
         return ResponseEvents(log, lambda: follower.run)
 
     await sse.stream(
-        follower, encoder_of, receive, send, headers=request_id(begun.run_id),
+        follower, encoder_of, receive, send, headers=answer_headers(begun),
         watch=partial(application.credentials.watch, who), on_gone=on_gone,
     )  # fmt: skip
 
@@ -147,12 +148,17 @@ async def send_answer(application: Application, who: Principal, begun: Begun, se
         answer = application.answers.of_live(begun.live)
     else:
         answer = await application.answers.get(who, ids.RESPONSE + begun.run_id)
-    await send_bytes(send, 200, encode_object(answer_object(answer)), request_id(begun.run_id))
+    await send_bytes(send, 200, encode_object(answer_object(answer)), answer_headers(begun))
 
 
-def request_id(run_id: str) -> list[tuple[bytes, bytes]]:
+def request_id(run_id: str) -> Headers:
     """Return the header by which SDKs name a request."""
     return [(b"x-request-id", b"req_" + run_id.encode())]
+
+
+def answer_headers(begun: Begun) -> Headers:
+    """Return what an answer that was just begun says of itself."""
+    return [*request_id(begun.run_id), *cache_header(begun)]
 
 
 async def retrieve_stream(

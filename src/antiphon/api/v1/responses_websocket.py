@@ -14,7 +14,9 @@ from typing import Any
 import msgspec
 from fastapi import WebSocket, WebSocketDisconnect
 
+from antiphon.api.caching import with_cache_use
 from antiphon.api.errors import decoding_error, describe
+from antiphon.api.http import require_few_values
 from antiphon.api.v1.response_events import ResponseEvents, encode_object
 from antiphon.api.v1.response_requests import WebSocketCreate, turn_request
 from antiphon.api.websocket_authentication import FORBIDDEN, UNAUTHENTICATED, SocketCaller, token_in
@@ -122,6 +124,7 @@ class Session:
             body = self._parse(text)
             previous, stream_id = body.previous_response_id, body.stream_id
             request = self._continued(turn_request(body), previous)
+            request = with_cache_use(self._application, self._socket.scope, request)
             if body.generate is False:
                 request = msgspec.structs.replace(request, generate=False)
             begun = await self._application.turns.begin(await self.caller.caller(), request)
@@ -132,6 +135,7 @@ class Session:
             await self._error(error, stream_id)
 
     def _parse(self, text: str) -> WebSocketCreate:
+        require_few_values(text.encode())
         try:
             body = _decode(text)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

@@ -16,7 +16,7 @@ import msgspec
 from antiphon.domain.errors import ProviderError
 from antiphon.domain.run_events import OPENING_OPS
 from antiphon.domain.runs import Ending, Run, RunError, State
-from antiphon.domain.usage import Price, Usage, estimate_tokens
+from antiphon.domain.usage import Usage, estimate_tokens
 from antiphon.ports.clock import Clock
 from antiphon.ports.model_provider import ModelRequest
 from antiphon.ports.storage import UnitOfWork
@@ -85,7 +85,11 @@ class Engine:
         self._finish(live, emitter, route, ending)
 
     async def _relay(self, live: LiveRun, emitter: Emitter, route: ModelRoute, request: ModelRequest) -> None:
-        call = await self._models.open(route, request)
+        memo = live.memo
+        opening = (
+            self._models.open(route, request) if memo is None else memo.open(self._models, route, request)
+        )
+        call = await opening
         # Closed on the way out, so that a cancelled answer's upstream call ends at once.
         async with aclosing(call):
             try:
@@ -101,18 +105,22 @@ class Engine:
         run = live.ended = _ended(live.run, emitter, ending, self._clock.now_us())
         answered = emitter.started
         price = (route.answered_by(answered.provider, answered.model) if answered else route).price
+        memo = live.memo
+        cached = memo is not None and memo.hit
+        if memo is not None and run.state == "completed":
+            self._aside(memo.keep())
         if run.stored:
             live.finish = lambda fresh: finish_set(
-                run, live.log, price=price, fresh=fresh, sealed=live.sealed > OPENING_OPS
+                run, live.log, price=price, fresh=fresh, sealed=live.sealed > OPENING_OPS, cached=cached
             )
         else:
             live.finish = lambda fresh: ()
-            self._write_aside(run, price)
+            line = ledger_line(run, price, cached=cached)
+            self._aside(self._unit_of_work.commit(line))
         self._journal.touch(live, urgent=True)
 
-    def _write_aside(self, run: Run, price: Price) -> None:
-        """Write the ledger line of an ephemeral run; nobody waits for it."""
-        coroutine: Any = self._unit_of_work.commit(ledger_line(run, price))
+    def _aside(self, coroutine: Any) -> None:
+        """Write what nobody waits for: an ephemeral run's ledger line, an answer for the cache."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._side_writes.add(task)
         task.add_done_callback(self._side_written)
@@ -120,7 +128,7 @@ class Engine:
     def _side_written(self, task: asyncio.Task[None]) -> None:
         self._side_writes.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a ledger line could not be written: %s", error)
+            log.error("what is written beside a run was lost", exc_info=error)
 
     async def close(self) -> None:
         """End every run that still goes, keeping its partial answer, and wait until that is stored."""

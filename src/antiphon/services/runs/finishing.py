@@ -82,7 +82,9 @@ def _last(after: Position, items: list[NewItem]) -> Position:
     return Position(after.segment_id, after.depth + len(items), tokens, items[-1].id)
 
 
-def finish_set(run: Run, log: RunLog, *, price: Price, fresh: bool, sealed: bool) -> ws.WriteSet:
+def finish_set(
+    run: Run, log: RunLog, *, price: Price, fresh: bool, sealed: bool, cached: bool = False
+) -> ws.WriteSet:
     """Return everything that one commit must hold when a run ends."""
     items = place_outputs(run, log, fresh=fresh)
     kept, is_script = compact(log)
@@ -91,7 +93,7 @@ def finish_set(run: Run, log: RunLog, *, price: Price, fresh: bool, sealed: bool
         if run.branch_id is not None:
             commands.append(_end_claim(run, run.conversation_id, run.branch_id))
         commands.append(_change(run, run.conversation_id))
-    commands.append(ledger_line(run, price))
+    commands.append(ledger_line(run, price, cached=cached))
     if run.error is not None and not log.outputs:
         commands.append(ws.FreeKey(owner_id=run.owner_id, run_id=run.id))
     return tuple(commands)
@@ -119,8 +121,8 @@ def _change(run: Run, conversation_id: str) -> ws.AddChange:
     )
 
 
-def ledger_line(run: Run, price: Price) -> ws.PutLedger:
-    """Return what a run used and cost."""
+def ledger_line(run: Run, price: Price, *, cached: bool = False) -> ws.PutLedger:
+    """Return what a run used and cost; an answer from the cache costs nothing."""
     usage = run.usage or Usage(estimated=True)
     return ws.PutLedger(
         run_id=run.id,
@@ -132,7 +134,8 @@ def ledger_line(run: Run, price: Price) -> ws.PutLedger:
         model=run.model,
         state="settled",
         usage=usage,
-        cost=price.cost(usage),
+        cost=0 if cached else price.cost(usage),
+        cached=cached,
         created_us=run.created_us,
         latency_us=(run.ended_us or run.created_us) - run.created_us,
     )

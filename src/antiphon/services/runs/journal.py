@@ -268,7 +268,7 @@ class RunJournal:
                 await self.seal(within=SEAL_SECONDS / 2)
             except Exception as error:
                 self.healthy = False
-                log.error("the journal could not be sealed; it is tried again: %s", error)
+                log.error("the journal could not be sealed; it is tried again", exc_info=error)
 
     async def seal(self, within: float = 0.0) -> None:
         """Move live runs' committed ops into chunks and forget the ticks that held them.

@@ -9,6 +9,7 @@ from typing import Final
 from antiphon.domain.run_events import RunLog
 from antiphon.domain.runs import Run
 from antiphon.ports.write_sets import WriteSet
+from antiphon.services.response_cache import Memo
 
 BACKLOG_BYTES: Final = 256 * 1024
 """With this much of a run not committed its provider is not read."""
@@ -23,14 +24,15 @@ class LiveRun:
     `run` is the run as everybody may see it; `ended` what it becomes with its terminal commit.
     `committed` ops may be shown; `journaled` ops are in a record already handed to the store;
     `sealed` ops are in a chunk. Beyond `backlog_limit` characters the engine waits for a commit.
+    `memo` is there only where answers are cached.
     `closed` means the terminal op is committed, `lost` that this process may not go on with the
     run: followers resume later, from storage. `pull`, if set, takes what its provider has sent.
     """
 
     __slots__ = (
         "_waiters", "backlog_limit", "cancel_requested", "closed", "committed", "drained", "ended",
-        "finish", "generating", "journaled", "listeners", "log", "loop", "lost", "pending", "pull", "run",
-        "sealed", "stopped", "task",
+        "finish", "generating", "journaled", "listeners", "log", "loop", "lost", "memo", "pending", "pull",
+        "run", "sealed", "stopped", "task",
     )  # fmt: skip
 
     def __init__(self, run: Run, log: RunLog) -> None:
@@ -53,6 +55,7 @@ class LiveRun:
         self.stopped = False
         self.task: asyncio.Task[None] | None = None
         self.listeners: list[Callable[[], None]] = []
+        self.memo: Memo | None = None
         self._waiters: list[asyncio.Future[None]] = []
 
     def wait(self) -> asyncio.Future[None]:

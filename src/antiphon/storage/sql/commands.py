@@ -303,8 +303,8 @@ def _forget(c: ws.Forget) -> Iterator[Step]:
 
 PUT_LEDGER: Final = (
     "INSERT INTO ledger (run_id,owner_id,slot,author_id,credential_id,provider,model,state,tokens_in,"
-    "tokens_out,tokens_cached,tokens_reasoning,estimated,cost,created,latency)"
-    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "tokens_out,tokens_cached,tokens_reasoning,estimated,cost,created,latency,cached)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
     " ON CONFLICT (owner_id,run_id) DO NOTHING"
 )
 
@@ -315,7 +315,7 @@ def _put_ledger(c: ws.PutLedger) -> Iterator[Step]:
         PUT_LEDGER,
         (c.run_id, c.owner_id, c.slot, c.author_id, c.credential_id, c.provider, c.model, c.state,
          u.input_tokens, u.output_tokens, u.cached_tokens, u.reasoning_tokens, int(u.estimated), c.cost,
-         c.created_us, c.latency_us),
+         c.created_us, c.latency_us, int(c.cached)),
         None,
     )  # fmt: skip
 

@@ -1,0 +1,28 @@
+"""Port to a cache: bytes by key, kept for a while and gone at any time."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Cache(Protocol):
+    """Keeps values until their time is over or room is needed.
+
+    Losing one costs speed, nothing else; a value read is checked by whoever reads it. An adapter
+    may raise any Exception when it cannot be reached.
+    """
+
+    async def get(self, key: bytes) -> bytes | None:
+        """Return what was put last under the key, None if there is nothing any more."""
+        ...
+
+    async def put(self, key: bytes, value: bytes, *, seconds: float) -> None:
+        """Keep a value for so long at most, in place of an earlier one.
+
+        A value with no room of its own is not kept, and the earlier one is gone all the same.
+        """
+        ...
+
+    async def delete(self, key: bytes) -> None:
+        """Forget a key; does nothing if it is not there."""
+        ...
