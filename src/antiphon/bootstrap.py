@@ -50,11 +50,14 @@ from antiphon.services.runs.recover import Recovery
 from antiphon.services.tokens import Tokens
 from antiphon.services.turns import Turns
 from antiphon.settings import MIN_SECRET_BYTES, Settings, environment, names_in, read_config_file
+from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.attempts import InProcessAttempts
 from antiphon.storage.memory.jobs import InProcessJobs
 from antiphon.storage.sql.sqlite import open_sqlite
+from antiphon.storage.with_blobs import StorageWithBlobs
 
 OWN_SECRET = "secret_key"  # noqa: S105 - a file name
+BLOBS = "blobs"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "testserver"})  # noqa: S104
 log = structlog.get_logger(__name__)
 
@@ -225,6 +228,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
     async with AsyncExitStack() as stack:
         storage = await open_sqlite(settings.data_dir, power_safe=settings.durability == "power")
         stack.push_async_callback(storage.close)
+        await FileBlobs(settings.data_dir / BLOBS).clean()
         http = HttpClient()
         stack.push_async_callback(http.close)
         models = build_models(settings, http, clock)
@@ -264,6 +268,8 @@ def assemble(
     settings: Settings, storage: Storage, models: Models, owner: Principal, clock: Clock, drain: Drain
 ) -> tuple[Application, Engine]:
     """Wire the services; connects to nothing."""
+    blobs = FileBlobs(settings.data_dir / BLOBS)
+    storage = StorageWithBlobs(storage, blobs, clock)
     runs = LiveRuns()
     journal = RunJournal(storage.journal, runs)
     engine = Engine(models, journal, runs, storage.unit_of_work, clock)
