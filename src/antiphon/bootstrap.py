@@ -42,6 +42,7 @@ from antiphon.services.keyring import Keyring
 from antiphon.services.login_guard import LoginGuard
 from antiphon.services.models import Models
 from antiphon.services.passwords import Passwords
+from antiphon.services.purges import Purges
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
@@ -58,6 +59,7 @@ from antiphon.storage.with_blobs import StorageWithBlobs
 
 OWN_SECRET = "secret_key"  # noqa: S105 - a file name
 BLOBS = "blobs"
+PURGE_SECONDS = 60.0
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "testserver"})  # noqa: S104
 log = structlog.get_logger(__name__)
 
@@ -257,6 +259,8 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         application.credentials.schedule(jobs)
         application.accounts.schedule(jobs)
         jobs.once("prepare models", lambda: _prepare(models))
+        jobs.once("finish purges", application.purges.resume)
+        jobs.every(PURGE_SECONDS, "purge what is due", lambda: _purge(application, clock))
         try:
             yield application
         finally:
@@ -275,7 +279,9 @@ def assemble(
     engine = Engine(models, journal, runs, storage.unit_of_work, clock)
     access = Access(storage.conversations, storage.tree, storage.runs)
     idempotency = Idempotency(storage.runs, clock)
-    conversations = Conversations(storage, access, idempotency, clock)
+    days = settings.response_ttl_days
+    purges = Purges(storage, blobs, engine, runs, journal, clock, response_ttl_days=days)
+    conversations = Conversations(storage, access, idempotency, purges, clock)
     turns = Turns(storage, access, idempotency, models, engine, runs, clock)
     application = Application(
         owner=owner,
@@ -284,9 +290,10 @@ def assemble(
         models=models,
         turns=turns,
         alternatives=Alternatives(storage, access, conversations, turns, idempotency, clock),
-        answers=Answers(storage, access, engine, runs, clock),
+        answers=Answers(storage, access, engine, runs, purges, clock),
         conversations=conversations,
         branches=Branches(storage, access, conversations, idempotency, clock),
+        purges=purges,
         idempotency=idempotency,
         followers=Followers(runs, storage.runs),
         runs=runs,
@@ -325,6 +332,11 @@ def _restart(application: Application) -> Any:
         await application.turns.resume(run)
 
     return restart
+
+
+async def _purge(application: Application, clock: Clock) -> None:
+    """Erase what has expired and what nothing reaches any more."""
+    await application.purges.purge_expired(clock.now_us())
 
 
 async def _prepare(models: Models) -> None:

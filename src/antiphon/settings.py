@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     store_chat_completions: Literal["asked", "always", "never"] = "asked"
     max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
     context_tokens: int = Field(default=32_768, ge=256)
+    response_ttl_days: int = Field(default=30, ge=0)
     drain_seconds: float = Field(default=30.0, ge=0)
     default_model: str | None = None
     model_aliases: str = ""

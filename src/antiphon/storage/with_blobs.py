@@ -192,6 +192,8 @@ class StorageWithBlobs:
         self.unit_of_work = UnitOfWorkWithBlobs(inner.unit_of_work, blobs, clock)
         self.tree = TreeWithBlobs(inner.tree, blobs)
         self.runs = RunsWithBlobs(inner.runs, blobs)
+        self.garbage = inner.garbage
+        self.remains = inner.remains
         self.accounts = inner.accounts
         self.credentials = inner.credentials
         self.journal = inner.journal

@@ -37,7 +37,7 @@ def _slot() -> Column:
 PARTIAL_INDEXES = {
     "conversations_base": (["base_segment_id"], "base_segment_id IS NOT NULL"),
     "conversations_expires": (["expires"], "expires IS NOT NULL"),
-    "conversations_deleted": (["deleted"], "deleted IS NOT NULL"),
+    "conversations_deleted": (["deleted"], "deleted IS NOT NULL AND state IS NULL"),
     "conversations_purging": (["id"], "state='purging'"),
 }
 """Of conversations; none of them holds a plain one, so a turn pays for none."""
