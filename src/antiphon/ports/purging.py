@@ -48,8 +48,12 @@ class Garbage(Protocol):
         """Return conversations that have expired, or were deleted before a time; not those being purged."""
         ...
 
-    async def sweeps(self, now_us: int, limit: int, *, owner_id: str | None = None) -> list[Owned]:
-        """Return conversations whose sweep is due, of one owner or of all."""
+    async def sweeps(self, now_us: int, limit: int) -> list[Owned]:
+        """Return conversations whose sweep is due."""
+        ...
+
+    async def leftovers(self, owner_id: str, now_us: int, limit: int) -> list[Owned]:
+        """Return an owner's purged conversations, kept for forks only, whose sweep is due."""
         ...
 
     async def conversations(self, account_id: str, limit: int) -> list[Owned]:
@@ -87,8 +91,12 @@ class Remains(Protocol):
     async def trims(self, conversation_id: str, *, before: str | None, limit: int) -> TrimPage:
         """Return what nothing stands on in up to `limit` segments, newest first, children first.
 
-        Standing on a segment: items that follow it, living branches, bases of living forks, answers.
+        Standing on a segment: segments that leave it, branches, bases of living forks, answers.
         """
+        ...
+
+    async def is_abandoned(self, conversation_id: str) -> bool:
+        """Return whether a conversation is deleted and no answer makes it reachable any more."""
         ...
 
     async def abandoned_forks(self, conversation_id: str, limit: int) -> list[Owned]:

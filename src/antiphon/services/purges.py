@@ -128,7 +128,8 @@ class Purges:
         purged = Purged()
         while found := await self._storage.garbage.conversations(account_id, BATCH):
             for conversation in found:
-                await self._purge(conversation, purged)
+                if not await self._purge(conversation, purged):
+                    await asyncio.sleep(POLL_SECONDS)  # another purge of it is at work
         while keys := await self._storage.remains.account_keys(account_id, ROWS):
             await self._commit(wp.EraseKeys(owner_id=account_id, keys=tuple(keys)))
         await self._settle(account_id, purged)
@@ -141,6 +142,7 @@ class Purges:
         garbage = self._storage.garbage
         for conversation in await garbage.expired(now_us, now_us - self._ttl_us, BATCH):
             await self._purge(conversation, purged)
+            await self._settle(conversation.owner_id, purged)
         for conversation in await garbage.sweeps(now_us, BATCH):
             await self._sweep(conversation, purged, now_us=now_us)
         purged.blobs += await self._erase_blobs(now_us - GRACE_US, None)
@@ -159,15 +161,14 @@ class Purges:
 
     # --- a conversation
 
-    async def _purge(self, conversation: Owned, purged: Purged) -> None:
-        """Begin a purge, or go on with one; a purge that runs already is left alone."""
+    async def _purge(self, conversation: Owned, purged: Purged) -> bool:
+        """Begin a purge, or go on with one; returns False, leaving it alone, if it is at work already."""
         with contextlib.suppress(Conflict):
             await self._commit(wp.BeginPurge(conversation_id=conversation.id, now_us=self._clock.now_us()))
         if conversation.id in self._busy:
-            await asyncio.sleep(POLL_SECONDS)
-            return
+            return False
         await self._finish(conversation, purged)
-        await self._settle(conversation.owner_id, purged)
+        return True
 
     async def _finish(self, conversation: Owned, purged: Purged) -> None:
         """Erase all that a conversation being purged still has, abandoned forks first."""
@@ -205,11 +206,7 @@ class Purges:
         while await remains.has_views(conversation_id):
             await self._commit(wp.EraseViews(conversation_id=conversation_id, limit=ROWS))
         await self._trim(conversation, purged)
-        now = self._clock.now_us()
-        await self._commit(
-            wp.EndSweep(conversation_id=conversation_id, now_us=now),
-            wp.EndPurge(conversation_id=conversation_id),
-        )
+        await self._commit(wp.EndPurge(conversation_id=conversation_id))
         purged.conversations += 1
 
     async def _end_turns(self, conversation_id: str) -> None:
@@ -283,7 +280,13 @@ class Purges:
     # --- what nothing reaches
 
     async def _sweep(self, conversation: Owned, purged: Purged, *, now_us: int | None = None) -> None:
-        """Erase a conversation's long deleted answers and what nothing reaches in it."""
+        """Erase a conversation's long deleted answers and what nothing reaches in it.
+
+        A deleted one without answers is reached by nobody: it goes whole, but for what forks share.
+        """
+        if await self._storage.remains.is_abandoned(conversation.id):
+            await self._purge(conversation, purged)
+            return
         now = now_us if now_us is not None else self._clock.now_us()
         purged.responses += await self._erase_runs(conversation.id, now - GRACE_US)
         await self._trim(conversation, purged)
@@ -342,9 +345,9 @@ class Purges:
             purged.items += items
 
     async def _settle(self, owner_id: str, purged: Purged) -> None:
-        """Do what a purge has left for its owner: origins that only the purged stood on, and blobs."""
+        """Do what a purge has left for its owner: what of earlier purges was kept for it only, and blobs."""
         for _ in range(ROUNDS):
-            found = await self._storage.garbage.sweeps(self._clock.now_us(), BATCH, owner_id=owner_id)
+            found = await self._storage.garbage.leftovers(owner_id, self._clock.now_us(), BATCH)
             if not found:
                 break
             for conversation in found:

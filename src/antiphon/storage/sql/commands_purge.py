@@ -48,6 +48,12 @@ def _end_purge(c: wp.EndPurge) -> Iterator[Step]:
         None,
     )
     yield DROP_PURGED, (c.conversation_id, c.conversation_id), None
+    yield (
+        "DELETE FROM sweeps WHERE conversation_id=?"
+        " AND NOT EXISTS (SELECT 1 FROM conversations c WHERE c.id=?)",
+        (c.conversation_id, c.conversation_id),
+        None,
+    )
 
 
 def _among(values: tuple[str, ...]) -> str:
@@ -91,8 +97,8 @@ NOTHING_STANDS: Final = (
     " AND NOT EXISTS (SELECT 1 FROM segments t WHERE t.parent_id=? AND t.fork_depth>=?)"
     " AND NOT EXISTS (SELECT 1 FROM conversations f WHERE f.base_segment_id=? AND f.base_depth>=?"
     " AND f.deleted IS NULL)"
-    " AND NOT EXISTS (SELECT 1 FROM branches b JOIN conversations c ON c.id=b.conversation_id"
-    " WHERE b.conversation_id=? AND b.head_segment_id=? AND b.head_depth>=? AND c.deleted IS NULL)"
+    " AND NOT EXISTS (SELECT 1 FROM branches b WHERE b.conversation_id=? AND b.head_segment_id=?"
+    " AND b.head_depth>=?)"
 )
 
 

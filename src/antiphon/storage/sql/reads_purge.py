@@ -36,16 +36,21 @@ def expired(db: Db, now_us: int, deleted_before_us: int, limit: int) -> list[Own
     return list(dict.fromkeys(found))[:limit]
 
 
-def sweeps(db: Db, now_us: int, limit: int, owner_id: str | None) -> list[Owned]:
+def sweeps(db: Db, now_us: int, limit: int) -> list[Owned]:
     """See port `Garbage.sweeps`."""
-    return [
-        Owned(*row)
-        for row in db.execute(
-            "SELECT conversation_id,owner_id,slot FROM sweeps WHERE due<=? AND (? IS NULL OR owner_id=?)"
-            " ORDER BY due LIMIT ?",
-            (now_us, owner_id, owner_id, limit),
-        )
-    ]
+    found = db.execute(
+        "SELECT conversation_id,owner_id,slot FROM sweeps WHERE due<=? ORDER BY due LIMIT ?", (now_us, limit)
+    )
+    return [Owned(*row) for row in found]
+
+
+def leftovers(db: Db, owner_id: str, now_us: int, limit: int) -> list[Owned]:
+    """See port `Garbage.leftovers`."""
+    return _owned(
+        db, "sweeps s JOIN conversations c ON c.id=s.conversation_id AND c.state='purged'"
+        " WHERE s.due<=? AND s.owner_id=? LIMIT ?",
+        now_us, owner_id, limit,
+    )  # fmt: skip
 
 
 def conversations(db: Db, account_id: str, limit: int) -> list[Owned]:
@@ -104,13 +109,23 @@ def has_views(db: Db, conversation_id: str) -> bool:
     )
 
 
+ABANDONED: Final = (
+    "c.deleted IS NOT NULL AND c.state IS NULL"
+    " AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.conversation_id=c.id AND r.deleted IS NULL)"
+)
+
+
+def is_abandoned(db: Db, conversation_id: str) -> bool:
+    """See port `Remains.is_abandoned`."""
+    return bool(_owned(db, f"conversations c WHERE c.id=? AND {ABANDONED}", conversation_id))
+
+
 def abandoned_forks(db: Db, conversation_id: str, limit: int) -> list[Owned]:
     """See port `Remains.abandoned_forks`."""
     return _owned(
-        db, "conversations c WHERE c.deleted IS NOT NULL AND c.state IS NULL AND c.id IN"
+        db, "conversations c WHERE c.id IN"
         " (SELECT t.conversation_id FROM segments s JOIN segments t ON t.parent_id=s.id"
-        " WHERE s.conversation_id=? AND t.conversation_id<>s.conversation_id)"
-        " AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.conversation_id=c.id AND r.deleted IS NULL) LIMIT ?",
+        f" WHERE s.conversation_id=? AND t.conversation_id<>s.conversation_id) AND {ABANDONED} LIMIT ?",
         conversation_id, limit,
     )  # fmt: skip
 
@@ -145,12 +160,11 @@ def trims(db: Db, conversation_id: str, before: str | None, limit: int) -> TrimP
 
 
 def _reached(db: Db, conversation_id: str, first: str, last: str) -> dict[str, int]:
-    """Return the deepest place of living branches and answers in segments from `first` to `last`."""
+    """Return the deepest place of branches and answers in segments from `first` to `last`."""
     found: dict[str, int] = {}
-    alive = "EXISTS (SELECT 1 FROM conversations c WHERE c.id=conversation_id AND c.deleted IS NULL)"
     for statement in (
-        f"SELECT head_segment_id,MAX(head_depth) FROM branches WHERE conversation_id=?"
-        f" AND head_segment_id BETWEEN ? AND ? AND {alive} GROUP BY 1",
+        "SELECT head_segment_id,MAX(head_depth) FROM branches WHERE conversation_id=?"
+        " AND head_segment_id BETWEEN ? AND ? GROUP BY 1",
         "SELECT input_segment_id,MAX(input_depth) FROM runs WHERE conversation_id=?"
         " AND input_segment_id BETWEEN ? AND ? AND deleted IS NULL GROUP BY 1",
         "SELECT output_segment_id,MAX(output_depth) FROM runs WHERE conversation_id=?"

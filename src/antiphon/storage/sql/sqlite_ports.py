@@ -174,9 +174,13 @@ class SqliteGarbage:
         """See the port."""
         return await self._read(reads_purge.expired, now_us, deleted_before_us, limit)
 
-    async def sweeps(self, now_us: int, limit: int, *, owner_id: str | None = None) -> list[Owned]:
+    async def sweeps(self, now_us: int, limit: int) -> list[Owned]:
         """See the port."""
-        return await self._read(reads_purge.sweeps, now_us, limit, owner_id)
+        return await self._read(reads_purge.sweeps, now_us, limit)
+
+    async def leftovers(self, owner_id: str, now_us: int, limit: int) -> list[Owned]:
+        """See the port."""
+        return await self._read(reads_purge.leftovers, owner_id, now_us, limit)
 
     async def conversations(self, account_id: str, limit: int) -> list[Owned]:
         """See the port."""
@@ -216,6 +220,10 @@ class SqliteRemains:
     async def trims(self, conversation_id: str, *, before: str | None, limit: int) -> TrimPage:
         """See the port."""
         return await self._read(reads_purge.trims, conversation_id, before, limit)
+
+    async def is_abandoned(self, conversation_id: str) -> bool:
+        """See the port."""
+        return await self._read(reads_purge.is_abandoned, conversation_id)
 
     async def abandoned_forks(self, conversation_id: str, limit: int) -> list[Owned]:
         """See the port."""
