@@ -259,7 +259,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         application.credentials.schedule(jobs)
         application.accounts.schedule(jobs)
         jobs.once("prepare models", lambda: _prepare(models))
-        jobs.once("finish purges", application.purges.resume)
+        jobs.once("finish purges", lambda: _recover_purges(application))
         jobs.every(PURGE_SECONDS, "purge what is due", lambda: _purge(application, clock))
         try:
             yield application
@@ -332,6 +332,11 @@ def _restart(application: Application) -> Any:
         await application.turns.resume(run)
 
     return restart
+
+
+async def _recover_purges(application: Application) -> None:
+    """Finish the purges of a process that was killed."""
+    await application.purges.recover()
 
 
 async def _purge(application: Application, clock: Clock) -> None:

@@ -11,7 +11,6 @@ from antiphon.domain.conversations import Conversation
 from antiphon.domain.errors import Conflict
 from antiphon.domain.items import NewItem, Position
 from antiphon.ports import write_sets as ws
-from antiphon.ports import write_sets_blobs as wb
 from antiphon.ports import write_sets_purge as wp
 from antiphon.ports.purging import Owned, Trim
 from antiphon.ports.storage import Storage
@@ -30,7 +29,6 @@ from tests.contracts.builders import (
     segment,
 )
 
-DIGEST = "a" * 64
 HOUR = 3_600_000_000
 
 
@@ -358,53 +356,3 @@ async def test_keys_are_found_by_run_by_conversation_and_by_account(storage: Sto
     await storage.unit_of_work.commit(wp.EraseKeys(owner_id=OWNER, keys=tuple(both)))
     assert await storage.remains.account_keys(OWNER, 10) == ["another"]
     assert await storage.runs.key(STRANGER, "of the run", 50) is not None
-
-
-# --- blobs
-
-
-def announce(digest: str = DIGEST, now_us: int = 5) -> wb.AnnounceBlob:
-    return wb.AnnounceBlob(owner_id=OWNER, slot=SLOT, digest=digest, size=1, now_us=now_us)
-
-
-def hold(head: Position, depth: int, item: NewItem, digest: str = DIGEST) -> wb.HoldBlob:
-    return wb.HoldBlob(
-        owner_id=OWNER, slot=SLOT, digest=digest, segment_id=head.segment_id, depth=depth, item_id=item.id
-    )
-
-
-DOOM = wb.DoomBlob(owner_id=OWNER, digest=DIGEST)
-FORGET = wb.ForgetBlob(owner_id=OWNER, digest=DIGEST)
-
-
-async def test_a_held_blob_cannot_be_doomed_until_its_last_item_goes(storage: Storage) -> None:
-    conversation, head, items = await made(storage, "a", "b")
-    commit = storage.unit_of_work.commit
-    await commit(announce(), hold(head, 0, items[0]), hold(head, 1, items[1]))
-    await without_views(storage, conversation)
-    for depth in (1, 0):
-        assert await storage.garbage.unheld_blobs(10**9, 10) == []
-        with pytest.raises(Conflict):
-            await commit(DOOM)
-        await commit(erase(conversation, head, depth, depth))
-    assert await storage.garbage.unheld_blobs(4, 10) == [], "loose since 5"
-    assert await storage.garbage.unheld_blobs(5, 10, owner_id=OWNER) == [(OWNER, DIGEST)]
-    assert await storage.garbage.unheld_blobs(5, 10, owner_id=STRANGER) == []
-    await commit(DOOM)
-    assert await storage.garbage.unheld_blobs(0, 10) == [(OWNER, DIGEST)], "a doomed one is always due"
-    for lost in (announce(), hold(head, 0, items[0])):
-        with pytest.raises(Conflict):
-            await commit(lost)
-    await commit(FORGET)
-    assert await storage.garbage.unheld_blobs(10**9, 10) == []
-    await commit(announce(), hold(head, 0, items[0]))
-
-
-async def test_a_blob_that_was_not_announced_cannot_be_held_nor_doomed(storage: Storage) -> None:
-    _, head, items = await made(storage, "a")
-    for lost in (hold(head, 0, items[0]), DOOM):
-        with pytest.raises(Conflict):
-            await storage.unit_of_work.commit(lost)
-    await storage.unit_of_work.commit(announce())
-    await storage.unit_of_work.commit(FORGET)
-    assert await storage.garbage.unheld_blobs(5, 10) == [(OWNER, DIGEST)], "only a doomed one is forgotten"

@@ -305,7 +305,7 @@ class PurgeMachine(RuleBasedStateMachine):
             self.do(work)
         self.do(self.world.kill())
         self.world = self.do(open_world(self.data))
-        self.do(self.world.application.purges.resume())
+        self.do(self.world.application.purges.recover())
         if after == 0:
             story.deleted = False
             self.do(self.purging(story))

@@ -138,7 +138,7 @@ class Purges:
     async def purge_expired(self, now_us: int) -> Purged:
         """Do one pass of what is due: purges cut off, what expired or was deleted long ago, sweeps, blobs."""
         purged = Purged()
-        await self.resume(purged)
+        await self._resume(purged)
         garbage = self._storage.garbage
         for conversation in await garbage.expired(now_us, now_us - self._ttl_us, BATCH):
             await self._purge(conversation, purged)
@@ -148,9 +148,14 @@ class Purges:
         purged.blobs += await self._erase_blobs(now_us - GRACE_US, None)
         return purged
 
-    async def resume(self, purged: Purged | None = None) -> None:
+    async def recover(self) -> Purged:
+        """Finish what the last process left; what it was uploading, nothing will ever hold."""
+        purged = await self.purge_expired(self._clock.now_us())
+        purged.blobs += await self._erase_blobs(self._clock.now_us(), None)
+        return purged
+
+    async def _resume(self, purged: Purged) -> None:
         """Finish the purges that were cut off."""
-        purged = purged or Purged()
         after = ""
         while found := await self._storage.garbage.purging(BATCH, after=after):
             after = found[-1].id
