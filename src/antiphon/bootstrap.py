@@ -259,8 +259,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         application.credentials.schedule(jobs)
         application.accounts.schedule(jobs)
         jobs.once("prepare models", lambda: _prepare(models))
-        jobs.once("finish purges", lambda: _recover_purges(application))
-        jobs.every(PURGE_SECONDS, "purge what is due", lambda: _purge(application, clock))
+        _schedule_purges(application.purges, jobs, clock)
         try:
             yield application
         finally:
@@ -334,14 +333,17 @@ def _restart(application: Application) -> Any:
     return restart
 
 
-async def _recover_purges(application: Application) -> None:
-    """Finish the purges of a process that was killed."""
-    await application.purges.recover()
+def _schedule_purges(purges: Purges, jobs: InProcessJobs, clock: Clock) -> None:
+    """Finish the purges of a process that was killed, and erase what is due from then on."""
 
+    async def recover() -> None:
+        await purges.recover()
 
-async def _purge(application: Application, clock: Clock) -> None:
-    """Erase what has expired and what nothing reaches any more."""
-    await application.purges.purge_expired(clock.now_us())
+    async def erase() -> None:
+        await purges.purge_expired(clock.now_us())
+
+    jobs.once("finish purges", recover)
+    jobs.every(PURGE_SECONDS, "purge what is due", erase)
 
 
 async def _prepare(models: Models) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from antiphon.domain.errors import Conflict
 from antiphon.domain.items import NewItem, Position
-from antiphon.ports import write_sets_blobs as wb
+from antiphon.ports import blob_writes as wb
 from antiphon.ports.storage import Storage
 from tests.contracts.builders import OWNER, SLOT, STRANGER
 from tests.contracts.test_purge_port import erase, made, without_views

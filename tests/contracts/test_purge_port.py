@@ -10,8 +10,8 @@ from antiphon.domain import ids
 from antiphon.domain.conversations import Conversation
 from antiphon.domain.errors import Conflict
 from antiphon.domain.items import NewItem, Position
+from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
-from antiphon.ports import write_sets_purge as wp
 from antiphon.ports.purging import Owned, Trim
 from antiphon.ports.storage import Storage
 from tests.contracts.builders import (

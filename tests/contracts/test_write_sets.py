@@ -15,9 +15,9 @@ from antiphon.domain.conversations import Conversation
 from antiphon.domain.errors import Conflict
 from antiphon.domain.items import Position
 from antiphon.domain.usage import Usage
+from antiphon.ports import blob_writes as wb
+from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
-from antiphon.ports import write_sets_blobs as wb
-from antiphon.ports import write_sets_purge as wp
 from antiphon.ports.storage import Storage
 from tests.contracts.builders import (
     OWNER,

@@ -14,7 +14,7 @@ import pytest
 from antiphon.domain import ids
 from antiphon.domain.errors import Conflict, Unavailable
 from antiphon.domain.inputs import parse_input
-from antiphon.ports import write_sets_blobs as wb
+from antiphon.ports import blob_writes as wb
 from antiphon.services.idempotency import Key
 from tests.services.hand import HAND
 from tests.services.test_chat_prefix import complete, conversation_of

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from antiphon.bootstrap import SystemClock
 from antiphon.domain import ids
 from antiphon.domain.inputs import parse_input
-from antiphon.ports import write_sets_purge as wp
+from antiphon.ports import purge_writes as wp
 from antiphon.services.answers import Answer
 from antiphon.services.idempotency import Key
 from antiphon.services.purges import DAY_US, GRACE_US

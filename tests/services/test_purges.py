@@ -12,7 +12,7 @@ from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.errors import InvalidRequest, NotFound
 from antiphon.domain.inputs import parse_input
-from antiphon.ports import write_sets_purge as wp
+from antiphon.ports import purge_writes as wp
 from antiphon.services import purges
 from antiphon.services.purges import DAY_US, GRACE_US
 from tests.services.hand import HAND, until

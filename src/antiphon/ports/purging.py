@@ -1,6 +1,6 @@
 """Port to what may be erased: reads of purging and housekeeping, over all owners.
 
-What these tell is decided again by the guards of the commands that erase (`write_sets_purge`).
+What these tell is decided again by the guards of the commands that erase (`purge_writes`).
 """
 
 from __future__ import annotations

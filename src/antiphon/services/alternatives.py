@@ -12,8 +12,8 @@ from antiphon.domain.conversations import Conversation, open_segment, segment_st
 from antiphon.domain.errors import Conflict, InvalidRequest
 from antiphon.domain.inputs import InputItem, new_item
 from antiphon.domain.items import Item, NewItem, Position
+from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
-from antiphon.ports import write_sets_purge as wp
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access

@@ -16,8 +16,8 @@ from antiphon.domain.items import Item, text_of
 from antiphon.domain.run_events import RunLog, decode_ops
 from antiphon.domain.runs import Run
 from antiphon.domain.usage import estimate_tokens
+from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
-from antiphon.ports import write_sets_purge as wp
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access, not_found

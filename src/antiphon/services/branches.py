@@ -15,8 +15,8 @@ from antiphon.domain.conversations import (
 )
 from antiphon.domain.errors import Conflict, InvalidRequest
 from antiphon.domain.items import Item, Position, require_text_limit
+from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
-from antiphon.ports import write_sets_purge as wp
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import SegmentSummary, Storage
 from antiphon.services.access import Access, not_found

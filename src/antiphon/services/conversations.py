@@ -22,8 +22,8 @@ from antiphon.domain.conversations import (
 from antiphon.domain.errors import Conflict, InvalidRequest, NotFound, PreconditionFailed
 from antiphon.domain.inputs import InputItem, new_item
 from antiphon.domain.items import Item, NewItem, Position
+from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
-from antiphon.ports import write_sets_purge as wp
 from antiphon.ports.clock import Clock
 from antiphon.ports.purging import Owned
 from antiphon.ports.storage import Change, Storage, TurnBase

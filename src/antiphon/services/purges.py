@@ -17,9 +17,9 @@ from antiphon.domain.conversations import Conversation
 from antiphon.domain.errors import Conflict
 from antiphon.domain.items import Position
 from antiphon.domain.runs import Run
+from antiphon.ports import blob_writes as wb
+from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
-from antiphon.ports import write_sets_blobs as wb
-from antiphon.ports import write_sets_purge as wp
 from antiphon.ports.blob_store import BlobStore
 from antiphon.ports.clock import Clock
 from antiphon.ports.purging import Owned, Trim

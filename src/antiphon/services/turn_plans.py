@@ -21,8 +21,8 @@ from antiphon.domain.conversations import (
 from antiphon.domain.inputs import InputItem, new_item
 from antiphon.domain.items import Item, NewItem, Position
 from antiphon.domain.runs import Run, Surface
+from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
-from antiphon.ports import write_sets_purge as wp
 from antiphon.ports.storage import TurnBase
 from antiphon.services.idempotency import Key
 

@@ -18,8 +18,8 @@ from antiphon.domain.conversations import PathRange
 from antiphon.domain.errors import Conflict, Unavailable
 from antiphon.domain.items import Item, NewItem, Position
 from antiphon.domain.runs import Run
+from antiphon.ports import blob_writes as wb
 from antiphon.ports import write_sets as ws
-from antiphon.ports import write_sets_blobs as wb
 from antiphon.ports.blob_store import BlobStore
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Runs, Storage, Tree, TurnBase, UnitOfWork

@@ -1,11 +1,11 @@
-"""The commands of `write_sets_blobs` as SQL; see `commands`."""
+"""The commands of `blob_writes` as SQL; see `commands`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
 
-from antiphon.ports import write_sets_blobs as wb
+from antiphon.ports import blob_writes as wb
 from antiphon.storage.sql.steps import Compiler, Step
 
 ANNOUNCE: Final = (

@@ -1,11 +1,11 @@
-"""The commands of `write_sets_purge` as SQL; see `commands`."""
+"""The commands of `purge_writes` as SQL; see `commands`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, Final
 
-from antiphon.ports import write_sets_purge as wp
+from antiphon.ports import purge_writes as wp
 from antiphon.storage.sql.commands_blobs import loosen
 from antiphon.storage.sql.steps import Compiler, Step
 
