@@ -17,6 +17,7 @@ from antiphon.services.credentials import Credentials
 from antiphon.services.first_administrator import FirstAdministrator
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.models import Models
+from antiphon.services.purges import Purges
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
@@ -52,6 +53,7 @@ class Application:
     answers: Answers
     conversations: Conversations
     branches: Branches
+    purges: Purges
     idempotency: Idempotency
     followers: Followers
     runs: LiveRuns

@@ -42,6 +42,7 @@ from antiphon.services.keyring import Keyring
 from antiphon.services.login_guard import LoginGuard
 from antiphon.services.models import Models
 from antiphon.services.passwords import Passwords
+from antiphon.services.purges import Purges
 from antiphon.services.response_cache import ResponseCache
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Followers
@@ -51,12 +52,16 @@ from antiphon.services.runs.recover import Recovery
 from antiphon.services.tokens import Tokens
 from antiphon.services.turns import Turns
 from antiphon.settings import MIN_SECRET_BYTES, Settings, environment, names_in, read_config_file
+from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.attempts import InProcessAttempts
 from antiphon.storage.memory.cache import InProcessCache
 from antiphon.storage.memory.jobs import InProcessJobs
 from antiphon.storage.sql.sqlite import open_sqlite
+from antiphon.storage.with_blobs import StorageWithBlobs
 
 OWN_SECRET = "secret_key"  # noqa: S105 - a file name
+BLOBS = "blobs"
+PURGE_SECONDS = 60.0
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "testserver"})  # noqa: S104
 log = structlog.get_logger(__name__)
 
@@ -241,6 +246,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
     async with AsyncExitStack() as stack:
         storage = await open_sqlite(settings.data_dir, power_safe=settings.durability == "power")
         stack.push_async_callback(storage.close)
+        await FileBlobs(settings.data_dir / BLOBS).clean()
         http = HttpClient()
         stack.push_async_callback(http.close)
         models = build_models(settings, http, clock)
@@ -269,6 +275,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         application.credentials.schedule(jobs)
         application.accounts.schedule(jobs)
         jobs.once("prepare models", lambda: _prepare(models))
+        _schedule_purges(application.purges, jobs, clock)
         try:
             yield application
         finally:
@@ -280,13 +287,17 @@ def assemble(
     settings: Settings, storage: Storage, models: Models, owner: Principal, clock: Clock, drain: Drain
 ) -> tuple[Application, Engine]:
     """Wire the services; connects to nothing."""
+    blobs = FileBlobs(settings.data_dir / BLOBS)
+    storage = StorageWithBlobs(storage, blobs, clock)
     runs = LiveRuns()
     journal = RunJournal(storage.journal, runs)
     engine = Engine(models, journal, runs, storage.unit_of_work, clock)
     access = Access(storage.conversations, storage.tree, storage.runs)
     idempotency = Idempotency(storage.runs, clock)
-    conversations = Conversations(storage, access, idempotency, clock)
     cache = response_cache(settings, clock)
+    days = settings.response_ttl_days
+    purges = Purges(storage, blobs, engine, runs, journal, clock, response_ttl_days=days)
+    conversations = Conversations(storage, access, idempotency, purges, clock)
     turns = Turns(storage, access, idempotency, models, engine, runs, clock, cache)
     application = Application(
         owner=owner,
@@ -295,9 +306,10 @@ def assemble(
         models=models,
         turns=turns,
         alternatives=Alternatives(storage, access, conversations, turns, idempotency, clock),
-        answers=Answers(storage, access, engine, runs, clock),
+        answers=Answers(storage, access, engine, runs, purges, clock),
         conversations=conversations,
         branches=Branches(storage, access, conversations, idempotency, clock),
+        purges=purges,
         idempotency=idempotency,
         followers=Followers(runs, storage.runs),
         runs=runs,
@@ -336,6 +348,19 @@ def _restart(application: Application) -> Any:
         await application.turns.resume(run)
 
     return restart
+
+
+def _schedule_purges(purges: Purges, jobs: InProcessJobs, clock: Clock) -> None:
+    """Finish the purges of a process that was killed, and erase what is due from then on."""
+
+    async def recover() -> None:
+        await purges.recover()
+
+    async def erase() -> None:
+        await purges.purge_expired(clock.now_us())
+
+    jobs.once("finish purges", recover)
+    jobs.every(PURGE_SECONDS, "purge what is due", erase)
 
 
 async def _prepare(models: Models) -> None:

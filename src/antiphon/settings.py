@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     response_cache: Literal["off", "user", "shared"] = "off"
     response_cache_seconds: float = Field(default=3600.0, gt=0)
     response_cache_mb: int = Field(default=64, ge=1)
+    response_ttl_days: int = Field(default=30, ge=0)
     drain_seconds: float = Field(default=30.0, ge=0)
     default_model: str | None = None
     model_aliases: str = ""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+from antiphon.ports.blob_store import BlobStore
 from antiphon.ports.cache import Cache
 from antiphon.ports.clock import Clock
 from antiphon.ports.jobs import Jobs
@@ -14,6 +15,7 @@ from antiphon.ports.storage import Storage
 from antiphon.providers.offline import MODEL as EXTRACTIVE
 from antiphon.providers.offline import Offline
 from antiphon.providers.scripted import Scripted
+from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.cache import InProcessCache
 from antiphon.storage.memory.jobs import InProcessJobs
 from antiphon.storage.sql.sqlite import open_sqlite
@@ -36,6 +38,10 @@ STORAGES: dict[str, Callable[[Path], AbstractAsyncContextManager[Storage]]] = {
     "sqlite": sqlite,
 }
 """Opened twice on one directory, one after the other, an adapter finds what it wrote."""
+
+BLOB_STORES: dict[str, Callable[[Path], BlobStore]] = {
+    "files": lambda directory: FileBlobs(directory / "blobs"),
+}
 
 JOBS: dict[str, Callable[[], Jobs]] = {
     "in process": InProcessJobs,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from antiphon.domain import ids
@@ -14,6 +15,8 @@ from antiphon.domain.conversations import Conversation
 from antiphon.domain.errors import Conflict
 from antiphon.domain.items import Position
 from antiphon.domain.usage import Usage
+from antiphon.ports import blob_writes as wb
+from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
 from antiphon.ports.storage import Storage
 from tests.contracts.builders import (
@@ -86,7 +89,23 @@ def lost_guards(conversation: Conversation, head: Position) -> dict[str, list[An
         "StartRun: gone": [ws.StartRun(run_id=missing, worker_id=missing, attempt=2)],
         "FinishRun: gone": [finish(new_run(conversation))],
         "PutKey: taken": [key()],
-    }
+        "AddChange: gone": [msgspec.structs.replace(change(conversation), conversation_id=missing)],
+        "BeginPurge: gone": [wp.BeginPurge(conversation_id=missing, now_us=1)],
+        "EraseItems: a branch stands there": [
+            wp.EraseItems(**by, owner_id=OWNER, segment_id=head.segment_id, first=1, last=1, now_us=1)
+        ],
+        "EraseSegment: items are there": [
+            wp.EraseSegment(**by, segment_id=head.segment_id, now_us=1, grace_us=1)
+        ],
+        "RequireItem: gone": [wp.RequireItem(position=Position(head.segment_id, 9, 100))],
+        "HoldBlob: not announced": [
+            wb.HoldBlob(
+                owner_id=OWNER, slot=SLOT, digest="0" * 64, segment_id=head.segment_id, depth=0,
+                item_id=missing,
+            )
+        ],
+        "DoomBlob: gone": [wb.DoomBlob(owner_id=OWNER, digest="0" * 64)],
+    }  # fmt: skip
 
 
 GUARDS = sorted(lost_guards(new_conversation()[0], Position("s", 1, 20)))

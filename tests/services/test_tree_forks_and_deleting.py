@@ -296,12 +296,11 @@ async def test_deleting_a_conversation_lets_a_running_turn_end_and_its_response_
     assert (await c.world.ended(begun)).run.state == "completed"
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="not built: purge (core_spec §7, Deleting)")
 async def test_purging_a_conversation_cancels_its_turns_and_erases_what_no_fork_shares(c: C) -> None:
     fork = await fork_of(c, c.items[1].wire_id)
     begun = await c.world.begin("u3", conversation_id=c.id, model=HAND)
     await c.world.hand.next()
-    await c.world.application.conversations.delete(c.world.who, c.id, purge=True)  # type: ignore[call-arg]
+    await c.world.application.conversations.delete(c.world.who, c.id, purge=True)
     await c.world.wait(begun)
     assert await c.world.said(fork) == ["u1", "re: u1"]
     assert c.world.rows("SELECT COUNT(*) FROM items") == [(2,)]

@@ -131,6 +131,8 @@ class WatchedStorage:
         self.conversations = inner.conversations
         self.tree = inner.tree
         self.runs = inner.runs
+        self.garbage = inner.garbage
+        self.remains = inner.remains
         self.check = inner.check
         self.close = inner.close
 

@@ -62,9 +62,10 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         return self.run_id is not None and self.author_id is not None
 
     def body(self) -> dict[str, Any]:
-        """Decode the payload."""
-        decoded: dict[str, Any] = msgspec.json.decode(self.payload)
-        return decoded
+        """Decode the payload; large data URLs that were not put back are empty."""
+        decoded: Any = msgspec.json.decode(self.payload)
+        body: dict[str, Any] = decoded[0] if isinstance(decoded, list) else decoded
+        return body
 
 
 class NewItem(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,7 +32,10 @@ class PutAccount(Command, frozen=True, kw_only=True):
 
 
 class PutKey(Command, frozen=True, kw_only=True):
-    """Take an idempotency key; lost if it exists and has not expired."""
+    """Take an idempotency key; lost if it exists and has not expired.
+
+    `conversation_id` tells what `body` speaks of, so that it can be erased with it.
+    """
 
     GUARD: ClassVar[bool] = True
     owner_id: str
@@ -44,6 +47,7 @@ class PutKey(Command, frozen=True, kw_only=True):
     body: bytes | None
     created_us: int
     expires_us: int
+    conversation_id: str | None = None
 
 
 class FreeKey(Command, frozen=True, kw_only=True):
@@ -224,14 +228,24 @@ class RequestCancel(Command, frozen=True, kw_only=True):
 
 
 class AddChange(Command, frozen=True, kw_only=True):
-    """Raise a conversation's revision and record the change for its live feed."""
+    """Raise a conversation's revision and record the change for its live feed.
 
+    Lost if the conversation is being purged or gone: nothing is added to it any more.
+    """
+
+    GUARD: ClassVar[bool] = True
     conversation_id: str
     owner_id: str
     slot: int
     kind: str
     body: str
     now_us: int
+
+
+class AddLastChange(AddChange, frozen=True, kw_only=True):
+    """The change of what began earlier and ends now; nothing happens if the conversation is gone."""
+
+    GUARD: ClassVar[bool] = False
 
 
 class Forget(Command, frozen=True, kw_only=True):

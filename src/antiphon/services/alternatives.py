@@ -12,6 +12,7 @@ from antiphon.domain.conversations import Conversation, open_segment, segment_st
 from antiphon.domain.errors import Conflict, InvalidRequest
 from antiphon.domain.inputs import InputItem, new_item
 from antiphon.domain.items import Item, NewItem, Position
+from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
@@ -102,7 +103,8 @@ class Alternatives:
         branch = msgspec.structs.replace(branch, created_us=now)
         made = placed(who, start, new, now)
         await self._storage.unit_of_work.commit(
-            *([self._idempotency.guard(who, key, made=made)] if key else []),
+            *self._guards(who, conversation, key, made),
+            wp.RequireItem(position=position),
             ws.NewSegment(segment=segment, owner_id=who.account_id, slot=who.slot),
             *put_items(who, start, new, now),
             ws.NewBranch(branch=branch, owner_id=who.account_id, slot=who.slot),
@@ -115,6 +117,13 @@ class Alternatives:
             ),
         )
         return made
+
+    def _guards(
+        self, who: Principal, conversation: Conversation, key: Key | None, made: list[Item]
+    ) -> list[ws.Command]:
+        if key is None:
+            return []
+        return [self._idempotency.guard(who, key, made=made, conversation_id=conversation.id)]
 
     @staticmethod
     def _as_edit(item: Item, items: Sequence[InputItem]) -> Sequence[InputItem]:
@@ -155,7 +164,17 @@ class Alternatives:
             run = await self._storage.runs.get(who.account_id, item.run_id)
             if run is not None and run.input_end is not None:
                 return run.input_end
-        return await self._storage.tree.before(item)
+        return await self._before_answer(item)
+
+    async def _before_answer(self, item: Item) -> Position:
+        """Return what an answer follows whose run is gone: the first place before it that is not its own."""
+        position = await self._storage.tree.before(item)
+        while item.run_id is not None and position.depth >= 0:
+            earlier = await self._storage.tree.at(position)
+            if earlier is None or earlier.author_id is not None or earlier.run_id != item.run_id:
+                break
+            position = await self._storage.tree.before(earlier)
+        return position
 
     async def fan_out(self, who: Principal, models: Sequence[str], request: TurnRequest) -> list[Begun]:
         """Put one question to several models: the input once and a run for each, in one commit.

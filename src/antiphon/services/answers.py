@@ -16,11 +16,13 @@ from antiphon.domain.items import Item, text_of
 from antiphon.domain.run_events import RunLog, decode_ops
 from antiphon.domain.runs import Run
 from antiphon.domain.usage import estimate_tokens
+from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access, not_found
 from antiphon.services.paging import Page
+from antiphon.services.purges import GRACE_US, Purged, Purges
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.live import LiveRun, LiveRuns
 
@@ -52,12 +54,19 @@ class Answers:
     """Stored answers of a caller, live or long ended."""
 
     def __init__(
-        self, storage: Storage, access: Access, engine: Engine, runs: LiveRuns, clock: Clock
+        self,
+        storage: Storage,
+        access: Access,
+        engine: Engine,
+        runs: LiveRuns,
+        purges: Purges,
+        clock: Clock,
     ) -> None:
         self._storage = storage
         self._access = access
         self.engine = engine
         self._runs = runs
+        self._purges = purges
         self._clock = clock
 
     def live(self, who: Principal, wire_id: str, *prefixes: str) -> LiveRun | None:
@@ -127,18 +136,27 @@ class Answers:
                 while not (live.closed or live.lost):
                     await live.wait()
 
-    async def delete(self, who: Principal, wire_id: str, *prefixes: str) -> str:
-        """Cancel an answer if it runs, then make it invisible. Returns its id."""
+    async def delete(
+        self, who: Principal, wire_id: str, *prefixes: str, purge: bool = False
+    ) -> tuple[str, Purged | None]:
+        """Cancel an answer if it runs, then make it invisible; with `purge` erase it.
+
+        Returns its id and what went.
+        """
         live = self.live(who, wire_id, *prefixes)
         if live is not None:
             self.engine.cancel(live)
             await self._ended(live)
         run = await self._access.run(who, wire_id, *prefixes)
+        if purge:
+            return run.id, await self._purges.purge_response(who, run)
         commands = await self._without(who, run)
-        await self._storage.unit_of_work.commit(
-            ws.DeleteRun(run_id=run.id, now_us=self._clock.now_us()), *commands
-        )
-        return run.id
+        now = self._clock.now_us()
+        if run.conversation_id is not None:
+            due, place = now + GRACE_US, run.conversation_id
+            commands.append(wp.Sweep(conversation_id=place, owner_id=run.owner_id, slot=run.slot, due_us=due))
+        await self._storage.unit_of_work.commit(ws.DeleteRun(run_id=run.id, now_us=now), *commands)
+        return run.id, None
 
     async def _without(self, who: Principal, run: Run) -> list[ws.Command]:
         """Return what goes with a deleted answer: in a chain that named no conversation its items,

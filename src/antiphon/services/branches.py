@@ -15,6 +15,7 @@ from antiphon.domain.conversations import (
 )
 from antiphon.domain.errors import Conflict, InvalidRequest
 from antiphon.domain.items import Item, Position, require_text_limit
+from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import SegmentSummary, Storage
@@ -22,6 +23,7 @@ from antiphon.services.access import Access, not_found
 from antiphon.services.conversations import Conversations, cursor_of
 from antiphon.services.idempotency import Idempotency, Key
 from antiphon.services.paging import Page, item_page
+from antiphon.services.purges import GRACE_US
 from antiphon.services.turn_plans import MAX_CONFLICTS, branch_name, new_branch
 
 MAX_NAME = 200
@@ -115,7 +117,9 @@ class Branches:
             conversation = msgspec.structs.replace(conversation, active_branch_id=branch.id)
         commands: list[ws.Command] = []
         if key is not None:
-            commands.append(self._idempotency.guard(who, key, made=(conversation, branch)))
+            made, belongs = (conversation, branch), conversation.id
+            commands.append(self._idempotency.guard(who, key, made=made, conversation_id=belongs))
+        commands.append(wp.RequireItem(position=branch.head))
         commands.append(ws.NewBranch(branch=branch, owner_id=who.account_id, slot=who.slot))
         if activate:
             commands.append(ws.ActivateBranch(conversation_id=conversation.id, branch_id=branch.id))
@@ -170,6 +174,12 @@ class Branches:
             await self._storage.unit_of_work.commit(
                 ws.DeleteBranch(conversation_id=conversation.id, branch_id=branch.id),
                 self._change(who, conversation, "branch.deleted", branch),
+                wp.Sweep(
+                    conversation_id=conversation.id,
+                    owner_id=conversation.owner_id,
+                    slot=conversation.slot,
+                    due_us=self._clock.now_us() + GRACE_US,
+                ),
             )
         except Conflict:
             await self._access.branch(who, conversation_id, branch_id)
@@ -201,13 +211,21 @@ class Branches:
             active_branch_id=branch.id, base=base if base.depth >= 0 else None, revision=1, created_us=now,
             updated_us=now,
         )  # fmt: skip
-        commands: list[ws.Command] = [self._idempotency.guard(who, key, made=conversation)] if key else []
+        commands: list[ws.Command] = []
+        if key is not None:
+            commands.append(self._idempotency.guard(who, key, made=conversation, conversation_id=forked))
         commands += [
+            wp.RequireItem(position=base),
             ws.NewConversation(conversation=conversation),
             ws.NewBranch(branch=branch, owner_id=who.account_id, slot=who.slot),
             ws.NewSegment(segment=segment, owner_id=who.account_id, slot=who.slot),
         ]
-        await self._storage.unit_of_work.commit(*commands)
+        try:
+            await self._storage.unit_of_work.commit(*commands)
+        except Conflict as lost:
+            if lost.message == "PutKey":
+                raise
+            not_found("Conversation", conversation_id)
         return conversation
 
     async def tree(

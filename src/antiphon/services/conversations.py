@@ -22,12 +22,15 @@ from antiphon.domain.conversations import (
 from antiphon.domain.errors import Conflict, InvalidRequest, NotFound, PreconditionFailed
 from antiphon.domain.inputs import InputItem, new_item
 from antiphon.domain.items import Item, NewItem, Position
+from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
+from antiphon.ports.purging import Owned
 from antiphon.ports.storage import Change, Storage, TurnBase
 from antiphon.services.access import Access, not_found
 from antiphon.services.idempotency import Idempotency, Key
 from antiphon.services.paging import Page, item_page
+from antiphon.services.purges import GRACE_US, Purged, Purges
 from antiphon.services.turn_plans import MAX_CONFLICTS, branch_name, new_branch
 
 MAX_ITEMS_PER_POST = 20
@@ -36,10 +39,13 @@ MAX_ITEMS_PER_POST = 20
 class Conversations:
     """Create, read, change and delete conversations; list, add and hide their items."""
 
-    def __init__(self, storage: Storage, access: Access, idempotency: Idempotency, clock: Clock) -> None:
+    def __init__(
+        self, storage: Storage, access: Access, idempotency: Idempotency, purges: Purges, clock: Clock
+    ) -> None:
         self._storage = storage
         self._access = access
         self._idempotency = idempotency
+        self._purges = purges
         self._clock = clock
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -59,7 +65,10 @@ class Conversations:
             metadata=metadata, active_branch_id=branch.id, base=None, revision=1, created_us=now,
             updated_us=now,
         )  # fmt: skip
-        commands: list[ws.Command] = [self._idempotency.guard(who, key, made=conversation)] if key else []
+        commands: list[ws.Command] = []
+        if key is not None:
+            guard = self._idempotency.guard
+            commands.append(guard(who, key, made=conversation, conversation_id=conversation_id))
         commands += [
             ws.NewConversation(conversation=conversation),
             ws.NewBranch(branch=branch, owner_id=who.account_id, slot=who.slot),
@@ -106,17 +115,30 @@ class Conversations:
             raise PreconditionFailed("The conversation has changed since it was read.") from None
         return await self._access.conversation(who, conversation_id)
 
-    async def delete(self, who: Principal, conversation_id: str) -> str:
-        """Make a conversation invisible; answers and forks keep its items. Returns its id."""
+    async def delete(
+        self, who: Principal, conversation_id: str, *, purge: bool = False
+    ) -> tuple[str, Purged | None]:
+        """Make a conversation invisible; answers and forks keep its items.
+
+        With `purge` its turns are cancelled and its content is erased but for what living forks
+        share. Returns its id and what went.
+        """
         found = await self._access.conversation(who, conversation_id)
+        now = self._clock.now_us()
         try:
+            if purge:
+                owned = Owned(found.id, found.owner_id, found.slot)
+                return found.id, await self._purges.purge_conversation(owned)
             await self._storage.unit_of_work.commit(
-                ws.DeleteConversation(conversation_id=found.id, now_us=self._clock.now_us()),
+                ws.DeleteConversation(conversation_id=found.id, now_us=now),
                 self.change(who, found.id, "conversation.deleted", {}),
+                wp.Sweep(
+                    conversation_id=found.id, owner_id=found.owner_id, slot=found.slot, due_us=now + GRACE_US
+                ),
             )
         except Conflict:
             not_found("Conversation", conversation_id)
-        return found.id
+        return found.id, None
 
     async def add_items(
         self,
@@ -178,9 +200,13 @@ class Conversations:
             after = segment_start(segment)
         items = placed(who, after, new, now)
         if key is not None:
-            commands.insert(0, self._idempotency.guard(who, key, made=items))
+            belongs = base.conversation.id
+            commands.insert(0, self._idempotency.guard(who, key, made=items, conversation_id=belongs))
         commands += put_items(who, after, new, now)
-        commands.append(await self._advance(who, base, advance(after, new), lost))
+        move = await self._advance(who, base, advance(after, new), lost)
+        if isinstance(move, ws.NewBranch):
+            commands.append(wp.RequireItem(position=base.position))
+        commands.append(move)
         commands.append(self.change(who, base.conversation.id, "items.added", {"count": len(new)}))
         await self._storage.unit_of_work.commit(*commands)
         return items
@@ -254,12 +280,15 @@ class Conversations:
         item, _ = await self._access.item(who, conversation, item_id)
         if await self._storage.tree.is_hidden(conversation.id, item.id):
             not_found("Item", item_id)
-        await self._storage.unit_of_work.commit(
-            ws.HideItem(
-                conversation_id=conversation.id, item_id=item.id, owner_id=who.account_id, slot=who.slot
-            ),
-            self.change(who, conversation.id, "item.deleted", {"item_id": item.wire_id}),
-        )
+        try:
+            await self._storage.unit_of_work.commit(
+                ws.HideItem(
+                    conversation_id=conversation.id, item_id=item.id, owner_id=who.account_id, slot=who.slot
+                ),
+                self.change(who, conversation.id, "item.deleted", {"item_id": item.wire_id}),
+            )
+        except Conflict:
+            not_found("Conversation", conversation_id)
         return conversation
 
     async def changes(self, who: Principal, conversation_id: str, *, after: int, limit: int) -> list[Change]:

@@ -45,8 +45,19 @@ class Idempotency:
         self._runs = runs
         self._clock = clock
 
-    def guard(self, who: Principal, key: Key, *, run_id: str | None = None, made: Any = None) -> ws.PutKey:
-        """Return the command that takes a key for a run, or for a plain creation that makes `made`."""
+    def guard(
+        self,
+        who: Principal,
+        key: Key,
+        *,
+        run_id: str | None = None,
+        made: Any = None,
+        conversation_id: str | None = None,
+    ) -> ws.PutKey:
+        """Return the command that takes a key for a run, or for a plain creation that makes `made`.
+
+        `conversation_id` is where `made` belongs: its purge erases the kept answer.
+        """
         now = self._clock.now_us()
         body = key.render(made) if key.render is not None and run_id is None else None
         return ws.PutKey(
@@ -59,6 +70,7 @@ class Idempotency:
             body=body,
             created_us=now,
             expires_us=now + KEY_LIFETIME_US,
+            conversation_id=conversation_id,
         )
 
     async def taken(self, who: Principal, key: Key) -> KeyRecord | None:

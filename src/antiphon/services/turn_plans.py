@@ -21,6 +21,7 @@ from antiphon.domain.conversations import (
 from antiphon.domain.inputs import InputItem, new_item
 from antiphon.domain.items import Item, NewItem, Position
 from antiphon.domain.runs import Run, Surface
+from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
 from antiphon.ports.storage import TurnBase
 from antiphon.services.idempotency import Key
@@ -134,6 +135,9 @@ def _place(who: Principal, plan: Plan, at: Attachment) -> Position:
     anchor = base.parent.position if base.parent is not None else base.position
     run.conversation_id = base.conversation.id
     run.parent = anchor
+    if not at.claim:
+        # A branch's head stays; any other place may be erased when nothing reaches it.
+        plan.commands.append(wp.RequireItem(position=base.position))
     if at.claim and base.branch is not None:
         run.branch_id = base.branch.id
         plan.commands.append(

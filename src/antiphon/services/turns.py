@@ -206,7 +206,9 @@ class Turns:
         base = await self._storage.tree.position_base(
             run.owner_id, run.conversation_id, run.input_end, route.context_tokens
         )
-        messages = chat_messages(base.context if base else [], run.request.get("instructions"))
+        if base is None:
+            raise InvalidRequest("The run's conversation is gone.")
+        messages = chat_messages(base.context, run.request.get("instructions"))
         live = LiveRun(run, RunLog(opening_ops(run)))
         begin = ws.StartRun(run_id=run.id, worker_id=self._engine.worker_id, attempt=run.attempt)
         params = run.request.get("params", {})

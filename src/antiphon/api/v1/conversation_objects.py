@@ -11,6 +11,7 @@ from antiphon.domain import ids
 from antiphon.domain.conversations import Branch, Conversation
 from antiphon.domain.items import Item, text_of
 from antiphon.services.branches import Comparison, Segments
+from antiphon.services.purges import Purged
 
 PREVIEW_CHARACTERS = 120
 
@@ -36,9 +37,15 @@ def _some_item(identifier: str | None) -> str | None:
     return f"item_{identifier}" if identifier else None
 
 
-def deleted_object(conversation_id: str) -> dict[str, Any]:
-    """Return what OpenAI answers to a deletion."""
-    return {"id": ids.CONVERSATION + conversation_id, "object": "conversation.deleted", "deleted": True}
+def deleted_object(conversation_id: str, purged: Purged | None) -> dict[str, Any]:
+    """Return what OpenAI answers to a deletion, and what a purge erased."""
+    deleted = {"id": ids.CONVERSATION + conversation_id, "object": "conversation.deleted", "deleted": True}
+    return deleted | purged_counts(purged)
+
+
+def purged_counts(purged: Purged | None) -> dict[str, Any]:
+    """Return what a purge erased, as a field of the answer to a deletion."""
+    return {"purged": purged.counts()} if purged is not None else {}
 
 
 def branch_object(conversation: Conversation, branch: Branch) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from antiphon.api.dependencies import After, App, Caller, JsonRoute, Limit
+from antiphon.api.dependencies import After, App, Caller, JsonRoute, Limit, Purge
 from antiphon.api.idempotency import key_of, once
 from antiphon.api.v1.conversation_bodies import AddItems, CreateConversation, UpdateConversation
 from antiphon.api.v1.conversation_objects import conversation_object, deleted_object
@@ -91,9 +91,13 @@ async def update(
 
 
 @router.delete("/{conversation_id}", summary="Delete a conversation")
-async def delete(application: App, who: Caller, conversation_id: str) -> Response:
-    """Make a conversation invisible; its items stay reachable through responses and forks."""
-    return answer(deleted_object(await application.conversations.delete(who, conversation_id)))
+async def delete(application: App, who: Caller, conversation_id: str, purge: Purge = False) -> Response:
+    """Make a conversation invisible; its items stay reachable through responses and forks.
+
+    With `purge` its turns are cancelled and everything is erased that no living fork shares.
+    """
+    deleted = await application.conversations.delete(who, conversation_id, purge=purge)
+    return answer(deleted_object(*deleted))
 
 
 @router.post("/{conversation_id}/items", summary="Add items")

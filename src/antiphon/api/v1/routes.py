@@ -11,10 +11,11 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
-from antiphon.api.dependencies import After, App, AsgiResponse, Caller, JsonRoute, Limit
+from antiphon.api.dependencies import After, App, AsgiResponse, Caller, JsonRoute, Limit, Purge
 from antiphon.api.http import Handler, Receive, Scope, Send
 from antiphon.api.v1 import chat_completions, responses
 from antiphon.api.v1.conversation_bodies import Body, Metadata
+from antiphon.api.v1.conversation_objects import purged_counts
 from antiphon.api.v1.pages import Order, answer, page_object
 from antiphon.api.v1.response_objects import stored_item
 from antiphon.api.v1.schemas import body_of
@@ -103,10 +104,11 @@ async def retrieve_response(
 
 
 @router.delete("/responses/{response_id}", summary="Delete a response", tags=["responses"])
-async def delete_response(application: App, who: Caller, response_id: str) -> Response:
-    """Cancel a response if it runs, then make it invisible."""
-    deleted = await application.answers.delete(who, response_id)
-    return answer({"id": ids.RESPONSE + deleted, "object": "response", "deleted": True})
+async def delete_response(application: App, who: Caller, response_id: str, purge: Purge = False) -> Response:
+    """Cancel a response if it runs, then make it invisible; with `purge` erase it."""
+    deleted, purged = await application.answers.delete(who, response_id, purge=purge)
+    gone = {"id": ids.RESPONSE + deleted, "object": "response", "deleted": True}
+    return answer(gone | purged_counts(purged))
 
 
 @router.post("/responses/{response_id}/cancel", summary="Cancel a response", tags=["responses"])
@@ -185,10 +187,13 @@ async def update_chat_completion(
 
 
 @router.delete("/chat/completions/{completion_id}", summary="Delete a stored completion", tags=["chat"])
-async def delete_chat_completion(application: App, who: Caller, completion_id: str) -> Response:
-    """Make a stored completion invisible."""
-    deleted = await application.answers.delete(who, completion_id, ids.CHAT_COMPLETION)
-    return answer({"object": "chat.completion.deleted", "id": ids.CHAT_COMPLETION + deleted, "deleted": True})
+async def delete_chat_completion(
+    application: App, who: Caller, completion_id: str, purge: Purge = False
+) -> Response:
+    """Make a stored completion invisible; with `purge` erase it."""
+    deleted, purged = await application.answers.delete(who, completion_id, ids.CHAT_COMPLETION, purge=purge)
+    gone = {"object": "chat.completion.deleted", "id": ids.CHAT_COMPLETION + deleted, "deleted": True}
+    return answer(gone | purged_counts(purged))
 
 
 @router.get("/chat/completions/{completion_id}/messages", summary="List its messages", tags=["chat"])

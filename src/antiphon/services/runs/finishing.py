@@ -105,13 +105,13 @@ def _end_claim(run: Run, conversation_id: str, branch_id: str) -> ws.EndClaim:
     )
 
 
-def _change(run: Run, conversation_id: str) -> ws.AddChange:
+def _change(run: Run, conversation_id: str) -> ws.AddLastChange:
     body = {"run_id": ids.RESPONSE + run.id, "state": run.state}
     if run.branch_id is not None:
         body["branch_id"] = ids.BRANCH + run.branch_id
     if run.output_end is not None and run.output_end.item_id is not None:
         body["item_id"] = run.output_end.item_id
-    return ws.AddChange(
+    return ws.AddLastChange(
         conversation_id=conversation_id,
         owner_id=run.owner_id,
         slot=run.slot,

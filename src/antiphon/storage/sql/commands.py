@@ -14,7 +14,7 @@ import msgspec
 from antiphon.domain.items import Position
 from antiphon.domain.runs import Run
 from antiphon.ports import write_sets as ws
-from antiphon.storage.sql import commands_accounts, commands_operations
+from antiphon.storage.sql import commands_accounts, commands_blobs, commands_operations, commands_purge
 from antiphon.storage.sql.steps import Compiler, Step
 
 _json = msgspec.json.Encoder().encode
@@ -39,10 +39,11 @@ def _put_account(c: ws.PutAccount) -> Iterator[Step]:
 
 
 PUT_KEY: Final = (
-    "INSERT INTO idempotency (owner_id,key,slot,fingerprint,run_id,status,body,created,expires)"
-    " VALUES (?,?,?,?,?,?,?,?,?)"
+    "INSERT INTO idempotency (owner_id,key,slot,fingerprint,run_id,status,body,created,expires,"
+    "conversation_id) VALUES (?,?,?,?,?,?,?,?,?,?)"
     " ON CONFLICT (owner_id,key) DO UPDATE SET fingerprint=excluded.fingerprint, run_id=excluded.run_id,"
-    " status=excluded.status, body=excluded.body, created=excluded.created, expires=excluded.expires"
+    " status=excluded.status, body=excluded.body, created=excluded.created, expires=excluded.expires,"
+    " conversation_id=excluded.conversation_id"
     " WHERE idempotency.expires <= excluded.created"
 )
 
@@ -50,9 +51,10 @@ PUT_KEY: Final = (
 def _put_key(c: ws.PutKey) -> Iterator[Step]:
     yield (
         PUT_KEY,
-        (c.owner_id, c.key, c.slot, c.fingerprint, c.run_id, c.status, c.body, c.created_us, c.expires_us),
+        (c.owner_id, c.key, c.slot, c.fingerprint, c.run_id, c.status, c.body, c.created_us, c.expires_us,
+         c.conversation_id),
         1,
-    )
+    )  # fmt: skip
 
 
 def _free_key(c: ws.FreeKey) -> Iterator[Step]:
@@ -275,13 +277,13 @@ def _request_cancel(c: ws.RequestCancel) -> Iterator[Step]:
 
 def _add_change(c: ws.AddChange) -> Iterator[Step]:
     yield (
-        "UPDATE conversations SET revision=revision+1, updated=? WHERE id=?",
+        "UPDATE conversations SET revision=revision+1, updated=? WHERE id=? AND state IS NULL",
         (c.now_us, c.conversation_id),
-        None,
+        1 if c.GUARD else None,
     )
     yield (
         "INSERT INTO conversation_changes (conversation_id,revision,owner_id,slot,kind,body,created)"
-        " SELECT id,revision,?,?,?,?,? FROM conversations WHERE id=?",
+        " SELECT id,revision,?,?,?,?,? FROM conversations WHERE id=? AND state IS NULL",
         (c.owner_id, c.slot, c.kind, c.body, c.now_us, c.conversation_id),
         None,
     )
@@ -330,9 +332,15 @@ _CORE: Final[dict[type, Compiler]] = {
     ws.HideItem: _hide_item, ws.OpenRun: _open_run, ws.FinishRun: _finish_run, ws.StartRun: _start_run,
     ws.UpdateRunMetadata: _update_run_metadata, ws.DeleteRun: _delete_run,
     ws.RequestCancel: _request_cancel, ws.Forget: _forget, ws.AddChange: _add_change,
-    ws.PutLedger: _put_ledger,
+    ws.AddLastChange: _add_change, ws.PutLedger: _put_ledger,
 }  # fmt: skip
-_COMPILERS: Final = _CORE | commands_accounts.COMPILERS | commands_operations.COMPILERS
+_COMPILERS: Final = {
+    **_CORE,
+    **commands_accounts.COMPILERS,
+    **commands_operations.COMPILERS,
+    **commands_blobs.COMPILERS,
+    **commands_purge.COMPILERS,
+}
 
 
 def steps(command: ws.Command) -> Iterator[Step]:

@@ -125,7 +125,7 @@ def position_base(
 ) -> TurnBase | None:
     """See port `Tree.position_base`."""
     row = db.execute(
-        f"SELECT {rows.CONVERSATION} FROM conversations c WHERE c.id=? AND c.owner_id=?",
+        f"SELECT {rows.CONVERSATION} FROM conversations c WHERE c.id=? AND c.owner_id=? AND c.state IS NULL",
         (conversation_id, account_id),
     ).fetchone()
     return _base(db, rows.conversation(row), None, position, budget) if row else None

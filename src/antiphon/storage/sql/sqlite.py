@@ -25,6 +25,8 @@ from antiphon.storage.sql import commands, migrate, reads_runs
 from antiphon.storage.sql.sqlite_accounts import SqliteAccounts, SqliteCredentials
 from antiphon.storage.sql.sqlite_ports import (
     SqliteConversations,
+    SqliteGarbage,
+    SqliteRemains,
     SqliteRuns,
     SqliteTree,
 )
@@ -154,6 +156,8 @@ class SqliteStorage:
         self.conversations = SqliteConversations(self._readers)
         self.tree = SqliteTree(self._readers)
         self.runs = SqliteRuns(self._readers)
+        self.garbage = SqliteGarbage(self._readers)
+        self.remains = SqliteRemains(self._readers)
 
     async def check(self) -> None:
         """See the port."""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from antiphon.domain.conversations import Branch, Conversation, PathRange
 from antiphon.domain.items import Item, Position
 from antiphon.domain.runs import Run
+from antiphon.ports.purging import Owned, TrimPage
 from antiphon.ports.storage import Change, KeyRecord, SegmentSummary, TurnBase
-from antiphon.storage.sql import reads, reads_runs
+from antiphon.storage.sql import reads, reads_purge, reads_runs
 from antiphon.storage.sql.sqlite_readers import Readers
 
 
@@ -157,3 +158,73 @@ class SqliteRuns:
     async def longest_prefix(self, owner_id: str, hashes: Sequence[bytes]) -> tuple[int, Item, str] | None:
         """See the port."""
         return await self._read(reads_runs.longest_prefix, owner_id, hashes)
+
+
+class SqliteGarbage:
+    """Port `Garbage`."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._read = readers
+
+    async def purging(self, limit: int, *, after: str = "") -> list[Owned]:
+        """See the port."""
+        return await self._read(reads_purge.purging, limit, after)
+
+    async def expired(self, now_us: int, deleted_before_us: int, limit: int) -> list[Owned]:
+        """See the port."""
+        return await self._read(reads_purge.expired, now_us, deleted_before_us, limit)
+
+    async def sweeps(self, now_us: int, limit: int) -> list[Owned]:
+        """See the port."""
+        return await self._read(reads_purge.sweeps, now_us, limit)
+
+    async def leftovers(self, owner_id: str, now_us: int, limit: int) -> list[Owned]:
+        """See the port."""
+        return await self._read(reads_purge.leftovers, owner_id, now_us, limit)
+
+    async def conversations(self, account_id: str, limit: int) -> list[Owned]:
+        """See the port."""
+        return await self._read(reads_purge.conversations, account_id, limit)
+
+    async def unheld_blobs(
+        self, loose_before_us: int, limit: int, *, owner_id: str | None = None
+    ) -> list[tuple[str, str]]:
+        """See the port."""
+        return await self._read(reads_purge.unheld_blobs, loose_before_us, limit, owner_id)
+
+
+class SqliteRemains:
+    """Port `Remains`."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._read = readers
+
+    async def runs(
+        self, conversation_id: str, limit: int, *, deleted_before_us: int | None = None
+    ) -> list[str]:
+        """See the port."""
+        return await self._read(reads_purge.runs, conversation_id, limit, deleted_before_us)
+
+    async def keys(self, owner_id: str, limit: int, *, conversation_id: str, run_id: str | None) -> list[str]:
+        """See the port."""
+        return await self._read(reads_purge.keys, owner_id, limit, conversation_id, run_id)
+
+    async def account_keys(self, account_id: str, limit: int) -> list[str]:
+        """See the port."""
+        return await self._read(reads_purge.account_keys, account_id, limit)
+
+    async def has_views(self, conversation_id: str) -> bool:
+        """See the port."""
+        return await self._read(reads_purge.has_views, conversation_id)
+
+    async def trims(self, conversation_id: str, *, before: str | None, limit: int) -> TrimPage:
+        """See the port."""
+        return await self._read(reads_purge.trims, conversation_id, before, limit)
+
+    async def is_abandoned(self, conversation_id: str) -> bool:
+        """See the port."""
+        return await self._read(reads_purge.is_abandoned, conversation_id)
+
+    async def abandoned_forks(self, conversation_id: str, limit: int) -> list[Owned]:
+        """See the port."""
+        return await self._read(reads_purge.abandoned_forks, conversation_id, limit)

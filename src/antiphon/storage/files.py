@@ -1,0 +1,222 @@
+"""Blobs as files: `<directory>/<owner>/<first two digits>/<sha256>`, for their owner's eyes only.
+
+A file is written beside its place, flushed to the disk and renamed, so that a name always
+means the whole content, also after a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+from antiphon.domain.errors import NotFound, StorageFull
+from antiphon.ports.blob_store import StoredBlob
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+PIECE_BYTES: Final = 256 * 1024
+INCOMING: Final = ".incoming"
+"""Where unfinished files lie; what a dead process left there is worth nothing."""
+
+_OWNER: Final = re.compile(r"[0-9a-f]{32}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class FileBlobs:
+    """Port `BlobStore` on a directory of one file system; every call works in a thread."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def clean(self) -> None:
+        """Erase what a dead process had not finished; only before anything is put."""
+        await asyncio.to_thread(shutil.rmtree, self._directory / INCOMING, ignore_errors=True)
+
+    async def put(self, owner_id: str, content: bytes) -> StoredBlob:
+        """See the port."""
+        return await _in_thread(self._put, owner_id, content)
+
+    def _put(self, owner_id: str, content: bytes) -> StoredBlob:
+        digest = hashlib.sha256(content).hexdigest()
+        place = self._place(owner_id, digest)
+        if not place.exists():
+            incoming = _Incoming(self._directory)
+            try:
+                incoming.write(content)
+                incoming.keep(place)
+            finally:
+                incoming.close()
+        return StoredBlob(digest, len(content))
+
+    async def put_stream(self, owner_id: str, chunks: AsyncIterator[bytes]) -> StoredBlob:
+        """See the port."""
+        incoming = await _in_thread(_Incoming, self._directory)
+        try:
+            async for chunk in chunks:
+                await _in_thread(incoming.write, chunk)
+            place = self._place(owner_id, incoming.hash.hexdigest())
+            await _in_thread(incoming.keep, place)
+            return StoredBlob(place.name, incoming.size)
+        finally:
+            await asyncio.to_thread(incoming.close)
+
+    async def read(self, owner_id: str, digest: str) -> bytes | None:
+        """See the port."""
+        place = self._place(owner_id, digest)
+        try:
+            return await asyncio.to_thread(place.read_bytes)
+        except FileNotFoundError:
+            return None
+
+    async def open(self, owner_id: str, digest: str) -> AsyncIterator[bytes]:
+        """See the port."""
+        place = self._place(owner_id, digest)
+        try:
+            file = await asyncio.to_thread(place.open, "rb")
+        except FileNotFoundError:
+            raise NotFound(f"No blob '{digest}'.") from None
+        try:
+            while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+                yield piece
+        finally:
+            file.close()
+
+    async def size(self, owner_id: str, digest: str) -> int | None:
+        """See the port."""
+        place = self._place(owner_id, digest)
+        try:
+            return (await asyncio.to_thread(place.stat)).st_size
+        except FileNotFoundError:
+            return None
+
+    async def delete(self, owner_id: str, digest: str) -> bool:
+        """See the port."""
+        return await asyncio.to_thread(self._delete, self._place(owner_id, digest))
+
+    def _delete(self, place: Path) -> bool:
+        try:
+            place.unlink()
+        except FileNotFoundError:
+            return False
+        for empty in (place.parent, place.parent.parent):
+            try:
+                empty.rmdir()
+            except OSError:  # others are in it, or somebody is just making it
+                break
+        return True
+
+    async def page(self, owner_id: str, *, after: str | None, limit: int) -> list[StoredBlob]:
+        """See the port."""
+        return await asyncio.to_thread(self._page, self._owner(owner_id), after or "", limit)
+
+    def _page(self, owner: Path, after: str, limit: int) -> list[StoredBlob]:
+        found: list[StoredBlob] = []
+        for name, size in _files(owner, after):
+            found.append(StoredBlob(name, size))
+            if len(found) == limit:
+                break
+        return found
+
+    def _owner(self, owner_id: str) -> Path:
+        if _OWNER.fullmatch(owner_id) is None:
+            raise ValueError(f"not an owner: {owner_id!r}")
+        return self._directory / owner_id
+
+    def _place(self, owner_id: str, digest: str) -> Path:
+        if _DIGEST.fullmatch(digest) is None:
+            raise ValueError(f"not a digest: {digest!r}")
+        return self._owner(owner_id) / digest[:2] / digest
+
+
+class _Incoming:
+    """A file that has no name yet; blocks, so it is used in threads."""
+
+    def __init__(self, directory: Path) -> None:
+        _make_directory(directory / INCOMING)
+        self._path = directory / INCOMING / secrets.token_hex(16)
+        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self.hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, chunk: bytes) -> None:
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+        self.hash.update(chunk)
+        self.size += len(chunk)
+
+    def keep(self, place: Path) -> None:
+        os.fsync(self._file)
+        while True:
+            try:
+                _make_directory(place.parent)
+                self._path.replace(place)
+                break
+            except FileNotFoundError:
+                # A delete has just taken an empty directory away.
+                if not self._path.exists():
+                    raise
+        for directory in (place.parent, place.parent.parent, place.parent.parent.parent):
+            _sync(directory)
+
+    def close(self) -> None:
+        """Give up what was not kept."""
+        os.close(self._file)
+        self._path.unlink(missing_ok=True)
+
+
+def _files(owner: Path, after: str) -> Iterator[tuple[str, int]]:
+    """Yield names above `after` with sizes, in order, opening only the folders that can hold them."""
+    for folder in _names(owner):
+        if folder < after[:2]:
+            continue
+        for name in _names(owner / folder):
+            if name > after and _DIGEST.fullmatch(name):
+                try:
+                    yield name, (owner / folder / name).stat().st_size
+                except FileNotFoundError:
+                    continue
+
+
+def _names(directory: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in directory.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def _make_directory(directory: Path) -> None:
+    missing = []
+    while not directory.exists():
+        missing.append(directory)
+        directory = directory.parent
+    for one in reversed(missing):
+        one.mkdir(mode=0o700, exist_ok=True)
+
+
+def _sync(directory: Path) -> None:
+    """Make the names in a directory as lasting as its files."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+async def _in_thread(write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Write in a thread; a disk that refuses becomes StorageFull."""
+    try:
+        return await asyncio.to_thread(write, *args, **kwargs)
+    except OSError as error:
+        raise StorageFull(f"A blob cannot be written now: {error.strerror}.") from error

@@ -1,0 +1,136 @@
+"""`?purge=true`: what is asked to go goes, is counted, and is somebody's own."""
+
+from __future__ import annotations
+
+import base64
+import os
+from typing import Any
+
+from tests.api.client import Api
+
+MISSING = "0" * 32
+
+
+def picture(url: str) -> list[dict[str, Any]]:
+    content = [{"type": "input_text", "text": "look"}, {"type": "input_image", "image_url": url}]
+    return [{"type": "message", "role": "user", "content": content}]
+
+
+def data_url() -> str:
+    return "data:image/png;base64," + base64.b64encode(os.urandom(100_000)).decode()
+
+
+def left(api: Api, table: str) -> int:
+    ((count,),) = api.world.rows(f"SELECT COUNT(*) FROM {table}")
+    return int(count)
+
+
+def require_nothing_left(api: Api) -> None:
+    for table in ("conversations", "branches", "segments", "items", "hidden_items", "conversation_changes"):
+        assert left(api, table) == 0, table
+    for table in ("runs", "run_chunks", "journal", "idempotency", "blobs", "blob_refs", "sweeps"):
+        assert left(api, table) == 0, table
+    assert not [path for path in (api.world.directory / "blobs").rglob("*") if path.is_file()]
+
+
+async def test_a_purged_conversation_is_gone_and_the_answer_counts_what_went(api: Api) -> None:
+    conversation, url = await api.conversation("first"), data_url()
+    asked = await api.ask(picture(url), conversation=conversation)
+    items = await api.get(f"/v1/conversations/{conversation}/items", order="asc")
+    assert items["data"][1]["content"][1]["image_url"] == url
+    gone = await api.delete(f"/v1/conversations/{conversation}?purge=true")
+    assert gone == {
+        "id": conversation,
+        "object": "conversation.deleted",
+        "deleted": True,
+        "purged": {"conversations": 1, "items": 3, "responses": 1, "blobs": 1},
+    }
+    for path in (f"conversations/{conversation}", f"responses/{asked['id']}"):
+        await api.refused("GET", f"/v1/{path}", status=404)
+        await api.refused("DELETE", f"/v1/{path}?purge=true", status=404)
+    require_nothing_left(api)
+    assert left(api, "ledger") == 1
+
+
+async def test_without_purge_the_answer_to_a_deletion_is_openais(api: Api) -> None:
+    conversation = await api.conversation("first")
+    asked = await api.ask("hi")
+    assert (await api.delete(f"/v1/conversations/{conversation}")).keys() == {"id", "object", "deleted"}
+    assert (await api.delete(f"/v1/responses/{asked['id']}")).keys() == {"id", "object", "deleted"}
+
+
+async def test_an_unknown_object_is_404_as_ever(api: Api) -> None:
+    for path in (f"conversations/conv_{MISSING}", f"responses/resp_{MISSING}"):
+        plain = await api.refused("DELETE", f"/v1/{path}", status=404)
+        assert await api.refused("DELETE", f"/v1/{path}?purge=true", status=404) == plain
+    path = f"/v1/chat/completions/chatcmpl-{MISSING}"
+    await api.refused("DELETE", f"{path}?purge=true", status=404)
+    await api.refused("DELETE", f"/v1/conversations/conv_{MISSING}?purge=perhaps", status=400)
+
+
+async def test_a_purged_response_leaves_its_conversation_as_it_was(api: Api) -> None:
+    conversation = await api.conversation()
+    first = await api.ask("one", conversation=conversation)
+    await api.ask("two", conversation=conversation)
+    before = await api.get(f"/v1/conversations/{conversation}/items")
+    gone = await api.delete(f"/v1/responses/{first['id']}?purge=true")
+    assert gone["purged"] == {"conversations": 0, "items": 0, "responses": 1, "blobs": 0}
+    assert await api.get(f"/v1/conversations/{conversation}/items") == before
+    assert left(api, "runs") == 1
+
+
+async def test_the_last_response_of_a_chain_takes_its_items_along(api: Api) -> None:
+    first = await api.ask("one")
+    second = await api.ask(picture(data_url()), previous_response_id=first["id"])
+    gone = await api.delete(f"/v1/responses/{second['id']}?purge=true")
+    assert gone["purged"] == {"conversations": 0, "items": 2, "responses": 1, "blobs": 1}
+    conversation = first["antiphon"]["conversation_id"]
+    assert await api.texts(conversation) == ["one", "re: one"]
+    third = await api.ask("again", previous_response_id=first["id"])
+    assert third["status"] == "completed"
+    assert await api.texts(conversation) == ["one", "re: one", "again", "re: again"]
+
+
+async def test_a_continued_response_leaves_its_items_to_who_continued_it(api: Api) -> None:
+    first = await api.ask("one")
+    await api.ask("two", previous_response_id=first["id"])
+    gone = await api.delete(f"/v1/responses/{first['id']}?purge=true")
+    assert gone["purged"]["items"] == 0
+    conversation = first["antiphon"]["conversation_id"]
+    assert await api.texts(conversation) == ["one", "re: one", "two", "re: two"]
+
+
+async def test_a_purged_completion_is_gone_with_its_chain(api: Api) -> None:
+    made = await api.chat({"role": "user", "content": "hello"}, store=True)
+    gone = await api.delete(f"/v1/chat/completions/{made['id']}?purge=true")
+    assert (gone["object"], gone["purged"]["items"]) == ("chat.completion.deleted", 2)
+    require_nothing_left(api)
+
+
+async def test_another_answer_to_the_same_question_outlives_a_purge(api: Api) -> None:
+    question = {"role": "user", "content": "hello"}
+    first, second = [await api.chat(question, store=True) for _ in range(2)]
+    gone = await api.delete(f"/v1/chat/completions/{first['id']}?purge=true")
+    assert gone["purged"] == {"conversations": 0, "items": 1, "responses": 1, "blobs": 0}
+    kept = await api.get(f"/v1/chat/completions/{second['id']}")
+    assert kept["choices"][0]["message"]["content"] == "re: hello"
+    messages = await api.get(f"/v1/chat/completions/{second['id']}/messages")
+    assert [message["content"] for message in messages["data"]] == ["hello"]
+    await api.delete(f"/v1/chat/completions/{second['id']}?purge=true")
+    assert left(api, "runs") == 0
+
+
+async def test_the_kept_answers_of_retries_go_too(api: Api) -> None:
+    made = await api.post(
+        "/v1/conversations", {"items": [{"role": "user", "content": "a"}]}, Idempotency_Key="a"
+    )
+    path = f"/v1/conversations/{made['id']}"
+    await api.post(f"{path}/items", {"items": [{"role": "user", "content": "b"}]}, Idempotency_Key="b")
+    await api.post(f"{path}/branches", {"name": "c"}, Idempotency_Key="c")
+    await api.post(
+        "/v1/responses", {"input": "d", "conversation": made["id"], "model": "hand/echo"}, Idempotency_Key="d"
+    )
+    other = await api.post("/v1/conversations", {}, Idempotency_Key="e")
+    await api.delete(f"{path}?purge=true")
+    assert api.world.rows("SELECT key FROM idempotency") == [("e",)]
+    await api.get(f"/v1/conversations/{other['id']}")
