@@ -16,10 +16,12 @@ from antiphon.services.conversations import Conversations
 from antiphon.services.credentials import Credentials
 from antiphon.services.first_administrator import FirstAdministrator
 from antiphon.services.idempotency import Idempotency
+from antiphon.services.members import Members
 from antiphon.services.models import Models
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
+from antiphon.services.shares import Shares
 from antiphon.services.turns import Turns
 
 
@@ -52,6 +54,8 @@ class Application:
     answers: Answers
     conversations: Conversations
     branches: Branches
+    members: Members
+    shares: Shares
     idempotency: Idempotency
     followers: Followers
     runs: LiveRuns

@@ -40,6 +40,7 @@ from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.keyring import Keyring
 from antiphon.services.login_guard import LoginGuard
+from antiphon.services.members import Members
 from antiphon.services.models import Models
 from antiphon.services.passwords import Passwords
 from antiphon.services.response_cache import ResponseCache
@@ -48,6 +49,7 @@ from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
 from antiphon.services.runs.recover import Recovery
+from antiphon.services.shares import Shares
 from antiphon.services.tokens import Tokens
 from antiphon.services.turns import Turns
 from antiphon.settings import MIN_SECRET_BYTES, Settings, environment, names_in, read_config_file
@@ -268,6 +270,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         housekeeping.schedule(jobs, _restart(application))
         application.credentials.schedule(jobs)
         application.accounts.schedule(jobs)
+        application.members.schedule(jobs)
         jobs.once("prepare models", lambda: _prepare(models))
         try:
             yield application
@@ -283,7 +286,8 @@ def assemble(
     runs = LiveRuns()
     journal = RunJournal(storage.journal, runs)
     engine = Engine(models, journal, runs, storage.unit_of_work, clock)
-    access = Access(storage.conversations, storage.tree, storage.runs)
+    access = Access(storage.conversations, storage.tree, storage.runs, storage.members, runs)
+    followers = Followers(storage.runs)
     idempotency = Idempotency(storage.runs, clock)
     conversations = Conversations(storage, access, idempotency, clock)
     cache = response_cache(settings, clock)
@@ -295,11 +299,13 @@ def assemble(
         models=models,
         turns=turns,
         alternatives=Alternatives(storage, access, conversations, turns, idempotency, clock),
-        answers=Answers(storage, access, engine, runs, clock),
+        answers=Answers(storage, access, engine, followers, clock),
         conversations=conversations,
         branches=Branches(storage, access, conversations, idempotency, clock),
+        members=Members(storage, access, conversations, idempotency, followers, clock),
+        shares=Shares(storage, access, conversations, idempotency, clock),
         idempotency=idempotency,
-        followers=Followers(runs, storage.runs),
+        followers=followers,
         runs=runs,
         journal=journal,
         ready=storage.check,

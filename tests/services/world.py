@@ -131,6 +131,8 @@ class WatchedStorage:
         self.conversations = inner.conversations
         self.tree = inner.tree
         self.runs = inner.runs
+        self.members = inner.members
+        self.shares = inner.shares
         self.check = inner.check
         self.close = inner.close
 

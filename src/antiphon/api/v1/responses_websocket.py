@@ -159,7 +159,7 @@ class Session:
         live = begun.live
         assert live is not None  # noqa: S101 - no idempotency keys on a socket
         self._running = live
-        follower = self._application.followers.follow_live(live)
+        follower = self._application.followers.follow_live(live, reader=self._who.actor_id)
         encoder = ResponseEvents(follower.log, lambda: follower.run, framed=False)
         mark = b'{"stream_id":%b,' % msgspec.json.encode(stream_id) if stream_id is not None else None
         try:

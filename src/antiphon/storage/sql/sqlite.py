@@ -29,6 +29,7 @@ from antiphon.storage.sql.sqlite_ports import (
     SqliteTree,
 )
 from antiphon.storage.sql.sqlite_readers import Readers
+from antiphon.storage.sql.sqlite_sharing import SqliteMembers, SqliteShares
 from antiphon.storage.sql.sqlite_writer import SqliteWriter, run_commands
 
 FILE_NAME: Final = "antiphon.db"
@@ -154,6 +155,8 @@ class SqliteStorage:
         self.conversations = SqliteConversations(self._readers)
         self.tree = SqliteTree(self._readers)
         self.runs = SqliteRuns(self._readers)
+        self.members = SqliteMembers(self._readers)
+        self.shares = SqliteShares(self._readers)
 
     async def check(self) -> None:
         """See the port."""
