@@ -26,8 +26,6 @@ RESPONSE: Final = "resp_"
 CHAT_COMPLETION: Final = "chatcmpl-"
 BRANCH: Final = "br_"
 SEGMENT: Final = "seg_"
-USER: Final = "user_"
-SHARE: Final = "share_"
 
 ITEM_PREFIXES: Final = {
     "message": MESSAGE,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from typing import Final
 
 import msgspec
 
 from antiphon.domain.accounts import SHARE_PREFIX
 
-TOKEN_BYTES = 32
+SHARE: Final = "share_"
+TOKEN_BYTES: Final = 32
 
 
 class ShareLink(msgspec.Struct, frozen=True, kw_only=True):

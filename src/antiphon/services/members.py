@@ -7,17 +7,17 @@ from typing import Final
 import msgspec
 
 from antiphon.domain import ids
-from antiphon.domain.accounts import Principal
+from antiphon.domain.accounts import USER, Account, Principal, account_name
 from antiphon.domain.conversations import Conversation
 from antiphon.domain.errors import Conflict, InvalidRequest
 from antiphon.domain.members import OWNER, Member, Role, require
-from antiphon.ports import operation_writes as ow
 from antiphon.ports import sharing_writes as sw
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.jobs import Jobs
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access, not_found
+from antiphon.services.audit_lines import audit
 from antiphon.services.conversations import Conversations, cursor_of
 from antiphon.services.idempotency import Idempotency, Key
 from antiphon.services.paging import Page
@@ -58,7 +58,7 @@ class Members:
     ) -> Page[Member]:
         """List a conversation's members, its owner included."""
         _, conversation = await self._access.enter(who, conversation_id)
-        cursor = cursor_of(after, ids.USER)
+        cursor = cursor_of(after, USER)
         found = await self._storage.members.page(conversation.id, after=cursor, limit=limit + 1)
         return Page(found[:limit], len(found) > limit)
 
@@ -68,18 +68,20 @@ class Members:
         return await self._named(who, conversation, user)
 
     async def _named(self, who: Principal, conversation: Conversation, user: str) -> Member:
-        account_id = who.actor_id if user == MYSELF else await self._account_id(user)
-        found = await self._storage.members.get(conversation.id, account_id) if account_id else None
+        account_id = who.actor_id if user == MYSELF else ids.parse(user, USER)
+        if account_id is None:
+            account = await self._account(user)
+            account_id = account.id if account is not None else ""
+        found = await self._storage.members.get(conversation.id, account_id)
         return found or not_found("Member", user)
 
-    async def _account_id(self, user: str) -> str | None:
-        """Return the id of an active account named by id or name, or None."""
-        identifier = ids.parse(user, ids.USER)
+    async def _account(self, user: str) -> Account | None:
+        """Return the account with an id or of a name, or None."""
+        identifier = ids.parse(user, USER)
         accounts = self._storage.accounts
         found = await accounts.get(identifier) if identifier else None
-        if found is None:
-            found = await accounts.by_name(user.strip().lower())
-        return found.id if found is not None and found.state == "active" else None
+        name = account_name(user)
+        return found or (await accounts.by_name(name) if name is not None else None)
 
     async def add(
         self, who: Principal, conversation_id: str, user: str, role: Role, *, key: Key | None = None
@@ -90,9 +92,8 @@ class Members:
         """
         who, conversation = await self._access.enter(who, conversation_id, OWNER)
         _require_lesser(role)
-        account_id = await self._account_id(user)
-        found = await self._storage.accounts.get(account_id) if account_id else None
-        if found is None:
+        found = await self._account(user)
+        if found is None or found.state != "active":
             not_found("User", user, "user")
         now = self._clock.now_us()
         member = Member(account_id=found.id, name=found.name, role=role, created_us=now)
@@ -136,9 +137,9 @@ class Members:
         Everything is closed to the member at once, open streams within seconds (`end_removed`).
         """
         within, conversation = await self._access.enter(who, conversation_id)
-        if user != MYSELF and await self._account_id(user) != who.actor_id:
-            require(conversation.role or OWNER, OWNER)
         member = await self._named(who, conversation, user)
+        if member.account_id != who.actor_id:
+            require(conversation.role or OWNER, OWNER)
         _require_no_owner(member)
         try:
             await self._storage.unit_of_work.commit(
@@ -177,26 +178,12 @@ class Members:
         self, who: Principal, conversation: Conversation, kind: str, member: Member
     ) -> list[ws.Command]:
         """Return the commands that tell of a change, in the conversation's feed and to the auditor."""
-        told: dict[str, object] = {"user_id": ids.USER + member.account_id, "role": member.role}
+        user_id, role = USER + member.account_id, member.role
+        target = ids.CONVERSATION + conversation.id
         return [
-            self._conversations.change(who, conversation.id, kind, told),
-            audit(who, conversation.id, kind, told, self._clock.now_us()),
+            self._conversations.change(who, conversation.id, kind, {"user_id": user_id, "role": role}),
+            audit(who, kind, self._clock.now_us(), target=target, user_id=user_id, role=role),
         ]
-
-
-def audit(
-    who: Principal, conversation_id: str, action: str, detail: dict[str, object], now_us: int
-) -> ow.Audit:
-    """Return the command that records who let whom see a conversation."""
-    return ow.Audit(
-        id=ids.new_id(who.actor_slot),
-        created_us=now_us,
-        actor_id=who.actor_id,
-        credential_id=who.credential_id,
-        action=action,
-        target=ids.CONVERSATION + conversation_id,
-        detail=msgspec.json.encode(detail).decode(),
-    )
 
 
 def _require_lesser(role: Role) -> None:

@@ -12,15 +12,15 @@ from antiphon.domain.conversations import Branch, Conversation
 from antiphon.domain.errors import Conflict, InvalidRequest, NotFound
 from antiphon.domain.items import Item
 from antiphon.domain.members import OWNER
-from antiphon.domain.shares import ShareLink, digest_of, new_token
+from antiphon.domain.shares import SHARE, ShareLink, digest_of, new_token
 from antiphon.ports import sharing_writes as sw
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access, not_found
+from antiphon.services.audit_lines import audit
 from antiphon.services.conversations import Conversations, cursor_of, invalid_cursor
 from antiphon.services.idempotency import Idempotency, Key
-from antiphon.services.members import audit
 from antiphon.services.paging import Page, is_on_path, item_page
 
 SECOND_US: Final = 1_000_000
@@ -104,14 +104,14 @@ class Shares:
     ) -> Page[ShareLink]:
         """List a conversation's links that are not revoked, oldest first."""
         _, conversation = await self._access.enter(who, conversation_id, OWNER)
-        cursor = cursor_of(after, ids.SHARE)
+        cursor = cursor_of(after, SHARE)
         found = await self._storage.shares.page(conversation.id, after=cursor, limit=limit + 1)
         return Page(found[:limit], len(found) > limit)
 
     async def get(self, who: Principal, conversation_id: str, share_id: str) -> ShareLink:
         """Return a link that is not revoked; raises NotFound."""
         _, conversation = await self._access.enter(who, conversation_id, OWNER)
-        identifier = ids.parse(share_id, ids.SHARE)
+        identifier = ids.parse(share_id, SHARE)
         found = await self._storage.shares.get(conversation.id, identifier) if identifier else None
         return found or not_found("Share", share_id)
 
@@ -159,10 +159,11 @@ class Shares:
         return found[0]
 
     def _record(self, who: Principal, link: ShareLink, kind: str) -> list[ws.Command]:
-        told: dict[str, object] = {"share_id": ids.SHARE + link.id}
+        share_id = SHARE + link.id
+        target = ids.CONVERSATION + link.conversation_id
         return [
-            self._conversations.change(who, link.conversation_id, kind, told),
-            audit(who, link.conversation_id, kind, told, self._clock.now_us()),
+            self._conversations.change(who, link.conversation_id, kind, {"share_id": share_id}),
+            audit(who, kind, self._clock.now_us(), target=target, share_id=share_id),
         ]
 
 

@@ -7,16 +7,16 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from antiphon.api.dependencies import After, App, Caller, JsonRoute, Limit
+from antiphon.api.dependencies import After, App, Caller, IdentityRoute, Limit
 from antiphon.api.idempotency import key_of, once
 from antiphon.api.v1.conversation_bodies import Body
 from antiphon.api.v1.pages import answer, page_object, raw_answer
 from antiphon.api.v1.response_events import encode_object
-from antiphon.domain import ids
+from antiphon.domain.accounts import USER
 from antiphon.domain.members import Member
 
 router = APIRouter(
-    prefix="/v1/conversations/{conversation_id}/members", tags=["sharing"], route_class=JsonRoute
+    prefix="/v1/conversations/{conversation_id}/members", tags=["sharing"], route_class=IdentityRoute
 )
 
 
@@ -36,7 +36,7 @@ class ChangeMember(Body):
 def member_object(member: Member) -> dict[str, Any]:
     """Return a member; its id is the user's."""
     return {
-        "id": ids.USER + member.account_id,
+        "id": USER + member.account_id,
         "object": "conversation.member",
         "name": member.name,
         "role": member.role,
@@ -57,7 +57,7 @@ async def list_members(
     return answer(page_object([member_object(one) for one in page.data], has_more=page.has_more))
 
 
-@router.post("", summary="Add a member")
+@router.post("", summary="Add a member", status_code=201)
 async def add_member(
     application: App, who: Caller, request: Request, conversation_id: str, body: AddMember
 ) -> Response:
@@ -67,7 +67,8 @@ async def add_member(
     async def make() -> Any:
         return await application.members.add(who, conversation_id, body.user, body.role, key=key)
 
-    return raw_answer(await once(application, who, key, _render, make, within=conversation_id))
+    made = await once(application, who, key, _render, make, within=conversation_id)
+    return raw_answer(made, status=201)
 
 
 @router.get("/{user_id}", summary="Retrieve a member")
@@ -89,4 +90,4 @@ async def change_member(
 async def remove_member(application: App, who: Caller, conversation_id: str, user_id: str) -> Response:
     """End a membership: the owner anybody's, a member its own (`me`)."""
     removed = await application.members.remove(who, conversation_id, user_id)
-    return answer({"id": ids.USER + removed, "object": "conversation.member.deleted", "deleted": True})
+    return answer({"id": USER + removed, "object": "conversation.member.deleted", "deleted": True})

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from antiphon.api.dependencies import After, App, Caller, JsonRoute, Limit
+from antiphon.api.dependencies import After, App, Caller, IdentityRoute, JsonRoute, Limit
 from antiphon.api.errors import describe
 from antiphon.api.idempotency import key_of, once
 from antiphon.api.v1.conversation_bodies import Body
@@ -20,13 +20,13 @@ from antiphon.api.v1.response_events import encode_object
 from antiphon.api.v1.response_objects import stored_item
 from antiphon.domain import ids
 from antiphon.domain.errors import NotFound
-from antiphon.domain.shares import ShareLink
+from antiphon.domain.shares import SHARE, ShareLink
 from antiphon.services.shares import Shared
 
 PRIVATE = {"referrer-policy": "no-referrer", "x-robots-tag": "noindex"}
 
 router = APIRouter(
-    prefix="/v1/conversations/{conversation_id}/shares", tags=["sharing"], route_class=JsonRoute
+    prefix="/v1/conversations/{conversation_id}/shares", tags=["sharing"], route_class=IdentityRoute
 )
 public = APIRouter(prefix="/v1/shared/{token}", tags=["sharing"], route_class=JsonRoute)
 
@@ -42,7 +42,7 @@ class CreateShare(Body):
 def share_object(link: ShareLink, token: str | None = None) -> dict[str, Any]:
     """Return a link; its secret stands in it once, when it is made."""
     return {
-        "id": ids.SHARE + link.id,
+        "id": SHARE + link.id,
         "object": "conversation.share",
         "conversation_id": ids.CONVERSATION + link.conversation_id,
         "branch_id": ids.BRANCH + link.branch_id if link.branch_id else None,
@@ -70,7 +70,7 @@ async def list_shares(
     return answer(page_object([share_object(one) for one in page.data], has_more=page.has_more))
 
 
-@router.post("", summary="Create a share link")
+@router.post("", summary="Create a share link", status_code=201)
 async def create_share(
     application: App, who: Caller, request: Request, conversation_id: str, body: CreateShare | None = None
 ) -> Response:
@@ -88,7 +88,8 @@ async def create_share(
             key=key,
         )
 
-    return raw_answer(await once(application, who, key, _render, make, within=conversation_id))
+    made = await once(application, who, key, _render, make, within=conversation_id)
+    return raw_answer(made, status=201)
 
 
 @router.get("/{share_id}", summary="Retrieve a share link")
@@ -101,7 +102,7 @@ async def retrieve_share(application: App, who: Caller, conversation_id: str, sh
 async def revoke_share(application: App, who: Caller, conversation_id: str, share_id: str) -> Response:
     """End a link at once."""
     revoked = await application.shares.revoke(who, conversation_id, share_id)
-    return answer({"id": ids.SHARE + revoked, "object": "conversation.share.deleted", "deleted": True})
+    return answer({"id": SHARE + revoked, "object": "conversation.share.deleted", "deleted": True})
 
 
 def shared_object(shared: Shared) -> dict[str, Any]:
