@@ -7,10 +7,13 @@ from typing import Any
 
 from antiphon.domain import ids
 from antiphon.domain.accounts import USER, Principal
+from antiphon.domain.inputs import InputItem
+from antiphon.domain.items import text_of
 from antiphon.domain.members import Role
 from antiphon.domain.shares import SHARE
+from antiphon.services.turn_plans import TurnRequest
 from antiphon.services.turns import Begun
-from tests.services.hand import HAND
+from tests.services.hand import ECHO, HAND, until
 from tests.services.specified import C, conversation_c
 from tests.services.world import World, another_person
 
@@ -92,3 +95,29 @@ async def shared_scene(world: World, *, running: bool = True) -> Scene:
         world, c, people, begun, ids.BRANCH + branch.id, SHARE + made.link.id, made.token, other,
         (await world.path(other))[0].wire_id, ids.RESPONSE + answered.run.id,
     )  # fmt: skip
+
+
+async def texts(s: Scene, who: Principal, conversation_id: str | None = None) -> list[str]:
+    """What somebody is shown of a conversation (the shared one)."""
+    page = await s.world.application.conversations.items(
+        who, conversation_id or s.id, branch_id=None, after=None, limit=100, descending=False
+    )
+    return [text_of(item.body()) for item in page.data]
+
+
+async def reference(scene: Scene, who: Principal, item_id: str, **fields: Any) -> Any:
+    """Begin a turn whose input names an item that exists already."""
+    named = InputItem(type="item_reference", reference=ids.parse_item(item_id))
+    request = TurnRequest(surface="responses", items=(named,), model=ECHO, **fields)
+    begun = await scene.world.application.turns.begin(who, request)
+    if begun.live is not None:
+        await until(lambda: begun.live.closed)
+        return begun.live.run
+    return None
+
+
+async def set_account(world: World, person: Principal, what: str) -> None:
+    """Change an account's row, as administration does."""
+    statement = f"UPDATE accounts SET {what} WHERE id=?"
+    writer = world.storage.inner._writer  # type: ignore[attr-defined]
+    await writer.submit(lambda db: db.execute(statement, (person.account_id,)))

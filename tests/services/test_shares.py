@@ -12,9 +12,8 @@ from antiphon.domain.errors import InvalidRequest, NotFound
 from antiphon.domain.inputs import parse_input
 from antiphon.domain.items import text_of
 from antiphon.services.shares import DEFAULT_SECONDS, SECOND_US
-from tests.services.sharing import Scene, shared_scene
+from tests.services.sharing import Scene, set_account, shared_scene
 from tests.services.specified import PATH
-from tests.services.test_members import set_account
 from tests.services.world import World, say
 
 

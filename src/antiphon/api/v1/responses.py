@@ -131,9 +131,14 @@ async def _until_end(follower: Follower, gone: Callable[[], bool] = lambda: Fals
                 await follower.more()
     except Interrupted:
         if follower.revoked:
-            raise NotFound(f"Response with id '{ids.RESPONSE}{follower.run.id}' not found.") from None
+            raise gone(follower) from None
     finally:
         follower.release()
+
+
+def gone(follower: Follower) -> NotFound:
+    """Return the error for an answer whose reader may not see it any more."""
+    return NotFound(f"Response with id '{ids.RESPONSE}{follower.run.id}' not found.")
 
 
 async def wait_for(application: Application, who: Principal, begun: Begun) -> Follower:
