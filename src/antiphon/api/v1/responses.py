@@ -131,12 +131,12 @@ async def _until_end(follower: Follower, gone: Callable[[], bool] = lambda: Fals
                 await follower.more()
     except Interrupted:
         if follower.revoked:
-            raise gone(follower) from None
+            raise closed_to(follower) from None
     finally:
         follower.release()
 
 
-def gone(follower: Follower) -> NotFound:
+def closed_to(follower: Follower) -> NotFound:
     """Return the error for an answer whose reader may not see it any more."""
     return NotFound(f"Response with id '{ids.RESPONSE}{follower.run.id}' not found.")
 

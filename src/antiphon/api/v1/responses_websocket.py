@@ -19,7 +19,7 @@ from antiphon.api.errors import decoding_error, describe
 from antiphon.api.http import require_few_values
 from antiphon.api.v1.response_events import ResponseEvents, encode_object
 from antiphon.api.v1.response_requests import WebSocketCreate, turn_request
-from antiphon.api.v1.responses import gone
+from antiphon.api.v1.responses import closed_to
 from antiphon.api.websocket_authentication import FORBIDDEN, UNAUTHENTICATED, SocketCaller, token_in
 from antiphon.application import Application
 from antiphon.domain import ids
@@ -176,7 +176,7 @@ class Session:
                     await follower.more()
         except Interrupted:
             if follower.revoked:
-                raise gone(follower) from None
+                raise closed_to(follower) from None
             return
         except (WebSocketDisconnect, RuntimeError):
             self._application.answers.abandon(live)
