@@ -27,8 +27,8 @@ from antiphon.services.idempotency import Idempotency, Key
 from antiphon.services.paging import clip
 from antiphon.services.turn_plans import new_branch
 
-PAGE: Final = 100
-"""Items in memory, and in one commit, at once."""
+PAGE: Final = 20
+"""Items in memory, and in one commit, at once; few, since each may hold images."""
 
 
 class Copies:
