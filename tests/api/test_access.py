@@ -7,21 +7,18 @@ A new route that is not decided here fails the first test.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from typing import Any
 
 import httpx
 import pytest
-from websockets.asyncio.client import connect
 
-from tests.api.client import Reader, over_sockets
 from tests.api.people_fixtures import Town
 from tests.api.shared_town import NEVER, ROLES, Shared, share
 from tests.api.test_error_shape import routes
-from tests.harness.people import Person, carry
-from tests.services.hand import ECHO, HAND, PATIENCE_SECONDS
+from tests.harness.people import carry
+from tests.services.hand import ECHO
 
 C = "/v1/conversations/{conversation_id}"
 R = "/v1/responses/{response_id}"
@@ -331,57 +328,3 @@ async def test_a_retried_link_is_made_once_and_its_secret_kept_nowhere(shared: S
     assert first.json() | {"token": None} == again.json()
     kept = shared.town.world.rows("SELECT body FROM idempotency WHERE key='k'")
     assert first.json()["token"].encode() not in kept[0][0]
-
-
-# --- over sockets
-
-
-async def test_an_open_stream_ends_when_its_reader_is_removed(shared: Shared) -> None:
-    async with over_sockets(shared.town.world) as (api, _):
-        path = f"/v1/responses/{shared.ids['running_id']}?stream=true"
-        people = {name: Person(api.http, p.account, p.tokens) for name, p in shared.people.items()}
-        async with (
-            api.http.stream("GET", path, headers=people["viewer"].bearer) as gone,
-            api.http.stream("GET", path, headers=people["owner"].bearer) as stays,
-        ):
-            assert (gone.status_code, stays.status_code) == (200, 200)
-            lines, reader = gone.aiter_lines(), Reader(stays)
-            assert (await reader.next()).name == "response.created"
-            await shared.made("owner", "DELETE", f"{shared.conversation}/members/vi")
-            await shared.town.world.application.members.end_removed()
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                rest = [line async for line in lines]
-            assert not any("secret" in line for line in rest)
-            call = await shared.town.world.hand.next()
-            call.answer("secret")
-            await reader.until("response.completed")
-
-
-async def test_a_waiting_caller_who_is_removed_gets_no_answer(shared: Shared) -> None:
-    body = {"model": HAND, "input": "x", "conversation": shared.ids["conversation_id"]}
-    await shared.town.world.hand.next()
-    waiting = asyncio.create_task(shared.call("editor", "POST", "/v1/responses", body))
-    call = await shared.town.world.hand.next()
-    await shared.made("owner", "DELETE", f"{shared.conversation}/members/ed")
-    await shared.town.world.application.members.end_removed()
-    response = await asyncio.wait_for(waiting, PATIENCE_SECONDS)
-    assert response.status_code == 404
-    call.answer("secret")
-
-
-@pytest.mark.parametrize(("role", "status"), [("stranger", 404), ("viewer", 403), ("editor", None)])
-async def test_the_socket_is_the_same_door(shared: Shared, role: str, status: int | None) -> None:
-    async with over_sockets(shared.town.world) as (_, port):
-        protocols = ["antiphon", "antiphon-key." + shared.people[role].access]
-        async with connect(
-            f"ws://127.0.0.1:{port}/v1/responses",
-            proxy=None,
-            subprotocols=protocols,  # type: ignore[arg-type]
-        ) as socket:
-            turn = {"type": "response.create", "model": ECHO, "input": "x"}
-            await socket.send(json.dumps(turn | {"conversation": shared.ids["conversation_id"]}))
-            frame = json.loads(await asyncio.wait_for(socket.recv(), PATIENCE_SECONDS))
-            if status is None:
-                assert frame["type"] == "response.created"
-            else:
-                assert (frame["type"], frame["status"]) == ("error", status)

@@ -6,8 +6,9 @@ import pytest
 
 from antiphon.domain import ids
 from antiphon.domain.chat_messages import items_of, path_hashes
-from antiphon.domain.errors import AntiphonError, NotFound
+from antiphon.domain.errors import AntiphonError, Forbidden, NotFound
 from antiphon.domain.inputs import parse_input
+from antiphon.services.access import Access
 from antiphon.services.idempotency import Key
 from antiphon.services.turn_plans import TurnRequest
 from tests.services.hand import ECHO, HAND, until
@@ -161,6 +162,29 @@ async def test_a_member_of_one_conversation_has_no_more_right_to_another(scene: 
             await asking
         assert isinstance(refused.value, NotFound) or refused.value.code == "previous_response_not_found"
     assert scene.state() == before
+
+
+async def test_who_is_within_a_conversation_is_still_asked_for_as_who_acts(scene: Scene) -> None:
+    """A caller that came through a door has the owner's partition, and no right of the owner's."""
+    world = scene.world
+    access = Access(
+        world.storage.conversations, world.storage.tree, world.storage.runs, world.storage.members,
+        world.application.runs,
+    )  # fmt: skip
+    within, _ = await access.enter(scene.people["editor"], scene.id)
+    assert (within.account_id, within.is_guest) == (world.who.account_id, True)
+    for asking in (
+        access.enter(within, scene.other),
+        access.enter(within, scene.id, "owner"),
+        access.run(within, scene.other_response),
+        access.branch(within, scene.other, await world.active(scene.other)),
+        reference(scene, within, scene.other_item, store=False),
+    ):
+        with pytest.raises((NotFound, Forbidden)):
+            await asking
+    assert within.home() == scene.people["editor"]
+    own = await world.application.conversations.page(within, after=None, limit=5, descending=True)
+    assert own.data == []
 
 
 async def test_a_reference_reads_what_the_caller_may_read(scene: Scene) -> None:
