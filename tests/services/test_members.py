@@ -129,6 +129,12 @@ async def test_what_is_shared_is_listed_with_its_owner_and_role(scene: Scene) ->
     assert (await services.conversations.get(scene.world.who, scene.id)).role is None
 
 
+async def test_a_disabled_owner_takes_nothing_from_the_members(scene: Scene) -> None:
+    await set_account(scene.world, scene.world.who, "state='disabled'")
+    seen = await scene.world.application.conversations.get(scene.people["editor"], scene.id)
+    assert seen.role == "editor"
+
+
 # --- the end of a membership
 
 
@@ -148,7 +154,13 @@ async def end_by_the_owners_end(s: Scene) -> None:
     await set_account(s.world, s.world.who, "deleted=5")
 
 
-ENDS = [end_by_removal, end_by_leaving, end_by_deletion, end_by_the_owners_end]
+async def end_by_the_owners_departure(s: Scene) -> None:
+    await set_account(s.world, s.world.who, "state='deleting'")
+
+
+ENDS = [
+    end_by_removal, end_by_leaving, end_by_deletion, end_by_the_owners_end, end_by_the_owners_departure,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("end", ENDS)

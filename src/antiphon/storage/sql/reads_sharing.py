@@ -21,10 +21,10 @@ SHARE_FIELDS: Final = 8
 OF_MEMBER: Final = (
     f"SELECT {rows.CONVERSATION},m.role,a.name FROM conversation_members m"
     " JOIN conversations c ON c.id=m.conversation_id AND c.deleted IS NULL"
-    " JOIN accounts a ON a.id=c.owner_id AND a.deleted IS NULL"
+    " JOIN accounts a ON a.id=c.owner_id AND a.deleted IS NULL AND a.state IN ('active','disabled')"
     " WHERE m.account_id=?"
 )
-"""What an account sees as a member; conditions may follow."""
+"""What an account sees as a member, also of an owner who is disabled; conditions may follow."""
 
 
 def _seen(row: Row) -> Conversation:
