@@ -16,11 +16,13 @@ from antiphon.services.conversations import Conversations
 from antiphon.services.credentials import Credentials
 from antiphon.services.first_administrator import FirstAdministrator
 from antiphon.services.idempotency import Idempotency
+from antiphon.services.members import Members
 from antiphon.services.models import Models
 from antiphon.services.purges import Purges
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
+from antiphon.services.shares import Shares
 from antiphon.services.turns import Turns
 
 
@@ -54,6 +56,8 @@ class Application:
     conversations: Conversations
     branches: Branches
     purges: Purges
+    members: Members
+    shares: Shares
     idempotency: Idempotency
     followers: Followers
     runs: LiveRuns

@@ -40,6 +40,7 @@ from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.keyring import Keyring
 from antiphon.services.login_guard import LoginGuard
+from antiphon.services.members import Members
 from antiphon.services.models import Models
 from antiphon.services.passwords import Passwords
 from antiphon.services.purges import Purges
@@ -49,6 +50,7 @@ from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
 from antiphon.services.runs.recover import Recovery
+from antiphon.services.shares import Shares
 from antiphon.services.tokens import Tokens
 from antiphon.services.turns import Turns
 from antiphon.settings import MIN_SECRET_BYTES, Settings, environment, names_in, read_config_file
@@ -272,8 +274,8 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
             clock,
         )
         housekeeping.schedule(jobs, _restart(application))
-        application.credentials.schedule(jobs)
-        application.accounts.schedule(jobs)
+        for service in (application.credentials, application.accounts, application.members):
+            service.schedule(jobs)
         jobs.once("prepare models", lambda: _prepare(models))
         _schedule_purges(application.purges, jobs, clock)
         try:
@@ -292,7 +294,8 @@ def assemble(
     runs = LiveRuns()
     journal = RunJournal(storage.journal, runs)
     engine = Engine(models, journal, runs, storage.unit_of_work, clock)
-    access = Access(storage.conversations, storage.tree, storage.runs)
+    access = Access(storage.conversations, storage.tree, storage.runs, storage.members, runs)
+    followers = Followers(storage.runs)
     idempotency = Idempotency(storage.runs, clock)
     cache = response_cache(settings, clock)
     days = settings.response_ttl_days
@@ -306,12 +309,14 @@ def assemble(
         models=models,
         turns=turns,
         alternatives=Alternatives(storage, access, conversations, turns, idempotency, clock),
-        answers=Answers(storage, access, engine, runs, purges, clock),
+        answers=Answers(storage, access, engine, followers, purges, clock),
         conversations=conversations,
         branches=Branches(storage, access, conversations, idempotency, clock),
         purges=purges,
+        members=Members(storage, access, conversations, idempotency, followers, clock),
+        shares=Shares(storage, access, conversations, idempotency, clock),
         idempotency=idempotency,
-        followers=Followers(runs, storage.runs),
+        followers=followers,
         runs=runs,
         journal=journal,
         ready=storage.check,

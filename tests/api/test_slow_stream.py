@@ -13,7 +13,7 @@ from antiphon.domain.run_events import Op, RunLog
 from antiphon.domain.runs import Run
 from antiphon.domain.usage import Usage
 from antiphon.services.runs.follow import Followers
-from antiphon.services.runs.live import LiveRun, LiveRuns
+from antiphon.services.runs.live import LiveRun
 
 ID = "01a1fc674bc97d9d9bcf72c9cbce9650"
 
@@ -36,7 +36,7 @@ async def test_a_stalled_client_gets_every_byte_once(stall_at: int, size: int) -
     )  # fmt: skip
     everything = ops(200 if size < 1000 else 4, size)
     live = LiveRun(run, RunLog(everything))
-    followers = Followers(LiveRuns(), store=None)  # type: ignore[arg-type]
+    followers = Followers(store=None)  # type: ignore[arg-type]
     follower = followers.follow_live(live)
     sent: list[bytes] = []
     gate = asyncio.Event()

@@ -11,7 +11,7 @@ import pytest
 from antiphon.domain.conversations import Conversation
 from antiphon.domain.items import Position
 from antiphon.ports.write_sets import Command
-from antiphon.storage.sql import context_sqlite, reads, reads_accounts, reads_runs
+from antiphon.storage.sql import context_sqlite, reads, reads_accounts, reads_runs, reads_sharing
 from antiphon.storage.sql.sqlite import FILE_NAME
 from antiphon.storage.sql.sqlite_writer import run_commands
 from tests.contracts.builders import OWNER, end_of, new_branch, new_conversation, new_item, put, segment
@@ -195,6 +195,16 @@ READS: list[Callable[[sqlite3.Connection, Conversation, Position], object]] = [
     lambda db, c, head: reads.siblings(db, OWNER, c.id, reads.item(db, OWNER, head.item_id or "")[0], 20),  # type: ignore[index]
     lambda db, c, head: reads.segments(db, c.id, None, 5),
     lambda db, c, head: reads.is_hidden(db, c.id, head.item_id or ""),
+    lambda db, c, head: reads_sharing.role(db, OWNER, c.id),
+    lambda db, c, head: reads_sharing.of_run(db, OWNER, c.id),
+    lambda db, c, head: reads_sharing.of_item(db, OWNER, head.item_id or ""),
+    lambda db, c, head: reads_sharing.shared_with(db, OWNER, c.id, 20, True),
+    lambda db, c, head: reads_sharing.members(db, c.id, OWNER, 20),
+    lambda db, c, head: reads_sharing.member(db, c.id, OWNER),
+    lambda db, c, head: reads_sharing.left(db, [(OWNER, c.id)]),
+    lambda db, c, head: reads_sharing.share_by_digest(db, b"x", 1),
+    lambda db, c, head: reads_sharing.share(db, c.id, c.id),
+    lambda db, c, head: reads_sharing.shares(db, c.id, None, 20),
     lambda db, c, head: reads_runs.run(db, OWNER, c.id),
     lambda db, c, head: reads_runs.log(db, c.id),
     lambda db, c, head: reads_runs.runs(db, OWNER, "chat", None, 20, True, "m", {"a": "b"}),

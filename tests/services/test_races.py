@@ -275,11 +275,10 @@ async def test_follower_joins_x_tick_there_is_no_gap_and_no_double(world: World)
     call = await world.hand.next()
     live = begun.live
     assert live is not None
-    followers = world.application.followers
     seen: list[tuple[int, list[int]]] = []
 
     async def follow(after: int) -> None:
-        follower = await followers.follow(world.who.account_id, begun.run_id, after)
+        follower = await world.application.answers.follow(world.who, ids.RESPONSE + begun.run_id, after)
         numbers: list[int] = []
         seen.append((after, numbers))
         while not follower.finished:

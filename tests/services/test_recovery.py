@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from antiphon.bootstrap import SystemClock
+from antiphon.domain import ids
 from antiphon.domain.errors import StorageFull
 from antiphon.domain.run_events import OPENING_OPS, RunLog, encode_ops
 from antiphon.ports.model_provider import ReasoningDelta, TextDelta, ToolCallDelta
@@ -58,7 +59,7 @@ async def test_a_killed_run_keeps_what_was_shown_and_fails_with_server_error(tmp
         assert answer.run.error is not None and answer.run.error.code == "server_error"
         assert answer.run.usage is not None and answer.run.usage.output_tokens > 0
         assert [out.status for out in answer.outputs] == ["incomplete"]
-        follower = await world.application.followers.follow(world.who.account_id, begun.run_id)
+        follower = await world.application.answers.follow(world.who, ids.RESPONSE + begun.run_id)
         assert encode_ops(follower.log.ops[: len(ops)]) == encode_ops(ops)
         assert await world.said(conversation) == ["u0", "u1", "one two "]
         assert (await world.turn("u2", conversation_id=conversation)).run.state == "completed"
@@ -84,7 +85,7 @@ async def test_recovery_reads_across_chunks_and_records(tmp_path: Path) -> None:
     world = await restarted(world)
     try:
         assert await text_of_run(world, begun.run_id) == ("failed", "a1 a2 b1 b2 c1 c2 ")
-        follower = await world.application.followers.follow(world.who.account_id, begun.run_id)
+        follower = await world.application.answers.follow(world.who, ids.RESPONSE + begun.run_id)
         assert encode_ops(follower.log.ops[: len(ops)]) == encode_ops(ops)
         assert world.rows("SELECT COUNT(*) FROM run_chunks") == [(0,)]
         assert world.rows(

@@ -88,7 +88,7 @@ async def test_call_another_persons_conversation_item_branch_and_response_do_not
         services.branches.fork(stranger, c.id, item_id=None, title=None),
         services.answers.get(stranger, c.r1),
         services.answers.delete(stranger, c.r1),
-        services.followers.follow(stranger.account_id, c.r1.removeprefix(ids.RESPONSE)),
+        services.answers.follow(stranger, c.r1),
         c.world.begin("x", who=stranger, conversation_id=c.id),
     ):
         with pytest.raises(NotFound):

@@ -133,6 +133,8 @@ class WatchedStorage:
         self.runs = inner.runs
         self.garbage = inner.garbage
         self.remains = inner.remains
+        self.members = inner.members
+        self.shares = inner.shares
         self.check = inner.check
         self.close = inner.close
 

@@ -23,9 +23,11 @@ from antiphon.api.v1 import (
     branches,
     chat_completions,
     conversations,
+    members,
     responses,
     responses_websocket,
     routes,
+    shares,
 )
 from antiphon.api.v1.pages import answer
 from antiphon.api.v1.schemas import ERRORS, components
@@ -34,7 +36,7 @@ from antiphon.domain.errors import AntiphonError
 
 ROUTERS = (
     health.router, auth.token_router, auth.router, api_keys.router, routes.router, conversations.router,
-    branches.router, documentation.router,
+    branches.router, members.router, shares.router, shares.public, documentation.router,
 )  # fmt: skip
 
 Opened = Callable[[], AbstractAsyncContextManager[Application]]

@@ -30,15 +30,21 @@ async def once(
     key: Key | None,
     render: Callable[[Any], bytes],
     create: Callable[[], Awaitable[Any]],
+    *,
+    within: str | None = None,
 ) -> bytes:
-    """Run a plain creation, or return the answer of the first one under the same key."""
+    """Run a plain creation, or return the answer of the first one under the same key.
+
+    `within` is the conversation it is made in: who has no access to it any more is told nothing.
+    """
     if key is None:
         return render(await create())
-    if await application.idempotency.taken(who, key) is not None:
-        return await application.idempotency.finished(who, key)
-    try:
-        return render(await create())
-    except Conflict as lost:
-        if lost.message != "PutKey":
-            raise
-        return await application.idempotency.finished(who, key)
+    if await application.idempotency.taken(who, key) is None:
+        try:
+            return render(await create())
+        except Conflict as lost:
+            if lost.message != "PutKey":
+                raise
+    if within is not None:
+        await application.conversations.get(who, within)
+    return await application.idempotency.finished(who, key)

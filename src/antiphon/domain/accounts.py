@@ -86,11 +86,22 @@ class Principal(msgspec.Struct, frozen=True):
     limits: tuple[Limit, ...] = ()
     acting_id: str | None = None
     group_id: str | None = None
+    acting_slot: int | None = None
 
     @property
     def actor_id(self) -> str:
         """The account that acts, pays and is named as author."""
         return self.acting_id or self.account_id
+
+    @property
+    def actor_slot(self) -> int:
+        """The partition of the account that acts."""
+        return self.slot if self.acting_slot is None else self.acting_slot
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether the caller acts in somebody else's partition."""
+        return self.acting_id is not None
 
     @property
     def is_admin(self) -> bool:
@@ -101,7 +112,17 @@ class Principal(msgspec.Struct, frozen=True):
         """Return the same caller acting in an owner's partition."""
         if owner_id == self.account_id:
             return self
-        return msgspec.structs.replace(self, account_id=owner_id, slot=slot, acting_id=self.actor_id)
+        if owner_id == self.acting_id:
+            return msgspec.structs.replace(
+                self, account_id=owner_id, slot=slot, acting_id=None, acting_slot=None
+            )
+        return msgspec.structs.replace(
+            self, account_id=owner_id, slot=slot, acting_id=self.actor_id, acting_slot=self.actor_slot
+        )
+
+    def home(self) -> Principal:
+        """Return the same caller in its own partition."""
+        return self.within(self.actor_id, self.actor_slot)
 
 
 class Visit(msgspec.Struct, frozen=True):

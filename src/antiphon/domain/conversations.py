@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from antiphon.domain.items import Item, Position
+from antiphon.domain.members import Role
 
 MAIN_BRANCH: Final = "main"
 
@@ -19,7 +20,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """A tree of items with an owner.
 
     `kind` is explicit when a caller created it, implicit when a chain of responses did.
-    A fork shows its base path: everything up to `base`, shared with its origin.
+    A fork shows its base path: everything up to `base`, shared with its origin. `role` and
+    `owner_name` are set when a member who is not the owner reads it.
     """
 
     id: str
@@ -33,6 +35,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     created_us: int
     updated_us: int
+    role: Role | None = None
+    owner_name: str | None = None
 
 
 class Branch(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from antiphon.domain.conversations import Branch, Conversation, PathRange, Segme
 from antiphon.domain.items import Item, Position
 from antiphon.domain.runs import Run
 from antiphon.ports.accounts import Accounts, Credentials
+from antiphon.ports.members import Members, Shares
 from antiphon.ports.purging import Garbage, Remains
 from antiphon.ports.write_sets import WriteSet
 
@@ -288,6 +289,12 @@ class Storage(Protocol):
 
     @property
     def remains(self) -> Remains: ...
+
+    @property
+    def members(self) -> Members: ...
+
+    @property
+    def shares(self) -> Shares: ...
 
     async def check(self) -> None:
         """Answer a trivial read; raises Unavailable if the store does not."""

@@ -12,6 +12,7 @@ from antiphon.domain.conversations import Conversation, open_segment, segment_st
 from antiphon.domain.errors import Conflict, InvalidRequest
 from antiphon.domain.inputs import InputItem, new_item
 from antiphon.domain.items import Item, NewItem, Position
+from antiphon.domain.members import EDITOR
 from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
@@ -48,8 +49,8 @@ class Alternatives:
 
     async def edit(self, who: Principal, item_id: str, request: TurnRequest) -> Begun:
         """Put `request.items` beside an item and answer them, on a new branch, which becomes active."""
-        conversation = await self._access.conversation(who, request.conversation_id or "")
-        item, _ = await self._access.item(who, conversation, item_id)
+        _, conversation = await self._access.enter(who, request.conversation_id or "", EDITOR)
+        item, _ = await self._access.item(conversation, item_id)
         position = await self._storage.tree.before(item)
         edited = msgspec.structs.replace(
             request,
@@ -70,8 +71,8 @@ class Alternatives:
         key: Key | None = None,
     ) -> list[Item]:
         """Put `items` beside an item on a new active branch, without an answer."""
-        conversation = await self._access.conversation(who, conversation_id)
-        item, _ = await self._access.item(who, conversation, item_id)
+        who, conversation = await self._access.enter(who, conversation_id, EDITOR)
+        item, _ = await self._access.item(conversation, item_id)
         position = await self._storage.tree.before(item)
         for losses in range(MAX_CONFLICTS):
             try:
@@ -80,7 +81,7 @@ class Alternatives:
             except Conflict as lost:
                 if lost.message == "PutKey":
                     raise
-                await self._access.conversation(who, conversation_id)  # it may be gone
+                await self._access.enter(who, conversation_id)  # it may be gone
         raise Conflict("The conversation changes too fast; try again.")
 
     async def _put_beside(
@@ -144,9 +145,9 @@ class Alternatives:
 
         `item_id` may be an item of an answer, or the question itself.
         """
-        conversation = await self._access.conversation(who, request.conversation_id or "")
-        item, _ = await self._access.item(who, conversation, item_id)
-        position = await self._question(who, conversation, item)
+        _, conversation = await self._access.enter(who, request.conversation_id or "", EDITOR)
+        item, _ = await self._access.item(conversation, item_id)
+        position = await self._question(conversation, item)
         again = msgspec.structs.replace(
             request,
             items=(),
@@ -157,11 +158,11 @@ class Alternatives:
         )
         return await self._turns.begin(who, again)
 
-    async def _question(self, who: Principal, conversation: Conversation, item: Item) -> Position:
+    async def _question(self, conversation: Conversation, item: Item) -> Position:
         if item.author_id is not None:
             return item.position
         if item.run_id is not None:
-            run = await self._storage.runs.get(who.account_id, item.run_id)
+            run = await self._storage.runs.get(conversation.owner_id, item.run_id)
             if run is not None and run.input_end is not None:
                 return run.input_end
         return await self._before_answer(item)
@@ -190,8 +191,8 @@ class Alternatives:
 
     async def _replayed(self, who: Principal, first: Begun, count: int) -> list[Begun]:
         """Find the runs that the same fan-out began before: those on the same input."""
-        run = await self._storage.runs.get(who.account_id, first.run_id)
-        if run is None or run.input_end is None:
+        found = await self._access.run(who, ids.RESPONSE + first.run_id)
+        if found.run.input_end is None:
             return [first]
-        beside = await self._storage.runs.on_input(run, count)
+        beside = await self._storage.runs.on_input(found.run, count)
         return [Begun(run_id, None) for run_id in beside]

@@ -10,9 +10,10 @@ import msgspec
 
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
-from antiphon.domain.errors import InvalidRequest
+from antiphon.domain.errors import Forbidden, InvalidRequest
 from antiphon.domain.inputs import InputItem
 from antiphon.domain.items import Item, text_of
+from antiphon.domain.members import EDITOR
 from antiphon.domain.run_events import RunLog, decode_ops
 from antiphon.domain.runs import Run
 from antiphon.domain.usage import estimate_tokens
@@ -24,7 +25,8 @@ from antiphon.services.access import Access, not_found
 from antiphon.services.paging import Page
 from antiphon.services.purges import GRACE_US, Purged, Purges
 from antiphon.services.runs.engine import Engine
-from antiphon.services.runs.live import LiveRun, LiveRuns
+from antiphon.services.runs.follow import Follower, Followers
+from antiphon.services.runs.live import LiveRun
 
 CANCEL_SECONDS: Final = 5.0
 """How long a cancel waits for the run to end before it returns the run as it is."""
@@ -58,22 +60,23 @@ class Answers:
         storage: Storage,
         access: Access,
         engine: Engine,
-        runs: LiveRuns,
+        followers: Followers,
         purges: Purges,
         clock: Clock,
     ) -> None:
         self._storage = storage
         self._access = access
         self.engine = engine
-        self._runs = runs
+        self._followers = followers
         self._purges = purges
         self._clock = clock
 
-    def live(self, who: Principal, wire_id: str, *prefixes: str) -> LiveRun | None:
-        """Return a stored run that this process generates now, or None."""
-        identifier = ids.parse(wire_id, *(prefixes or (ids.RESPONSE,)))
-        live = self._runs.get(who.account_id, identifier) if identifier else None
-        return live if live is not None and live.run.stored else None
+    async def follow(self, who: Principal, wire_id: str, after: int = -1) -> Follower:
+        """Follow a stored answer from the event after `after`, live or ended; raises NotFound."""
+        found = await self._access.run(who, wire_id)
+        if found.live is not None:
+            return self._followers.follow_live(found.live, after, reader=who.actor_id)
+        return await self._followers.follow(found.run, after, reader=who.actor_id)
 
     def of_live(self, live: LiveRun) -> Answer:
         """Return a run of this process as far as it is committed, also after its end."""
@@ -85,11 +88,8 @@ class Answers:
 
     async def get(self, who: Principal, wire_id: str, *prefixes: str) -> Answer:
         """Return an answer as far as it is committed; raises NotFound."""
-        live = self.live(who, wire_id, *prefixes)
-        if live is not None:
-            return live_answer(live)
-        run = await self._access.run(who, wire_id, *prefixes)
-        return await self.stored(run)
+        found = await self._access.run(who, wire_id, *prefixes)
+        return live_answer(found.live) if found.live is not None else await self.stored(found.run)
 
     async def stored(self, run: Run) -> Answer:
         """Return the answer of a run read from the store."""
@@ -105,24 +105,22 @@ class Answers:
 
         Only background answers can be cancelled, as OpenAI has it.
         """
-        live = self.live(who, wire_id)
-        if live is None:
-            run = await self._access.run(who, wire_id)
-            _require_background(run)
-            if not run.is_terminal:
-                await self._storage.unit_of_work.commit(ws.RequestCancel(run_id=run.id))
-            return await self.stored(run)
-        _require_background(live.run)
-        self.engine.cancel(live)
-        await self._ended(live)
+        found = await self._access.run(who, wire_id, need=EDITOR)
+        _require_background(found.run)
+        if found.live is None:
+            if not found.run.is_terminal:
+                await self._storage.unit_of_work.commit(ws.RequestCancel(run_id=found.run.id))
+            return await self.stored(found.run)
+        self.engine.cancel(found.live)
+        await self._ended(found.live)
         return await self.get(who, wire_id)
 
     async def stop(self, who: Principal, wire_id: str) -> Answer:
         """Stop any answer, background or not: the tree extension's cancel."""
-        live = self.live(who, wire_id)
-        if live is not None:
-            self.engine.cancel(live)
-            await self._ended(live)
+        found = await self._access.run(who, wire_id, need=EDITOR)
+        if found.live is not None:
+            self.engine.cancel(found.live)
+            await self._ended(found.live)
         return await self.get(who, wire_id)
 
     def abandon(self, live: LiveRun) -> None:
@@ -143,14 +141,15 @@ class Answers:
 
         Returns its id and what went.
         """
-        live = self.live(who, wire_id, *prefixes)
-        if live is not None:
-            self.engine.cancel(live)
-            await self._ended(live)
-        run = await self._access.run(who, wire_id, *prefixes)
+        found = await self._access.run(who, wire_id, *prefixes, need=EDITOR)
+        if found.live is not None:
+            self.engine.cancel(found.live)
+            await self._ended(found.live)
+            found = await self._access.run(who, wire_id, *prefixes, need=EDITOR)
+        run = found.run
         if purge:
-            return run.id, await self._purges.purge_response(who, run)
-        commands = await self._without(who, run)
+            return run.id, await self._purges.purge_response(found.who, run)
+        commands = await self._without(found.who, run)
         now = self._clock.now_us()
         if run.conversation_id is not None:
             due, place = now + GRACE_US, run.conversation_id
@@ -171,6 +170,8 @@ class Answers:
         if await self._storage.tree.is_continued(end):
             return []
         if run.parent is None:
+            if who.is_guest:
+                raise Forbidden("Only its owner can delete the first answer of a conversation.")
             return [ws.DeleteConversation(conversation_id=conversation.id, now_us=self._clock.now_us())]
         items = await self._storage.runs.inputs(run) + await self._storage.runs.outputs(run)
         return [
@@ -184,9 +185,8 @@ class Answers:
         self, who: Principal, wire_id: str, *, after: str | None, limit: int, descending: bool
     ) -> Page[Item]:
         """List an answer's own input items."""
-        live = self.live(who, wire_id)
-        run = live.run if live is not None else await self._access.run(who, wire_id)
-        items = await self._storage.runs.inputs(run)
+        found = await self._access.run(who, wire_id)
+        items = await self._storage.runs.inputs(found.run)
         if descending:
             items.reverse()
         if after is not None:
@@ -215,7 +215,7 @@ class Answers:
             if cursor is None:
                 raise InvalidRequest(f"Invalid cursor '{after}'.", code="invalid_cursor", param="after")
         found = await self._storage.runs.page(
-            who.account_id, surface=surface, after=cursor, limit=limit + 1, descending=descending,
+            who.actor_id, surface=surface, after=cursor, limit=limit + 1, descending=descending,
             model=model, metadata=metadata,
         )  # fmt: skip
         answers = [await self.stored(run) for run in found[:limit]]
@@ -223,17 +223,17 @@ class Answers:
 
     async def set_metadata(self, who: Principal, wire_id: str, metadata: str, *prefixes: str) -> Answer:
         """Replace an answer's metadata."""
-        run = await self._access.run(who, wire_id, *prefixes)
-        await self._storage.unit_of_work.commit(ws.UpdateRunMetadata(run_id=run.id, metadata=metadata))
+        found = await self._access.run(who, wire_id, *prefixes, need=EDITOR)
+        await self._storage.unit_of_work.commit(ws.UpdateRunMetadata(run_id=found.run.id, metadata=metadata))
         return await self.get(who, wire_id, *prefixes)
 
     async def asked(self, who: Principal, wire_id: str, *prefixes: str) -> list[Item]:
         """Return the whole path of messages that an answer was given to, root first."""
-        run = await self._access.run(who, wire_id, *prefixes)
+        run = (await self._access.run(who, wire_id, *prefixes)).run
         if run.input_end is None or run.conversation_id is None:
             return []
         base = await self._storage.tree.position_base(
-            who.account_id, run.conversation_id, run.input_end, run.input_end.tokens + 1
+            run.owner_id, run.conversation_id, run.input_end, run.input_end.tokens + 1
         )
         return base.context if base is not None else not_found("Response", wire_id)
 

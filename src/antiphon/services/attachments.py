@@ -9,38 +9,40 @@ import msgspec
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.conversations import MAIN_BRANCH
-from antiphon.domain.errors import InvalidRequest
+from antiphon.domain.errors import InvalidRequest, NotFound
 from antiphon.domain.items import Position
+from antiphon.domain.members import EDITOR, Role
 from antiphon.domain.runs import Run
 from antiphon.ports.storage import Storage, TurnBase
 from antiphon.ports.write_sets import NewBranch
 from antiphon.services.access import Access, not_found
-from antiphon.services.runs.live import LiveRuns
 from antiphon.services.turn_plans import Attachment, Plan, TurnRequest, branch_name
 
 
 class Attachments:
     """Finds the base of a turn; a guard that was lost before makes it choose otherwise."""
 
-    def __init__(self, storage: Storage, access: Access, runs: LiveRuns) -> None:
+    def __init__(self, storage: Storage, access: Access) -> None:
         self._storage = storage
         self._access = access
-        self._runs = runs
 
-    async def find(self, who: Principal, request: TurnRequest, budget: int) -> tuple[Attachment, TurnRequest]:
+    async def find(
+        self, who: Principal, request: TurnRequest, budget: int, *, need: Role = EDITOR
+    ) -> tuple[Attachment, TurnRequest]:
         """Return where a turn attaches, and the turn with only what is new of its input.
 
-        `budget` is how many tokens of context are read. Raises NotFound and InvalidRequest.
+        `budget` is how many tokens of context are read, `need` the role it takes in somebody
+        else's conversation. Raises NotFound, Forbidden and InvalidRequest.
         """
         if request.path_hashes:
             return await self._after_prefix(who, request, budget)
         if request.previous_response_id is not None:
-            return await self._after_response(who, request, budget), request
+            return await self._after_response(who, request, budget, need), request
         if request.conversation_id is None:
-            return Attachment(base=None), request
+            return Attachment(who=who, base=None), request
         if request.parent_item_id is not None or request.position is not None:
-            return await self._after_item(who, request, budget), request
-        return await self._at_head(who, request, budget), request
+            return await self._after_item(who, request, budget, need), request
+        return await self._at_head(who, request, budget, need), request
 
     async def beside(
         self, request: TurnRequest, at: Attachment, run: Run, name: str, plans: Sequence[Plan]
@@ -53,15 +55,15 @@ class Attachments:
             taken |= {one.branch.name for one in plan.commands if isinstance(one, NewBranch)}
         base = msgspec.structs.replace(at.base, position=run.input_end, parent=None, branch=None)
         chosen = branch_name(name, taken, losses=request.lost.count("NewBranch"))
-        return Attachment(base=base, branch_name=chosen)
+        return Attachment(who=at.who, base=base, branch_name=chosen)
 
     async def _after_prefix(
         self, who: Principal, request: TurnRequest, budget: int
     ) -> tuple[Attachment, TurnRequest]:
-        """Attach a resent history after its longest prefix that is stored."""
+        """Attach a resent history after its longest prefix that is stored, among the caller's own."""
         found = await self._storage.runs.longest_prefix(who.account_id, request.path_hashes)
         if found is None:
-            return Attachment(base=None), request
+            return Attachment(who=who, base=None), request
         index, item, conversation_id = found
         rest = msgspec.structs.replace(
             request, items=request.items[index + 1 :], path_hashes=request.path_hashes[index + 1 :]
@@ -72,42 +74,46 @@ class Attachments:
         if branch is not None:
             base = await tree.turn_base(who.account_id, conversation_id, branch.id, budget)
             if base is not None and base.position.item_id == item.id:
-                return await self._on_branch(rest, base), rest
+                return await self._on_branch(who, rest, base), rest
         base = await tree.position_base(who.account_id, conversation_id, item.position, budget)
         if base is None:
-            return Attachment(base=None), request
+            return Attachment(who=who, base=None), request
         name = await self._free_name(request, base, MAIN_BRANCH)
-        return Attachment(base=base, branch_name=name), rest
+        return Attachment(who=who, base=base, branch_name=name), rest
 
-    async def _at_head(self, who: Principal, request: TurnRequest, budget: int) -> Attachment:
+    async def _at_head(self, who: Principal, request: TurnRequest, budget: int, need: Role) -> Attachment:
+        tree = self._storage.tree
         conversation_id = ids.parse(request.conversation_id, ids.CONVERSATION)
         branch_id = ids.parse(request.branch_id, ids.BRANCH) if request.branch_id else None
-        if request.branch_id is not None and branch_id is None:
-            not_found("Branch", request.branch_id)
-        base = None
-        if conversation_id is not None:
-            base = await self._storage.tree.turn_base(who.account_id, conversation_id, branch_id, budget)
+        known = request.branch_id is None or branch_id is not None
+        if conversation_id is not None and known:
+            # An own conversation is the usual case, and costs one read.
+            base = await tree.turn_base(who.account_id, conversation_id, branch_id, budget)
+            if base is not None:
+                return await self._on_branch(who, request, base)
+        who, conversation = await self._access.enter(who, request.conversation_id or "", need)
+        base = await tree.turn_base(who.account_id, conversation.id, branch_id, budget) if known else None
         if base is None:
-            if request.branch_id is not None:
-                not_found("Branch", request.branch_id)
-            not_found("Conversation", request.conversation_id)
-        return await self._on_branch(request, base)
+            not_found("Branch", request.branch_id)
+        return await self._on_branch(who, request, base)
 
-    async def _on_branch(self, request: TurnRequest, base: TurnBase) -> Attachment:
+    async def _on_branch(self, who: Principal, request: TurnRequest, base: TurnBase) -> Attachment:
         """Claim the branch, or open another beside it if a turn holds it already."""
         branch = base.branch
         free = branch is not None and branch.run_id is None and "ClaimBranch" not in request.lost
         if request.new_branch is None and free:
-            return Attachment(base=base, claim=True)
+            return Attachment(who=who, base=base, claim=True)
         wanted = request.new_branch or (branch.name if branch else MAIN_BRANCH)
-        return Attachment(base=base, branch_name=await self._free_name(request, base, wanted))
+        return Attachment(who=who, base=base, branch_name=await self._free_name(request, base, wanted))
 
     async def _free_name(self, request: TurnRequest, base: TurnBase, wanted: str) -> str:
         taken = await self._storage.conversations.branch_names(base.conversation.id, wanted[:200])
         return branch_name(wanted, taken, losses=request.lost.count("NewBranch"))
 
-    async def _after_response(self, who: Principal, request: TurnRequest, budget: int) -> Attachment:
-        run = await self._previous(who, request.previous_response_id)
+    async def _after_response(
+        self, who: Principal, request: TurnRequest, budget: int, need: Role
+    ) -> Attachment:
+        who, run = await self._previous(who, request.previous_response_id, need)
         position = run.output_end or run.input_end
         if position is None or run.conversation_id is None:
             raise _previous_not_found(request.previous_response_id)
@@ -115,40 +121,39 @@ class Attachments:
         base = await tree.turn_base(who.account_id, run.conversation_id, None, budget)
         tip = base if base is not None and _follows_tip(base, run, position) else None
         if tip is not None and tip.position == position:
-            return await self._on_branch(request, tip)
+            return await self._on_branch(who, request, tip)
         base = await tree.position_base(who.account_id, run.conversation_id, position, budget)
         if base is None:
             raise _previous_not_found(request.previous_response_id)
         if tip is not None and tip.branch is not None and not request.new_branch:
-            return await self._on_branch(request, msgspec.structs.replace(base, branch=tip.branch))
+            return await self._on_branch(who, request, msgspec.structs.replace(base, branch=tip.branch))
         name = await self._free_name(request, base, request.new_branch) if request.new_branch else None
-        return Attachment(base=base, branch_name=name)
+        return Attachment(who=who, base=base, branch_name=name)
 
-    async def _previous(self, who: Principal, wire_id: str | None) -> Run:
-        identifier = ids.parse(wire_id, ids.RESPONSE, ids.CHAT_COMPLETION)
-        live = self._runs.get(who.account_id, identifier) if identifier else None
-        run = await self._storage.runs.get(who.account_id, identifier) if identifier else None
-        if (live is not None and live.run.stored) or (run is not None and not run.is_terminal):
+    async def _previous(self, who: Principal, wire_id: str | None, need: Role) -> tuple[Principal, Run]:
+        try:
+            found = await self._access.run(who, wire_id, ids.RESPONSE, ids.CHAT_COMPLETION, need=need)
+        except NotFound:
+            raise _previous_not_found(wire_id) from None
+        if found.live is not None or not found.run.is_terminal:
             raise InvalidRequest(
                 f"Response '{wire_id}' has not finished yet.",
                 code="previous_response_not_finished",
                 param="previous_response_id",
             )
-        if run is None:
-            raise _previous_not_found(wire_id)
-        return run
+        return found.who, found.run
 
-    async def _after_item(self, who: Principal, request: TurnRequest, budget: int) -> Attachment:
-        conversation = await self._access.conversation(who, request.conversation_id or "")
+    async def _after_item(self, who: Principal, request: TurnRequest, budget: int, need: Role) -> Attachment:
+        who, conversation = await self._access.enter(who, request.conversation_id or "", need)
         position = request.position
         if position is None:
-            item, _ = await self._access.item(who, conversation, request.parent_item_id or "")
+            item, _ = await self._access.item(conversation, request.parent_item_id or "")
             position = item.position
         base = await self._storage.tree.position_base(who.account_id, conversation.id, position, budget)
         if base is None:
             not_found("Conversation", request.conversation_id)
         name = await self._free_name(request, base, request.new_branch) if request.new_branch else None
-        return Attachment(base=base, branch_name=name)
+        return Attachment(who=who, base=base, branch_name=name)
 
 
 def _follows_tip(base: TurnBase, run: Run, position: Position) -> bool:

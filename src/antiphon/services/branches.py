@@ -15,12 +15,14 @@ from antiphon.domain.conversations import (
 )
 from antiphon.domain.errors import Conflict, InvalidRequest
 from antiphon.domain.items import Item, Position, require_text_limit
+from antiphon.domain.members import EDITOR
 from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import SegmentSummary, Storage
 from antiphon.services.access import Access, not_found
 from antiphon.services.conversations import Conversations, cursor_of
+from antiphon.services.copies import Copies
 from antiphon.services.idempotency import Idempotency, Key
 from antiphon.services.paging import Page, item_page
 from antiphon.services.purges import GRACE_US
@@ -60,20 +62,22 @@ class Branches:
         self._access = access
         self._conversations = conversations
         self._idempotency = idempotency
+        self._copies = Copies(storage, access, idempotency, clock)
         self._clock = clock
 
     async def page(
         self, who: Principal, conversation_id: str, *, after: str | None, limit: int
     ) -> tuple[Conversation, Page[Branch]]:
         """List a conversation's branches, oldest first."""
-        conversation = await self._access.conversation(who, conversation_id)
+        _, conversation = await self._access.enter(who, conversation_id)
         cursor = cursor_of(after, ids.BRANCH)
         branches = await self._storage.conversations.branches(conversation.id, after=cursor, limit=limit + 1)
         return conversation, Page(branches[:limit], len(branches) > limit)
 
     async def get(self, who: Principal, conversation_id: str, branch_id: str) -> tuple[Conversation, Branch]:
         """Return a branch; raises NotFound."""
-        return await self._access.branch(who, conversation_id, branch_id)
+        _, conversation, branch = await self._access.branch(who, conversation_id, branch_id)
+        return conversation, branch
 
     async def create(
         self,
@@ -89,8 +93,8 @@ class Branches:
 
         Copies nothing. Without a name it gets the first free one; a taken name is refused.
         """
-        conversation = await self._access.conversation(who, conversation_id)
-        head = await self._head(who, conversation, item_id)
+        who, conversation = await self._access.enter(who, conversation_id, EDITOR)
+        head = await self._head(conversation, item_id)
         chosen = checked_name(name) if name is not None else None
         for attempt in range(MAX_CONFLICTS):
             free = chosen or await self._free_name(conversation, losses=attempt)
@@ -101,7 +105,7 @@ class Branches:
             except Conflict as lost:
                 if lost.message == "PutKey":
                     raise
-                await self._access.conversation(who, conversation_id)
+                await self._access.enter(who, conversation_id)
                 if chosen is not None and lost.message == "NewBranch":
                     raise _name_taken(chosen) from None
         raise Conflict("The conversation changes too fast; try again.")
@@ -127,11 +131,11 @@ class Branches:
         await self._storage.unit_of_work.commit(*commands)
         return conversation
 
-    async def _head(self, who: Principal, conversation: Conversation, item_id: str | None) -> Position:
+    async def _head(self, conversation: Conversation, item_id: str | None) -> Position:
         if item_id is not None:
-            item, _ = await self._access.item(who, conversation, item_id)
+            item, _ = await self._access.item(conversation, item_id)
             return item.position
-        base = await self._storage.tree.turn_base(who.account_id, conversation.id, None, 0)
+        base = await self._storage.tree.turn_base(conversation.owner_id, conversation.id, None, 0)
         if base is None:
             not_found("Conversation", ids.CONVERSATION + conversation.id)
         return base.position
@@ -140,7 +144,7 @@ class Branches:
         self, who: Principal, conversation_id: str, branch_id: str, name: str
     ) -> tuple[Conversation, Branch]:
         """Rename a branch; a taken name is refused."""
-        conversation, branch = await self._access.branch(who, conversation_id, branch_id)
+        who, conversation, branch = await self._access.branch(who, conversation_id, branch_id, EDITOR)
         chosen = checked_name(name)
         renamed = msgspec.structs.replace(branch, name=chosen)
         try:
@@ -157,7 +161,7 @@ class Branches:
         self, who: Principal, conversation_id: str, branch_id: str
     ) -> tuple[Conversation, Branch]:
         """Make a branch the one that linear views show; running turns keep theirs."""
-        conversation, branch = await self._access.branch(who, conversation_id, branch_id)
+        who, conversation, branch = await self._access.branch(who, conversation_id, branch_id, EDITOR)
         try:
             await self._storage.unit_of_work.commit(
                 ws.ActivateBranch(conversation_id=conversation.id, branch_id=branch.id),
@@ -165,11 +169,11 @@ class Branches:
             )
         except Conflict:
             not_found("Branch", branch_id)
-        return await self._access.branch(who, conversation_id, branch_id)
+        return await self.get(who, conversation_id, branch_id)
 
     async def delete(self, who: Principal, conversation_id: str, branch_id: str) -> str:
         """Delete a branch's pointer; the active one is refused. Returns the branch's id."""
-        conversation, branch = await self._access.branch(who, conversation_id, branch_id)
+        who, conversation, branch = await self._access.branch(who, conversation_id, branch_id, EDITOR)
         try:
             await self._storage.unit_of_work.commit(
                 ws.DeleteBranch(conversation_id=conversation.id, branch_id=branch.id),
@@ -197,9 +201,14 @@ class Branches:
         title: str | None,
         key: Key | None = None,
     ) -> Conversation:
-        """Return a new conversation that shares everything up to an item (the active head)."""
-        origin = await self._access.conversation(who, conversation_id)
-        base = await self._head(who, origin, item_id)
+        """Return a new conversation of the caller that shows everything up to an item (the active head).
+
+        It shares the items of an own conversation, and copies those of somebody else's.
+        """
+        within, origin = await self._access.enter(who, conversation_id)
+        base = await self._head(origin, item_id)
+        if within.is_guest:
+            return await self._copies.copy(who, origin, base, title=title, key=key)
         now = self._clock.now_us()
         forked = ids.new_id(who.slot)
         segment = open_segment(ids.new_id(who.slot), forked, base if base.depth >= 0 else None)
@@ -232,23 +241,23 @@ class Branches:
         self, who: Principal, conversation_id: str, *, after: str | None, limit: int
     ) -> tuple[Conversation, Page[SegmentSummary]]:
         """Return a page of the conversation's segments, each with its count and its ends."""
-        conversation = await self._access.conversation(who, conversation_id)
+        _, conversation = await self._access.enter(who, conversation_id)
         cursor = cursor_of(after, ids.SEGMENT)
         found = await self._storage.tree.segments(conversation.id, after=cursor, limit=limit + 1)
         return conversation, Page(found[:limit], len(found) > limit)
 
     async def siblings(self, who: Principal, conversation_id: str, item_id: str, limit: int) -> list[Item]:
         """Return the alternatives of an item, itself included, oldest first."""
-        conversation = await self._access.conversation(who, conversation_id)
-        item, _ = await self._access.item(who, conversation, item_id)
-        return await self._storage.tree.siblings(who.account_id, conversation.id, item, limit)
+        _, conversation = await self._access.enter(who, conversation_id)
+        item, _ = await self._access.item(conversation, item_id)
+        return await self._storage.tree.siblings(conversation.owner_id, conversation.id, item, limit)
 
     async def compare(
         self, who: Principal, conversation_id: str, left_id: str, right_id: str, *, limit: int
     ) -> Comparison:
         """Compare two branches: what they share last and up to `limit` items of either line."""
-        conversation, left = await self._access.branch(who, conversation_id, left_id)
-        _, right = await self._access.branch(who, conversation_id, right_id)
+        _, conversation, left = await self._access.branch(who, conversation_id, left_id)
+        _, _, right = await self._access.branch(who, conversation_id, right_id)
         common = await self._common(left.head, right.head)
         first = await self._line(conversation, left.head, common, limit)
         second = await self._line(conversation, right.head, common, limit)

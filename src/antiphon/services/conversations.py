@@ -22,6 +22,7 @@ from antiphon.domain.conversations import (
 from antiphon.domain.errors import Conflict, InvalidRequest, NotFound, PreconditionFailed
 from antiphon.domain.inputs import InputItem, new_item
 from antiphon.domain.items import Item, NewItem, Position
+from antiphon.domain.members import EDITOR, OWNER, VIEWER, Role
 from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
@@ -80,7 +81,8 @@ class Conversations:
 
     async def get(self, who: Principal, conversation_id: str) -> Conversation:
         """Return a conversation; raises NotFound."""
-        return await self._access.conversation(who, conversation_id)
+        _, found = await self._access.enter(who, conversation_id)
+        return found
 
     async def page(
         self, who: Principal, *, after: str | None, limit: int, descending: bool
@@ -88,7 +90,7 @@ class Conversations:
         """List the caller's conversations, newest first if `descending`."""
         cursor = cursor_of(after, ids.CONVERSATION)
         found = await self._storage.conversations.page(
-            who.account_id, after=cursor, limit=limit + 1, descending=descending
+            who.actor_id, after=cursor, limit=limit + 1, descending=descending
         )
         return Page(found[:limit], len(found) > limit)
 
@@ -102,7 +104,7 @@ class Conversations:
         revision: int | None = None,
     ) -> Conversation:
         """Change title or metadata; with `revision` only if nothing changed since it was read."""
-        found = await self._access.conversation(who, conversation_id)
+        who, found = await self._access.enter(who, conversation_id, EDITOR)
         try:
             await self._storage.unit_of_work.commit(
                 ws.UpdateConversation(
@@ -111,9 +113,9 @@ class Conversations:
                 self.change(who, found.id, "conversation.updated", {}),
             )
         except Conflict:
-            await self._access.conversation(who, conversation_id)
+            await self._access.enter(who, conversation_id)
             raise PreconditionFailed("The conversation has changed since it was read.") from None
-        return await self._access.conversation(who, conversation_id)
+        return await self.get(who, conversation_id)
 
     async def delete(
         self, who: Principal, conversation_id: str, *, purge: bool = False
@@ -123,7 +125,7 @@ class Conversations:
         With `purge` its turns are cancelled and its content is erased but for what living forks
         share. Returns its id and what went.
         """
-        found = await self._access.conversation(who, conversation_id)
+        who, found = await self._access.enter(who, conversation_id, OWNER)
         now = self._clock.now_us()
         try:
             if purge:
@@ -160,10 +162,10 @@ class Conversations:
         # Appends of this process wait for each other, so they race only with turns that end.
         async with self._appending(conversation_id):
             for _ in range(MAX_CONFLICTS):
-                base = await self._head(who, conversation_id, branch_id)
-                new = [new_item(item, who.slot) for item in items]
+                within, base = await self._head(who, conversation_id, branch_id, EDITOR)
+                new = [new_item(item, within.slot) for item in items]
                 try:
-                    return await self._append(who, base, new, lost, key=key)
+                    return await self._append(within, base, new, lost, key=key)
                 except Conflict as conflict:
                     if conflict.message == "PutKey":
                         raise
@@ -176,16 +178,21 @@ class Conversations:
             lock = self._locks[conversation_id] = asyncio.Lock()
         return lock
 
-    async def _head(self, who: Principal, conversation_id: str, branch_id: str | None) -> TurnBase:
+    async def _head(
+        self, who: Principal, conversation_id: str, branch_id: str | None, need: Role
+    ) -> tuple[Principal, TurnBase]:
+        """Return the caller within the conversation and a branch's head; of an own one in one read."""
         identifier = ids.parse(conversation_id, ids.CONVERSATION)
         wanted = ids.parse(branch_id, ids.BRANCH) if branch_id else None
         base = None
         if identifier is not None and (branch_id is None or wanted is not None):
-            base = await self._storage.tree.turn_base(who.account_id, identifier, wanted, 0)
-        if base is None:
-            await self._access.conversation(who, conversation_id)
-            not_found("Branch", branch_id)
-        return base
+            base = await self._storage.tree.turn_base(who.actor_id, identifier, wanted, 0)
+            if base is not None:
+                return who.home(), base
+        who, conversation = await self._access.enter(who, conversation_id, need)
+        if branch_id is None or wanted is not None:
+            base = await self._storage.tree.turn_base(conversation.owner_id, conversation.id, wanted, 0)
+        return (who, base) if base is not None else not_found("Branch", branch_id)
 
     async def _append(
         self, who: Principal, base: TurnBase, new: list[NewItem], lost: list[str], *, key: Key | None
@@ -247,7 +254,7 @@ class Conversations:
         cursor = None
         if after is not None:
             try:
-                cursor, _ = await self._access.item(who, conversation, after)
+                cursor, _ = await self._access.item(conversation, after)
             except NotFound:
                 raise invalid_cursor(after) from None
         return await item_page(
@@ -259,25 +266,25 @@ class Conversations:
     ) -> tuple[Conversation, Branch]:
         """Return a conversation and the branch to list, the active one read together with it."""
         if branch_id is not None:
-            return await self._access.branch(who, conversation_id, branch_id)
-        identifier = ids.parse(conversation_id, ids.CONVERSATION)
-        base = await self._storage.tree.turn_base(who.account_id, identifier, None, 0) if identifier else None
-        if base is None or base.branch is None:
+            _, conversation, branch = await self._access.branch(who, conversation_id, branch_id)
+            return conversation, branch
+        _, base = await self._head(who, conversation_id, None, VIEWER)
+        if base.branch is None:
             not_found("Conversation", conversation_id)
         return base.conversation, base.branch
 
     async def item(self, who: Principal, conversation_id: str, item_id: str) -> Item:
         """Return any item of a conversation's tree; raises NotFound."""
-        conversation = await self._access.conversation(who, conversation_id)
-        item, _ = await self._access.item(who, conversation, item_id)
+        _, conversation = await self._access.enter(who, conversation_id)
+        item, _ = await self._access.item(conversation, item_id)
         if await self._storage.tree.is_hidden(conversation.id, item.id):
             not_found("Item", item_id)
         return item
 
     async def hide_item(self, who: Principal, conversation_id: str, item_id: str) -> Conversation:
         """Leave an item out of this conversation; children stay, forks and answers still show it."""
-        conversation = await self._access.conversation(who, conversation_id)
-        item, _ = await self._access.item(who, conversation, item_id)
+        who, conversation = await self._access.enter(who, conversation_id, EDITOR)
+        item, _ = await self._access.item(conversation, item_id)
         if await self._storage.tree.is_hidden(conversation.id, item.id):
             not_found("Item", item_id)
         try:
@@ -293,7 +300,7 @@ class Conversations:
 
     async def changes(self, who: Principal, conversation_id: str, *, after: int, limit: int) -> list[Change]:
         """Return the changes of a conversation with a revision above `after`."""
-        conversation = await self._access.conversation(who, conversation_id)
+        _, conversation = await self._access.enter(who, conversation_id)
         return await self._storage.conversations.changes(conversation.id, after=after, limit=limit)
 
     def change(
@@ -352,7 +359,7 @@ def put_items(who: Principal, after: Position, new: Sequence[NewItem], now_us: i
         return []
     return [
         ws.PutItems(
-            after=after, owner_id=who.account_id, slot=who.slot, author_id=who.account_id, run_id=None,
+            after=after, owner_id=who.account_id, slot=who.slot, author_id=who.actor_id, run_id=None,
             created_us=now_us, items=tuple(new),
         )
     ]  # fmt: skip
@@ -367,7 +374,7 @@ def placed(who: Principal, after: Position, new: Sequence[NewItem], now_us: int)
             Item(
                 id=one.id, segment_id=after.segment_id, depth=depth, path_tokens=tokens,
                 token_count=one.token_count, type=one.type, role=one.role, status=one.status,
-                author_id=who.account_id, run_id=None, payload=one.payload, created_us=now_us,
+                author_id=who.actor_id, run_id=None, payload=one.payload, created_us=now_us,
             )
         )  # fmt: skip
     return items

@@ -61,8 +61,8 @@ class Idempotency:
         now = self._clock.now_us()
         body = key.render(made) if key.render is not None and run_id is None else None
         return ws.PutKey(
-            owner_id=who.account_id,
-            slot=who.slot,
+            owner_id=who.actor_id,
+            slot=who.actor_slot,
             key=key.name,
             fingerprint=key.fingerprint,
             run_id=run_id,
@@ -75,7 +75,7 @@ class Idempotency:
 
     async def taken(self, who: Principal, key: Key) -> KeyRecord | None:
         """Return what is known under a key; raises Unprocessable if it stood for another request."""
-        found = await self._runs.key(who.account_id, key.name, self._clock.now_us())
+        found = await self._runs.key(who.actor_id, key.name, self._clock.now_us())
         if found is not None and found.fingerprint != key.fingerprint:
             raise Unprocessable("This Idempotency-Key was already used with another request.")
         return found

@@ -24,6 +24,20 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     has_more: bool
 
 
+async def is_on_path(tree: Tree, head: Position, item: Item) -> bool:
+    """Return whether an item lies on the path that ends at `head`."""
+    if item.depth > head.depth:
+        return False
+    ranges = await tree.path(head, floor_depth=item.depth)
+    return _holds(ranges, item)
+
+
+def _holds(ranges: list[PathRange], item: Item) -> bool:
+    return any(
+        part.segment_id == item.segment_id and part.first <= item.depth <= part.last for part in ranges
+    )
+
+
 async def item_page(
     tree: Tree,
     conversation: Conversation,
@@ -49,7 +63,7 @@ async def _descend(tree: Tree, conversation_id: str, top: Position, limit: int) 
     upper, reach = top.depth, limit
     while upper >= 0 and len(found) <= limit:
         floor = max(upper - reach, 0)
-        ranges = _clip(await tree.path(top, floor_depth=floor), floor, upper)
+        ranges = clip(await tree.path(top, floor_depth=floor), floor, upper)
         for part in ranges:
             found += reversed(await tree.items([part], conversation_id))
         upper, reach = floor - 1, SLICE
@@ -61,20 +75,18 @@ async def _ascend(
 ) -> Page[Item]:
     lower = after.depth + 1 if after is not None else 0
     ranges = await tree.path(head, floor_depth=max(lower - 1, 0))
-    if after is not None and not any(
-        part.segment_id == after.segment_id and part.first <= after.depth <= part.last for part in ranges
-    ):
+    if after is not None and not _holds(ranges, after):
         raise InvalidRequest(f"Invalid cursor '{after.wire_id}'.", code="invalid_cursor", param="after")
     found: list[Item] = []
     reach = limit
     while lower <= head.depth and len(found) <= limit:
         upper = min(lower + reach, head.depth)
-        found += await tree.items(list(reversed(_clip(ranges, lower, upper))), conversation_id)
+        found += await tree.items(list(reversed(clip(ranges, lower, upper))), conversation_id)
         lower, reach = upper + 1, SLICE
     return Page(found[:limit], len(found) > limit)
 
 
-def _clip(ranges: list[PathRange], first: int, last: int) -> list[PathRange]:
+def clip(ranges: list[PathRange], first: int, last: int) -> list[PathRange]:
     """Cut ranges (head first) to the depths `first` to `last`."""
     clipped = (PathRange(part.segment_id, max(part.first, first, 0), min(part.last, last)) for part in ranges)
     return [part for part in clipped if part.first <= part.last]

@@ -81,18 +81,21 @@ class Plan(msgspec.Struct, kw_only=True):
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     """Where a turn attaches: on `base`, or at the root of a new conversation if it is None.
 
+    `who` is the caller within the partition of that conversation.
     `claim` takes over the base's branch; `branch_name` opens a branch of that name instead.
     `fresh_segment` is set after the place was found taken.
     """
 
+    who: Principal
     base: TurnBase | None
     claim: bool = False
     branch_name: str | None = None
     fresh_segment: bool = False
 
 
-def plan_turn(who: Principal, request: TurnRequest, run: Run, at: Attachment, *, worker_id: str) -> Plan:
+def plan_turn(request: TurnRequest, run: Run, at: Attachment, *, worker_id: str) -> Plan:
     """Return the commands that begin `run` at `at`, completing the run's positions."""
+    who = at.who
     hashes: tuple[bytes | None, ...] = request.path_hashes or (None,) * len(request.items)
     items = [new_item(item, who.slot, digest) for item, digest in zip(request.items, hashes, strict=True)]
     plan = Plan(run=run, items=items, commands=[])
@@ -100,7 +103,7 @@ def plan_turn(who: Principal, request: TurnRequest, run: Run, at: Attachment, *,
     if items:
         plan.commands.append(
             ws.PutItems(
-                after=after, owner_id=who.account_id, slot=who.slot, author_id=who.account_id,
+                after=after, owner_id=who.account_id, slot=who.slot, author_id=who.actor_id,
                 run_id=run.id, created_us=run.created_us, items=tuple(items),
             )
         )  # fmt: skip

@@ -13,6 +13,7 @@ from antiphon.domain.accounts import Principal
 from antiphon.domain.errors import AntiphonError, Conflict, InFlight, InvalidRequest, NotFound
 from antiphon.domain.inputs import InputItem, require_answered_calls
 from antiphon.domain.items import Item
+from antiphon.domain.members import VIEWER
 from antiphon.domain.run_events import RunLog
 from antiphon.domain.runs import Run
 from antiphon.domain.usage import estimate_item_tokens
@@ -72,7 +73,8 @@ class Turns:
         self._runs = runs
         self._clock = clock
         self._cache = cache
-        self._attachments = Attachments(storage, access, runs)
+        self._access = access
+        self._attachments = Attachments(storage, access)
         self._adopting: set[asyncio.Task[None] | None] = set()
 
     def require_model(self, name: str) -> None:
@@ -83,7 +85,7 @@ class Turns:
         """Estimate the input tokens of a turn without beginning it."""
         route = self._models.resolve(request.model)
         request = await self._resolve_references(who, request)
-        at, _ = await self._attachments.find(who, request, context_budget(request, route))
+        at, _ = await self._attachments.find(who, request, context_budget(request, route), need=VIEWER)
         tools = request.params.get("tools") or []
         return count_input(self._messages(request, at, route), tools)
 
@@ -97,9 +99,9 @@ class Turns:
             at, turn = await self._attachments.find(who, request, context_budget(request, route))
             if "PutItems" in request.lost and at.base is not None:
                 at = msgspec.structs.replace(at, fresh_segment=True)
-            run = self._new_run(who, request, route)
+            run = self._new_run(at.who, request, route)
             messages = self._messages(turn, at, route)
-            plan = plan_turn(who, turn, run, at, worker_id=self._engine.worker_id)
+            plan = plan_turn(turn, run, at, worker_id=self._engine.worker_id)
             try:
                 (begun,) = await self._commit_all(who, turn, [route], [plan], messages)
                 return begun
@@ -123,16 +125,13 @@ class Turns:
             if "PutItems" in request.lost and at.base is not None:
                 at = msgspec.structs.replace(at, fresh_segment=True)
             messages = self._messages(turn, at, smallest)
-            run = self._new_run(who, turn, routes[0])
-            plans = [plan_turn(who, turn, run, at, worker_id=self._engine.worker_id)]
+            run = self._new_run(at.who, turn, routes[0])
+            plans = [plan_turn(turn, run, at, worker_id=self._engine.worker_id)]
             for model, route in zip(models[1:], routes[1:], strict=True):
                 beside = await self._attachments.beside(turn, at, run, model, plans)
                 other = msgspec.structs.replace(turn, model=model, items=(), path_hashes=())
-                plans.append(
-                    plan_turn(
-                        who, other, self._new_run(who, other, route), beside, worker_id=self._engine.worker_id
-                    )
-                )
+                other_run = self._new_run(at.who, other, route)
+                plans.append(plan_turn(other, other_run, beside, worker_id=self._engine.worker_id))
             try:
                 return await self._commit_all(who, turn, routes, plans, messages)
             except Conflict as lost:
@@ -220,7 +219,8 @@ class Turns:
         if request.messages is not None:
             messages = request.messages
         else:
-            at, _ = await self._attachments.find(who, request, context_budget(request, route))
+            budget = context_budget(request, route)
+            at, _ = await self._attachments.find(who, request, budget, need=VIEWER)
             messages = self._messages(request, at, route)
         if request.key is not None:
             try:
@@ -274,7 +274,7 @@ class Turns:
             slot=who.slot,
             conversation_id=None,
             branch_id=None,
-            author_id=who.account_id,
+            author_id=who.actor_id,
             credential_id=who.credential_id,
             surface=request.surface,
             parent=None,
@@ -319,10 +319,9 @@ class Turns:
             if item.reference is None:
                 items.append(item)
                 continue
-            found = await self._storage.tree.item(who.account_id, item.reference)
-            if found is None:
+            stored = await self._access.readable_item(who, item.reference, request.conversation_id)
+            if stored is None:
                 raise NotFound(f"Item with id '{item.reference}' not found.", param=f"input[{index}].id")
-            stored = found[0]
             items.append(
                 InputItem(type=stored.type, role=stored.role, status=stored.status, payload=stored.body())
             )

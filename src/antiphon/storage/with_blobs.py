@@ -194,6 +194,8 @@ class StorageWithBlobs:
         self.runs = RunsWithBlobs(inner.runs, blobs)
         self.garbage = inner.garbage
         self.remains = inner.remains
+        self.members = inner.members
+        self.shares = inner.shares
         self.accounts = inner.accounts
         self.credentials = inner.credentials
         self.journal = inner.journal

@@ -74,7 +74,7 @@ async def create_branch(
             who, conversation_id, name=body.name, item_id=body.item_id, activate=body.activate, key=key
         )
 
-    return raw_answer(await once(application, who, key, _render_branch, make))
+    return raw_answer(await once(application, who, key, _render_branch, make, within=conversation_id))
 
 
 @router.get("/branches/{branch_id}", summary="Retrieve a branch")
@@ -177,7 +177,7 @@ async def edit(
             edit_only = application.alternatives.edit_only
             return await edit_only(who, conversation_id, item_id, items, key=silent)
 
-        return raw_answer(await once(application, who, silent, _render_items, make))
+        return raw_answer(await once(application, who, silent, _render_items, make, within=conversation_id))
     key = key_of(request.scope, await request.body())
     turn = answering_request(body, items, conversation_id, key)
     turn = with_cache_use(application, request.scope, turn)

@@ -102,5 +102,5 @@ def turn_request(
         metadata=msgspec.json.encode(body.metadata or {}).decode(),
         store=store,
         messages=body.messages,
-        path_hashes=path_hashes(who.account_id, items),
+        path_hashes=path_hashes(who.actor_id, items),
     )

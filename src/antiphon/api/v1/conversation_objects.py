@@ -17,8 +17,13 @@ PREVIEW_CHARACTERS = 120
 
 
 def conversation_object(conversation: Conversation) -> dict[str, Any]:
-    """Return a conversation: OpenAI's keys, then the tree extension's."""
+    """Return a conversation: OpenAI's keys, then the tree extension's.
+
+    A member who is not its owner is also told whose it is, and what they may do there.
+    """
     base = conversation.base
+    role, owner = conversation.role, conversation.owner_name
+    shared = {"antiphon": {"owner": owner, "role": role}} if role is not None else {}
     return {
         "id": ids.CONVERSATION + conversation.id,
         "object": "conversation",
@@ -30,6 +35,7 @@ def conversation_object(conversation: Conversation) -> dict[str, Any]:
         "revision": conversation.revision,
         "kind": conversation.kind,
         "forked_from_item_id": _some_item(base.item_id) if base else None,
+        **shared,
     }
 
 

@@ -48,10 +48,16 @@ async def create(
 
 @router.get("", summary="List conversations", tags=["tree"])
 async def list_conversations(
-    application: App, who: Caller, after: After = None, limit: Limit = 20, order: Order = "desc"
+    application: App,
+    who: Caller,
+    after: After = None,
+    limit: Limit = 20,
+    order: Order = "desc",
+    shared: Annotated[bool, Query(description="Those of others, the caller being a member.")] = False,
 ) -> Response:
-    """List the caller's conversations, newest first."""
-    page = await application.conversations.page(who, after=after, limit=limit, descending=order == "desc")
+    """List the caller's conversations, newest first; with `shared` those of others."""
+    find = application.members.shared if shared else application.conversations.page
+    page = await find(who, after=after, limit=limit, descending=order == "desc")
     return answer(page_object([conversation_object(one) for one in page.data], has_more=page.has_more))
 
 
@@ -113,7 +119,7 @@ async def add_items(
             who, conversation_id, items, branch_id=body.branch_id, key=key
         )
 
-    return raw_answer(await once(application, who, key, _render_items, make))
+    return raw_answer(await once(application, who, key, _render_items, make, within=conversation_id))
 
 
 @router.get("/{conversation_id}/items", summary="List items")

@@ -28,7 +28,7 @@ from antiphon.api.v1.response_requests import (
 from antiphon.application import Application
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
-from antiphon.domain.errors import InvalidRequest
+from antiphon.domain.errors import InvalidRequest, NotFound
 from antiphon.domain.inputs import InputItem, parse_input
 from antiphon.domain.run_events import RunLog
 from antiphon.domain.usage import Usage, estimate_tokens
@@ -72,8 +72,8 @@ async def create(application: Application, scope: Scope, receive: Receive, send:
 async def follower_of(application: Application, who: Principal, begun: Begun, after: int = -1) -> Follower:
     """Return a follower of a turn that has begun, here or under an earlier key."""
     if begun.live is not None:
-        return application.followers.follow_live(begun.live, after)
-    return await application.followers.follow(who.account_id, begun.run_id, after)
+        return application.followers.follow_live(begun.live, after, reader=who.actor_id)
+    return await application.answers.follow(who, ids.RESPONSE + begun.run_id, after)
 
 
 async def stream_begun(
@@ -130,9 +130,15 @@ async def _until_end(follower: Follower, gone: Callable[[], bool] = lambda: Fals
             if not follower.finished:
                 await follower.more()
     except Interrupted:
-        pass
+        if follower.revoked:
+            raise closed_to(follower) from None
     finally:
         follower.release()
+
+
+def closed_to(follower: Follower) -> NotFound:
+    """Return the error for an answer whose reader may not see it any more."""
+    return NotFound(f"Response with id '{ids.RESPONSE}{follower.run.id}' not found.")
 
 
 async def wait_for(application: Application, who: Principal, begun: Begun) -> Follower:
@@ -171,13 +177,7 @@ async def retrieve_stream(
     after: int,
 ) -> None:
     """Replay and follow an answer from the event after `after`; GET streams carry `id:` lines."""
-    live = application.answers.live(who, wire_id)
-    if live is not None:
-        follower = application.followers.follow_live(live, after)
-    else:
-        await application.answers.get(who, wire_id)
-        run_id = ids.parse(wire_id, ids.RESPONSE) or ""
-        follower = await application.followers.follow(who.account_id, run_id, after)
+    follower = await application.answers.follow(who, wire_id, after)
 
     def encoder_of(log: RunLog) -> ResponseEvents:
         return ResponseEvents(log, lambda: follower.run, with_ids=True)

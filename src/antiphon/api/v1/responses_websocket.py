@@ -19,9 +19,11 @@ from antiphon.api.errors import decoding_error, describe
 from antiphon.api.http import require_few_values
 from antiphon.api.v1.response_events import ResponseEvents, encode_object
 from antiphon.api.v1.response_requests import WebSocketCreate, turn_request
+from antiphon.api.v1.responses import closed_to
 from antiphon.api.websocket_authentication import FORBIDDEN, UNAUTHENTICATED, SocketCaller, token_in
 from antiphon.application import Application
 from antiphon.domain import ids
+from antiphon.domain.accounts import Principal
 from antiphon.domain.errors import AntiphonError, Forbidden, InvalidRequest, Unauthenticated
 from antiphon.domain.inputs import InputItem
 from antiphon.services.runs.follow import Interrupted
@@ -127,8 +129,9 @@ class Session:
             request = with_cache_use(self._application, self._socket.scope, request)
             if body.generate is False:
                 request = msgspec.structs.replace(request, generate=False)
-            begun = await self._application.turns.begin(await self.caller.caller(), request)
-            await self._relay(begun, request, body.stream_id)
+            who = await self.caller.caller()
+            begun = await self._application.turns.begin(who, request)
+            await self._relay(who, begun, request, body.stream_id)
         except AntiphonError as error:
             if self._last is not None and previous == self._last[0]:
                 self._last = None  # a failed continuation evicts what it continued
@@ -155,11 +158,11 @@ class Session:
         items = (*self._last[1], *request.items)
         return msgspec.structs.replace(request, previous_response_id=None, items=items)
 
-    async def _relay(self, begun: Begun, request: TurnRequest, stream_id: str | None) -> None:
+    async def _relay(self, who: Principal, begun: Begun, request: TurnRequest, stream_id: str | None) -> None:
         live = begun.live
         assert live is not None  # noqa: S101 - no idempotency keys on a socket
         self._running = live
-        follower = self._application.followers.follow_live(live)
+        follower = self._application.followers.follow_live(live, reader=who.actor_id)
         encoder = ResponseEvents(follower.log, lambda: follower.run, framed=False)
         mark = b'{"stream_id":%b,' % msgspec.json.encode(stream_id) if stream_id is not None else None
         try:
@@ -172,6 +175,8 @@ class Session:
                 if not follower.finished:
                     await follower.more()
         except Interrupted:
+            if follower.revoked:
+                raise closed_to(follower) from None
             return
         except (WebSocketDisconnect, RuntimeError):
             self._application.answers.abandon(live)

@@ -95,7 +95,7 @@ def finish_set(
         commands.append(_change(run, run.conversation_id))
     commands.append(ledger_line(run, price, cached=cached))
     if run.error is not None and not log.outputs:
-        commands.append(ws.FreeKey(owner_id=run.owner_id, run_id=run.id))
+        commands.append(ws.FreeKey(owner_id=run.author_id, run_id=run.id))
     return tuple(commands)
 
 

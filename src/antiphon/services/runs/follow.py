@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Final
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
-from antiphon.domain.errors import NotFound
 from antiphon.domain.run_events import Op, RunLog, decode_ops, expand
 from antiphon.domain.runs import Run
 from antiphon.ports.storage import Runs
-from antiphon.services.runs.live import LiveRun, LiveRuns
+from antiphon.services.runs.live import LiveRun
 
 PING_SECONDS: Final = 15.0
 STALLED_SECONDS: Final = 60.0
@@ -32,11 +31,13 @@ class Follower:
 
     `task` is what to cancel when the client takes nothing for a minute.
     `beat` is when its client was last sent something (seconds, monotonic); its writer renews it.
+    `reader` is the account that reads, for as long as it may: see `revoke`.
     `cursor` is the next sequence number to show. Use: render `log.ops[cursor:committed]`, move
     the cursor, then `await more()` until `finished`.
     """
 
     __slots__ = (
+        "__weakref__",
         "_followers",
         "_listener",
         "_live",
@@ -47,14 +48,25 @@ class Follower:
         "cursor",
         "log",
         "on_silence",
+        "reader",
+        "revoked",
         "task",
     )  # fmt: skip
 
     def __init__(
-        self, log: RunLog, cursor: int, *, live: LiveRun | None, run: Run, followers: Followers
+        self,
+        log: RunLog,
+        cursor: int,
+        *,
+        live: LiveRun | None,
+        run: Run,
+        followers: Followers,
+        reader: str | None = None,
     ) -> None:
         self.log = log
         self.cursor = cursor
+        self.reader = reader
+        self.revoked = False
         self._now = asyncio.get_running_loop().time
         self.beat = self._now()
         self.task: asyncio.Task[object] | None = None
@@ -73,13 +85,15 @@ class Follower:
     @property
     def committed(self) -> int:
         """How many ops may be shown."""
+        if self.revoked:
+            return self.cursor
         return self._live.committed if self._live is not None else len(self.log.ops)
 
     @property
     def finished(self) -> bool:
         """Whether everything there will ever be has been passed."""
         ended = self._live is None or self._live.closed
-        return ended and self.cursor >= self.committed
+        return ended and not self.revoked and self.cursor >= self.committed
 
     def hold_less(self) -> None:
         """Let go of what can be made again: this client keeps the log of a run that has ended in memory.
@@ -95,9 +109,11 @@ class Follower:
 
         Then it is time to look whether the client is still there, and to ping it.
 
-        Raises Interrupted if this process lost the run.
+        Raises Interrupted if this process lost the run, or the reader its right.
         """
         live = self._live
+        if self.revoked:
+            raise Interrupted(self.run.id)
         if live is None or self.cursor < live.committed or live.closed:
             return True
         if self.lost:
@@ -106,6 +122,8 @@ class Follower:
         self._followers.add(self)
         await self._wakeup
         self._wakeup = None
+        if self.revoked:
+            raise Interrupted(live.run.id)
         news = self.cursor < live.committed or live.closed
         if not news and self.lost:
             raise Interrupted(live.run.id)
@@ -128,8 +146,18 @@ class Follower:
 
     @property
     def lost(self) -> bool:
-        """Whether this process may not go on with the run."""
-        return self._live is not None and self._live.lost
+        """Whether nothing more can be shown: the process may not go on with the run, or the reader."""
+        return self.revoked or (self._live is not None and self._live.lost)
+
+    def revoke(self) -> None:
+        """Show nothing from now on and wake whoever writes, who then ends with Interrupted."""
+        self.revoked = True
+        if self.task is not None:
+            self.task.cancel()
+        elif self._listener is not None:
+            self._listener()
+        elif self._wakeup is not None and not self._wakeup.done():
+            self._wakeup.set_result(None)
 
     def progress(self) -> None:
         """Say that the client is sent something now."""
@@ -161,10 +189,10 @@ class Follower:
 class Followers:
     """All open followers: opens them, pings the silent, ends those whose client takes nothing."""
 
-    def __init__(self, runs: LiveRuns, store: Runs) -> None:
-        self._runs = runs
+    def __init__(self, store: Runs) -> None:
         self._store = store
         self._open: set[Follower] = set()
+        self._guests: WeakSet[Follower] = WeakSet()
         self._logs: WeakValueDictionary[str, RunLog] = WeakValueDictionary()
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -179,24 +207,30 @@ class Followers:
         """Stop watching a follower."""
         self._open.discard(follower)
 
-    def follow_live(self, live: LiveRun, after: int = -1) -> Follower:
-        """Follow a run that this process generates, from the event after `after`."""
-        return Follower(live.log, after + 1, live=live, run=live.run, followers=self)
+    def follow_live(self, live: LiveRun, after: int = -1, *, reader: str | None = None) -> Follower:
+        """Follow a run that this process generates, from the event after `after`.
 
-    async def follow(self, account_id: str, run_id: str, after: int = -1) -> Follower:
-        """Follow any run of an account from the event after `after`; raises NotFound.
-
-        The register is asked first and again after the store, so that a run which ends in
-        between is not missed.
+        `reader` is the account that asks; one that is not the run's owner is watched (`guests`).
         """
-        live = self._runs.get(account_id, run_id)
-        if live is not None:
-            return self.follow_live(live, after)
-        run = await self._store.get(account_id, run_id)
-        if run is None:
-            raise NotFound(f"No run '{run_id}'.")
+        follower = Follower(live.log, after + 1, live=live, run=live.run, followers=self, reader=reader)
+        self._watch_guest(follower)
+        return follower
+
+    async def follow(self, run: Run, after: int = -1, *, reader: str | None = None) -> Follower:
+        """Follow a run that has ended, from the event after `after`."""
         log = await self.stored_log(run)
-        return Follower(log, after + 1, live=None, run=run, followers=self)
+        follower = Follower(log, after + 1, live=None, run=run, followers=self, reader=reader)
+        self._watch_guest(follower)
+        return follower
+
+    def _watch_guest(self, follower: Follower) -> None:
+        if follower.reader is not None and follower.reader != follower.run.owner_id:
+            self._guests.add(follower)
+
+    @property
+    def guests(self) -> list[Follower]:
+        """Followers whose reader is not the owner of what it reads, and may lose the right to it."""
+        return list(self._guests)
 
     async def stored_log(self, run: Run) -> RunLog:
         """Return a finished run's log; readers of one answer share it."""

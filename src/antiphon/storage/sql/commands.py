@@ -14,7 +14,13 @@ import msgspec
 from antiphon.domain.items import Position
 from antiphon.domain.runs import Run
 from antiphon.ports import write_sets as ws
-from antiphon.storage.sql import commands_accounts, commands_blobs, commands_operations, commands_purge
+from antiphon.storage.sql import (
+    commands_accounts,
+    commands_blobs,
+    commands_operations,
+    commands_purge,
+    commands_sharing,
+)
 from antiphon.storage.sql.steps import Compiler, Step
 
 _json = msgspec.json.Encoder().encode
@@ -340,6 +346,7 @@ _COMPILERS: Final = {
     **commands_operations.COMPILERS,
     **commands_blobs.COMPILERS,
     **commands_purge.COMPILERS,
+    **commands_sharing.COMPILERS,
 }
 
 

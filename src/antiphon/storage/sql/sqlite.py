@@ -31,6 +31,7 @@ from antiphon.storage.sql.sqlite_ports import (
     SqliteTree,
 )
 from antiphon.storage.sql.sqlite_readers import Readers
+from antiphon.storage.sql.sqlite_sharing import SqliteMembers, SqliteShares
 from antiphon.storage.sql.sqlite_writer import SqliteWriter, run_commands
 
 FILE_NAME: Final = "antiphon.db"
@@ -158,6 +159,8 @@ class SqliteStorage:
         self.runs = SqliteRuns(self._readers)
         self.garbage = SqliteGarbage(self._readers)
         self.remains = SqliteRemains(self._readers)
+        self.members = SqliteMembers(self._readers)
+        self.shares = SqliteShares(self._readers)
 
     async def check(self) -> None:
         """See the port."""
