@@ -17,6 +17,7 @@ from antiphon.services.credentials import Credentials
 from antiphon.services.first_administrator import FirstAdministrator
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.models import Models
+from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.purges import Purges
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
@@ -48,6 +49,7 @@ class Application:
     api_keys: ApiKeys
     first_administrator: FirstAdministrator
     models: Models
+    provider_keys: ProviderKeys
     turns: Turns
     alternatives: Alternatives
     answers: Answers

@@ -9,7 +9,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import fields
 from dataclasses import replace as replace_fields
@@ -42,6 +42,7 @@ from antiphon.services.keyring import Keyring
 from antiphon.services.login_guard import LoginGuard
 from antiphon.services.models import Models
 from antiphon.services.passwords import Passwords
+from antiphon.services.provider_keys import ProviderKeys, stored_keys
 from antiphon.services.purges import Purges
 from antiphon.services.response_cache import ResponseCache
 from antiphon.services.runs.engine import Engine
@@ -49,6 +50,8 @@ from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
 from antiphon.services.runs.recover import Recovery
+from antiphon.services.sealing import Sealer
+from antiphon.services.secrets import PURPOSE, Secrets
 from antiphon.services.tokens import Tokens
 from antiphon.services.turns import Turns
 from antiphon.settings import MIN_SECRET_BYTES, Settings, environment, names_in, read_config_file
@@ -111,13 +114,14 @@ class Drain:
         return self.seconds if self.began is None else max(0.0, self.began + self.seconds - time.monotonic())
 
 
-def provider_specs(settings: Settings) -> list[ProviderSpec]:
-    """Return the configured providers: well-known names, then `antiphon.toml`."""
+def provider_specs(settings: Settings, stored: Collection[str] = ()) -> list[ProviderSpec]:
+    """Return the configured providers: well-known names, then `antiphon.toml`; see `presets`."""
     env = environment()
     for name, value in settings.model_dump().items():
         if value is not None and name.endswith(("_api_key", "_base_url", "_model_name", "hf_token")):
             env[name.upper()] = getattr(value, "get_secret_value", lambda value=value: str(value))()
-    specs = presets(env) + from_toml(read_config_file(settings.config_file).get("providers", {}), env)
+    tables = read_config_file(settings.config_file).get("providers", {})
+    specs = presets(env, stored) + from_toml(tables, env, stored)
     return [_with_times(spec, settings) for spec in specs]
 
 
@@ -135,9 +139,9 @@ def _with_times(spec: ProviderSpec, settings: Settings) -> ProviderSpec:
     )
 
 
-def build_models(settings: Settings, http: HttpClient, clock: Clock) -> Models:
+def build_models(settings: Settings, http: HttpClient, clock: Clock, stored: Collection[str] = ()) -> Models:
     """Return all models with their terms, aliases and fallback chains."""
-    specs = provider_specs(settings)
+    specs = provider_specs(settings, stored)
     tables = read_config_file(settings.config_file)
     aliases = dict(tables.get("aliases", {}))
     for pair in filter(None, (part.strip() for part in settings.model_aliases.split(","))):
@@ -227,6 +231,17 @@ def _announcement(made: Made) -> str:
     )
 
 
+async def open_secrets(
+    settings: Settings, storage: Storage, clock: Clock
+) -> tuple[Secrets, Mapping[str, str]]:
+    """Return the secrets, and all of them read; raises WrongSecretKey."""
+    vault = Secrets(storage.secrets, storage.unit_of_work, clock, Sealer(PURPOSE, keyring_of(settings)))
+    if settings.discard_unreadable_secrets:
+        for name in await vault.discard_unreadable():
+            log.warning("secret discarded", name=name)
+    return vault, await vault.open_all()
+
+
 async def local_owner(storage: Storage, clock: Clock) -> Principal:
     """Return the account of whoever runs the server, creating it at the first start."""
     found = await storage.accounts.by_name(LOCAL_OWNER)
@@ -249,11 +264,14 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         await FileBlobs(settings.data_dir / BLOBS).clean()
         http = HttpClient()
         stack.push_async_callback(http.close)
-        models = build_models(settings, http, clock)
+        vault, opened = await open_secrets(settings, storage, clock)
+        stored = stored_keys(opened)
+        models = build_models(settings, http, clock, stored)
+        provider_keys = ProviderKeys(models, vault, storage.unit_of_work, clock, stored)
         for problem in models.problems():
             log.warning("configuration", problem=problem)
         application, engine = assemble(
-            settings, storage, models, await local_owner(storage, clock), clock, drain
+            settings, storage, models, await local_owner(storage, clock), clock, drain, provider_keys
         )
         await _first_administrator(settings, application)
         recovery = Recovery(storage.journal, storage.unit_of_work, clock)
@@ -284,7 +302,13 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
 
 
 def assemble(
-    settings: Settings, storage: Storage, models: Models, owner: Principal, clock: Clock, drain: Drain
+    settings: Settings,
+    storage: Storage,
+    models: Models,
+    owner: Principal,
+    clock: Clock,
+    drain: Drain,
+    provider_keys: ProviderKeys,
 ) -> tuple[Application, Engine]:
     """Wire the services; connects to nothing."""
     blobs = FileBlobs(settings.data_dir / BLOBS)
@@ -304,6 +328,7 @@ def assemble(
         policy=policy_of(settings),
         **identity_of(settings, storage, owner, clock),
         models=models,
+        provider_keys=provider_keys,
         turns=turns,
         alternatives=Alternatives(storage, access, conversations, turns, idempotency, clock),
         answers=Answers(storage, access, engine, runs, purges, clock),

@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     default_admin_password: SecretStr | None = None
     access_token_minutes: int = Field(default=15, ge=1, le=24 * 60)
     refresh_token_days: int = Field(default=30, ge=1, le=365)
+    discard_unreadable_secrets: bool = False
     allowed_hosts: str = ""
     cors_origins: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

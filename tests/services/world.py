@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from antiphon.application import Application
-from antiphon.bootstrap import Drain, SystemClock, assemble, local_owner
+from antiphon.bootstrap import Drain, SystemClock, assemble, local_owner, open_secrets
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.inputs import parse_input
@@ -27,6 +27,7 @@ from antiphon.providers.scripted import Scripted
 from antiphon.services.answers import Answer
 from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.models import Models, Retrying
+from antiphon.services.provider_keys import ProviderKeys, stored_keys
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.recover import Recovery
 from antiphon.services.turn_plans import TurnRequest
@@ -133,6 +134,7 @@ class WatchedStorage:
         self.runs = inner.runs
         self.garbage = inner.garbage
         self.remains = inner.remains
+        self.secrets = inner.secrets
         self.check = inner.check
         self.close = inner.close
 
@@ -306,7 +308,9 @@ async def open_world(directory: Path, *, models: Models | None = None, **setting
         )  # fmt: skip
         owner = await local_owner(storage, clock)
         chosen = settings_for(directory, **settings)
-        application, engine = assemble(chosen, storage, models, owner, clock, Drain(0.0))
+        secrets, opened = await open_secrets(chosen, storage, clock)
+        keys = ProviderKeys(models, secrets, storage.unit_of_work, clock, stored_keys(opened))
+        application, engine = assemble(chosen, storage, models, owner, clock, Drain(0.0), keys)
 
         async def restart(run: Any) -> None:
             await application.turns.resume(run)

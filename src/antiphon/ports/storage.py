@@ -15,6 +15,7 @@ from antiphon.domain.items import Item, Position
 from antiphon.domain.runs import Run
 from antiphon.ports.accounts import Accounts, Credentials
 from antiphon.ports.purging import Garbage, Remains
+from antiphon.ports.secrets import SecretReads
 from antiphon.ports.write_sets import WriteSet
 
 
@@ -288,6 +289,9 @@ class Storage(Protocol):
 
     @property
     def remains(self) -> Remains: ...
+
+    @property
+    def secrets(self) -> SecretReads: ...
 
     async def check(self) -> None:
         """Answer a trivial read; raises Unavailable if the store does not."""

@@ -194,6 +194,7 @@ class StorageWithBlobs:
         self.runs = RunsWithBlobs(inner.runs, blobs)
         self.garbage = inner.garbage
         self.remains = inner.remains
+        self.secrets = inner.secrets
         self.accounts = inner.accounts
         self.credentials = inner.credentials
         self.journal = inner.journal
