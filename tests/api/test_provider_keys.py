@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from antiphon.bootstrap import SystemClock, build_models
 from antiphon.domain.errors import StorageFull
@@ -128,6 +129,15 @@ async def test_the_data_directory_and_the_logs_hold_no_key(
     tmp_path: Path, upstream: Upstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    with capture_logs() as logged:
+        said, held = await everything_shown(tmp_path, upstream)
+    for canary in (CANARY, SECOND):
+        assert canary.encode() not in held and canary[:16].encode() not in held
+        assert canary not in json.dumps(said) and canary not in caplog.text and canary not in str(logged)
+
+
+async def everything_shown(tmp_path: Path, upstream: Upstream) -> tuple[list[Any], bytes]:
+    """Do all that a key can be part of; returns what was answered and the bytes that were stored."""
     async with opened(tmp_path, upstream) as api:
         path = "/v1/admin/providers/mine/key"
         said = [await api.call("PUT", path, {"key": CANARY})]
@@ -150,10 +160,7 @@ async def test_the_data_directory_and_the_logs_hold_no_key(
             file.read_bytes() for file in sorted((tmp_path / "data").rglob("*")) if file.is_file()
         )
         assert len(api.world.rows("SELECT * FROM secrets")) == 1 and b"provider_key:mine" in held
-    held += everything_in(tmp_path / "data")
-    for canary in (CANARY, SECOND):
-        assert canary.encode() not in held and canary[:16].encode() not in held
-        assert canary not in json.dumps(said) and canary not in caplog.text
+    return said, held + everything_in(tmp_path / "data")
 
 
 async def test_what_is_no_key_and_who_takes_none(tmp_path: Path, upstream: Upstream) -> None:
