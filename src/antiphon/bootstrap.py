@@ -234,12 +234,12 @@ def _announcement(made: Made) -> str:
 async def open_secrets(
     settings: Settings, storage: Storage, clock: Clock
 ) -> tuple[Secrets, Mapping[str, str]]:
-    """Return the secrets, and all of them read; raises WrongSecretKey."""
+    """Return the secrets, and the providers' keys among them; raises WrongSecretKey."""
     vault = Secrets(storage.secrets, storage.unit_of_work, clock, Sealer(PURPOSE, keyring_of(settings)))
     if settings.discard_unreadable_secrets:
         for name in await vault.discard_unreadable():
             log.warning("secret discarded", name=name)
-    return vault, await vault.open_all()
+    return vault, stored_keys(await vault.open_all())
 
 
 async def local_owner(storage: Storage, clock: Clock) -> Principal:
@@ -264,8 +264,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         await FileBlobs(settings.data_dir / BLOBS).clean()
         http = HttpClient()
         stack.push_async_callback(http.close)
-        vault, opened = await open_secrets(settings, storage, clock)
-        stored = stored_keys(opened)
+        vault, stored = await open_secrets(settings, storage, clock)
         models = build_models(settings, http, clock, stored)
         provider_keys = ProviderKeys(models, vault, storage.unit_of_work, clock, stored)
         for problem in models.problems():

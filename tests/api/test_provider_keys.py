@@ -22,7 +22,7 @@ from tests.api.client import Api, in_process
 from tests.harness.upstream import Upstream
 from tests.services.world import open_world, settings_for
 
-SECRET_KEY = "a-secret-key-of-the-test-" * 2
+SECRET_KEY = "8f0b6c7d31e94a52b7d0c4e1a69f2835d17c"
 ENVIRONMENTS = "sk-environment-31c1f0aa97"
 CANARY = "sk-canary-0d5e8b1f7c3a4926"
 SECOND = "sk-canary-e7701c9d2b5846fa"
@@ -155,7 +155,7 @@ async def everything_shown(tmp_path: Path, upstream: Upstream) -> tuple[list[Any
             {"key": [CANARY]},
             {"keys": CANARY},
         ):
-            said.append(await api.refused("PUT", path, body, status=400))
+            said.append(await api.refused("PUT", path, body, status=422))
         held = b"".join(
             file.read_bytes() for file in sorted((tmp_path / "data").rglob("*")) if file.is_file()
         )
@@ -166,10 +166,10 @@ async def everything_shown(tmp_path: Path, upstream: Upstream) -> tuple[list[Any
 async def test_what_is_no_key_and_who_takes_none(tmp_path: Path, upstream: Upstream) -> None:
     async with opened(tmp_path, upstream) as api:
         for key in ("", "short", "with space in it", "line\r\nbreak: in it", "ключ-не-из-ascii", "x" * 5000):
-            error = await api.refused("PUT", "/v1/admin/providers/mine/key", {"key": key}, status=400)
+            error = await api.refused("PUT", "/v1/admin/providers/mine/key", {"key": key}, status=422)
             assert error["param"] == "key"
         for name in ("headed", "offline", "scripted"):
-            error = await api.refused("PUT", f"/v1/admin/providers/{name}/key", {"key": CANARY}, status=400)
+            error = await api.refused("PUT", f"/v1/admin/providers/{name}/key", {"key": CANARY}, status=422)
             assert error["code"] == "provider_takes_no_key"
         for method, path in (("PUT", "key"), ("DELETE", "key"), ("POST", "probe")):
             body = {"key": CANARY} if method == "PUT" else None
@@ -189,7 +189,7 @@ async def test_only_administrators_may(tmp_path: Path, upstream: Upstream) -> No
                 ):  # fmt: skip
                     body = {"key": CANARY} if method == "PUT" else None
                     error = await other.refused(method, f"/v1/admin/providers{path}", body, status=403)
-                    assert error["code"] == "forbidden"
+                    assert error["code"] == "insufficient_scope"
         assert await carried(api, upstream) == f"Bearer {ENVIRONMENTS}"
 
 

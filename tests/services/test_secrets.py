@@ -18,7 +18,7 @@ from antiphon.services.secrets import PURPOSE, Secrets, WrongSecretKey
 from antiphon.storage.sql.sqlite import open_sqlite
 from tests.services.world import prepare, settings_for
 
-OLD, NEW = "o" * 32, "n" * 40
+OLD, NEW = "0f1c5a7be2d94836" * 2, "c41b7f0a9d2e8653ab" * 2
 CANARY = "sk-canary-5f1d0c77a2e94b38"
 
 
@@ -132,6 +132,6 @@ async def test_discarding_keeps_what_can_be_read(storage: Storage, tmp_path: Pat
         secrets_of(storage, OLD).put("lost", "1"), secrets_of(storage, NEW).put("kept", "2")
     )
     chosen = settings_for(tmp_path, secret_key=NEW, discard_unreadable_secrets=True)
-    _, opened = await open_secrets(chosen, storage, SystemClock())
-    assert opened == {"kept": "2"}
+    vault, _ = await open_secrets(chosen, storage, SystemClock())
+    assert await vault.open_all() == {"kept": "2"}
     assert [secret.name for secret in await storage.secrets.all()] == ["kept"]

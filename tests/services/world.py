@@ -27,7 +27,7 @@ from antiphon.providers.scripted import Scripted
 from antiphon.services.answers import Answer
 from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.models import Models, Retrying
-from antiphon.services.provider_keys import ProviderKeys, stored_keys
+from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.recover import Recovery
 from antiphon.services.turn_plans import TurnRequest
@@ -308,8 +308,8 @@ async def open_world(directory: Path, *, models: Models | None = None, **setting
         )  # fmt: skip
         owner = await local_owner(storage, clock)
         chosen = settings_for(directory, **settings)
-        secrets, opened = await open_secrets(chosen, storage, clock)
-        keys = ProviderKeys(models, secrets, storage.unit_of_work, clock, stored_keys(opened))
+        vault, stored = await open_secrets(chosen, storage, clock)
+        keys = ProviderKeys(models, vault, storage.unit_of_work, clock, stored)
         application, engine = assemble(chosen, storage, models, owner, clock, Drain(0.0), keys)
 
         async def restart(run: Any) -> None:

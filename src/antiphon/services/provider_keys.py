@@ -12,12 +12,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from antiphon.domain import ids
-from antiphon.domain.accounts import Principal
-from antiphon.domain.errors import Forbidden, InvalidRequest
+from antiphon.domain.accounts import Principal, Visit
+from antiphon.domain.errors import Forbidden, Unprocessable
 from antiphon.ports.clock import Clock
-from antiphon.ports.operation_writes import Audit
 from antiphon.ports.storage import UnitOfWork
+from antiphon.services.audit_lines import audit
 from antiphon.services.models import Models
 from antiphon.services.provider_health import Probe, ProviderHealth
 from antiphon.services.secrets import Secrets
@@ -70,27 +69,26 @@ class ProviderKeys:
         health = self._models.health()
         return [self._view(name, health[name]) for name in self._models.provider_names()]
 
-    async def put(self, who: Principal, name: str, key: str, *, address: str | None = None) -> ProviderView:
+    async def put(self, who: Principal, name: str, key: str, visit: Visit) -> ProviderView:
         """Store a provider's key and use it for every call that begins from now on.
 
-        Raises Forbidden, NotFound, and InvalidRequest for what is no key or a provider without one.
+        Raises Forbidden, NotFound, and Unprocessable for what is no key or a provider without one.
         """
         _require_admin(who)
         keyed = self._models.keyed(name)
         if keyed is None or not keyed.takes_key:
-            raise InvalidRequest(f"Provider '{name}' is sent no key.", code="provider_takes_no_key")
+            raise Unprocessable(f"Provider '{name}' is sent no key.", code="provider_takes_no_key")
         if not _KEY.fullmatch(key):
             message = "A key is 8 to 4096 visible ASCII characters without spaces."
-            raise InvalidRequest(message, code="invalid_value", param="key")
+            raise Unprocessable(message, code="invalid_value", param="key")
         async with self._writing:  # memory follows the store's order
-            await self._unit_of_work.commit(
-                self._secrets.put(PREFIX + name, key), self._audit(who, "provider_key.set", name, address)
-            )
+            line = audit(who, "provider_key.set", self._clock.now_us(), target=name, visit=visit)
+            await self._unit_of_work.commit(self._secrets.put(PREFIX + name, key), line)
             self._stored.add(name)
             self._models.use_key(name, key)
         return self._view(name, self._models.health()[name])
 
-    async def delete(self, who: Principal, name: str, *, address: str | None = None) -> ProviderView:
+    async def delete(self, who: Principal, name: str, visit: Visit) -> ProviderView:
         """Forget a stored key and go back to the environment's; nothing happens if none is stored.
 
         Raises Forbidden and NotFound.
@@ -99,10 +97,8 @@ class ProviderKeys:
         self._models.keyed(name)
         async with self._writing:
             if name in self._stored:
-                await self._unit_of_work.commit(
-                    self._secrets.delete(PREFIX + name),
-                    self._audit(who, "provider_key.delete", name, address),
-                )
+                line = audit(who, "provider_key.delete", self._clock.now_us(), target=name, visit=visit)
+                await self._unit_of_work.commit(self._secrets.delete(PREFIX + name), line)
                 self._stored.discard(name)
                 self._models.use_key(name, None)
         return self._view(name, self._models.health()[name])
@@ -126,18 +122,7 @@ class ProviderKeys:
             health=health,
         )
 
-    def _audit(self, who: Principal, action: str, name: str, address: str | None) -> Audit:
-        return Audit(
-            id=ids.new_id(who.slot),
-            created_us=self._clock.now_us(),
-            actor_id=who.actor_id,
-            credential_id=who.credential_id,
-            action=action,
-            target=name,
-            address=address,
-        )
-
 
 def _require_admin(who: Principal) -> None:
     if not who.is_admin:
-        raise Forbidden("Only administrators may do this.")
+        raise Forbidden("This is for administrators.", code="insufficient_scope")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import Field
 
-from antiphon.api.dependencies import App, Caller, JsonRoute
+from antiphon.api.dependencies import App, Caller, IdentityRoute, Visitor
 from antiphon.api.v1.conversation_bodies import Body
 from antiphon.api.v1.pages import answer, page_object
 from antiphon.services.provider_keys import ProviderView
 
-router = APIRouter(prefix="/v1/admin/providers", route_class=JsonRoute, tags=["administration"])
+router = APIRouter(prefix="/v1/admin/providers", route_class=IdentityRoute, tags=["administration"])
 
 
 class NewKey(Body):
@@ -29,16 +29,16 @@ async def list_providers(application: App, who: Caller) -> Response:
 
 
 @router.put("/{name}/key", summary="Set a provider's key")
-async def put_key(application: App, who: Caller, request: Request, name: str, body: NewKey) -> Response:
+async def put_key(application: App, who: Caller, visit: Visitor, name: str, body: NewKey) -> Response:
     """Store a provider's key, encrypted; calls that begin from now on carry it."""
-    view = await application.provider_keys.put(who, name, body.key, address=_address(request))
+    view = await application.provider_keys.put(who, name, body.key, visit)
     return answer(provider_object(view))
 
 
 @router.delete("/{name}/key", summary="Delete a provider's key")
-async def delete_key(application: App, who: Caller, request: Request, name: str) -> Response:
+async def delete_key(application: App, who: Caller, visit: Visitor, name: str) -> Response:
     """Forget a stored key and go back to the environment's, if it has one."""
-    view = await application.provider_keys.delete(who, name, address=_address(request))
+    view = await application.provider_keys.delete(who, name, visit)
     return answer(provider_object(view))
 
 
@@ -76,7 +76,3 @@ def provider_object(view: ProviderView) -> dict[str, Any]:
         "refused": health.counts.refused,
         "fallbacks": health.counts.fallbacks,
     }
-
-
-def _address(request: Request) -> str | None:
-    return request.client.host if request.client is not None else None
