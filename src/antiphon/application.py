@@ -14,6 +14,7 @@ from antiphon.services.api_keys import ApiKeys
 from antiphon.services.branches import Branches
 from antiphon.services.conversations import Conversations
 from antiphon.services.credentials import Credentials
+from antiphon.services.external_logins import ExternalLogins
 from antiphon.services.first_administrator import FirstAdministrator
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.models import Models
@@ -47,6 +48,7 @@ class Application:
     credentials: Credentials
     accounts: Accounts
     api_keys: ApiKeys
+    external_logins: ExternalLogins
     first_administrator: FirstAdministrator
     models: Models
     provider_keys: ProviderKeys

@@ -15,7 +15,8 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from antiphon.bootstrap import SystemClock, build_models
+from antiphon.bootstrap import SystemClock
+from antiphon.bootstrap_providers import build_models
 from antiphon.domain.errors import StorageFull
 from antiphon.providers.http_client import HttpClient
 from tests.api.client import Api, in_process

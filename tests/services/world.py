@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cache
@@ -22,6 +22,7 @@ from antiphon.domain.accounts import Principal
 from antiphon.domain.inputs import parse_input
 from antiphon.domain.items import Item, text_of
 from antiphon.ports import write_sets as ws
+from antiphon.ports.external_logins import LoginProvider
 from antiphon.ports.storage import Journal, Recovered, Storage, UnitOfWork
 from antiphon.providers.scripted import Scripted
 from antiphon.services.answers import Answer
@@ -295,7 +296,13 @@ class World:
         await self.storage.close()
 
 
-async def open_world(directory: Path, *, models: Models | None = None, **settings: Any) -> World:
+async def open_world(
+    directory: Path,
+    *,
+    models: Models | None = None,
+    logins: Mapping[str, LoginProvider] | None = None,
+    **settings: Any,
+) -> World:
     """Open a core on a directory, ending first what an earlier one left, as the server does."""
     prepare(directory)
     clock = SystemClock()
@@ -310,7 +317,7 @@ async def open_world(directory: Path, *, models: Models | None = None, **setting
         chosen = settings_for(directory, **settings)
         vault, stored = await open_secrets(chosen, storage, clock)
         keys = ProviderKeys(models, vault, storage.unit_of_work, clock, stored)
-        application, engine = assemble(chosen, storage, models, owner, clock, Drain(0.0), keys)
+        application, engine = assemble(chosen, storage, models, owner, clock, Drain(0.0), keys, logins or {})
 
         async def restart(run: Any) -> None:
             await application.turns.resume(run)

@@ -23,6 +23,7 @@ from antiphon.api.v1 import (
     branches,
     chat_completions,
     conversations,
+    external_logins,
     provider_keys,
     responses,
     responses_websocket,
@@ -35,7 +36,7 @@ from antiphon.domain.errors import AntiphonError
 
 ROUTERS = (
     health.router, auth.token_router, auth.router, api_keys.router, routes.router, conversations.router,
-    branches.router, provider_keys.router, documentation.router,
+    branches.router, provider_keys.router, external_logins.router, documentation.router,
 )  # fmt: skip
 
 Opened = Callable[[], AbstractAsyncContextManager[Application]]
