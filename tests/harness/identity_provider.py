@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, unquote_plus, urlencode
 
 import uvicorn
 from joserfc import jwt
-from joserfc.jwk import ECKey, RSAKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -83,7 +83,7 @@ class IdentityProvider:
         self.algorithm = "RS256"
         self.header: dict[str, Any] = {}
         self.claims: dict[str, Any] = {}
-        self.signer: RSAKey | ECKey | None = None
+        self.signer: RSAKey | ECKey | OKPKey | None = None
         self.mangle = str
         self.discovery: dict[str, Any] = {}
         self.keys: list[dict[str, Any]] = [_RSA.as_dict(private=False), _EC.as_dict(private=False)]

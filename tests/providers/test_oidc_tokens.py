@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from joserfc.jwk import RSAKey
+from joserfc.jwk import OKPKey, RSAKey
 
 from antiphon.bootstrap import SystemClock
 from antiphon.domain.errors import LoginProviderError, Unauthenticated
@@ -140,6 +140,23 @@ async def test_a_critical_header_is_refused_before_any_key_is_asked_for(
     login: OidcLogin, idp: IdentityProvider
 ) -> None:
     idp.mangle = _with_header('{"alg":"RS256","kid":"rsa-1","crit":["x"],"x":1}')
+    with pytest.raises(Unauthenticated):
+        await log_in(login)
+    assert idp.hits["/keys"] == 0
+
+
+async def test_edwards_curves_are_taken_too(login: OidcLogin, idp: IdentityProvider) -> None:
+    key = OKPKey.generate_key("Ed25519", {"kid": "ed-1"})
+    idp.algorithm, idp.signer, idp.keys = "EdDSA", key, [key.as_dict(private=False)]
+    idp.discovery["id_token_signing_alg_values_supported"] = ["EdDSA"]
+    idp.claims = {"at_hash": None}
+    assert (await log_in(login)).subject == "subject-1"
+
+
+async def test_what_the_provider_does_not_sign_with_is_refused(
+    login: OidcLogin, idp: IdentityProvider
+) -> None:
+    idp.discovery["id_token_signing_alg_values_supported"] = ["ES256"]
     with pytest.raises(Unauthenticated):
         await log_in(login)
     assert idp.hits["/keys"] == 0
