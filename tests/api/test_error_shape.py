@@ -30,10 +30,14 @@ OPEN = (
     "/docs/oauth2-redirect",
     "/v1/models",
 )
-OPEN_OPERATIONS = {("POST", "/token"), ("POST", "/v1/auth/signup"), ("DELETE", "/v1/auth/cookie")}
+OPEN_OPERATIONS = {
+    ("POST", "/token"), ("POST", "/v1/auth/signup"), ("DELETE", "/v1/auth/cookie"), ("GET", "/v1/auth/oidc"),
+    ("GET", "/v1/auth/oidc/{provider}/login"), ("GET", "/v1/auth/oidc/{provider}/callback"),
+}  # fmt: skip
 WIRE = {
     "conversation_id": "conv_", "branch_id": "br_", "item_id": "msg_", "response_id": "resp_",
     "completion_id": "chatcmpl-", "model": "nobody/", "key_id": "key_", "session_id": "sess_",
+    "provider": "nobody-",
 }  # fmt: skip
 
 
@@ -69,7 +73,7 @@ async def test_an_id_that_was_never_issued_is_404_or_a_refusal(api: Api, method:
     if "{" not in path:
         return
     response = await api.http.request(method, filled(path), json={} if method == "POST" else None)
-    assert response.status_code in (400, 404), response.text
+    assert response.status_code in (400, 404, 422), response.text
     assert response.json()["error"].keys() == {"message", "type", "param", "code"}
 
 

@@ -28,28 +28,28 @@ async def list_providers(application: App, who: Caller) -> Response:
     return answer(page_object(data, has_more=False))
 
 
-@router.put("/{name}/key", summary="Set a provider's key")
-async def put_key(application: App, who: Caller, visit: Visitor, name: str, body: NewKey) -> Response:
+@router.put("/{provider}/key", summary="Set a provider's key")
+async def put_key(application: App, who: Caller, visit: Visitor, provider: str, body: NewKey) -> Response:
     """Store a provider's key, encrypted; calls that begin from now on carry it."""
-    view = await application.provider_keys.put(who, name, body.key, visit)
+    view = await application.provider_keys.put(who, provider, body.key, visit)
     return answer(provider_object(view))
 
 
-@router.delete("/{name}/key", summary="Delete a provider's key")
-async def delete_key(application: App, who: Caller, visit: Visitor, name: str) -> Response:
+@router.delete("/{provider}/key", summary="Delete a provider's key")
+async def delete_key(application: App, who: Caller, visit: Visitor, provider: str) -> Response:
     """Forget a stored key and go back to the environment's, if it has one."""
-    view = await application.provider_keys.delete(who, name, visit)
+    view = await application.provider_keys.delete(who, provider, visit)
     return answer(provider_object(view))
 
 
-@router.post("/{name}/probe", summary="Ask a provider whether it answers")
-async def probe(application: App, who: Caller, name: str) -> Response:
+@router.post("/{provider}/probe", summary="Ask a provider whether it answers")
+async def probe(application: App, who: Caller, provider: str) -> Response:
     """Ask a provider for its models now, unless that was done in the last 10 s."""
-    found = await application.provider_keys.probe(who, name)
+    found = await application.provider_keys.probe(who, provider)
     return answer(
         {
             "object": "provider.probe",
-            "provider": name,
+            "provider": provider,
             "healthy": found.healthy,
             "latency_ms": round(found.latency_seconds * 1000, 1),
             "detail": found.detail,
