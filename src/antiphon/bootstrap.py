@@ -237,13 +237,9 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         jobs = InProcessJobs()
         stack.push_async_callback(jobs.close)
         housekeeping = Housekeeping(
-            storage.unit_of_work,
-            storage.conversations,
-            recovery,
-            application.journal,
-            application.runs,
+            storage.unit_of_work, storage.conversations, recovery, application.journal, application.runs,
             clock,
-        )
+        )  # fmt: skip
         housekeeping.schedule(jobs, _restart(application))
         application.credentials.schedule(jobs)
         application.accounts.schedule(jobs)
@@ -257,15 +253,9 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
 
 
 def assemble(
-    settings: Settings,
-    storage: Storage,
-    models: Models,
-    owner: Principal,
-    clock: Clock,
-    drain: Drain,
-    provider_keys: ProviderKeys,
-    logins: Mapping[str, LoginProvider],
-) -> tuple[Application, Engine]:
+    settings: Settings, storage: Storage, models: Models, owner: Principal, clock: Clock, drain: Drain,
+    provider_keys: ProviderKeys, logins: Mapping[str, LoginProvider],
+) -> tuple[Application, Engine]:  # fmt: skip
     """Wire the services; connects to nothing."""
     blobs = FileBlobs(settings.data_dir / BLOBS)
     storage = StorageWithBlobs(storage, blobs, clock)

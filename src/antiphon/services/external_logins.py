@@ -42,7 +42,7 @@ ATTEMPT_SECONDS: Final = 600
 REMEMBERED: Final = 4096
 TRIES: Final = 5
 
-_NO_NAME = re.compile(r"[^a-z0-9._@+-]+")
+_NO_NAME = re.compile(r"[^a-z0-9._+-]+")
 log = structlog.get_logger(__name__)
 
 
@@ -277,7 +277,7 @@ def _role(identity: ExternalIdentity) -> Role | None:
 def _names(identity: ExternalIdentity) -> Iterator[str]:
     """Return names for a new account, the person's own first; every one after the first is drawn."""
     for wish in (identity.name, (identity.proven_email or "").partition("@")[0]):
-        name = account_name(_NO_NAME.sub("-", (wish or "").lower())[:48].strip("._@+-"))
+        name = account_name(_NO_NAME.sub("-", (wish or "").lower())[:48].strip("._+-"))
         if name is not None and name not in RESERVED_NAMES:
             yield name
             break
