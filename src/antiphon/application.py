@@ -14,10 +14,12 @@ from antiphon.services.api_keys import ApiKeys
 from antiphon.services.branches import Branches
 from antiphon.services.conversations import Conversations
 from antiphon.services.credentials import Credentials
+from antiphon.services.external_logins import ExternalLogins
 from antiphon.services.first_administrator import FirstAdministrator
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.members import Members
 from antiphon.services.models import Models
+from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.purges import Purges
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
@@ -48,8 +50,10 @@ class Application:
     credentials: Credentials
     accounts: Accounts
     api_keys: ApiKeys
+    external_logins: ExternalLogins
     first_administrator: FirstAdministrator
     models: Models
+    provider_keys: ProviderKeys
     turns: Turns
     alternatives: Alternatives
     answers: Answers

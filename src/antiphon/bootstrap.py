@@ -9,24 +9,24 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import fields
-from dataclasses import replace as replace_fields
 from typing import Any
 
 import structlog
 
 from antiphon.application import Application, Policy
+from antiphon.bootstrap_providers import build_models, login_providers
 from antiphon.domain import ids
 from antiphon.domain.accounts import LOCAL_OWNER, Principal
 from antiphon.domain.errors import ProviderError
 from antiphon.domain.runs import Run
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
+from antiphon.ports.external_logins import LoginProvider
 from antiphon.ports.storage import Storage
 from antiphon.providers.http_client import HttpClient
-from antiphon.providers.registry import ProviderSpec, build_providers, from_toml, presets, with_built_in
+from antiphon.services import external_logins
 from antiphon.services.access import Access
 from antiphon.services.accounts import Accounts
 from antiphon.services.alternatives import Alternatives
@@ -35,6 +35,7 @@ from antiphon.services.api_keys import ApiKeys
 from antiphon.services.branches import Branches
 from antiphon.services.conversations import Conversations
 from antiphon.services.credentials import Credentials
+from antiphon.services.external_logins import ExternalLogins
 from antiphon.services.first_administrator import FirstAdministrator, Made
 from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.idempotency import Idempotency
@@ -43,6 +44,7 @@ from antiphon.services.login_guard import LoginGuard
 from antiphon.services.members import Members
 from antiphon.services.models import Models
 from antiphon.services.passwords import Passwords
+from antiphon.services.provider_keys import ProviderKeys, stored_keys
 from antiphon.services.purges import Purges
 from antiphon.services.response_cache import ResponseCache
 from antiphon.services.runs.engine import Engine
@@ -50,10 +52,12 @@ from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
 from antiphon.services.runs.recover import Recovery
+from antiphon.services.sealing import Sealer
+from antiphon.services.secrets import PURPOSE, Secrets
 from antiphon.services.shares import Shares
 from antiphon.services.tokens import Tokens
 from antiphon.services.turns import Turns
-from antiphon.settings import MIN_SECRET_BYTES, Settings, environment, names_in, read_config_file
+from antiphon.settings import MIN_SECRET_BYTES, Settings, names_in
 from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.attempts import InProcessAttempts
 from antiphon.storage.memory.cache import InProcessCache
@@ -111,49 +115,6 @@ class Drain:
     def left(self) -> float:
         """Seconds left for running answers."""
         return self.seconds if self.began is None else max(0.0, self.began + self.seconds - time.monotonic())
-
-
-def provider_specs(settings: Settings) -> list[ProviderSpec]:
-    """Return the configured providers: well-known names, then `antiphon.toml`."""
-    env = environment()
-    for name, value in settings.model_dump().items():
-        if value is not None and name.endswith(("_api_key", "_base_url", "_model_name", "hf_token")):
-            env[name.upper()] = getattr(value, "get_secret_value", lambda value=value: str(value))()
-    specs = presets(env) + from_toml(read_config_file(settings.config_file).get("providers", {}), env)
-    return [_with_times(spec, settings) for spec in specs]
-
-
-def _with_times(spec: ProviderSpec, settings: Settings) -> ProviderSpec:
-    """Give a provider the general time-outs, unless its own table says otherwise."""
-    usual = {field.name: field.default for field in fields(ProviderSpec)}
-    return replace_fields(
-        spec,
-        connect_seconds=settings.provider_connect_seconds
-        if spec.connect_seconds == usual["connect_seconds"]
-        else spec.connect_seconds,
-        idle_seconds=settings.provider_idle_seconds
-        if spec.idle_seconds == usual["idle_seconds"]
-        else spec.idle_seconds,
-    )
-
-
-def build_models(settings: Settings, http: HttpClient, clock: Clock) -> Models:
-    """Return all models with their terms, aliases and fallback chains."""
-    specs = provider_specs(settings)
-    tables = read_config_file(settings.config_file)
-    aliases = dict(tables.get("aliases", {}))
-    for pair in filter(None, (part.strip() for part in settings.model_aliases.split(","))):
-        name, _, target = pair.partition("=")
-        aliases[name.strip()] = target.strip()
-    return Models(
-        build_providers(specs, http, list_scripted=settings.list_scripted_models),
-        clock=clock,
-        terms=with_built_in(specs, list_scripted=settings.list_scripted_models),
-        default_model=settings.default_model or tables.get("default_model"),
-        aliases=aliases,
-        fallbacks=tables.get("fallbacks", {}),
-        context_tokens=settings.context_tokens,
-    )
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -229,6 +190,17 @@ def _announcement(made: Made) -> str:
     )
 
 
+async def open_secrets(
+    settings: Settings, storage: Storage, clock: Clock
+) -> tuple[Secrets, Mapping[str, str]]:
+    """Return the secrets, and the providers' keys among them; raises WrongSecretKey."""
+    vault = Secrets(storage.secrets, storage.unit_of_work, clock, Sealer(PURPOSE, keyring_of(settings)))
+    if settings.discard_unreadable_secrets:
+        for name in await vault.discard_unreadable():
+            log.warning("secret discarded", name=name)
+    return vault, stored_keys(await vault.open_all())
+
+
 async def local_owner(storage: Storage, clock: Clock) -> Principal:
     """Return the account of whoever runs the server, creating it at the first start."""
     found = await storage.accounts.by_name(LOCAL_OWNER)
@@ -251,12 +223,13 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         await FileBlobs(settings.data_dir / BLOBS).clean()
         http = HttpClient()
         stack.push_async_callback(http.close)
-        models = build_models(settings, http, clock)
+        vault, stored = await open_secrets(settings, storage, clock)
+        models = build_models(settings, http, clock, stored)
+        provider_keys = ProviderKeys(models, vault, storage.unit_of_work, clock, stored)
         for problem in models.problems():
             log.warning("configuration", problem=problem)
-        application, engine = assemble(
-            settings, storage, models, await local_owner(storage, clock), clock, drain
-        )
+        owner, logins = await local_owner(storage, clock), login_providers(settings, http, clock)
+        application, engine = assemble(settings, storage, models, owner, clock, drain, provider_keys, logins)
         await _first_administrator(settings, application)
         recovery = Recovery(storage.journal, storage.unit_of_work, clock)
         await recovery.recover(_restart(application))
@@ -266,13 +239,9 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         jobs = InProcessJobs()
         stack.push_async_callback(jobs.close)
         housekeeping = Housekeeping(
-            storage.unit_of_work,
-            storage.conversations,
-            recovery,
-            application.journal,
-            application.runs,
+            storage.unit_of_work, storage.conversations, recovery, application.journal, application.runs,
             clock,
-        )
+        )  # fmt: skip
         housekeeping.schedule(jobs, _restart(application))
         for service in (application.credentials, application.accounts, application.members):
             service.schedule(jobs)
@@ -286,8 +255,9 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
 
 
 def assemble(
-    settings: Settings, storage: Storage, models: Models, owner: Principal, clock: Clock, drain: Drain
-) -> tuple[Application, Engine]:
+    settings: Settings, storage: Storage, models: Models, owner: Principal, clock: Clock, drain: Drain,
+    provider_keys: ProviderKeys, logins: Mapping[str, LoginProvider],
+) -> tuple[Application, Engine]:  # fmt: skip
     """Wire the services; connects to nothing."""
     blobs = FileBlobs(settings.data_dir / BLOBS)
     storage = StorageWithBlobs(storage, blobs, clock)
@@ -305,8 +275,9 @@ def assemble(
     application = Application(
         owner=owner,
         policy=policy_of(settings),
-        **identity_of(settings, storage, owner, clock),
+        **identity_of(settings, storage, owner, clock, logins),
         models=models,
+        provider_keys=provider_keys,
         turns=turns,
         alternatives=Alternatives(storage, access, conversations, turns, idempotency, clock),
         answers=Answers(storage, access, engine, followers, purges, clock),
@@ -325,10 +296,13 @@ def assemble(
     return application, engine
 
 
-def identity_of(settings: Settings, storage: Storage, owner: Principal, clock: Clock) -> dict[str, Any]:
+def identity_of(
+    settings: Settings, storage: Storage, owner: Principal, clock: Clock, logins: Mapping[str, LoginProvider]
+) -> dict[str, Any]:
     """Return the services that know who is who, by their names in `Application`."""
+    keyring = keyring_of(settings)
     tokens = Tokens(
-        keyring_of(settings),
+        keyring,
         clock,
         access_seconds=settings.access_token_minutes * 60,
         refresh_seconds=settings.refresh_token_days * 24 * 3600,
@@ -340,9 +314,14 @@ def identity_of(settings: Settings, storage: Storage, owner: Principal, clock: C
     )  # fmt: skip
     passwords = Passwords()
     guard = LoginGuard(InProcessAttempts(clock.monotonic))
+    accounts = Accounts(storage, credentials, tokens, passwords, guard, clock, sign_up=settings.signup)
+    sealer = Sealer(external_logins.PURPOSE, keyring)
     return {
         "credentials": credentials,
-        "accounts": Accounts(storage, credentials, tokens, passwords, guard, clock, sign_up=settings.signup),
+        "accounts": accounts,
+        "external_logins": ExternalLogins(
+            logins, storage, accounts, credentials, clock, sealer, public_url=settings.public_url or ""
+        ),
         "api_keys": ApiKeys(storage, credentials, clock),
         "first_administrator": FirstAdministrator(storage, passwords, clock),
     }

@@ -54,6 +54,15 @@ class Settings(BaseSettings):
     default_admin_password: SecretStr | None = None
     access_token_minutes: int = Field(default=15, ge=1, le=24 * 60)
     refresh_token_days: int = Field(default=30, ge=1, le=365)
+    discard_unreadable_secrets: bool = False
+    public_url: str | None = None
+    google_client_id: str | None = None
+    google_client_secret: SecretStr | None = None
+    github_client_id: str | None = None
+    github_client_secret: SecretStr | None = None
+    keycloak_issuer: str | None = None
+    keycloak_client_id: str | None = None
+    keycloak_client_secret: SecretStr | None = None
     allowed_hosts: str = ""
     cors_origins: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -94,6 +103,18 @@ class Settings(BaseSettings):
             raise ValueError("is a sample value; make one with: openssl rand -hex 32")
         return value
 
+    @field_validator("public_url")
+    @classmethod
+    def _is_origin(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        parts = urlsplit(value.rstrip("/"))
+        if value.rstrip("/") != f"{parts.scheme}://{parts.netloc}" or not parts.hostname or "@" in value:
+            raise ValueError("is an origin like https://chat.example.org, without a path")
+        if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+            raise ValueError("must be https: browsers keep the login's cookie nowhere else but on localhost")
+        return value.rstrip("/")
+
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, value: str) -> str:
@@ -119,12 +140,7 @@ class Settings(BaseSettings):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return _is_loopback(self.host)
 
     @property
     def needs_credentials(self) -> bool:
@@ -135,6 +151,15 @@ class Settings(BaseSettings):
 def names_in(text: str) -> list[str]:
     """Return the entries of a comma-separated list."""
     return [name for part in text.split(",") if (name := part.strip())]
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.api.client import Api, in_process, over_sockets
 from tests.api.people_fixtures import Town, opened_town
+from tests.harness.identity_provider import IdentityProvider, identity_provider
 from tests.services.tree_rules import tree_problems
 from tests.services.world import World, open_world
 
@@ -49,3 +50,15 @@ async def operated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     key = "k" * 20 + "0123456789abcdef"
     async with opened_town(tmp_path / "data", monkeypatch, api_key=key) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def running_idp() -> Iterator[IdentityProvider]:
+    with identity_provider() as provider:
+        yield provider
+
+
+@pytest.fixture
+def idp(running_idp: IdentityProvider) -> IdentityProvider:
+    running_idp.reset()
+    return running_idp

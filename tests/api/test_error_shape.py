@@ -31,13 +31,15 @@ OPEN = (
     "/v1/models",
 )
 OPEN_OPERATIONS = {
-    ("POST", "/token"), ("POST", "/v1/auth/signup"), ("DELETE", "/v1/auth/cookie"),
+    ("POST", "/token"), ("POST", "/v1/auth/signup"), ("DELETE", "/v1/auth/cookie"), ("GET", "/v1/auth/oidc"),
+    ("GET", "/v1/auth/oidc/{provider}/login"), ("GET", "/v1/auth/oidc/{provider}/callback"),
     ("GET", "/v1/shared/{token}"), ("GET", "/v1/shared/{token}/items"),
 }  # fmt: skip
 WIRE = {
     "conversation_id": "conv_", "branch_id": "br_", "item_id": "msg_", "response_id": "resp_",
     "completion_id": "chatcmpl-", "model": "nobody/", "key_id": "key_", "session_id": "sess_",
     "user_id": "user_", "share_id": "share_", "token": "ants_",
+    "provider": "nobody-",
 }  # fmt: skip
 
 

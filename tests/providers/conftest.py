@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import pytest
 import uvloop
 
 from antiphon.providers.http_client import HttpClient
+from tests.harness.identity_provider import IdentityProvider, identity_provider
 from tests.harness.upstream import Upstream
 
 ON_BOTH_LOOPS = {"test_http_client", "test_http_streams", "test_http_limits", "test_openai_compatible"}
@@ -39,3 +40,15 @@ async def client(http: HttpClient) -> HttpClient:
 async def upstream() -> AsyncIterator[Upstream]:
     async with Upstream() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def running_idp() -> Iterator[IdentityProvider]:
+    with identity_provider() as provider:
+        yield provider
+
+
+@pytest.fixture
+def idp(running_idp: IdentityProvider) -> IdentityProvider:
+    running_idp.reset()
+    return running_idp

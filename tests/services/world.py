@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cache
@@ -16,17 +16,19 @@ from typing import Any
 import msgspec
 
 from antiphon.application import Application
-from antiphon.bootstrap import Drain, SystemClock, assemble, local_owner
+from antiphon.bootstrap import Drain, SystemClock, assemble, local_owner, open_secrets
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.inputs import parse_input
 from antiphon.domain.items import Item, text_of
 from antiphon.ports import write_sets as ws
+from antiphon.ports.external_logins import LoginProvider
 from antiphon.ports.storage import Journal, Recovered, Storage, UnitOfWork
 from antiphon.providers.scripted import Scripted
 from antiphon.services.answers import Answer
 from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.models import Models, Retrying
+from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.recover import Recovery
 from antiphon.services.turn_plans import TurnRequest
@@ -135,6 +137,7 @@ class WatchedStorage:
         self.remains = inner.remains
         self.members = inner.members
         self.shares = inner.shares
+        self.secrets = inner.secrets
         self.check = inner.check
         self.close = inner.close
 
@@ -295,7 +298,13 @@ class World:
         await self.storage.close()
 
 
-async def open_world(directory: Path, *, models: Models | None = None, **settings: Any) -> World:
+async def open_world(
+    directory: Path,
+    *,
+    models: Models | None = None,
+    logins: Mapping[str, LoginProvider] | None = None,
+    **settings: Any,
+) -> World:
     """Open a core on a directory, ending first what an earlier one left, as the server does."""
     prepare(directory)
     clock = SystemClock()
@@ -308,7 +317,9 @@ async def open_world(directory: Path, *, models: Models | None = None, **setting
         )  # fmt: skip
         owner = await local_owner(storage, clock)
         chosen = settings_for(directory, **settings)
-        application, engine = assemble(chosen, storage, models, owner, clock, Drain(0.0))
+        vault, stored = await open_secrets(chosen, storage, clock)
+        keys = ProviderKeys(models, vault, storage.unit_of_work, clock, stored)
+        application, engine = assemble(chosen, storage, models, owner, clock, Drain(0.0), keys, logins or {})
 
         async def restart(run: Any) -> None:
             await application.turns.resume(run)

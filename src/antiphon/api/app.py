@@ -23,7 +23,9 @@ from antiphon.api.v1 import (
     branches,
     chat_completions,
     conversations,
+    external_logins,
     members,
+    provider_keys,
     responses,
     responses_websocket,
     routes,
@@ -36,7 +38,8 @@ from antiphon.domain.errors import AntiphonError
 
 ROUTERS = (
     health.router, auth.token_router, auth.router, api_keys.router, routes.router, conversations.router,
-    branches.router, members.router, shares.router, shares.public, documentation.router,
+    branches.router, members.router, shares.router, shares.public, provider_keys.router,
+    external_logins.router, documentation.router,
 )  # fmt: skip
 
 Opened = Callable[[], AbstractAsyncContextManager[Application]]

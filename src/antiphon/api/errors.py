@@ -25,6 +25,7 @@ _STATUS: Final[dict[type[errors.AntiphonError], int]] = {
     errors.RateLimited: 429,
     errors.Unavailable: 503,
     errors.StorageFull: 507,
+    errors.LoginProviderError: 502,
     errors.ProviderError: 502,
 }
 

@@ -13,6 +13,7 @@ AntiphonError
 ├── RateLimited               wait `retry_after` seconds            429
 ├── Unavailable               the server cannot serve this now      503
 │   └── StorageFull           nothing can be written                507
+├── LoginProviderError        a login provider failed               502
 └── ProviderError             the model behind us failed            inside the run
 """
 
@@ -108,6 +109,12 @@ class StorageFull(Unavailable):
     """The store refuses writes (disk full or read-only); reads go on."""
 
     code = "storage_full"
+
+
+class LoginProviderError(AntiphonError):
+    """A server that should say who somebody is does not answer, or not as it must."""
+
+    code = "login_provider_failed"
 
 
 class ProviderError(AntiphonError):

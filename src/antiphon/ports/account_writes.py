@@ -97,7 +97,10 @@ class TouchApiKeys(Command, frozen=True, kw_only=True):
 
 
 class LinkIdentity(Command, frozen=True, kw_only=True):
-    """Link another issuer's identity to an account; lost if it is linked already."""
+    """Link another issuer's identity to an account; lost if it is linked already.
+
+    With `sole` also lost if the account has another identity.
+    """
 
     GUARD: ClassVar[bool] = True
     issuer: str
@@ -107,6 +110,7 @@ class LinkIdentity(Command, frozen=True, kw_only=True):
     provider: str
     created_us: int
     email: str | None = None
+    sole: bool = False
 
 
 class NewInvite(Command, frozen=True, kw_only=True):

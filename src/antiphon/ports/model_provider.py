@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -132,4 +132,23 @@ class ModelProvider(Protocol):
 
     async def close(self) -> None:
         """Release connections; does nothing if already closed."""
+        ...
+
+
+@runtime_checkable
+class Keyed(Protocol):
+    """A provider whose key can be replaced while it serves."""
+
+    @property
+    def takes_key(self) -> bool:
+        """Whether a key would be sent: False where a configured header takes its place."""
+        ...
+
+    @property
+    def has_key(self) -> bool:
+        """Whether calls carry a key now."""
+        ...
+
+    def use_key(self, key: str | None) -> None:
+        """Have calls that begin from now on carry this key; None is the configured one, if any."""
         ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from antiphon.ports.write_sets import Command
 
 
@@ -19,3 +21,19 @@ class Audit(Command, frozen=True, kw_only=True):
     target: str | None = None
     detail: str = "{}"
     address: str | None = None
+
+
+class PutSecret(Command, frozen=True, kw_only=True):
+    """Store a sealed secret. With `replaces` only in place of that ciphertext, else lost."""
+
+    GUARD: ClassVar[bool] = True
+    name: str
+    ciphertext: bytes
+    updated_us: int
+    replaces: bytes | None = None
+
+
+class DeleteSecret(Command, frozen=True, kw_only=True):
+    """Delete a secret; nothing happens if there is none."""
+
+    name: str

@@ -52,7 +52,8 @@ class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
     `trust` has no default: whoever sends decides it in plain sight. Times are seconds:
     `connect_seconds` for resolving, connecting and TLS; `idle_seconds` without a byte;
     `total_seconds` from the start to the last byte (None: unlimited). `max_bytes` caps the body
-    as it comes and once inflated (None: unlimited). Redirects are followed for GET and HEAD
+    as it comes and once inflated (None: unlimited). With `trust="user"` None is 10 seconds and
+    10 MiB: nobody may hold us by a URL. Redirects are followed for GET and HEAD
     only, each judged like the first URL; 0 hands a redirect to the caller as a response.
     """
 

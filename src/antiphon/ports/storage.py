@@ -16,6 +16,7 @@ from antiphon.domain.runs import Run
 from antiphon.ports.accounts import Accounts, Credentials
 from antiphon.ports.members import Members, Shares
 from antiphon.ports.purging import Garbage, Remains
+from antiphon.ports.secrets import SecretReads
 from antiphon.ports.write_sets import WriteSet
 
 
@@ -295,6 +296,9 @@ class Storage(Protocol):
 
     @property
     def shares(self) -> Shares: ...
+
+    @property
+    def secrets(self) -> SecretReads: ...
 
     async def check(self) -> None:
         """Answer a trivial read; raises Unavailable if the store does not."""

@@ -34,6 +34,8 @@ from antiphon.providers.http_exchange import Exchange
 
 IDLE_PER_ORIGIN: Final = 64
 LEAST_ATTEMPT_SECONDS: Final = 1.0
+USER_SECONDS: Final = 10.0
+USER_BYTES: Final = 10 * 1024 * 1024
 NOT_FETCHED: Final = "The URL could not be fetched."
 """Said to users for every failure to connect, so that nobody learns which ports are open."""
 
@@ -71,6 +73,8 @@ class HttpClient:
         """Send a request and return its response's head; see the port."""
         if self._closed:
             raise OutboundError("the HTTP client is closed")
+        if request.trust == "user":
+            request = _capped(request)
         due = None
         if request.total_seconds is not None:
             due = asyncio.get_running_loop().time() + request.total_seconds
@@ -213,6 +217,15 @@ async def _head_of(exchange: Exchange) -> Exchange:
         exchange.close()
         raise
     return exchange
+
+
+def _capped(request: OutboundRequest) -> OutboundRequest:
+    """Return a request on a user's behalf with an end in time and size, whatever its sender forgot."""
+    return msgspec.structs.replace(
+        request,
+        total_seconds=USER_SECONDS if request.total_seconds is None else request.total_seconds,
+        max_bytes=USER_BYTES if request.max_bytes is None else request.max_bytes,
+    )
 
 
 def _redirected(request: OutboundRequest, target: Target, location: str) -> OutboundRequest:

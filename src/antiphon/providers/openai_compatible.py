@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from time import monotonic as system_monotonic
 from typing import Any, Final
@@ -16,7 +17,7 @@ from antiphon.providers import provider_errors
 from antiphon.providers.chat_answer import ChatAnswer
 from antiphon.providers.model_list import read_models
 from antiphon.providers.provider_errors import Blame
-from antiphon.providers.specs import ProviderSpec
+from antiphon.providers.specs import SECRET_FROM, ProviderSpec
 from antiphon.providers.surrogates import mend
 
 LIST_SECONDS: Final = 60.0
@@ -45,13 +46,10 @@ class OpenAICompatible:
         self._http = http
         self._monotonic = monotonic
         self._base_url = spec.base_url.rstrip("/")
-        self._headers = {**spec.extra_headers, "accept": "text/event-stream, application/json"}
-        if spec.api_key and not any(name.lower() == "authorization" for name in spec.extra_headers):
-            self._headers["authorization"] = f"Bearer {spec.api_key}"
+        self._secrets = list(spec.secrets)
         self._asks_usage = True
         self._listing = asyncio.Lock()
-        self._listed: tuple[float, Sequence[ModelInfo]] | None = None
-        self._list_failed: tuple[float, ProviderError] | None = None
+        self.use_key(None)
 
     def __repr__(self) -> str:
         return f"OpenAICompatible({self._spec.name!r}, {self._spec.shown_url!r})"
@@ -60,6 +58,27 @@ class OpenAICompatible:
     def name(self) -> str:
         """The configured name."""
         return self._spec.name
+
+    @property
+    def takes_key(self) -> bool:
+        """See port `Keyed`."""
+        return not any(name.lower() == "authorization" for name in self._spec.extra_headers)
+
+    @property
+    def has_key(self) -> bool:
+        """See port `Keyed`."""
+        return any(name.lower() == "authorization" for name in self._headers)
+
+    def use_key(self, key: str | None) -> None:
+        """See port `Keyed`. What was listed with the key before is forgotten."""
+        self._headers = {**self._spec.extra_headers, "accept": "text/event-stream, application/json"}
+        key = key or self._spec.api_key
+        if key and self.takes_key:
+            self._headers["authorization"] = f"Bearer {key}"
+            if len(key) >= SECRET_FROM and key not in self._secrets:
+                self._secrets.append(key)  # for good: a call under way may still be told of an earlier one
+        self._listed: tuple[float, Sequence[ModelInfo]] | None = None
+        self._list_failed: tuple[float, ProviderError] | None = None
 
     async def models(self) -> Sequence[ModelInfo]:
         """Return the configured models, or else the provider's own list, at most 60 s old.
@@ -73,11 +92,13 @@ class OpenAICompatible:
             if self._listed is not None and now - self._listed[0] < LIST_SECONDS:
                 return self._listed[1]
             if self._list_failed is None or now - self._list_failed[0] >= LIST_FAILED_SECONDS:
+                asked_with = self._headers
                 try:
-                    self._listed = (now, await self._fetch_models())
-                    return self._listed[1]
+                    found = await self._fetch_models()
+                    self._listed = (self._dated(now, asked_with), found)
+                    return found
                 except ProviderError as error:
-                    self._list_failed = (now, error)
+                    self._list_failed = (self._dated(now, asked_with), error)
             if self._listed is not None:
                 return self._listed[1]  # an old list serves better than none
             failed = self._list_failed[1]
@@ -152,6 +173,10 @@ class OpenAICompatible:
             for info in found
         ]
 
+    def _dated(self, now: float, asked_with: dict[str, str]) -> float:
+        """Return when something was learnt: never, if the key was replaced while it was asked for."""
+        return now if asked_with is self._headers else -math.inf
+
     def _context(self, info: ModelInfo) -> int | None:
         return self._spec.context_tokens or info.context_tokens
 
@@ -160,7 +185,7 @@ class OpenAICompatible:
         return ModelInfo(id=f"{self.name}/{model}", provider=self.name, context_tokens=context_tokens)
 
     def _blame(self, model: str) -> Blame:
-        return Blame(self.name, model, secrets=self._spec.secrets, hint=self._spec.model_hint)
+        return Blame(self.name, model, secrets=self._secrets, hint=self._spec.model_hint)
 
 
 def encode_request(request: ModelRequest, *, asks_usage: bool) -> bytes:

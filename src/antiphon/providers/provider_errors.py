@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -38,7 +38,7 @@ class Blame:
 
     __slots__ = ("hint", "model", "provider", "secrets")
 
-    def __init__(self, provider: str, model: str, *, secrets: tuple[str, ...] = (), hint: str = "") -> None:
+    def __init__(self, provider: str, model: str, *, secrets: Sequence[str] = (), hint: str = "") -> None:
         self.provider = provider
         self.model = model
         self.secrets = secrets

@@ -15,7 +15,7 @@ Known names, each of which switches its provider on:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -30,7 +30,8 @@ ANY_MODEL: Final = "*"
 BUILT_IN: Final = frozenset({offline.NAME, scripted.NAME})
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
-_SECRET_FROM: Final = 8
+SECRET_FROM: Final = 8
+"""Characters from which a word counts as a secret: shorter ones stand in every sentence."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -69,7 +70,7 @@ class ProviderSpec:
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown: the key and the values of the extra headers."""
         held = (self.api_key or "", *self.extra_headers.values(), urlsplit(self.base_url).password or "")
-        return tuple(secret for secret in held if len(secret) >= _SECRET_FROM)
+        return tuple(secret for secret in held if len(secret) >= SECRET_FROM)
 
     @property
     def shown_url(self) -> str:
@@ -113,13 +114,18 @@ _PRESETS: Final = (
 )
 
 
-def presets(env: Mapping[str, str]) -> list[ProviderSpec]:
+def presets(env: Mapping[str, str], stored: Collection[str] = ()) -> list[ProviderSpec]:
     """Return the providers switched on by well-known environment names; blank values are absent.
 
+    A provider in `stored` has its key in the store, which switches on what a key switches on.
     Raises InvalidRequest for a base URL that is none.
     """
     known = {name: value.strip() for name, value in env.items() if value.strip()}
-    return [_preset(preset, known) for preset in _PRESETS if preset.switch in known]
+    return [
+        _preset(preset, known)
+        for preset in _PRESETS
+        if preset.switch in known or (preset.name in stored and not preset.switch.endswith("_BASE_URL"))
+    ]
 
 
 def _preset(preset: _Preset, env: Mapping[str, str]) -> ProviderSpec:
@@ -136,16 +142,19 @@ def _preset(preset: _Preset, env: Mapping[str, str]) -> ProviderSpec:
     )
 
 
-def from_toml(table: Mapping[str, Any], env: Mapping[str, str]) -> list[ProviderSpec]:
+def from_toml(
+    table: Mapping[str, Any], env: Mapping[str, str], stored: Collection[str] = ()
+) -> list[ProviderSpec]:
     """Return the providers of a `[providers]` table, one per `[providers.NAME]`.
 
     Fields: `base_url`, `api_key_env` (the name of the variable that holds the key), `models`,
     `default_model`, `context_tokens`, `connect_seconds`, `idle_seconds`, `extra_headers`
     (values `env:NAME` are looked up), and `prices`, by model or `*`:
     `{input = 0.59, output = 0.79}` in whole units of money for a million tokens.
+    The variable of a key may be missing where the provider is in `stored`, as in `presets`.
     Raises InvalidRequest for an unknown field, a wrong type or a missing variable.
     """
-    return [_from_table(name, fields, env) for name, fields in table.items()]
+    return [_from_table(name, fields, env, keyed=name in stored) for name, fields in table.items()]
 
 
 _FIELDS: Final[dict[str, type | tuple[type, ...]]] = {
@@ -161,7 +170,7 @@ _FIELDS: Final[dict[str, type | tuple[type, ...]]] = {
 }
 
 
-def _from_table(name: str, fields: Any, env: Mapping[str, str]) -> ProviderSpec:
+def _from_table(name: str, fields: Any, env: Mapping[str, str], *, keyed: bool) -> ProviderSpec:
     if not isinstance(fields, Mapping) or name in BUILT_IN:
         raise InvalidRequest(f"[providers.{name}] is not a table of a provider's fields.")
     for key, value in fields.items():
@@ -171,7 +180,7 @@ def _from_table(name: str, fields: Any, env: Mapping[str, str]) -> ProviderSpec:
             raise InvalidRequest(f"[providers.{name}] {key} has the wrong type.")
     given = {key: fields[key] for key in fields if key not in ("api_key_env", "prices", "extra_headers")}
     given["models"] = tuple(str(model) for model in fields.get("models", ()))
-    if "api_key_env" in fields:
+    if "api_key_env" in fields and (not keyed or env.get(fields["api_key_env"], "").strip()):
         given["api_key"] = _variable(name, fields["api_key_env"], env)
     given["extra_headers"] = {
         header: _variable(name, value[4:], env) if str(value).startswith("env:") else str(value)

@@ -245,6 +245,12 @@ class Accounts:
         seconds = ((found.expires_us or 0) - self._clock.now_us()) // US
         return self._tokens.cookie(found.account.id, found.id, found.account.epoch, seconds), seconds
 
+    async def cookie_of(self, login: Login) -> tuple[str, int]:
+        """Return the same for a login that was just made."""
+        return await self.cookie(
+            msgspec.structs.replace(login.account.principal(), credential_id=login.session_id)
+        )
+
     async def _own_session(self, who: Principal) -> Credential:
         found = await self._storage.credentials.session(who.credential_id) if who.credential_id else None
         if found is None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import random as random_module
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Final, Protocol, cast, runtime_checkable
+from typing import cast
 
 import msgspec
 
 from antiphon.domain.errors import NotFound, ProviderError
 from antiphon.ports.clock import Clock
 from antiphon.ports.model_provider import (
+    Keyed,
     ModelInfo,
     ModelProvider,
     ModelRequest,
@@ -24,13 +25,11 @@ from antiphon.ports.model_provider import (
     Pullable,
     Started,
 )
-from antiphon.services.model_breaker import Breakers, BreakerState, Permit
+from antiphon.services.model_breaker import Breakers, Permit
 from antiphon.services.model_routes import ModelRoute, OpenTerms, ProviderTerms, Routes
+from antiphon.services.provider_health import Counts, Probe, Probes, ProviderHealth
 
 __all__ = ["ModelRoute", "Models", "Probe", "ProviderHealth", "ProviderTerms", "Retrying"]
-
-PROBE_SECONDS: Final = 10.0
-"""How long the result of a live question to a provider is kept, so that asking costs little."""
 
 Batch = Sequence[ProviderEvent]
 Batches = AsyncIterator[Batch]
@@ -50,47 +49,6 @@ class Retrying(msgspec.Struct, frozen=True, kw_only=True):
     longest_retry_after_seconds: float = 10.0
 
 
-class Counts(msgspec.Struct):
-    """What happened at one provider since the start."""
-
-    calls: int = 0
-    failures: int = 0
-    retries: int = 0
-    refused: int = 0
-    fallbacks: int = 0
-
-
-class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """How a provider does, from the calls made to it; nothing is called to find out.
-
-    State, pause and failures are those of its model that does worst.
-    """
-
-    provider: str
-    state: BreakerState
-    retry_in_seconds: float
-    failures_in_a_row: int
-    last_error: str | None
-    counts: Counts
-
-
-class Probe(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of asking a provider for its models just now (at most 10 s ago)."""
-
-    healthy: bool
-    latency_seconds: float
-    detail: str
-
-
-@runtime_checkable
-class Checkable(Protocol):
-    """A provider that can be asked whether it answers at all, past any cache."""
-
-    async def check(self) -> None:
-        """Raise ProviderError if it does not."""
-        ...
-
-
 class _Provider:
     """A provider with what is known about it."""
 
@@ -100,7 +58,7 @@ class _Provider:
         self.breakers = Breakers(clock)
         self.counts = Counts()
         self.last_error: str | None = None
-        self.probe: tuple[float, Probe] | None = None
+        self.probes = Probes(provider, clock)
 
 
 class Call:
@@ -268,22 +226,18 @@ class Models:
 
     async def probe(self, provider: str) -> Probe:
         """Ask a provider for its models now, unless that was done in the last 10 s; raises NotFound."""
-        entry = self._entry(provider)
-        began = self._clock.monotonic()
-        if entry.probe is not None and began - entry.probe[0] < PROBE_SECONDS:
-            return entry.probe[1]
-        detail = "ok"
-        try:
-            if isinstance(entry.provider, Checkable):
-                await entry.provider.check()
-            else:
-                await entry.provider.models()
-        except ProviderError as error:
-            detail = error.message
-        latency = self._clock.monotonic() - began
-        result = Probe(healthy=detail == "ok", latency_seconds=latency, detail=detail)
-        entry.probe = (began, result)
-        return result
+        return await self._entry(provider).probes.ask()
+
+    def keyed(self, provider: str) -> Keyed | None:
+        """Return a provider whose key can be replaced, None for one that has none; raises NotFound."""
+        found = self._entry(provider).provider
+        return found if isinstance(found, Keyed) else None
+
+    def use_key(self, provider: str, key: str | None) -> None:
+        """Have new calls carry another key, None the configured one; does nothing if none can be sent."""
+        if (keyed := self.keyed(provider)) is not None:
+            keyed.use_key(key)
+            self._entry(provider).probes.forget()
 
     async def close(self) -> None:
         """Close every provider."""

@@ -196,6 +196,7 @@ class StorageWithBlobs:
         self.remains = inner.remains
         self.members = inner.members
         self.shares = inner.shares
+        self.secrets = inner.secrets
         self.accounts = inner.accounts
         self.credentials = inner.credentials
         self.journal = inner.journal

@@ -22,8 +22,14 @@ from antiphon.services.turn_plans import TurnRequest
 MAX_CHOICES: Final = 16
 OWN_FIELDS: Final = frozenset({"model", "messages", "stream", "stream_options", "store", "metadata"})
 
-FORBIDDEN_FIELDS: Final = frozenset({"api_base", "base_url", "api_key", "extra_headers", "organization"})
-"""Fields by which other gateways let a caller choose where a key is sent."""
+FORBIDDEN_FIELDS: Final = frozenset(
+    {
+        "api_base", "api_key", "api_version", "base_url", "custom_llm_provider", "extra_body",
+        "extra_headers", "headers", "litellm_params", "organization", "provider_url", "user_config",
+    }
+)  # fmt: skip
+"""Fields by which gateways let a caller choose where a key is sent. We would not read them, but one
+of those gateways may be the provider behind us."""
 
 
 class StreamOptions(msgspec.Struct):

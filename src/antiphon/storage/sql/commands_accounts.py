@@ -135,10 +135,12 @@ def _touch_api_keys(c: aw.TouchApiKeys) -> Iterator[Step]:
 def _link_identity(c: aw.LinkIdentity) -> Iterator[Step]:
     yield (
         "INSERT INTO external_identities (issuer,subject,owner_id,slot,provider,email,created)"
-        " VALUES (?,?,?,?,?,?,?) ON CONFLICT (issuer,subject) DO NOTHING",
-        (c.issuer, c.subject, c.account_id, c.slot, c.provider, c.email, c.created_us),
+        " SELECT ?,?,?,?,?,?,? WHERE ? OR NOT EXISTS (SELECT 1 FROM external_identities WHERE owner_id=?)"
+        " ON CONFLICT (issuer,subject) DO NOTHING",
+        (c.issuer, c.subject, c.account_id, c.slot, c.provider, c.email, c.created_us, not c.sole,
+         c.account_id),
         1,
-    )
+    )  # fmt: skip
 
 
 def _new_invite(c: aw.NewInvite) -> Iterator[Step]:

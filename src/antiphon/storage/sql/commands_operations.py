@@ -18,4 +18,26 @@ def _audit(c: ow.Audit) -> Iterator[Step]:
     )
 
 
-COMPILERS: Final[dict[type, Compiler]] = {ow.Audit: _audit}
+def _put_secret(c: ow.PutSecret) -> Iterator[Step]:
+    if c.replaces is not None:
+        yield (
+            "UPDATE secrets SET ciphertext=?, updated=? WHERE name=? AND ciphertext=?",
+            (c.ciphertext, c.updated_us, c.name, c.replaces),
+            1,
+        )
+        return
+    yield (
+        "INSERT INTO secrets (name,ciphertext,updated) VALUES (?,?,?)"
+        " ON CONFLICT (name) DO UPDATE SET ciphertext=excluded.ciphertext, updated=excluded.updated",
+        (c.name, c.ciphertext, c.updated_us),
+        None,
+    )
+
+
+def _delete_secret(c: ow.DeleteSecret) -> Iterator[Step]:
+    yield "DELETE FROM secrets WHERE name=?", (c.name,), None
+
+
+COMPILERS: Final[dict[type, Compiler]] = {
+    ow.Audit: _audit, ow.PutSecret: _put_secret, ow.DeleteSecret: _delete_secret,
+}  # fmt: skip

@@ -23,6 +23,7 @@ from antiphon.ports.storage import (
 from antiphon.ports.write_sets import Command, WriteSet
 from antiphon.storage.sql import commands, migrate, reads_runs
 from antiphon.storage.sql.sqlite_accounts import SqliteAccounts, SqliteCredentials
+from antiphon.storage.sql.sqlite_operations import SqliteSecrets
 from antiphon.storage.sql.sqlite_ports import (
     SqliteConversations,
     SqliteGarbage,
@@ -161,6 +162,7 @@ class SqliteStorage:
         self.remains = SqliteRemains(self._readers)
         self.members = SqliteMembers(self._readers)
         self.shares = SqliteShares(self._readers)
+        self.secrets = SqliteSecrets(self._readers)
 
     async def check(self) -> None:
         """See the port."""

@@ -1,0 +1,80 @@
+"""The part of the composition root that builds what other servers offer: models and logins."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import fields
+from dataclasses import replace as replace_fields
+
+from antiphon.domain.errors import InvalidRequest
+from antiphon.ports.clock import Clock
+from antiphon.ports.external_logins import LoginProvider
+from antiphon.providers.http_client import HttpClient
+from antiphon.providers.login_registry import build_logins
+from antiphon.providers.login_specs import login_specs
+from antiphon.providers.registry import ProviderSpec, build_providers, from_toml, presets, with_built_in
+from antiphon.services.models import Models
+from antiphon.settings import Settings, environment, read_config_file
+
+OF_PROVIDERS = (
+    "_api_key", "_base_url", "_model_name", "hf_token", "_issuer", "_client_id", "_client_secret"
+)  # fmt: skip
+
+
+def provider_specs(settings: Settings, stored: Collection[str] = ()) -> list[ProviderSpec]:
+    """Return the configured providers: well-known names, then `antiphon.toml`; see `presets`."""
+    env = _environment(settings)
+    tables = read_config_file(settings.config_file).get("providers", {})
+    specs = presets(env, stored) + from_toml(tables, env, stored)
+    return [_with_times(spec, settings) for spec in specs]
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Return the environment, with what settings say about providers in place of it."""
+    env = environment()
+    for name, value in settings.model_dump().items():
+        if value is not None and name.endswith(OF_PROVIDERS):
+            env[name.upper()] = getattr(value, "get_secret_value", lambda value=value: str(value))()
+    return env
+
+
+def _with_times(spec: ProviderSpec, settings: Settings) -> ProviderSpec:
+    """Give a provider the general time-outs, unless its own table says otherwise."""
+    usual = {field.name: field.default for field in fields(ProviderSpec)}
+    return replace_fields(
+        spec,
+        connect_seconds=settings.provider_connect_seconds
+        if spec.connect_seconds == usual["connect_seconds"]
+        else spec.connect_seconds,
+        idle_seconds=settings.provider_idle_seconds
+        if spec.idle_seconds == usual["idle_seconds"]
+        else spec.idle_seconds,
+    )
+
+
+def build_models(settings: Settings, http: HttpClient, clock: Clock, stored: Collection[str] = ()) -> Models:
+    """Return all models with their terms, aliases and fallback chains."""
+    specs = provider_specs(settings, stored)
+    tables = read_config_file(settings.config_file)
+    aliases = dict(tables.get("aliases", {}))
+    for pair in filter(None, (part.strip() for part in settings.model_aliases.split(","))):
+        name, _, target = pair.partition("=")
+        aliases[name.strip()] = target.strip()
+    return Models(
+        build_providers(specs, http, list_scripted=settings.list_scripted_models),
+        clock=clock,
+        terms=with_built_in(specs, list_scripted=settings.list_scripted_models),
+        default_model=settings.default_model or tables.get("default_model"),
+        aliases=aliases,
+        fallbacks=tables.get("fallbacks", {}),
+        context_tokens=settings.context_tokens,
+    )
+
+
+def login_providers(settings: Settings, http: HttpClient, clock: Clock) -> dict[str, LoginProvider]:
+    """Return the configured login providers by name; raises InvalidRequest."""
+    tables = read_config_file(settings.config_file).get("oidc", {})
+    specs = login_specs(tables, _environment(settings))
+    if specs and settings.public_url is None:
+        raise InvalidRequest("PUBLIC_URL is needed: login providers must know where to send browsers back.")
+    return build_logins(specs, http, clock)

@@ -1,0 +1,24 @@
+"""The read ports of operating the server on SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from antiphon.ports.secrets import SealedSecret
+from antiphon.storage.sql import reads_operations
+from antiphon.storage.sql.sqlite_readers import Readers
+
+
+class SqliteSecrets:
+    """Port `SecretReads`."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._read = readers
+
+    async def get(self, name: str) -> SealedSecret | None:
+        """See the port."""
+        return await self._read(reads_operations.secret, name)
+
+    async def all(self) -> Sequence[SealedSecret]:
+        """See the port."""
+        return await self._read(reads_operations.secrets)
