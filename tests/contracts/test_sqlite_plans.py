@@ -10,7 +10,9 @@ import pytest
 
 from antiphon.domain.conversations import Conversation
 from antiphon.domain.items import Position
+from antiphon.ports import purge_writes as wp
 from antiphon.ports.write_sets import Command
+from antiphon.storage.sql import commands as sql_commands
 from antiphon.storage.sql import context_sqlite, reads, reads_accounts, reads_runs, reads_sharing
 from antiphon.storage.sql.sqlite import FILE_NAME
 from antiphon.storage.sql.sqlite_writer import run_commands
@@ -242,3 +244,23 @@ def test_every_read_is_made_of_index_searches(
 def test_the_schema_file_is_where_the_tests_think(tmp_path: Path) -> None:
     prepare(tmp_path / "data")
     assert (tmp_path / "data" / FILE_NAME).stat().st_size > 0
+
+
+def test_no_slice_of_a_purge_looks_through_a_table(tmp_path: Path) -> None:
+    prepare(tmp_path)  # as it is served: without statistics of a table of a few rows
+    db = sqlite3.connect(tmp_path / FILE_NAME)
+    place = {"conversation_id": "c", "segment_id": "s", "now_us": 1}
+    commands: list[Command] = [
+        wp.EraseItems(**place, owner_id=OWNER, first=3, last=5),
+        wp.EraseSegment(**place, grace_us=1),
+        wp.EraseRuns(run_ids=("a", "b")),
+        wp.EraseKeys(owner_id=OWNER, keys=("a", "b")),
+        wp.EraseViews(conversation_id="c", limit=10),
+        wp.EndPurge(conversation_id="c"),
+        wp.RequireItem(position=Position("s", 3, 40)),
+    ]
+    for command in commands:
+        for statement, values, _ in sql_commands.steps(command):
+            scans = [one for one in plan(db, statement, values) if one.startswith("SCAN")]
+            assert not [one for one in scans if "CONSTANT" not in one], statement
+    db.close()

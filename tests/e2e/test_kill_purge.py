@@ -21,7 +21,7 @@ from antiphon.storage.sql import sqlite
 purges.ITEMS = purges.RUNS = purges.ROWS = 1
 quick = sqlite.SqliteUnitOfWork.commit
 async def slow(self, *commands):
-    if type(commands[0]).__module__.endswith("purge_writes"):
+    if type(commands[0]).__module__.endswith(("purge_writes", "blob_writes")):
         await asyncio.sleep(0.02)
     await quick(self, *commands)
 sqlite.SqliteUnitOfWork.commit = slow

@@ -104,12 +104,13 @@ async def test_a_fork_committed_amid_a_purge_is_whole_or_not_at_all(
     monkeypatch.setattr(purges, "ITEMS", 4)
     conversation = await world.conversation(*(f"u{n}" for n in range(20)))
     middle = (await world.path(conversation))[10].wire_id
-    now_fork, forked = asyncio.Event(), asyncio.Event()
+    ready, now_fork, forked = asyncio.Event(), asyncio.Event(), asyncio.Event()
     left = slices
 
     def before(commands: Any) -> Any:
         nonlocal left
         if isinstance(commands[0], wp.RequireItem):
+            ready.set()
             return now_fork.wait()
         left -= isinstance(commands[0], (wp.BeginPurge, wp.EraseItems, wp.EndPurge))
         if left >= 0 or now_fork.is_set():
@@ -120,7 +121,7 @@ async def test_a_fork_committed_amid_a_purge_is_whole_or_not_at_all(
     world.storage.unit_of_work.before = before
     forking = asyncio.create_task(fork(world, conversation, middle))
     forking.add_done_callback(lambda _: forked.set())
-    await asyncio.sleep(0)
+    await ready.wait()
     purged = await purge(world, conversation)
     now_fork.set()
     (wire,) = await asyncio.gather(forking, return_exceptions=True)
