@@ -67,3 +67,46 @@ async def test_a_stalled_client_gets_every_byte_once(stall_at: int, size: int) -
     await asyncio.wait_for(streaming, 5)
     whole, _ = encoder_of(RunLog(everything)).render(0, len(everything), 1 << 40)
     assert b"".join(sent) == whole
+
+
+@pytest.mark.parametrize("stalls", [True, False])
+async def test_a_stream_ends_with_its_credential_even_if_its_client_takes_nothing(stalls: bool) -> None:
+    run = Run(
+        id=ID, owner_id=ID, slot=1, conversation_id=None, branch_id=None, author_id=ID, credential_id=ID,
+        surface="responses", parent=None, input_end=None, state="in_progress", background=False, stored=True,
+        request={}, model="m", created_us=1,
+    )  # fmt: skip
+    live = LiveRun(run, RunLog(ops(200, 400)))
+    live.deliver(100)
+    follower = Followers(LiveRuns(), store=None).follow_live(live)  # type: ignore[arg-type]
+    sent, ends, released, began = [], [], [], asyncio.Event()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if len(sent) > 1:
+            began.set()
+            if stalls:
+                await asyncio.Event().wait()
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    def watch(end: Any) -> Any:
+        ends.append(end)
+        return lambda: released.append(True)
+
+    streaming = asyncio.create_task(
+        sse.stream(
+            follower, lambda log: ResponseEvents(log, lambda: run), receive, send, headers=[], watch=watch
+        )
+    )
+    await asyncio.wait_for(began.wait(), 5)
+    ends[0]()
+    await asyncio.wait_for(streaming, 5)
+    assert released == [True]
+    before = len(sent)
+    live.deliver(200)
+    await asyncio.sleep(0)
+    assert len(sent) == before, "nothing is sent any more"
+    if not stalls:
+        assert sent[-1] == {"type": "http.response.body", "body": sse.REVOKED, "more_body": False}
