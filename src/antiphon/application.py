@@ -16,11 +16,15 @@ from antiphon.services.conversations import Conversations
 from antiphon.services.credentials import Credentials
 from antiphon.services.first_administrator import FirstAdministrator
 from antiphon.services.idempotency import Idempotency
+from antiphon.services.limits import Limits
+from antiphon.services.local_owner import LocalOwner
 from antiphon.services.models import Models
+from antiphon.services.quotas import Quotas
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
 from antiphon.services.turns import Turns
+from antiphon.services.usage import Usage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +42,13 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Application:
-    """All services; `ready` tells whether the store answers, `owner` is the local owner."""
+    """All services; `ready` tells whether the store answers.
+
+    `owner` is the local owner's account, `local` the same with the limits that hold for it now.
+    """
 
     owner: Principal
+    local: LocalOwner
     policy: Policy
     credentials: Credentials
     accounts: Accounts
@@ -53,6 +61,9 @@ class Application:
     conversations: Conversations
     branches: Branches
     idempotency: Idempotency
+    quotas: Quotas
+    limits: Limits
+    usage: Usage
     followers: Followers
     runs: LiveRuns
     journal: RunJournal

@@ -21,6 +21,7 @@ from antiphon.application import Application, Policy
 from antiphon.domain import ids
 from antiphon.domain.accounts import LOCAL_OWNER, Principal
 from antiphon.domain.errors import ProviderError
+from antiphon.domain.limits import parse_limits
 from antiphon.domain.runs import Run
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
@@ -39,9 +40,12 @@ from antiphon.services.first_administrator import FirstAdministrator, Made
 from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.keyring import Keyring
+from antiphon.services.limits import Limits
+from antiphon.services.local_owner import LocalOwner
 from antiphon.services.login_guard import LoginGuard
 from antiphon.services.models import Models
 from antiphon.services.passwords import Passwords
+from antiphon.services.quotas import Quotas
 from antiphon.services.response_cache import ResponseCache
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Followers
@@ -50,10 +54,12 @@ from antiphon.services.runs.live import LiveRuns
 from antiphon.services.runs.recover import Recovery
 from antiphon.services.tokens import Tokens
 from antiphon.services.turns import Turns
+from antiphon.services.usage import Usage
 from antiphon.settings import MIN_SECRET_BYTES, Settings, environment, names_in, read_config_file
 from antiphon.storage.memory.attempts import InProcessAttempts
 from antiphon.storage.memory.cache import InProcessCache
 from antiphon.storage.memory.jobs import InProcessJobs
+from antiphon.storage.memory.limits import MemoryRateLimiter
 from antiphon.storage.sql.sqlite import open_sqlite
 
 OWN_SECRET = "secret_key"  # noqa: S105 - a file name
@@ -250,8 +256,9 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
             settings, storage, models, await local_owner(storage, clock), clock, drain
         )
         await _first_administrator(settings, application)
-        recovery = Recovery(storage.journal, storage.unit_of_work, clock)
+        recovery = Recovery(storage.journal, storage.unit_of_work, models, clock)
         await recovery.recover(_restart(application))
+        await _begin_limits(application)
         await storage.journal.forget_others(application.journal.worker_id)
         application.journal.start()
         application.followers.start()
@@ -268,12 +275,19 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         housekeeping.schedule(jobs, _restart(application))
         application.credentials.schedule(jobs)
         application.accounts.schedule(jobs)
+        application.quotas.schedule(jobs, application.local.refresh)
         jobs.once("prepare models", lambda: _prepare(models))
         try:
             yield application
         finally:
             await _finish(application, engine, drain)
             await models.close()
+
+
+async def _begin_limits(application: Application) -> None:
+    """Release what a dead process reserved: on SQLite this one is the only one, and has begun nothing."""
+    await application.quotas.sweep(older_than_us=0)
+    await application.local.refresh()
 
 
 def assemble(
@@ -286,12 +300,16 @@ def assemble(
     access = Access(storage.conversations, storage.tree, storage.runs)
     idempotency = Idempotency(storage.runs, clock)
     conversations = Conversations(storage, access, idempotency, clock)
+    defaults = parse_limits(settings.default_limits)
+    quotas = Quotas(storage, MemoryRateLimiter(), runs, clock, defaults=defaults)
+    local = LocalOwner(owner, quotas)
     cache = response_cache(settings, clock)
-    turns = Turns(storage, access, idempotency, models, engine, runs, clock, cache)
+    turns = Turns(storage, access, idempotency, models, engine, runs, clock, quotas, cache)
     application = Application(
         owner=owner,
+        local=local,
         policy=policy_of(settings),
-        **identity_of(settings, storage, owner, clock),
+        **identity_of(settings, storage, owner, clock, quotas),
         models=models,
         turns=turns,
         alternatives=Alternatives(storage, access, conversations, turns, idempotency, clock),
@@ -299,6 +317,9 @@ def assemble(
         conversations=conversations,
         branches=Branches(storage, access, conversations, idempotency, clock),
         idempotency=idempotency,
+        quotas=quotas,
+        limits=Limits(storage, quotas, clock, local.refresh),
+        usage=Usage(storage, quotas, clock),
         followers=Followers(runs, storage.runs),
         runs=runs,
         journal=journal,
@@ -308,7 +329,9 @@ def assemble(
     return application, engine
 
 
-def identity_of(settings: Settings, storage: Storage, owner: Principal, clock: Clock) -> dict[str, Any]:
+def identity_of(
+    settings: Settings, storage: Storage, owner: Principal, clock: Clock, quotas: Quotas
+) -> dict[str, Any]:
     """Return the services that know who is who, by their names in `Application`."""
     tokens = Tokens(
         keyring_of(settings),
@@ -320,6 +343,7 @@ def identity_of(settings: Settings, storage: Storage, owner: Principal, clock: C
     credentials = Credentials(
         storage.credentials, storage.unit_of_work, tokens, clock, owner=owner,
         api_key_hash=hashlib.sha256(key.encode()).digest() if key else None,
+        complete=quotas.limited,
     )  # fmt: skip
     passwords = Passwords()
     guard = LoginGuard(InProcessAttempts(clock.monotonic))

@@ -23,6 +23,7 @@ from antiphon.api.v1 import (
     branches,
     chat_completions,
     conversations,
+    limits,
     responses,
     responses_websocket,
     routes,
@@ -34,7 +35,7 @@ from antiphon.domain.errors import AntiphonError
 
 ROUTERS = (
     health.router, auth.token_router, auth.router, api_keys.router, routes.router, conversations.router,
-    branches.router, documentation.router,
+    branches.router, limits.router, documentation.router,
 )  # fmt: skip
 
 Opened = Callable[[], AbstractAsyncContextManager[Application]]

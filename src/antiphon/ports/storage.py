@@ -14,6 +14,7 @@ from antiphon.domain.conversations import Branch, Conversation, PathRange, Segme
 from antiphon.domain.items import Item, Position
 from antiphon.domain.runs import Run
 from antiphon.ports.accounts import Accounts, Credentials
+from antiphon.ports.quotas import Ledger, Quotas
 from antiphon.ports.write_sets import WriteSet
 
 
@@ -281,6 +282,12 @@ class Storage(Protocol):
 
     @property
     def runs(self) -> Runs: ...
+
+    @property
+    def quotas(self) -> Quotas: ...
+
+    @property
+    def ledger(self) -> Ledger: ...
 
     async def check(self) -> None:
         """Answer a trivial read; raises Unavailable if the store does not."""

@@ -158,7 +158,7 @@ def request_id(run_id: str) -> Headers:
 
 def answer_headers(begun: Begun) -> Headers:
     """Return what an answer that was just begun says of itself."""
-    return [*request_id(begun.run_id), *cache_header(begun)]
+    return [*request_id(begun.run_id), *cache_header(begun), *headers_of(begun.standings)]
 
 
 async def retrieve_stream(

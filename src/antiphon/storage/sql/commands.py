@@ -14,7 +14,7 @@ import msgspec
 from antiphon.domain.items import Position
 from antiphon.domain.runs import Run
 from antiphon.ports import write_sets as ws
-from antiphon.storage.sql import commands_accounts, commands_operations
+from antiphon.storage.sql import commands_accounts, commands_operations, commands_quotas
 from antiphon.storage.sql.steps import Compiler, Step
 
 _json = msgspec.json.Encoder().encode
@@ -332,7 +332,9 @@ _CORE: Final[dict[type, Compiler]] = {
     ws.RequestCancel: _request_cancel, ws.Forget: _forget, ws.AddChange: _add_change,
     ws.PutLedger: _put_ledger,
 }  # fmt: skip
-_COMPILERS: Final = _CORE | commands_accounts.COMPILERS | commands_operations.COMPILERS
+_COMPILERS: Final = (
+    _CORE | commands_accounts.COMPILERS | commands_operations.COMPILERS | commands_quotas.COMPILERS
+)
 
 
 def steps(command: ws.Command) -> Iterator[Step]:

@@ -28,6 +28,7 @@ from antiphon.storage.sql.sqlite_ports import (
     SqliteRuns,
     SqliteTree,
 )
+from antiphon.storage.sql.sqlite_quotas import SqliteLedger, SqliteQuotas
 from antiphon.storage.sql.sqlite_readers import Readers
 from antiphon.storage.sql.sqlite_writer import SqliteWriter, run_commands
 
@@ -154,6 +155,8 @@ class SqliteStorage:
         self.conversations = SqliteConversations(self._readers)
         self.tree = SqliteTree(self._readers)
         self.runs = SqliteRuns(self._readers)
+        self.quotas = SqliteQuotas(self._readers)
+        self.ledger = SqliteLedger(self._readers)
 
     async def check(self) -> None:
         """See the port."""
