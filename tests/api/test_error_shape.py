@@ -34,6 +34,7 @@ OPEN_OPERATIONS = {("POST", "/token"), ("POST", "/v1/auth/signup"), ("DELETE", "
 WIRE = {
     "conversation_id": "conv_", "branch_id": "br_", "item_id": "msg_", "response_id": "resp_",
     "completion_id": "chatcmpl-", "model": "nobody/", "key_id": "key_", "session_id": "sess_",
+    "limit_id": "lim_",
 }  # fmt: skip
 
 

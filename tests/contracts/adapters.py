@@ -9,6 +9,7 @@ from pathlib import Path
 from antiphon.ports.cache import Cache
 from antiphon.ports.clock import Clock
 from antiphon.ports.jobs import Jobs
+from antiphon.ports.limits import RateLimiter
 from antiphon.ports.model_provider import ModelProvider
 from antiphon.ports.storage import Storage
 from antiphon.providers.offline import MODEL as EXTRACTIVE
@@ -16,6 +17,7 @@ from antiphon.providers.offline import Offline
 from antiphon.providers.scripted import Scripted
 from antiphon.storage.memory.cache import InProcessCache
 from antiphon.storage.memory.jobs import InProcessJobs
+from antiphon.storage.memory.limits import MemoryRateLimiter
 from antiphon.storage.sql.sqlite import open_sqlite
 from tests.services.hand import Hand
 from tests.services.world import prepare
@@ -45,6 +47,9 @@ CACHES: dict[str, Callable[[int, Clock], Cache]] = {
     "in process": InProcessCache,
 }
 """Made with the bytes it may hold and the clock it goes by."""
+RATE_LIMITERS: dict[str, Callable[[], RateLimiter]] = {
+    "in process": MemoryRateLimiter,
+}
 
 PROVIDERS: dict[str, tuple[Callable[[], ModelProvider], str, str]] = {
     "scripted": (Scripted, "echo", "fail-before"),

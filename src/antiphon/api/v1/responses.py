@@ -15,6 +15,7 @@ from antiphon.api.caching import Headers, cache_header, with_cache_use
 from antiphon.api.errors import decoding_error
 from antiphon.api.http import Receive, Scope, Send, header, read_body, send_bytes
 from antiphon.api.idempotency import key_of
+from antiphon.api.rate_limits import headers_of
 from antiphon.api.v1.response_events import ResponseEvents, encode_object
 from antiphon.api.v1.response_objects import output_item, response_object, usage_object
 from antiphon.api.v1.response_requests import (
