@@ -20,7 +20,7 @@ from antiphon.services.model_routes import OpenTerms
 from antiphon.services.models import Models, Retrying
 from tests.services.fake_provider import OK, Fake, Time
 from tests.services.hand import ECHO, HAND, SILENT, Hand
-from tests.services.quota_looks import counted, day, limited, refused
+from tests.services.quota_looks import counted, day, limited, refused, settled
 from tests.services.world import World, another_person, open_world
 
 # --- money
@@ -211,3 +211,20 @@ async def test_no_more_than_a_bounded_number_of_callers_is_remembered(
 
 def test_a_conflict_is_not_what_callers_see() -> None:
     assert not issubclass(RateLimited, Conflict) and ws.PutKey.GUARD and qw.Reserve.GUARD
+
+
+@pytest.mark.parametrize("store", [True, False])
+async def test_an_answer_from_the_cache_is_a_request_without_tokens(tmp_path: Path, store: bool) -> None:
+    world = await open_world(tmp_path / "data", response_cache="user")
+    try:
+        who = limited(world.who, day("requests", 9), day("tokens", 100_000))
+        fields = {"who": who, "store": store, "model": "scripted/text", "params": {"temperature": 0}}
+        for _ in range(2):
+            await world.wait(await world.begin("hello", **fields))
+            await settled(world)
+        (one,) = await world.application.usage.total(who, world.application.usage.days(None, None))
+        assert world.rows("SELECT SUM(cached),COUNT(*) FROM ledger") == [(1, 2)]
+        tokens = one.input_tokens + one.output_tokens
+        assert tokens > 0 and counted(world) == {"|requests|day": (2, 0), "|tokens|day": (tokens, 0)}
+    finally:
+        await world.close()
