@@ -17,15 +17,19 @@ from antiphon.services.credentials import Credentials
 from antiphon.services.external_logins import ExternalLogins
 from antiphon.services.first_administrator import FirstAdministrator
 from antiphon.services.idempotency import Idempotency
+from antiphon.services.limits import Limits
+from antiphon.services.local_owner import LocalOwner
 from antiphon.services.members import Members
 from antiphon.services.models import Models
 from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.purges import Purges
+from antiphon.services.quotas import Quotas
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
 from antiphon.services.shares import Shares
 from antiphon.services.turns import Turns
+from antiphon.services.usage import Usage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +47,13 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Application:
-    """All services; `ready` tells whether the store answers, `owner` is the local owner."""
+    """All services; `ready` tells whether the store answers.
+
+    `owner` is the local owner's account, `local` the same with the limits that hold for it now.
+    """
 
     owner: Principal
+    local: LocalOwner
     policy: Policy
     credentials: Credentials
     accounts: Accounts
@@ -63,6 +71,9 @@ class Application:
     members: Members
     shares: Shares
     idempotency: Idempotency
+    quotas: Quotas
+    limits: Limits
+    usage: Usage
     followers: Followers
     runs: LiveRuns
     journal: RunJournal

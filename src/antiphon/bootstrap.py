@@ -20,6 +20,7 @@ from antiphon.bootstrap_providers import build_models, login_providers
 from antiphon.domain import ids
 from antiphon.domain.accounts import LOCAL_OWNER, Principal
 from antiphon.domain.errors import ProviderError
+from antiphon.domain.limits import parse_limits
 from antiphon.domain.runs import Run
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
@@ -40,12 +41,15 @@ from antiphon.services.first_administrator import FirstAdministrator, Made
 from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.keyring import Keyring
+from antiphon.services.limits import Limits
+from antiphon.services.local_owner import LocalOwner
 from antiphon.services.login_guard import LoginGuard
 from antiphon.services.members import Members
 from antiphon.services.models import Models
 from antiphon.services.passwords import Passwords
 from antiphon.services.provider_keys import ProviderKeys, stored_keys
 from antiphon.services.purges import Purges
+from antiphon.services.quotas import Quotas
 from antiphon.services.response_cache import ResponseCache
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Followers
@@ -57,11 +61,13 @@ from antiphon.services.secrets import PURPOSE, Secrets
 from antiphon.services.shares import Shares
 from antiphon.services.tokens import Tokens
 from antiphon.services.turns import Turns
+from antiphon.services.usage import Usage
 from antiphon.settings import MIN_SECRET_BYTES, Settings, names_in
 from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.attempts import InProcessAttempts
 from antiphon.storage.memory.cache import InProcessCache
 from antiphon.storage.memory.jobs import InProcessJobs
+from antiphon.storage.memory.limits import MemoryRateLimiter
 from antiphon.storage.sql.sqlite import open_sqlite
 from antiphon.storage.with_blobs import StorageWithBlobs
 
@@ -231,8 +237,9 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         owner, logins = await local_owner(storage, clock), login_providers(settings, http, clock)
         application, engine = assemble(settings, storage, models, owner, clock, drain, provider_keys, logins)
         await _first_administrator(settings, application)
-        recovery = Recovery(storage.journal, storage.unit_of_work, clock)
+        recovery = Recovery(storage.journal, storage.unit_of_work, models, clock)
         await recovery.recover(_restart(application))
+        await _begin_limits(application)
         await storage.journal.forget_others(application.journal.worker_id)
         application.journal.start()
         application.followers.start()
@@ -245,6 +252,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         housekeeping.schedule(jobs, _restart(application))
         for service in (application.credentials, application.accounts, application.members):
             service.schedule(jobs)
+        application.quotas.schedule(jobs, application.local.refresh)
         jobs.once("prepare models", lambda: _prepare(models))
         _schedule_purges(application.purges, jobs, clock)
         try:
@@ -252,6 +260,12 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         finally:
             await _finish(application, engine, drain)
             await models.close()
+
+
+async def _begin_limits(application: Application) -> None:
+    """Release what a dead process reserved: on SQLite this one is the only one, and has begun nothing."""
+    await application.quotas.sweep(older_than_us=0)
+    await application.local.refresh()
 
 
 def assemble(
@@ -267,15 +281,19 @@ def assemble(
     access = Access(storage.conversations, storage.tree, storage.runs, storage.members, runs)
     followers = Followers(storage.runs)
     idempotency = Idempotency(storage.runs, clock)
+    defaults = parse_limits(settings.default_limits)
+    quotas = Quotas(storage, MemoryRateLimiter(), runs, clock, defaults=defaults)
+    local = LocalOwner(owner, quotas)
     cache = response_cache(settings, clock)
     days = settings.response_ttl_days
     purges = Purges(storage, blobs, engine, runs, journal, clock, response_ttl_days=days)
     conversations = Conversations(storage, access, idempotency, purges, clock)
-    turns = Turns(storage, access, idempotency, models, engine, runs, clock, cache)
+    turns = Turns(storage, access, idempotency, models, engine, runs, clock, quotas, cache)
     application = Application(
         owner=owner,
+        local=local,
         policy=policy_of(settings),
-        **identity_of(settings, storage, owner, clock, logins),
+        **identity_of(settings, storage, owner, clock, quotas, logins),
         models=models,
         provider_keys=provider_keys,
         turns=turns,
@@ -287,6 +305,9 @@ def assemble(
         members=Members(storage, access, conversations, idempotency, followers, clock),
         shares=Shares(storage, access, conversations, idempotency, clock),
         idempotency=idempotency,
+        quotas=quotas,
+        limits=Limits(storage, quotas, clock, local.refresh),
+        usage=Usage(storage, quotas, clock),
         followers=followers,
         runs=runs,
         journal=journal,
@@ -297,7 +318,12 @@ def assemble(
 
 
 def identity_of(
-    settings: Settings, storage: Storage, owner: Principal, clock: Clock, logins: Mapping[str, LoginProvider]
+    settings: Settings,
+    storage: Storage,
+    owner: Principal,
+    clock: Clock,
+    quotas: Quotas,
+    logins: Mapping[str, LoginProvider],
 ) -> dict[str, Any]:
     """Return the services that know who is who, by their names in `Application`."""
     keyring = keyring_of(settings)
@@ -311,6 +337,7 @@ def identity_of(
     credentials = Credentials(
         storage.credentials, storage.unit_of_work, tokens, clock, owner=owner,
         api_key_hash=hashlib.sha256(key.encode()).digest() if key else None,
+        complete=quotas.limited,
     )  # fmt: skip
     passwords = Passwords()
     guard = LoginGuard(InProcessAttempts(clock.monotonic))

@@ -18,6 +18,8 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from antiphon.domain.limits import parse_limits
+
 MIN_SECRET_BYTES = 32
 MIN_SECRET_VARIETY = 8
 SAMPLES = (
@@ -76,6 +78,7 @@ class Settings(BaseSettings):
     response_cache_mb: int = Field(default=64, ge=1)
     response_ttl_days: int = Field(default=30, ge=0)
     drain_seconds: float = Field(default=30.0, ge=0)
+    default_limits: str = ""
     default_model: str | None = None
     model_aliases: str = ""
     list_scripted_models: bool = False
@@ -125,6 +128,12 @@ class Settings(BaseSettings):
             if not parts.netloc or "*" in parts.netloc or "@" in parts.netloc:
                 raise ValueError("is a list of origins like https://chat.example.org; '*' is none")
         return value
+
+    @field_validator("default_limits")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        parse_limits(text)
+        return text
 
     @model_validator(mode="after")
     def _safe(self) -> Settings:

@@ -40,6 +40,7 @@ WIRE = {
     "completion_id": "chatcmpl-", "model": "nobody/", "key_id": "key_", "session_id": "sess_",
     "user_id": "user_", "share_id": "share_", "token": "ants_",
     "provider": "nobody-",
+    "limit_id": "lim_",
 }  # fmt: skip
 
 

@@ -78,7 +78,7 @@ async def test_a_stream_ends_with_its_credential_even_if_its_client_takes_nothin
     )  # fmt: skip
     live = LiveRun(run, RunLog(ops(200, 400)))
     live.deliver(100)
-    follower = Followers(LiveRuns(), store=None).follow_live(live)  # type: ignore[arg-type]
+    follower = Followers(store=None).follow_live(live)  # type: ignore[arg-type]
     sent, ends, released, began = [], [], [], asyncio.Event()
 
     async def send(message: Any) -> None:

@@ -10,6 +10,7 @@ from antiphon.ports.blob_store import BlobStore
 from antiphon.ports.cache import Cache
 from antiphon.ports.clock import Clock
 from antiphon.ports.jobs import Jobs
+from antiphon.ports.limits import RateLimiter
 from antiphon.ports.model_provider import ModelProvider
 from antiphon.ports.storage import Storage
 from antiphon.providers.offline import MODEL as EXTRACTIVE
@@ -18,6 +19,7 @@ from antiphon.providers.scripted import Scripted
 from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.cache import InProcessCache
 from antiphon.storage.memory.jobs import InProcessJobs
+from antiphon.storage.memory.limits import MemoryRateLimiter
 from antiphon.storage.sql.sqlite import open_sqlite
 from tests.services.hand import Hand
 from tests.services.world import prepare
@@ -51,6 +53,9 @@ CACHES: dict[str, Callable[[int, Clock], Cache]] = {
     "in process": InProcessCache,
 }
 """Made with the bytes it may hold and the clock it goes by."""
+RATE_LIMITERS: dict[str, Callable[[], RateLimiter]] = {
+    "in process": MemoryRateLimiter,
+}
 
 PROVIDERS: dict[str, tuple[Callable[[], ModelProvider], str, str]] = {
     "scripted": (Scripted, "echo", "fail-before"),

@@ -13,7 +13,15 @@ from antiphon.domain.items import Position
 from antiphon.ports import purge_writes as wp
 from antiphon.ports.write_sets import Command
 from antiphon.storage.sql import commands as sql_commands
-from antiphon.storage.sql import context_sqlite, reads, reads_accounts, reads_runs, reads_sharing
+from antiphon.storage.sql import (
+    commands_quotas,
+    context_sqlite,
+    reads,
+    reads_accounts,
+    reads_quotas,
+    reads_runs,
+    reads_sharing,
+)
 from antiphon.storage.sql.sqlite import FILE_NAME
 from antiphon.storage.sql.sqlite_writer import run_commands
 from tests.contracts.builders import OWNER, end_of, new_branch, new_conversation, new_item, put, segment
@@ -222,6 +230,13 @@ READS: list[Callable[[sqlite3.Connection, Conversation, Position], object]] = [
     lambda db, c, head: reads_accounts.keys(db, OWNER, c.id, 20, True),
     lambda db, c, head: reads_accounts.sessions(db, OWNER, 1, c.id, 20, True),
     lambda db, c, head: reads_accounts.invite(db, b"x" * 32),
+    lambda db, c, head: reads_quotas.limits_for(db, ["everyone:", "user:x"]),
+    lambda db, c, head: reads_quotas.limits(db, None, "x", 20),
+    lambda db, c, head: reads_quotas.limits(db, "user:x", None, 20),
+    lambda db, c, head: reads_quotas.counters(db, [("x", 1)]),
+    lambda db, c, head: reads_quotas.abandoned(db, 1, "x", 20),
+    lambda db, c, head: reads_quotas.by_day(db, OWNER, 1, 2, None, 20),
+    lambda db, c, head: reads_quotas.by_user(db, 1, 2, None, 20),
 ]
 
 
@@ -239,6 +254,20 @@ def test_every_read_is_made_of_index_searches(
     assert said
     for statement in said:
         only_searches(plan(db, statement, ()))
+
+
+@pytest.mark.parametrize(
+    ("statement", "values"),
+    [
+        (commands_quotas.SETTLE, ("m", 1, 1, "x")),
+        (commands_quotas.RELEASE, ("x",)),
+        (commands_quotas.FORGET_WINDOWS, ("x", 1)),
+    ],
+)
+def test_counters_are_found_by_their_keys(
+    db: sqlite3.Connection, statement: str, values: tuple[object, ...]
+) -> None:
+    only_searches(plan(db, statement, values))
 
 
 def test_the_schema_file_is_where_the_tests_think(tmp_path: Path) -> None:

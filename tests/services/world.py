@@ -138,6 +138,8 @@ class WatchedStorage:
         self.members = inner.members
         self.shares = inner.shares
         self.secrets = inner.secrets
+        self.quotas = inner.quotas
+        self.ledger = inner.ledger
         self.check = inner.check
         self.close = inner.close
 
@@ -256,7 +258,7 @@ class World:
         keeping = Housekeeping(
             unit_of_work=storage.unit_of_work,
             conversations=storage.conversations,
-            recovery=Recovery(storage.journal, storage.unit_of_work, SystemClock()),
+            recovery=Recovery(storage.journal, storage.unit_of_work, application.models, SystemClock()),
             journal=application.journal,
             runs=application.runs,
             clock=SystemClock(),
@@ -324,7 +326,9 @@ async def open_world(
         async def restart(run: Any) -> None:
             await application.turns.resume(run)
 
-        await Recovery(storage.journal, storage.unit_of_work, clock).recover(restart)
+        await Recovery(storage.journal, storage.unit_of_work, models, clock).recover(restart)
+        await application.quotas.sweep(older_than_us=0)
+        await application.local.refresh()
         await storage.journal.forget_others(application.journal.worker_id)
     except BaseException:
         await storage.close()

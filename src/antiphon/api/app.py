@@ -24,6 +24,7 @@ from antiphon.api.v1 import (
     chat_completions,
     conversations,
     external_logins,
+    limits,
     members,
     provider_keys,
     responses,
@@ -38,7 +39,7 @@ from antiphon.domain.errors import AntiphonError
 
 ROUTERS = (
     health.router, auth.token_router, auth.router, api_keys.router, routes.router, conversations.router,
-    branches.router, members.router, shares.router, shares.public, provider_keys.router,
+    branches.router, members.router, shares.router, shares.public, limits.router, provider_keys.router,
     external_logins.router, documentation.router,
 )  # fmt: skip
 

@@ -36,7 +36,7 @@ async def principal_of(application: Application, scope: Scope) -> Principal:
     elif application.policy.needs_credentials:
         raise refused()
     else:
-        who = application.owner
+        who = application.local.principal
     permit(who, scope)
     return who
 

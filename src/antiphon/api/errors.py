@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
+from antiphon.api.rate_limits import headers_of
 from antiphon.domain import errors
 
 log = logging.getLogger(__name__)
@@ -59,9 +61,11 @@ def describe(error: Exception) -> tuple[int, dict[str, Any], list[tuple[bytes, b
         headers: list[tuple[bytes, bytes]] = []
         wait = getattr(error, "retry_after_seconds", None)
         if wait is not None:
-            headers.append((b"retry-after", str(max(1, round(wait))).encode()))
+            headers.append((b"retry-after", str(max(1, math.ceil(wait))).encode()))
         elif status in (503, 507):
             headers.append((b"retry-after", b"5"))
+        if isinstance(error, errors.RateLimited):
+            headers += headers_of(error.standings)
         if status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
         return status, error_object(status, error.message, param=error.param, code=error.code), headers

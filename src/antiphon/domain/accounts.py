@@ -28,6 +28,7 @@ SHARE_PREFIX: Final = "ants_"
 USER: Final = "user_"
 KEY: Final = "key_"
 SESSION: Final = "sess_"
+GROUP: Final = "grp_"
 
 LOCAL_OWNER: Final = "local"
 """The account of whoever runs a server that is open on loopback, and of the operator's `API_KEY`."""

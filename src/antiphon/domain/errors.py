@@ -19,6 +19,10 @@ AntiphonError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from antiphon.domain.limits import Standing
+
 
 class AntiphonError(Exception):
     """Base of all named errors.
@@ -90,13 +94,24 @@ class Unprocessable(AntiphonError):
 
 
 class RateLimited(AntiphonError):
-    """A limit is reached; `retry_after_seconds` says when to come back."""
+    """A limit is reached; `retry_after_seconds` says when to come back.
+
+    `standings` are those of the limits that were looked at.
+    """
 
     code = "rate_limit_exceeded"
 
-    def __init__(self, message: str, *, retry_after_seconds: float = 1.0) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_seconds: float = 1.0,
+        code: str | None = None,
+        standings: Sequence[Standing] = (),
+    ) -> None:
+        super().__init__(message, code=code)
         self.retry_after_seconds = retry_after_seconds
+        self.standings = standings
 
 
 class Unavailable(AntiphonError):

@@ -37,7 +37,8 @@ class Run(msgspec.Struct, kw_only=True):
     `request` echoes what was asked in the surface's own shape. `parent` is where the turn
     attached, `input_end` the last of its own input (or the parent if it brought none),
     `output_end` the last of its answer on the main line. `input_hash` is the path hash at
-    `input_end`, known only while the run goes on and only where hashes are kept.
+    `input_end`, known only while the run goes on and only where hashes are kept. `reserved` is set
+    where something may be reserved for the run, which its end must settle.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Run(msgspec.Struct, kw_only=True):
     created_us: int
     ended_us: int | None = None
     input_hash: bytes | None = None
+    reserved: bool = False
 
     @property
     def is_terminal(self) -> bool:

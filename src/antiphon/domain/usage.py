@@ -6,6 +6,7 @@ the truth for money.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -49,10 +50,41 @@ class Price(msgspec.Struct, frozen=True):
         return -(-total // 1_000_000)
 
 
+class UsageSum(msgspec.Struct, frozen=True, kw_only=True):
+    """Use by one account of one model on one day (UTC); `day` counts from 1970, cost in micro-units."""
+
+    day: int
+    model: str
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    cost: int
+
+
+class UserUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """What one account used of each model in a time; `day` of the sums is its first day."""
+
+    account_id: str
+    name: str
+    models: list[UsageSum]
+
+
 def estimate_tokens(text: str) -> int:
     """Estimate the tokens of a text; at least 1 for any text that is not empty."""
     size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
     return -(-size // BYTES_PER_TOKEN)
+
+
+def estimate_request_tokens(messages: Iterable[dict[str, Any]], tools: Iterable[Any] = ()) -> int:
+    """Estimate the input tokens of a call in the shape of chat completions."""
+    total = 0
+    for message in messages:
+        total += estimate_item_tokens({**message, "type": "message"})
+        if message.get("tool_calls"):
+            total += len(msgspec.json.encode(message["tool_calls"])) // BYTES_PER_TOKEN
+    return total + sum(-(-len(msgspec.json.encode(tool)) // BYTES_PER_TOKEN) for tool in tools)
 
 
 _COUNTED: Final = ("content", "arguments", "output", "summary", "name", "encrypted_content")

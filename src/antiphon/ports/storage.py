@@ -16,6 +16,7 @@ from antiphon.domain.runs import Run
 from antiphon.ports.accounts import Accounts, Credentials
 from antiphon.ports.members import Members, Shares
 from antiphon.ports.purging import Garbage, Remains
+from antiphon.ports.quotas import Ledger, Quotas
 from antiphon.ports.secrets import SecretReads
 from antiphon.ports.write_sets import WriteSet
 
@@ -299,6 +300,12 @@ class Storage(Protocol):
 
     @property
     def secrets(self) -> SecretReads: ...
+
+    @property
+    def quotas(self) -> Quotas: ...
+
+    @property
+    def ledger(self) -> Ledger: ...
 
     async def check(self) -> None:
         """Answer a trivial read; raises Unavailable if the store does not."""

@@ -45,8 +45,8 @@ REASONS: Final = {
 OPENAI_REASONS: Final = frozenset({"stop", "length", "tool_calls", "content_filter"})
 MAX_CHOICES: Final = 128
 MAX_CALLS: Final = 1024
-MAX_TOKENS: Final = 1 << 40
-"""A usage above this is no count of tokens."""
+MAX_TOKENS: Final = 1 << 24
+"""A usage above this is no count of tokens: no model has such a window, and it would be billed."""
 
 
 class ChatEvents:

@@ -16,7 +16,7 @@ from antiphon.domain.items import Item, text_of
 from antiphon.domain.members import EDITOR
 from antiphon.domain.run_events import RunLog, decode_ops
 from antiphon.domain.runs import Run
-from antiphon.domain.usage import estimate_tokens
+from antiphon.domain.usage import estimate_request_tokens
 from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
@@ -274,8 +274,7 @@ def _require_background(run: Run) -> None:
 
 def count_input(messages: list[dict[str, Any]], tools: list[Any]) -> int:
     """Estimate the tokens of a request that is not sent."""
-    total = sum(estimate_tokens(str(message.get("content") or "")) + 4 for message in messages)
-    return total + sum(estimate_tokens(msgspec.json.encode(tool).decode()) for tool in tools)
+    return estimate_request_tokens(messages, tools)
 
 
 def summary_of(items: list[InputItem]) -> str:

@@ -20,6 +20,7 @@ from antiphon.domain.conversations import (
 )
 from antiphon.domain.inputs import InputItem, new_item
 from antiphon.domain.items import Item, NewItem, Position
+from antiphon.domain.limits import Standing
 from antiphon.domain.runs import Run, Surface
 from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
@@ -41,8 +42,9 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     checked `position`) and `previous_response_id` is set, as wire ids. `new_branch` names a
     branch to open for the answer, `activate` makes it the active one. `messages`, if given, are
     sent to the model as they are, in place of the stored path. `generate` False stores the input
-    and answers with nothing, to warm up. `lost` names the guards that earlier attempts lost.
-    `echo` is the request in the surface's own shape, `cache` what may be done with a cache of answers.
+    and answers with nothing, to warm up. `lost` names the guards that earlier attempts lost,
+    `rates` how the caller stands with its requests a minute. `echo` is the request in the surface's
+    own shape, `cache` what may be done with a cache of answers.
     """
 
     surface: Surface
@@ -68,6 +70,15 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     generate: bool = True
     lost: tuple[str, ...] = ()
     cache: CacheUse = "use"
+    rates: tuple[Standing, ...] = ()
+
+
+def answer_budget(request: TurnRequest, context_tokens: int) -> int:
+    """Return how many tokens an answer gets: what was asked for, a quarter of the window by default,
+    never more than half.
+    """
+    asked = request.params.get("max_completion_tokens") or request.params.get("max_tokens")
+    return min(asked if isinstance(asked, int) else context_tokens // 4, context_tokens // 2)
 
 
 class Plan(msgspec.Struct, kw_only=True):

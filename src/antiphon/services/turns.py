@@ -10,9 +10,16 @@ import msgspec
 
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
-from antiphon.domain.errors import AntiphonError, Conflict, InFlight, InvalidRequest, NotFound
+from antiphon.domain.errors import (
+    AntiphonError,
+    Conflict,
+    InFlight,
+    InvalidRequest,
+    NotFound,
+)
 from antiphon.domain.inputs import InputItem, require_answered_calls
 from antiphon.domain.items import Item
+from antiphon.domain.limits import Standing
 from antiphon.domain.members import VIEWER
 from antiphon.domain.run_events import RunLog
 from antiphon.domain.runs import Run
@@ -27,16 +34,19 @@ from antiphon.services.attachments import Attachments
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.model_routes import ModelRoute
 from antiphon.services.models import Models
+from antiphon.services.quotas import Quotas
 from antiphon.services.response_cache import ResponseCache
 from antiphon.services.runs.context import chat_messages
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.live import LiveRun, LiveRuns
 from antiphon.services.runs.recover import opening_ops
+from antiphon.services.turn_limits import TurnLimits
 from antiphon.services.turn_plans import (
     MAX_CONFLICTS,
     Attachment,
     Plan,
     TurnRequest,
+    answer_budget,
     known_calls,
     plan_turn,
 )
@@ -46,10 +56,14 @@ Start = tuple[LiveRun, ModelRoute, ModelRequest | None]
 
 
 class Begun(msgspec.Struct, frozen=True):
-    """A turn that has begun; `live` is None if an idempotency key led to an earlier run."""
+    """A turn that has begun; `live` is None if an idempotency key led to an earlier run.
+
+    `standings` say what is left of the caller's limits.
+    """
 
     run_id: str
     live: LiveRun | None
+    standings: tuple[Standing, ...] = ()
 
 
 class Turns:
@@ -64,6 +78,7 @@ class Turns:
         engine: Engine,
         runs: LiveRuns,
         clock: Clock,
+        quotas: Quotas,
         cache: ResponseCache | None = None,
     ) -> None:
         self._storage = storage
@@ -72,6 +87,7 @@ class Turns:
         self._engine = engine
         self._runs = runs
         self._clock = clock
+        self._limits = TurnLimits(quotas, idempotency)
         self._cache = cache
         self._access = access
         self._attachments = Attachments(storage, access)
@@ -90,9 +106,17 @@ class Turns:
         return count_input(self._messages(request, at, route), tools)
 
     async def begin(self, who: Principal, request: TurnRequest) -> Begun:
-        """Begin a turn; raises InvalidRequest, NotFound, Unprocessable, InFlight, StorageFull."""
+        """Begin a turn.
+
+        Raises InvalidRequest, NotFound, Unprocessable, InFlight, RateLimited, StorageFull.
+        """
         route = self._models.resolve(request.model)
         request = await self._resolve_references(who, request)
+        if who.limits:
+            admitted = await self._limits.admit(who, request, [route])
+            if admitted is None:
+                return await self._join(who, request)
+            request = admitted
         if not request.store:
             return await self._begin_ephemeral(who, request, route)
         for _ in range(MAX_CONFLICTS):
@@ -119,6 +143,11 @@ class Turns:
         """
         routes = [self._models.resolve(model) for model in models]
         request = await self._resolve_references(who, msgspec.structs.replace(request, model=models[0]))
+        if who.limits:
+            admitted = await self._limits.admit(who, request, routes)
+            if admitted is None:
+                return [await self._join(who, request)]
+            request = admitted
         smallest = min(routes, key=lambda route: route.context_tokens)
         for _ in range(MAX_CONFLICTS):
             at, turn = await self._attachments.find(who, request, context_budget(request, smallest))
@@ -148,31 +177,34 @@ class Turns:
         plans: Sequence[Plan],
         messages: list[dict[str, Any]],
     ) -> list[Begun]:
-        commands = [command for plan in plans for command in plan.commands]
+        grant = await self._limits.grant(who, request, routes, plans, messages)
+        commands: list[ws.Command] = [*grant.commands]
+        commands += [command for plan in plans for command in plan.commands]
         first = plans[0].run
         if request.key is not None:
             commands.insert(0, self._idempotency.guard(who, request.key, run_id=first.id))
         if request.activate and first.branch_id is not None:
             commands.append(_activate(first))
-        starts = [
-            (
-                LiveRun(plan.run, RunLog(opening_ops(plan.run))),
-                route,
-                _model_request(request, route, messages),
-            )
-            for plan, route in zip(plans, routes, strict=True)
-        ]
+        starts = []
+        for index, (plan, route) in enumerate(zip(plans, grant.routes, strict=True)):
+            plan.run.reserved = bool(grant.commands)
+            live = LiveRun(plan.run, RunLog(opening_ops(plan.run)))
+            params = grant.params(index, request.params)
+            if plan.run.background:
+                plan.run.request["params"] = params  # with which it may have to begin again
+            starts.append((live, route, _model_request(request, route, messages, params)))
         if self._cache is not None:
             await self._look(self._cache, who, request, starts)
         await self._open(starts, commands)
-        return [Begun(live.run.id, live) for live, _, _ in starts]
+        return [Begun(live.run.id, live, grant.standings) for live, _, _ in starts]
 
     async def _open(self, starts: Sequence[Start], commands: Sequence[ws.Command]) -> None:
         """Commit and start. Registered before the commit, so that no sweep takes a run for ownerless."""
         for live, _, _ in starts:
             self._runs.add(live)
         try:
-            await self._storage.unit_of_work.commit(*commands)
+            if commands:
+                await self._storage.unit_of_work.commit(*commands)
         except asyncio.CancelledError:
             for start in starts:
                 self._adopting.add(asyncio.create_task(self._adopt(*start)))
@@ -208,6 +240,7 @@ class Turns:
         if base is None:
             raise InvalidRequest("The run's conversation is gone.")
         messages = chat_messages(base.context, run.request.get("instructions"))
+        run.reserved = True  # what the first attempt reserved holds
         live = LiveRun(run, RunLog(opening_ops(run)))
         begin = ws.StartRun(run_id=run.id, worker_id=self._engine.worker_id, attempt=run.attempt)
         params = run.request.get("params", {})
@@ -222,20 +255,15 @@ class Turns:
             budget = context_budget(request, route)
             at, _ = await self._attachments.find(who, request, budget, need=VIEWER)
             messages = self._messages(request, at, route)
-        if request.key is not None:
+        plan = Plan(run=run, items=[], commands=[])
+        for _ in range(MAX_CONFLICTS):
             try:
-                await self._storage.unit_of_work.commit(
-                    self._idempotency.guard(who, request.key, run_id=run.id)
-                )
-            except Conflict:
-                return await self._join(who, request)
-        live = LiveRun(run, RunLog(opening_ops(run)))
-        start = live, route, _model_request(request, route, messages)
-        if self._cache is not None:
-            await self._look(self._cache, who, request, [start])
-        self._runs.add(live)
-        self._engine.start(*start)
-        return Begun(run.id, live)
+                (begun,) = await self._commit_all(who, request, [route], [plan], messages)
+                return begun
+            except Conflict as lost:
+                if lost.message == "PutKey":
+                    return await self._join(who, request)
+        raise Conflict("The limits' counters change too fast; try again.")
 
     @staticmethod
     async def _look(
@@ -282,8 +310,7 @@ class Turns:
             state="queued" if request.background else "in_progress",
             background=request.background,
             stored=request.store,
-            # A background run may have to begin again after a crash, with the same parameters.
-            request=request.echo | ({"params": request.params} if request.background else {}),
+            request=request.echo,
             model=request.model or route.id,
             metadata=request.metadata,
             created_us=now,
@@ -329,14 +356,10 @@ class Turns:
 
 
 def context_budget(request: TurnRequest, route: ModelRoute) -> int:
-    """Return how many tokens of history a turn may bring: the window less its input and its answer.
-
-    The answer gets what was asked for, a quarter of the window by default, never more than half.
-    """
-    window = route.context_tokens
-    asked = request.params.get("max_completion_tokens") or request.params.get("max_tokens")
-    answer = min(asked if isinstance(asked, int) else window // 4, window // 2)
-    return max(window - answer - sum(estimate_item_tokens(item.payload) for item in request.items), 0)
+    """Return how many tokens of history a turn may bring: the window less its input and its answer."""
+    answer = answer_budget(request, route.context_tokens)
+    asked = sum(estimate_item_tokens(item.payload) for item in request.items)
+    return max(route.context_tokens - answer - asked, 0)
 
 
 def within(context: list[Item], budget: int) -> list[Item]:
@@ -354,8 +377,8 @@ def _activate(run: Run) -> ws.ActivateBranch:
 
 
 def _model_request(
-    request: TurnRequest, route: ModelRoute, messages: list[dict[str, Any]]
+    request: TurnRequest, route: ModelRoute, messages: list[dict[str, Any]], params: dict[str, Any]
 ) -> ModelRequest | None:
     if not request.generate:
         return None
-    return ModelRequest(model=route.model, messages=messages, params=request.params)
+    return ModelRequest(model=route.model, messages=messages, params=params)

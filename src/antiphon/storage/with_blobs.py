@@ -196,6 +196,8 @@ class StorageWithBlobs:
         self.remains = inner.remains
         self.members = inner.members
         self.shares = inner.shares
+        self.quotas = inner.quotas
+        self.ledger = inner.ledger
         self.secrets = inner.secrets
         self.accounts = inner.accounts
         self.credentials = inner.credentials

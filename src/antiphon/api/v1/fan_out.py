@@ -7,6 +7,7 @@ import contextlib
 from typing import Any
 
 from antiphon.api.http import Receive, Send, send_bytes
+from antiphon.api.rate_limits import headers_of
 from antiphon.api.sse import HEADERS, PING, REVOKED
 from antiphon.api.v1.response_events import ResponseEvents, encode_object
 from antiphon.api.v1.responses import answer_object, follower_of, wait_for
@@ -33,7 +34,7 @@ async def send(
             found = await application.answers.get(who, ids.RESPONSE + one.run_id)
         data.append(answer_object(found))
     body: dict[str, Any] = {"object": "response.fan_out", "data": data}
-    await send_bytes(send, 200, encode_object(body))
+    await send_bytes(send, 200, encode_object(body), headers_of(begun[0].standings))
 
 
 async def stream(
@@ -41,7 +42,9 @@ async def stream(
 ) -> None:
     """Stream all answers together; `sequence_number` counts per response."""
     followers = [await follower_of(application, who, one) for one in begun]
-    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    await send(
+        {"type": "http.response.start", "status": 200, "headers": HEADERS + headers_of(begun[0].standings)}
+    )
     lock = asyncio.Lock()
 
     async def write(body: bytes) -> None:

@@ -15,6 +15,7 @@ from antiphon.api.caching import Headers, cache_header, with_cache_use
 from antiphon.api.errors import decoding_error
 from antiphon.api.http import Receive, Scope, Send, header, read_body, send_bytes
 from antiphon.api.idempotency import key_of
+from antiphon.api.rate_limits import headers_of
 from antiphon.api.v1.response_events import ResponseEvents, encode_object
 from antiphon.api.v1.response_objects import output_item, response_object, usage_object
 from antiphon.api.v1.response_requests import (
@@ -164,7 +165,7 @@ def request_id(run_id: str) -> Headers:
 
 def answer_headers(begun: Begun) -> Headers:
     """Return what an answer that was just begun says of itself."""
-    return [*request_id(begun.run_id), *cache_header(begun)]
+    return [*request_id(begun.run_id), *cache_header(begun), *headers_of(begun.standings)]
 
 
 async def retrieve_stream(

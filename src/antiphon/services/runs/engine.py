@@ -14,18 +14,18 @@ from typing import Any
 import msgspec
 
 from antiphon.domain.errors import ProviderError
-from antiphon.domain.run_events import OPENING_OPS
+from antiphon.domain.run_events import OPENING_OPS, RunLog
 from antiphon.domain.runs import Ending, Run, RunError, State
-from antiphon.domain.usage import Usage, estimate_tokens
 from antiphon.ports.clock import Clock
 from antiphon.ports.model_provider import ModelRequest
 from antiphon.ports.storage import UnitOfWork
 from antiphon.services.model_routes import ModelRoute
 from antiphon.services.models import Models
 from antiphon.services.runs.emitter import Emitter
-from antiphon.services.runs.finishing import finish_set, ledger_line
+from antiphon.services.runs.finishing import finish_set
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRun, LiveRuns
+from antiphon.services.runs.metering import account_for, usage_of
 from antiphon.services.runs.relay import relay
 
 log = logging.getLogger(__name__)
@@ -72,16 +72,19 @@ class Engine:
                 self._journal.touch(live, urgent=True)
             if request is not None:
                 await self._relay(live, emitter, route, request)
-            ending = _natural_end(emitter, request)
+            ending = _natural_end(emitter, live.log, request)
         except asyncio.CancelledError:
             if live.lost:
                 raise
-            ending = _broken_end(emitter, request, None if live.cancel_requested else INTERRUPTED)
-        except ProviderError as error:
-            ending = _broken_end(emitter, request, RunError(error.code or "server_error", error.message))
+            error = None if live.cancel_requested else INTERRUPTED
+            ending = _broken_end(emitter, live.log, request, error)
+        except ProviderError as refused:
+            error = RunError(refused.code or "server_error", refused.message)
+            ending = _broken_end(emitter, live.log, request, error)
         except Exception:
             log.exception("run %s failed", live.run.id)
-            ending = _broken_end(emitter, request, RunError("server_error", "Internal error."))
+            error = RunError("server_error", "Internal error.")
+            ending = _broken_end(emitter, live.log, request, error)
         self._finish(live, emitter, route, ending)
 
     async def _relay(self, live: LiveRun, emitter: Emitter, route: ModelRoute, request: ModelRequest) -> None:
@@ -104,19 +107,19 @@ class Engine:
         live.log.append(("Z", [emitter.reasons.get(choice) for choice in range(choices)]))
         run = live.ended = _ended(live.run, emitter, ending, self._clock.now_us())
         answered = emitter.started
-        price = (route.answered_by(answered.provider, answered.model) if answered else route).price
+        by = route.answered_by(answered.provider, answered.model) if answered else route
         memo = live.memo
         cached = memo is not None and memo.hit
         if memo is not None and run.state == "completed":
             self._aside(memo.keep())
         if run.stored:
             live.finish = lambda fresh: finish_set(
-                run, live.log, price=price, fresh=fresh, sealed=live.sealed > OPENING_OPS, cached=cached
-            )
+                run, live.log, price=by.price, model=by.id, fresh=fresh, sealed=live.sealed > OPENING_OPS,
+                cached=cached,
+            )  # fmt: skip
         else:
             live.finish = lambda fresh: ()
-            line = ledger_line(run, price, cached=cached)
-            self._aside(self._unit_of_work.commit(line))
+            self._aside(self._unit_of_work.commit(*account_for(run, by.price, by.id, cached=cached)))
         self._journal.touch(live, urgent=True)
 
     def _aside(self, coroutine: Any) -> None:
@@ -138,7 +141,7 @@ class Engine:
         await asyncio.gather(*tasks, *self._side_writes, return_exceptions=True)
 
 
-def _natural_end(emitter: Emitter, request: ModelRequest | None) -> Ending:
+def _natural_end(emitter: Emitter, ops: RunLog, request: ModelRequest | None) -> Ending:
     reasons = set(emitter.reasons.values())
     state: State = "completed"
     reason = None
@@ -146,24 +149,14 @@ def _natural_end(emitter: Emitter, request: ModelRequest | None) -> Ending:
         state, reason = "incomplete", "content_filter"
     elif "length" in reasons:
         state, reason = "incomplete", "max_output_tokens"
-    return Ending(state=state, incomplete_reason=reason, usage=_usage(emitter, request))
+    return Ending(state=state, incomplete_reason=reason, usage=usage_of(emitter, ops, request))
 
 
-def _broken_end(emitter: Emitter, request: ModelRequest | None, error: RunError | None) -> Ending:
+def _broken_end(
+    emitter: Emitter, ops: RunLog, request: ModelRequest | None, error: RunError | None
+) -> Ending:
     state: State = "failed" if error is not None else "cancelled"
-    return Ending(state=state, error=error, usage=_usage(emitter, request))
-
-
-def _usage(emitter: Emitter, request: ModelRequest | None) -> Usage:
-    reported = emitter.usage
-    if reported is not None:
-        return Usage(
-            reported.input_tokens, reported.output_tokens, reported.cached_tokens, reported.reasoning_tokens
-        )
-    if emitter.started is None or request is None:
-        return Usage(estimated=True)
-    asked = sum(estimate_tokens(str(message.get("content") or "")) + 4 for message in request.messages)
-    return Usage(asked, -(-emitter.characters // 4), estimated=True)
+    return Ending(state=state, error=error, usage=usage_of(emitter, ops, request))
 
 
 def _ended(run: Run, emitter: Emitter, ending: Ending, now_us: int) -> Run:

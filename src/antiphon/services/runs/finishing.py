@@ -10,8 +10,9 @@ from antiphon.domain.conversations import open_segment, segment_start
 from antiphon.domain.items import NewItem, Position
 from antiphon.domain.run_events import Output, RunLog, compact
 from antiphon.domain.runs import Run
-from antiphon.domain.usage import Price, Usage, estimate_item_tokens
+from antiphon.domain.usage import Price, estimate_item_tokens
 from antiphon.ports import write_sets as ws
+from antiphon.services.runs.metering import account_for
 
 _json = msgspec.json.Encoder().encode
 
@@ -83,9 +84,9 @@ def _last(after: Position, items: list[NewItem]) -> Position:
 
 
 def finish_set(
-    run: Run, log: RunLog, *, price: Price, fresh: bool, sealed: bool, cached: bool = False
+    run: Run, log: RunLog, *, price: Price, model: str, fresh: bool, sealed: bool, cached: bool = False
 ) -> ws.WriteSet:
-    """Return everything that one commit must hold when a run ends."""
+    """Return everything that one commit must hold when a run ends; `model` is the one that answered."""
     items = place_outputs(run, log, fresh=fresh)
     kept, is_script = compact(log)
     commands: list[ws.Command] = [ws.FinishRun(run=run, log=kept, is_script=is_script, sealed=sealed), *items]
@@ -93,7 +94,7 @@ def finish_set(
         if run.branch_id is not None:
             commands.append(_end_claim(run, run.conversation_id, run.branch_id))
         commands.append(_change(run, run.conversation_id))
-    commands.append(ledger_line(run, price, cached=cached))
+    commands += account_for(run, price, model, cached=cached)
     if run.error is not None and not log.outputs:
         commands.append(ws.FreeKey(owner_id=run.author_id, run_id=run.id))
     return tuple(commands)
@@ -118,24 +119,4 @@ def _change(run: Run, conversation_id: str) -> ws.AddLastChange:
         kind="turn.ended",
         body=_json(body).decode(),
         now_us=run.ended_us or run.created_us,
-    )
-
-
-def ledger_line(run: Run, price: Price, *, cached: bool = False) -> ws.PutLedger:
-    """Return what a run used and cost; an answer from the cache costs nothing."""
-    usage = run.usage or Usage(estimated=True)
-    return ws.PutLedger(
-        run_id=run.id,
-        owner_id=run.owner_id,
-        slot=run.slot,
-        author_id=run.author_id,
-        credential_id=run.credential_id,
-        provider=run.provider,
-        model=run.model,
-        state="settled",
-        usage=usage,
-        cost=0 if cached else price.cost(usage),
-        cached=cached,
-        created_us=run.created_us,
-        latency_us=(run.ended_us or run.created_us) - run.created_us,
     )

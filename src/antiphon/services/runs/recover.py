@@ -14,14 +14,16 @@ from typing import Final
 
 import msgspec
 
-from antiphon.domain.errors import AntiphonError, Conflict
+from antiphon.domain.errors import AntiphonError, Conflict, NotFound
 from antiphon.domain.run_events import Op, RunLog
 from antiphon.domain.runs import Run
 from antiphon.domain.usage import Price, Usage
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Journal, Recovered, UnitOfWork
+from antiphon.services.models import ModelRoute, Models
 from antiphon.services.runs.engine import INTERRUPTED
 from antiphon.services.runs.finishing import finish_set
+from antiphon.services.runs.metering import produced_tokens
 
 SLICE: Final = 200
 MAX_ATTEMPTS: Final = 2
@@ -40,9 +42,10 @@ def opening_ops(run: Run) -> list[Op]:
 class Recovery:
     """Ends or restarts runs that were cut off."""
 
-    def __init__(self, journal: Journal, unit_of_work: UnitOfWork, clock: Clock) -> None:
+    def __init__(self, journal: Journal, unit_of_work: UnitOfWork, models: Models, clock: Clock) -> None:
         self._journal = journal
         self._unit_of_work = unit_of_work
+        self._models = models
         self._clock = clock
 
     async def recover(self, restart: Restart, *, is_alive: Callable[[str], bool] = lambda _: False) -> int:
@@ -86,21 +89,31 @@ class Recovery:
         close_open_outputs(ops)
         ops.append(("Z", []))
         cancelled = run.cancel_requested
+        route = self._route(run.model)
         ended = msgspec.structs.replace(
             run,
             state="cancelled" if cancelled else "failed",
             error=None if cancelled else INTERRUPTED,
-            usage=Usage(output_tokens=_estimate(ops), estimated=True),
+            usage=_usage(run, ops, route),
+            reserved=True,
             ended_us=self._clock.now_us(),
         )
+        price, model = (route.price, route.id) if route else (Price(), run.model)
         for fresh in (False, True):
             try:
-                ending = finish_set(ended, ops, price=Price(), fresh=fresh, sealed=True)
+                ending = finish_set(ended, ops, price=price, model=model, fresh=fresh, sealed=True)
                 await self._unit_of_work.commit(*ending)
                 return
             except Conflict as lost:
                 if lost.message != "PutItems":
                     return  # it has ended meanwhile
+
+    def _route(self, model: str) -> ModelRoute | None:
+        """Return what the model's name means now, None if nothing any more."""
+        try:
+            return self._models.resolve(model)
+        except NotFound:
+            return None
 
 
 def longest_log(ops: Sequence[Op]) -> RunLog:
@@ -133,6 +146,9 @@ def close_open_outputs(ops: RunLog) -> None:
         ops.append(("G", output.index, "incomplete"))
 
 
-def _estimate(ops: RunLog) -> int:
-    characters = sum(len(part.text) for output in ops.outputs for part in output.parts.values())
-    return -(-characters // 4)
+def _usage(run: Run, ops: RunLog, route: ModelRoute | None) -> Usage:
+    """Estimate what was billed: nothing unless the model had begun to speak."""
+    if not ops.emitted:
+        return Usage(estimated=True)
+    asked = run.input_end.tokens if run.input_end is not None else 0
+    return Usage(min(asked, route.context_tokens) if route else asked, produced_tokens(ops), estimated=True)

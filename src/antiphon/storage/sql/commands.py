@@ -19,6 +19,7 @@ from antiphon.storage.sql import (
     commands_blobs,
     commands_operations,
     commands_purge,
+    commands_quotas,
     commands_sharing,
 )
 from antiphon.storage.sql.steps import Compiler, Step
@@ -346,6 +347,7 @@ _COMPILERS: Final = {
     **commands_operations.COMPILERS,
     **commands_blobs.COMPILERS,
     **commands_purge.COMPILERS,
+    **commands_quotas.COMPILERS,
     **commands_sharing.COMPILERS,
 }
 

@@ -31,6 +31,7 @@ from antiphon.storage.sql.sqlite_ports import (
     SqliteRuns,
     SqliteTree,
 )
+from antiphon.storage.sql.sqlite_quotas import SqliteLedger, SqliteQuotas
 from antiphon.storage.sql.sqlite_readers import Readers
 from antiphon.storage.sql.sqlite_sharing import SqliteMembers, SqliteShares
 from antiphon.storage.sql.sqlite_writer import SqliteWriter, run_commands
@@ -163,6 +164,8 @@ class SqliteStorage:
         self.members = SqliteMembers(self._readers)
         self.shares = SqliteShares(self._readers)
         self.secrets = SqliteSecrets(self._readers)
+        self.quotas = SqliteQuotas(self._readers)
+        self.ledger = SqliteLedger(self._readers)
 
     async def check(self) -> None:
         """See the port."""

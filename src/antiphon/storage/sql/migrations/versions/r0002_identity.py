@@ -127,9 +127,8 @@ def _create_limits() -> None:
     )
     op.create_table(
         "quota_reservations", _id("run_id", key=True), _text("counter", key=True), _int("window_start"),
-        _int("amount"), _int("created"), sqlite_with_rowid=False,
+        _text("metric"), _text("model"), _int("amount"), _int("created"), sqlite_with_rowid=False,
     )
-    op.create_index("quota_reservations_created", "quota_reservations", ["created"])
     op.add_column("ledger", _int("cached", default="0"))
     op.create_index("ledger_author", "ledger", ["author_id", "created"])
 
