@@ -16,7 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from antiphon.bootstrap import SystemClock
-from antiphon.bootstrap_providers import build_models
+from antiphon.bootstrap.providers import build_models
 from antiphon.domain.errors import StorageFull
 from antiphon.providers.http_client import HttpClient
 from tests.api.client import Api, in_process

@@ -4,7 +4,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 
-from antiphon.bootstrap_providers import provider_specs
+from antiphon.bootstrap.providers import provider_specs
 from antiphon.cli.api_client import ApiClient, ApiError, ClientError
 from antiphon.cli.configuration import base_url_of
 from antiphon.cli.findings import Finding, State

@@ -1,0 +1,147 @@
+"""All services of one server, wired; connects to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from antiphon.application import Application, Policy
+from antiphon.bootstrap.identity import identity_of
+from antiphon.bootstrap.timing import Drain
+from antiphon.domain.accounts import Principal
+from antiphon.domain.limits import parse_limits
+from antiphon.ports.clock import Clock
+from antiphon.ports.external_logins import LoginProvider
+from antiphon.ports.storage import Storage
+from antiphon.services.access import Access
+from antiphon.services.alternatives import Alternatives
+from antiphon.services.answers import Answers
+from antiphon.services.branches import Branches
+from antiphon.services.conversations import Conversations
+from antiphon.services.idempotency import Idempotency
+from antiphon.services.limits import Limits
+from antiphon.services.local_owner import LocalOwner
+from antiphon.services.members import Members
+from antiphon.services.models import Models
+from antiphon.services.provider_keys import ProviderKeys
+from antiphon.services.purges import Purges
+from antiphon.services.quotas import Quotas
+from antiphon.services.response_cache import ResponseCache
+from antiphon.services.runs.engine import Engine
+from antiphon.services.runs.follow import Followers
+from antiphon.services.runs.journal import RunJournal
+from antiphon.services.runs.live import LiveRuns
+from antiphon.services.shares import Shares
+from antiphon.services.turns import Turns
+from antiphon.services.usage import Usage
+from antiphon.settings import Settings, names_in
+from antiphon.storage.files import FileBlobs
+from antiphon.storage.memory.cache import InProcessCache
+from antiphon.storage.memory.limits import MemoryRateLimiter
+from antiphon.storage.with_blobs import StorageWithBlobs
+
+BLOBS = "blobs"
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "testserver"})  # noqa: S104
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Return what configuration says of the surfaces."""
+    names = frozenset(name.lower() for name in names_in(settings.allowed_hosts))
+    return Policy(
+        max_body_bytes=settings.max_body_bytes,
+        store_chat_completions=settings.store_chat_completions,
+        allowed_hosts=None if settings.needs_credentials and not names else LOOPBACK_NAMES | names,
+        needs_credentials=settings.needs_credentials,
+        cors_origins=frozenset(names_in(settings.cors_origins)),
+        environment=settings.environment,
+        caches_answers=settings.response_cache != "off",
+    )
+
+
+def response_cache(settings: Settings, clock: Clock) -> ResponseCache | None:
+    """Return the cache of answers, None if it is off."""
+    if settings.response_cache == "off":
+        return None
+    max_bytes = settings.response_cache_mb * 1024 * 1024
+    return ResponseCache(
+        InProcessCache(max_bytes, clock),
+        shared=settings.response_cache == "shared",
+        seconds=settings.response_cache_seconds,
+        max_bytes=max_bytes,
+    )
+
+
+def assemble(
+    settings: Settings, storage: Storage, models: Models, owner: Principal, clock: Clock, drain: Drain,
+    provider_keys: ProviderKeys, logins: Mapping[str, LoginProvider],
+) -> tuple[Application, Engine]:  # fmt: skip
+    """Wire the services; connects to nothing."""
+    blobs = FileBlobs(settings.data_dir / BLOBS)
+    storage = StorageWithBlobs(storage, blobs, clock)
+    runs = LiveRuns()
+    journal = RunJournal(storage.journal, runs)
+    engine = Engine(models, journal, runs, storage.unit_of_work, clock)
+    access = Access(storage.conversations, storage.tree, storage.runs, storage.members, runs)
+    followers = Followers(storage.runs)
+    idempotency = Idempotency(storage.runs, clock)
+    limiting = limits_of(settings, storage, runs, owner, clock)
+    quotas = limiting["quotas"]
+    purges = Purges(
+        storage, blobs, engine, runs, journal, clock, response_ttl_days=settings.response_ttl_days
+    )
+    cache = response_cache(settings, clock)
+    turns = Turns(storage, access, idempotency, models, engine, runs, clock, quotas, cache)
+    application = Application(
+        owner=owner,
+        policy=policy_of(settings),
+        **identity_of(settings, storage, owner, clock, quotas, logins),
+        models=models,
+        provider_keys=provider_keys,
+        answers=Answers(storage, access, engine, followers, purges, clock),
+        purges=purges,
+        idempotency=idempotency,
+        **limiting,
+        **conversations_of(storage, access, idempotency, purges, followers, turns, clock),
+        turns=turns,
+        followers=followers,
+        runs=runs,
+        journal=journal,
+        ready=storage.check,
+        draining=lambda: drain.began is not None,
+    )
+    return application, engine
+
+
+def limits_of(
+    settings: Settings, storage: Storage, runs: LiveRuns, owner: Principal, clock: Clock
+) -> dict[str, Any]:
+    """Return the services that count use and hold it to its limits, by their names in `Application`."""
+    defaults = parse_limits(settings.default_limits)
+    quotas = Quotas(storage, MemoryRateLimiter(), runs, clock, defaults=defaults)
+    local = LocalOwner(owner, quotas)
+    return {
+        "quotas": quotas,
+        "local": local,
+        "limits": Limits(storage, quotas, clock, local.refresh),
+        "usage": Usage(storage, quotas, clock),
+    }
+
+
+def conversations_of(
+    storage: Storage,
+    access: Access,
+    idempotency: Idempotency,
+    purges: Purges,
+    followers: Followers,
+    turns: Turns,
+    clock: Clock,
+) -> dict[str, Any]:
+    """Return the services of conversations and who shares them, by their names in `Application`."""
+    conversations = Conversations(storage, access, idempotency, purges, clock)
+    return {
+        "conversations": conversations,
+        "branches": Branches(storage, access, conversations, idempotency, clock),
+        "alternatives": Alternatives(storage, access, conversations, turns, idempotency, clock),
+        "members": Members(storage, access, conversations, idempotency, followers, clock),
+        "shares": Shares(storage, access, conversations, idempotency, clock),
+    }

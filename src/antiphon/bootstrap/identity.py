@@ -1,0 +1,145 @@
+"""Who is who: the server's secret, its first accounts, and the services that know callers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from antiphon.application import Application
+from antiphon.domain import ids
+from antiphon.domain.accounts import LOCAL_OWNER, Principal
+from antiphon.ports import write_sets as ws
+from antiphon.ports.clock import Clock
+from antiphon.ports.external_logins import LoginProvider
+from antiphon.ports.storage import Storage
+from antiphon.services import external_logins
+from antiphon.services.accounts import Accounts
+from antiphon.services.api_keys import ApiKeys
+from antiphon.services.credentials import Credentials
+from antiphon.services.external_logins import ExternalLogins
+from antiphon.services.first_administrator import FirstAdministrator, Made
+from antiphon.services.keyring import Keyring
+from antiphon.services.login_guard import LoginGuard
+from antiphon.services.passwords import Passwords
+from antiphon.services.provider_keys import stored_keys
+from antiphon.services.quotas import Quotas
+from antiphon.services.sealing import Sealer
+from antiphon.services.secrets import PURPOSE, Secrets
+from antiphon.services.tokens import Tokens
+from antiphon.settings import MIN_SECRET_BYTES, Settings
+from antiphon.storage.memory.attempts import InProcessAttempts
+
+OWN_SECRET = "secret_key"  # noqa: S105 - a file name
+log = structlog.get_logger(__name__)
+
+
+def keyring_of(settings: Settings) -> Keyring:
+    """Return the server's secret: the configured one, else one of its own beside its data (mode 0600)."""
+    previous = settings.secret_key_previous
+    return Keyring(
+        settings.secret_key.get_secret_value() if settings.secret_key else _own_secret(settings),
+        [previous.get_secret_value()] if previous else [],
+    )
+
+
+def _own_secret(settings: Settings) -> str:
+    path = settings.data_dir / OWN_SECRET
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(MIN_SECRET_BYTES))
+    path.chmod(0o600)
+    return path.read_text("ascii")
+
+
+async def first_administrator(settings: Settings, application: Application) -> None:
+    """Make sure that somebody can log in; a password that was drawn is shown here and never again."""
+    password = settings.default_admin_password
+    made = await application.first_administrator.ensure(
+        name=settings.default_admin_username,
+        password=password.get_secret_value() if password else None,
+        needs_credentials=settings.needs_credentials,
+    )
+    if made is None:
+        return
+    if made.is_weak:
+        log.warning("the first administrator's password stands in every guide: for this machine only")
+    if made.password is not None:
+        sys.stdout.write(_announcement(made))
+        sys.stdout.flush()
+
+
+def _announcement(made: Made) -> str:
+    line = "=" * 72
+    return (
+        f"\n{line}\n  The first administrator. This password is shown once, here:\n\n"
+        f"    username: {made.name}\n    password: {made.password}\n\n"
+        f"  Change it after logging in: POST /v1/auth/password\n{line}\n\n"
+    )
+
+
+async def open_secrets(
+    settings: Settings, storage: Storage, clock: Clock
+) -> tuple[Secrets, Mapping[str, str]]:
+    """Return the secrets, and the providers' keys among them; raises WrongSecretKey."""
+    vault = Secrets(storage.secrets, storage.unit_of_work, clock, Sealer(PURPOSE, keyring_of(settings)))
+    if settings.discard_unreadable_secrets:
+        for name in await vault.discard_unreadable():
+            log.warning("secret discarded", name=name)
+    return vault, stored_keys(await vault.open_all())
+
+
+async def local_owner(storage: Storage, clock: Clock) -> Principal:
+    """Return the account of whoever runs the server, creating it at the first start."""
+    found = await storage.accounts.by_name(LOCAL_OWNER)
+    if found is not None:
+        return found.principal()
+    slot = ids.new_slot()
+    account = Principal(ids.new_id(slot), slot, LOCAL_OWNER, "admin")
+    await storage.unit_of_work.commit(ws.PutAccount(account=account, created_us=clock.now_us()))
+    created = await storage.accounts.by_name(LOCAL_OWNER)
+    return created.principal() if created else account
+
+
+def identity_of(
+    settings: Settings,
+    storage: Storage,
+    owner: Principal,
+    clock: Clock,
+    quotas: Quotas,
+    logins: Mapping[str, LoginProvider],
+) -> dict[str, Any]:
+    """Return the services that know who is who, by their names in `Application`."""
+    keyring = keyring_of(settings)
+    tokens = Tokens(
+        keyring,
+        clock,
+        access_seconds=settings.access_token_minutes * 60,
+        refresh_seconds=settings.refresh_token_days * 24 * 3600,
+    )
+    key = settings.api_key.get_secret_value() if settings.api_key and settings.needs_credentials else None
+    credentials = Credentials(
+        storage.credentials, storage.unit_of_work, tokens, clock, owner=owner,
+        api_key_hash=hashlib.sha256(key.encode()).digest() if key else None,
+        complete=quotas.limited,
+    )  # fmt: skip
+    passwords = Passwords()
+    guard = LoginGuard(InProcessAttempts(clock.monotonic))
+    accounts = Accounts(storage, credentials, tokens, passwords, guard, clock, sign_up=settings.signup)
+    sealer = Sealer(external_logins.PURPOSE, keyring)
+    return {
+        "credentials": credentials,
+        "accounts": accounts,
+        "external_logins": ExternalLogins(
+            logins, storage, accounts, credentials, clock, sealer, public_url=settings.public_url or ""
+        ),
+        "api_keys": ApiKeys(storage, credentials, clock),
+        "first_administrator": FirstAdministrator(storage, passwords, clock),
+    }

@@ -1,0 +1,123 @@
+"""A server's life: open the store, end what an earlier process left, serve, finish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import structlog
+
+from antiphon.application import Application
+from antiphon.bootstrap.assembly import BLOBS, assemble
+from antiphon.bootstrap.identity import first_administrator, local_owner, open_secrets
+from antiphon.bootstrap.providers import build_models, login_providers
+from antiphon.bootstrap.timing import Drain, SystemClock
+from antiphon.domain.errors import ProviderError
+from antiphon.domain.runs import Run
+from antiphon.ports.clock import Clock
+from antiphon.providers.http_client import HttpClient
+from antiphon.services.housekeeping import Housekeeping
+from antiphon.services.models import Models
+from antiphon.services.provider_keys import ProviderKeys
+from antiphon.services.purges import Purges
+from antiphon.services.runs.engine import Engine
+from antiphon.services.runs.recover import Recovery
+from antiphon.settings import Settings
+from antiphon.storage.files import FileBlobs
+from antiphon.storage.memory.jobs import InProcessJobs
+from antiphon.storage.sql.sqlite import open_sqlite
+
+PURGE_SECONDS = 60.0
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Application]:
+    """Open the store, end what an earlier process left, and serve until the context closes."""
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        storage = await open_sqlite(settings.data_dir, power_safe=settings.durability == "power")
+        stack.push_async_callback(storage.close)
+        await FileBlobs(settings.data_dir / BLOBS).clean()
+        http = HttpClient()
+        stack.push_async_callback(http.close)
+        vault, stored = await open_secrets(settings, storage, clock)
+        models = build_models(settings, http, clock, stored)
+        provider_keys = ProviderKeys(models, vault, storage.unit_of_work, clock, stored)
+        for problem in models.problems():
+            log.warning("configuration", problem=problem)
+        owner, logins = await local_owner(storage, clock), login_providers(settings, http, clock)
+        application, engine = assemble(settings, storage, models, owner, clock, drain, provider_keys, logins)
+        await first_administrator(settings, application)
+        recovery = Recovery(storage.journal, storage.unit_of_work, models, clock)
+        await recovery.recover(_restart(application))
+        await _begin_limits(application)
+        await storage.journal.forget_others(application.journal.worker_id)
+        application.journal.start()
+        application.followers.start()
+        jobs = InProcessJobs()
+        stack.push_async_callback(jobs.close)
+        housekeeping = Housekeeping(
+            storage.unit_of_work, storage.conversations, recovery, application.journal, application.runs,
+            clock,
+        )  # fmt: skip
+        housekeeping.schedule(jobs, _restart(application))
+        for service in (application.credentials, application.accounts, application.members):
+            service.schedule(jobs)
+        application.quotas.schedule(jobs, application.local.refresh)
+        jobs.once("prepare models", lambda: _prepare(models))
+        _schedule_purges(application.purges, jobs, clock)
+        try:
+            yield application
+        finally:
+            await _finish(application, engine, drain)
+            await models.close()
+
+
+async def _begin_limits(application: Application) -> None:
+    """Release what a dead process reserved: on SQLite this one is the only one, and has begun nothing."""
+    await application.quotas.sweep(older_than_us=0)
+    await application.local.refresh()
+
+
+def _restart(application: Application) -> Any:
+    async def restart(run: Run) -> None:
+        await application.turns.resume(run)
+
+    return restart
+
+
+def _schedule_purges(purges: Purges, jobs: InProcessJobs, clock: Clock) -> None:
+    """Finish the purges of a process that was killed, and erase what is due from then on."""
+
+    async def recover() -> None:
+        await purges.recover()
+
+    async def erase() -> None:
+        await purges.purge_expired(clock.now_us())
+
+    jobs.once("finish purges", recover)
+    jobs.every(PURGE_SECONDS, "purge what is due", erase)
+
+
+async def _prepare(models: Models) -> None:
+    """Learn what open providers offer, so that bare names can be resolved."""
+    try:
+        await models.prepare()
+    except ProviderError as error:
+        log.warning("models could not be listed", reason=error.message)
+
+
+async def _finish(application: Application, engine: Engine, drain: Drain) -> None:
+    """Let running answers end for as long as the drain lasts, then end them with what they have."""
+    drain.begin()
+    ends = {asyncio.ensure_future(application.runs.none_left()), asyncio.ensure_future(drain.over())}
+    _, rest = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for one in rest:
+        one.cancel()
+    await engine.close()
+    await application.followers.close()
+    await application.journal.close()
+    await application.accounts.close()
