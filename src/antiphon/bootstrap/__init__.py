@@ -1,8 +1,8 @@
 """The composition root: settings → adapters → services → Application."""
 
 from antiphon.bootstrap.assembly import assemble
-from antiphon.bootstrap.identity import local_owner
+from antiphon.bootstrap.identity import local_owner, open_secrets
 from antiphon.bootstrap.opening import open_application
 from antiphon.bootstrap.timing import Drain, SystemClock
 
-__all__ = ["Drain", "SystemClock", "assemble", "local_owner", "open_application"]
+__all__ = ["Drain", "SystemClock", "assemble", "local_owner", "open_application", "open_secrets"]
