@@ -19,6 +19,7 @@ from antiphon.bootstrap import SystemClock
 from antiphon.bootstrap.providers import build_models
 from antiphon.domain.errors import StorageFull
 from antiphon.providers.http_client import HttpClient
+from antiphon.services.local_owner import LocalOwner
 from tests.api.client import Api, in_process
 from tests.harness.upstream import Upstream
 from tests.services.world import open_world, settings_for
@@ -183,7 +184,8 @@ async def test_only_administrators_may(tmp_path: Path, upstream: Upstream) -> No
         world = api.world
         for changed in ({"role": "user"}, {"scopes": frozenset({"read", "write"})}):
             somebody = msgspec.structs.replace(world.who, **changed)
-            async with in_process(world, replace(world.application, owner=somebody)) as other:
+            local = LocalOwner(somebody, world.application.quotas)
+            async with in_process(world, replace(world.application, local=local)) as other:
                 for method, path in (
                     ("GET", ""), ("PUT", "/mine/key"), ("DELETE", "/mine/key"), ("POST", "/mine/probe"),
                     ("PUT", "/none/key"), ("DELETE", "/none/key"), ("POST", "/none/probe"),
