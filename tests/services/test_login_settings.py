@@ -34,9 +34,7 @@ async def test_settings_and_the_file_make_providers(tmp_path: Path, http: HttpCl
     assert [type(made[name]).__name__ for name in made] == ["OidcLogin", "GitHubLogin", "OidcLogin"]
 
 
-async def test_without_an_origin_of_its_own_a_server_offers_no_logins(
-    tmp_path: Path, http: HttpClient
-) -> None:
+async def test_without_an_origin_of_its_own_there_are_no_logins(tmp_path: Path, http: HttpClient) -> None:
     with pytest.raises(InvalidRequest, match="PUBLIC_URL"):
         login_providers(settings_for(tmp_path, google_client_id="g"), http, SystemClock())
 
@@ -52,5 +50,5 @@ def test_what_an_origin_is(tmp_path: Path) -> None:
         "https://",
         "https://a@b.org",
     ):
-        with pytest.raises(ValueError, match="origin|https"):
+        with pytest.raises(ValueError, match="https"):
             settings_for(tmp_path, public_url=url)
