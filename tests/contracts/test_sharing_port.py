@@ -13,6 +13,7 @@ from antiphon.domain.errors import Conflict
 from antiphon.domain.shares import ShareLink
 from antiphon.ports import sharing_writes as sw
 from antiphon.ports import write_sets as ws
+from antiphon.ports.purge_writes import BeginPurge
 from antiphon.ports.storage import Storage
 from tests.contracts.builders import OWNER, SLOT, STRANGER, new_conversation, new_item, new_run
 
@@ -203,3 +204,12 @@ async def test_a_conversation_is_hidden_until_it_is_revealed(storage: Storage) -
     assert found is not None and (found.created_us, found.updated_us) == (77, 77)
     with pytest.raises(Conflict, match="RevealConversation"):
         await storage.unit_of_work.commit(reveal)
+
+
+async def test_a_hidden_conversation_that_is_being_purged_is_never_revealed(storage: Storage) -> None:
+    conversation, _, commands = new_conversation(new_item("a"))
+    await storage.unit_of_work.commit(*commands, sw.HideConversation(conversation_id=conversation.id))
+    await storage.unit_of_work.commit(BeginPurge(conversation_id=conversation.id, now_us=5))
+    with pytest.raises(Conflict, match="RevealConversation"):
+        await storage.unit_of_work.commit(sw.RevealConversation(conversation_id=conversation.id, now_us=77))
+    assert await storage.conversations.get(OWNER, conversation.id) is None

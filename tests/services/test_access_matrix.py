@@ -128,6 +128,8 @@ FURTHER: dict[str, tuple[str, Call]] = {
         "viewer",
         lambda a, w, s: a.input_items(w, s.live_id, **LIST),
     ),
+    "conversations.delete and purge": ("owner", lambda a, w, s: a.delete(w, s.id, purge=True)),
+    "answers.delete and purge": ("owner", lambda a, w, s: a.delete(w, s.c.r2, purge=True)),
     "answers.delete of a running answer": ("editor", lambda a, w, s: a.delete(w, s.live_id)),
 }
 """Other ways in by the same verbs."""

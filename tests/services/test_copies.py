@@ -18,6 +18,8 @@ from antiphon.ports import sharing_writes as sw
 from antiphon.ports import write_sets as ws
 from antiphon.services.copies import PAGE
 from antiphon.services.idempotency import Key
+from antiphon.services.turn_plans import TurnRequest
+from tests.services.hand import ECHO, HAND
 from tests.services.tree_rules import tree_problems
 from tests.services.world import World, another_person, say
 
@@ -118,6 +120,37 @@ async def test_deleting_the_copy_harms_no_origin(world: World) -> None:
     copy = await fork(world, reader, origin)
     await world.application.conversations.delete(reader, copy)
     assert await world.said(origin) == ["u1", "u2"]
+
+
+async def test_a_copy_keeps_its_images_when_the_origin_is_purged(world: World) -> None:
+    url = "data:image/png;base64," + "QUJD" * 40_000
+    image = {"role": "user", "content": [{"type": "input_image", "image_url": url, "detail": "auto"}]}
+    origin = await world.conversation()
+    await world.application.conversations.add_items(world.who, origin, parse_input([image]))
+    reader = await member(world, origin)
+    copy = await fork(world, reader, origin)
+    _, purged = await world.application.conversations.delete(world.who, origin, purge=True)
+    assert purged is not None and (purged.items, purged.blobs) == (1, 1)
+    (item,) = await path(world, reader, copy)
+    assert item.body()["content"][0]["image_url"] == url
+
+
+async def test_an_answer_of_several_items_is_asked_for_again_in_a_copy(world: World) -> None:
+    origin = await world.conversation()
+    begun = await world.begin("u1", conversation_id=origin, model=HAND)
+    call = await world.hand.next()
+    call.say("one moment")
+    call.call("two", "{}", "c2")
+    call.end("tool_calls")
+    await world.wait(begun)
+    reader = await member(world, origin)
+    copy = await fork(world, reader, origin)
+    items = await path(world, reader, copy)
+    assert [item.type for item in items] == ["message", "message", "function_call"]
+    request = TurnRequest(surface="responses", items=(), model=ECHO, conversation_id=copy)
+    again = await world.application.alternatives.regenerate(reader, items[2].wire_id, request)
+    await world.wait(again)
+    assert [text_of(item.body()) for item in await path(world, reader, copy)] == ["u1", "re: u1"]
 
 
 async def test_a_copy_of_nothing_is_empty_and_goes_on(world: World) -> None:

@@ -170,7 +170,7 @@ class Alternatives:
     async def _before_answer(self, item: Item) -> Position:
         """Return what an answer follows whose run is gone: the first place before it that is not its own."""
         position = await self._storage.tree.before(item)
-        while item.run_id is not None and position.depth >= 0:
+        while item.author_id is None and position.depth >= 0:
             earlier = await self._storage.tree.at(position)
             if earlier is None or earlier.author_id is not None or earlier.run_id != item.run_id:
                 break

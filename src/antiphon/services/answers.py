@@ -13,7 +13,7 @@ from antiphon.domain.accounts import Principal
 from antiphon.domain.errors import Forbidden, InvalidRequest
 from antiphon.domain.inputs import InputItem
 from antiphon.domain.items import Item, text_of
-from antiphon.domain.members import EDITOR
+from antiphon.domain.members import EDITOR, OWNER, Role
 from antiphon.domain.run_events import RunLog, decode_ops
 from antiphon.domain.runs import Run
 from antiphon.domain.usage import estimate_request_tokens
@@ -137,15 +137,16 @@ class Answers:
     async def delete(
         self, who: Principal, wire_id: str, *prefixes: str, purge: bool = False
     ) -> tuple[str, Purged | None]:
-        """Cancel an answer if it runs, then make it invisible; with `purge` erase it.
+        """Cancel an answer if it runs, then make it invisible; with `purge` the owner erases it.
 
         Returns its id and what went.
         """
-        found = await self._access.run(who, wire_id, *prefixes, need=EDITOR)
+        need: Role = OWNER if purge else EDITOR
+        found = await self._access.run(who, wire_id, *prefixes, need=need)
         if found.live is not None:
             self.engine.cancel(found.live)
             await self._ended(found.live)
-            found = await self._access.run(who, wire_id, *prefixes, need=EDITOR)
+            found = await self._access.run(who, wire_id, *prefixes, need=need)
         run = found.run
         if purge:
             return run.id, await self._purges.purge_response(found.who, run)

@@ -93,7 +93,8 @@ class Copies:
         branch = msgspec.structs.replace(branch, id=conversation.active_branch_id, created_us=now)
         commands: list[ws.Command] = []
         if key is not None:
-            commands.append(self._idempotency.guard(who, key, made=conversation))
+            belongs = conversation.id
+            commands.append(self._idempotency.guard(who, key, made=conversation, conversation_id=belongs))
         try:
             await self._storage.unit_of_work.commit(
                 *commands,

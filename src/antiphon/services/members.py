@@ -103,10 +103,11 @@ class Members:
             conversation_id=conversation.id, account_id=found.id, owner_id=conversation.owner_id,
             slot=conversation.slot, role=role, created_us=now,
         )  # fmt: skip
-        guard = [self._idempotency.guard(who, key, made=member)] if key else []
+        guard = self._idempotency.guard
+        taking = [guard(who, key, made=member, conversation_id=conversation.id)] if key else []
         try:
             await self._storage.unit_of_work.commit(
-                *guard, command, *self._record(who, conversation, "member.added", member)
+                *taking, command, *self._record(who, conversation, "member.added", member)
             )
         except Conflict as lost:
             if lost.message == "PutKey":

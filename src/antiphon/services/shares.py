@@ -86,10 +86,11 @@ class Shares:
             expires_us=_expiry(now, expires_in, expires_at),
         )  # fmt: skip
         made = NewShare(link, new_token())
-        guard = [self._idempotency.guard(who, key, made=link)] if key else []
+        guard = self._idempotency.guard
+        taking = [guard(who, key, made=link, conversation_id=conversation.id)] if key else []
         try:
             await self._storage.unit_of_work.commit(
-                *guard,
+                *taking,
                 sw.PutShare(link=link, digest=digest_of(made.token)),
                 *self._record(who, link, "share.created"),
             )

@@ -59,7 +59,8 @@ def _hide_conversation(c: sw.HideConversation) -> Iterator[Step]:
 
 def _reveal_conversation(c: sw.RevealConversation) -> Iterator[Step]:
     yield (
-        "UPDATE conversations SET deleted=NULL, created=?, updated=? WHERE id=? AND deleted IS NOT NULL",
+        "UPDATE conversations SET deleted=NULL, created=?, updated=?"
+        " WHERE id=? AND deleted IS NOT NULL AND state IS NULL",
         (c.now_us, c.now_us, c.conversation_id),
         1,
     )
