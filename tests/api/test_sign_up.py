@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from antiphon import bootstrap
+from antiphon.bootstrap import identity as bootstrap
 from antiphon.domain import ids
 from antiphon.domain.accounts import Invite
 from antiphon.ports.account_writes import NewInvite, RevokeInvite
