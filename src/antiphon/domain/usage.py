@@ -97,7 +97,12 @@ def estimate_item_tokens(payload: dict[str, Any]) -> int:
     """Estimate the tokens of an item's payload (always ≥ 1); of unknown types all of it counts."""
     if payload.get("type", "message") not in _KNOWN_TYPES:
         return TOKENS_PER_ITEM + len(msgspec.json.encode(payload)) // BYTES_PER_TOKEN
-    return TOKENS_PER_ITEM + sum(_estimate_value(payload.get(field)) for field in _COUNTED)
+    total = TOKENS_PER_ITEM
+    for field in _COUNTED:
+        value = payload.get(field)
+        if value:
+            total += _estimate_value(value)
+    return total
 
 
 def _estimate_value(value: Any) -> int:

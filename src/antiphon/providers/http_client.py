@@ -12,7 +12,7 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urljoin
@@ -26,6 +26,7 @@ from antiphon.ports.outbound import (
     OutboundResponse,
     OutboundTimeout,
     OutboundTooLarge,
+    Trust,
 )
 from antiphon.providers import address_guard
 from antiphon.providers.address_guard import Target
@@ -240,25 +241,32 @@ def _redirected(request: OutboundRequest, target: Target, location: str) -> Outb
 
 def _encode(request: OutboundRequest, target: Target) -> bytes:
     """Return the request as it is sent; raises OutboundProtocol for a header that cannot be."""
-    headers = {name.lower(): value for name, value in request.headers.items()}
+    head = _head if request.trust == "operator" else _head.__wrapped__  # of users there are too many
+    start, rest = head(request.method, target, request.trust, tuple(request.headers.items()))
+    if request.body or request.method not in ("GET", "HEAD"):
+        return b"%bcontent-length: %d\r\n%b%b" % (start, len(request.body), rest, request.body)
+    return start + rest
+
+
+@lru_cache(maxsize=256)
+def _head(
+    method: str, target: Target, trust: Trust, sent: tuple[tuple[str, str], ...]
+) -> tuple[bytes, bytes]:
+    """Return a request's head before and after its length; a provider is sent the same one every time."""
+    headers = {name.lower(): value for name, value in sent}
     if target.authorization is not None:
         headers.setdefault("authorization", target.authorization)
     headers.setdefault("user-agent", "antiphon")
-    lines = [
-        f"{request.method} {target.path} HTTP/1.1",
-        f"host: {target.host_header}",
-        "accept-encoding: identity",
-    ]
-    if request.trust == "user":
-        lines.append("connection: close")
-    if request.body or request.method not in ("GET", "HEAD"):
-        lines.append(f"content-length: {len(request.body)}")
+    start = [f"{method} {target.path} HTTP/1.1", f"host: {target.host_header}", "accept-encoding: identity"]
+    if trust == "user":
+        start.append("connection: close")
+    lines: list[str] = []
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
             raise OutboundProtocol(f"the header {name[:40]!r} cannot be sent")
         if name not in _OURS:
             lines.append(f"{name}: {value}")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + request.body
+    return "\r\n".join([*start, ""]).encode("latin-1"), "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
 def _reason(error: OSError) -> str:
