@@ -1,0 +1,32 @@
+"""Parts of the composition root that stand by themselves: settings → services."""
+
+from __future__ import annotations
+
+from antiphon.domain.runtime_settings import SettingValues
+from antiphon.ports.clock import Clock
+from antiphon.ports.storage import Storage
+from antiphon.services.accounts import Accounts
+from antiphon.services.admin import Administration, Surroundings, administration
+from antiphon.settings import Settings
+
+
+def administration_of(
+    settings: Settings, storage: Storage, clock: Clock, around: Surroundings, accounts: Accounts
+) -> Administration:
+    """Return what administrators use, with the runtime settings taking effect where they are read."""
+    routes = around.models.routes
+    defaults = SettingValues(
+        signup=settings.signup,
+        registration_message=settings.registration_message,
+        default_model=routes.default_model,
+        user_retention_days=settings.user_retention_days,
+        admin_retention_days=settings.admin_retention_days,
+    )
+    made = administration(storage, clock, around, defaults, audit_days=settings.audit_days)
+
+    def take(now: SettingValues) -> None:
+        accounts.signing_up = now.signup
+        routes.default_model = now.default_model
+
+    made.settings.watch(take)
+    return made
