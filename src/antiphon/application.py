@@ -45,7 +45,6 @@ class Policy:
     cors_origins: frozenset[str]
     metrics_token_hash: bytes | None
     environment: str
-    caches_answers: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -96,6 +96,24 @@ async def test_the_default_model_is_a_setting(town: Town, root: Person) -> None:
     assert error["param"] == "default_model" and "none/such" in error["message"]
 
 
+async def test_the_cache_of_answers_is_a_setting(town: Town, root: Person) -> None:
+    async def asked(person: Person) -> str | None:
+        response = await person.call("POST", "/v1/responses", {"model": "hand/echo", "input": "the same"})
+        assert response.status_code == 200, response.text
+        return response.headers.get("x-antiphon-cache")
+
+    ada = await town.person("ada")
+    assert await asked(ada) is None
+    await ok(root, "PATCH", "/v1/admin/settings", {"response_cache": "user"})
+    assert [await asked(ada), await asked(ada), await asked(root)] == ["miss", "hit", "miss"]
+    await ok(root, "PATCH", "/v1/admin/settings", {"response_cache": "shared"})
+    assert [await asked(ada), await asked(root)] == ["miss", "hit"]
+    metrics = (await root.call("GET", "/metrics")).text
+    assert 'antiphon_cached_runs_total{model="echo",provider="hand",state="completed"} 2.0' in metrics
+    await ok(root, "PATCH", "/v1/admin/settings", {"response_cache": None})
+    assert await asked(ada) is None
+
+
 @pytest.mark.parametrize(
     ("body", "param", "code"),
     [

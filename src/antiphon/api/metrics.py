@@ -135,6 +135,7 @@ class ApplicationState:
         labels = ["state", "provider", "model"]
         runs = CounterMetricFamily("antiphon_runs", "Answers that ended.", labels=labels)
         seconds = CounterMetricFamily("antiphon_run_seconds", "Time from begin to end.", labels=labels)
+        cached = CounterMetricFamily("antiphon_cached_runs", "Of these, from the cache.", labels=labels)
         tokens = CounterMetricFamily(
             "antiphon_tokens", "Tokens of answers that ended.", labels=["kind", "provider", "model"]
         )
@@ -142,6 +143,7 @@ class ApplicationState:
         for (state, provider, model), totals in self._application.counters.runs.items():
             runs.add_metric([state, provider, model], totals.runs)
             seconds.add_metric([state, provider, model], totals.seconds)
+            cached.add_metric([state, provider, model], totals.cached_runs)
             for kind, count in (
                 ("input", totals.input_tokens),
                 ("cached_input", totals.cached_tokens),
@@ -150,7 +152,7 @@ class ApplicationState:
                 by_model[kind, provider, model] = by_model.get((kind, provider, model), 0) + count
         for (kind, provider, model), count in by_model.items():
             tokens.add_metric([kind, provider, model], count)
-        yield from (runs, seconds, tokens)
+        yield from (runs, seconds, cached, tokens)
 
     def _providers(self) -> Iterator[Metric]:
         events = CounterMetricFamily(

@@ -23,6 +23,7 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
     signup: Literal["closed", "invite", "open"] = "closed"
     registration_message: Annotated[str, msgspec.Meta(max_length=2_000)] = ""
     default_model: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
+    response_cache: Literal["off", "user", "shared"] = "off"
     user_retention_days: Days = 0
     admin_retention_days: Days = 0
 
