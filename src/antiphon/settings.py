@@ -157,6 +157,11 @@ class Settings(BaseSettings):
         return _is_loopback(self.host)
 
     @property
+    def has_local_owner(self) -> bool:
+        """Whether anybody can act as the local owner: on loopback, or by the operator's key."""
+        return not self.needs_credentials or self.api_key is not None
+
+    @property
     def needs_credentials(self) -> bool:
         """Whether a caller must show a credential."""
         return self.auth_required or self.environment == "production" or not self.is_loopback

@@ -310,6 +310,7 @@ async def test_the_data_of_a_deleted_account_is_purged_also_after_a_restart(town
     ada = await town.person("ada")
     for _ in range(3):
         await ada.call("POST", "/v1/conversations", {"items": [{"role": "user", "content": "hi"}]})
+        await ada.call("POST", "/v1/responses", {"model": "hand/echo", "input": "hi"})
     await ok(root, "DELETE", path_of(ada))
     departures = town.world.application.administration.departures
     await departures.settle()
@@ -319,8 +320,8 @@ async def test_the_data_of_a_deleted_account_is_purged_also_after_a_restart(town
     assert town.world.rows("SELECT 1 FROM accounts WHERE id=?", ada.account.id) == []
     for table, column in (("login_sessions", "owner_id"), ("api_keys", "owner_id")):
         assert town.world.rows(f"SELECT 1 FROM {table} WHERE {column}=?", ada.account.id) == []
-    visible = "SELECT 1 FROM conversations WHERE owner_id=? AND deleted IS NULL"
-    assert town.world.rows(visible, ada.account.id) == []
+    for table in ("conversations", "items", "segments", "branches", "runs", "idempotency"):
+        assert town.world.rows(f"SELECT 1 FROM {table} WHERE owner_id=?", ada.account.id) == []
     log = (await root.call("GET", "/v1/admin/audit", params={"target": f"user_{ada.account.id}"})).json()
     assert [(one["action"], one["actor_id"] is None) for one in log["data"]][:2] == [
         ("user.erase", True), ("user.delete", False)

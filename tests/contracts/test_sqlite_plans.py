@@ -241,7 +241,9 @@ READS: list[Callable[[sqlite3.Connection, Conversation, Position], object]] = [
     lambda db, c, head: reads_quotas.by_user(db, 1, 2, None, 20),
     lambda db, c, head: reads_accounts.accounts(db, None, 20, True, "", OWNER),
     lambda db, c, head: reads_administration.audit(db, AuditFilter(since_us=1), c.id, 20, True),
-    lambda db, c, head: reads_administration.audit(db, AuditFilter(actor_id=OWNER, action="a"), None, 20, True),
+    lambda db, c, head: reads_administration.audit(
+        db, AuditFilter(actor_id=OWNER, action="a"), None, 20, True
+    ),
     lambda db, c, head: reads_administration.audit(db, AuditFilter(target="t", until_us=9), c.id, 20, True),
     lambda db, c, head: reads_administration.group(db, OWNER),
     lambda db, c, head: reads_administration.group_by_name(db, "readers"),

@@ -113,17 +113,6 @@ async def test_a_turn_keeps_a_conversation(world: World, root: Administrator) ->
     assert await is_there(world, conversation)
 
 
-async def test_an_account_that_goes_takes_its_conversations_along(world: World) -> None:
-    other = await another_person(world)
-    mine = await world.conversation("mine")
-    for _ in range(3):
-        await world.application.conversations.create(other, [], metadata="{}", title=None, key=None)
-    await looking(world, 0).purge_account(other.account_id)
-    assert await is_there(world, mine)
-    visible = "SELECT COUNT(*) FROM conversations WHERE owner_id=? AND deleted IS NULL"
-    assert world.rows(visible, other.account_id) == [(0,)]
-
-
 async def test_only_an_administrator_administers(world: World) -> None:
     other = await another_person(world)
     with pytest.raises(Forbidden):

@@ -115,6 +115,7 @@ def identity_of(
     clock: Clock,
     quotas: Quotas,
     logins: Mapping[str, LoginProvider],
+    passwords: Passwords,
 ) -> dict[str, Any]:
     """Return the services that know who is who, by their names in `Application`."""
     keyring = keyring_of(settings)
@@ -130,7 +131,6 @@ def identity_of(
         api_key_hash=hashlib.sha256(key.encode()).digest() if key else None,
         complete=quotas.limited,
     )  # fmt: skip
-    passwords = Passwords()
     guard = LoginGuard(InProcessAttempts(clock.monotonic))
     accounts = Accounts(storage, credentials, tokens, passwords, guard, clock, sign_up=settings.signup)
     sealer = Sealer(external_logins.PURPOSE, keyring)

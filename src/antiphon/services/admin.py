@@ -10,7 +10,7 @@ from antiphon.ports.clock import Clock
 from antiphon.ports.jobs import Jobs
 from antiphon.ports.storage import Storage
 from antiphon.services.audit_log import AuditLog
-from antiphon.services.departures import LOOK_SECONDS, Departures
+from antiphon.services.departures import LOOK_SECONDS, AccountPurge, Departures
 from antiphon.services.groups import Groups
 from antiphon.services.models import Models
 from antiphon.services.passwords import Passwords
@@ -53,6 +53,7 @@ class Surroundings:
     credentials: Forgetting
     models: Models
     stopping: Stopping
+    purge: AccountPurge
     owner_id: str
     owner_reachable: bool
 
@@ -75,7 +76,6 @@ def administration(
         storage, groups, around.passwords, around.credentials, around.stopping, clock,
         owner_id=around.owner_id, owner_reachable=around.owner_reachable,
     )  # fmt: skip
-    retention = Retention(storage, settings, clock)
     return Administration(
         users=users,
         user_credentials=UserCredentials(storage, users, around.credentials, clock),
@@ -83,6 +83,6 @@ def administration(
         groups=groups,
         settings=settings,
         audit_log=AuditLog(storage, clock, days=audit_days),
-        retention=retention,
-        departures=Departures(storage, retention, clock),
+        retention=Retention(storage, settings, clock),
+        departures=Departures(storage, around.purge, clock),
     )

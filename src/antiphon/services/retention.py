@@ -46,13 +46,6 @@ class Retention:
         for start in range(0, len(found), EXPIRED_AT_ONCE):
             await self._hide(found[start : start + EXPIRED_AT_ONCE])
 
-    async def purge_account(self, account_id: str) -> None:
-        """Hide all conversations of an account and mark them, whatever their time."""
-        while found := await self._storage.conversations.page(
-            account_id, after=None, limit=EXPIRED_AT_ONCE, descending=False
-        ):
-            await self._hide([Passed(one.id, one.owner_id, one.slot, one.updated_us) for one in found])
-
     async def _hide(self, passed: list[Passed]) -> None:
         await asyncio.gather(*(self._hide_one(one) for one in passed))
 

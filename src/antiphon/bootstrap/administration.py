@@ -1,4 +1,4 @@
-"""Parts of the composition root that stand by themselves: settings → services."""
+"""What administrators use, with the runtime settings taking effect where they are read."""
 
 from __future__ import annotations
 
@@ -19,16 +19,13 @@ def administration_of(
     accounts: Accounts,
     cache: ResponseCache,
 ) -> Administration:
-    """Return what administrators use, with the runtime settings taking effect where they are read."""
+    """Return the services behind `/v1/admin`; the environment gives the settings' defaults."""
     routes = around.models.routes
     defaults = SettingValues(
-        signup=settings.signup,
-        registration_message=settings.registration_message,
-        default_model=routes.default_model,
-        response_cache=settings.response_cache,
-        user_retention_days=settings.user_retention_days,
-        admin_retention_days=settings.admin_retention_days,
-    )
+        signup=settings.signup, registration_message=settings.registration_message,
+        default_model=routes.default_model, response_cache=settings.response_cache,
+        user_retention_days=settings.user_retention_days, admin_retention_days=settings.admin_retention_days,
+    )  # fmt: skip
     made = administration(storage, clock, around, defaults, audit_days=settings.audit_days)
 
     def take(now: SettingValues) -> None:
