@@ -1,14 +1,48 @@
-"""What administrators use, with the runtime settings taking effect where they are read."""
+"""Identity and what administrators use, with the runtime settings taking effect where they are read."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from antiphon.bootstrap.identity import identity_of
+from antiphon.domain.accounts import Principal
 from antiphon.domain.runtime_settings import SettingValues
 from antiphon.ports.clock import Clock
+from antiphon.ports.external_logins import LoginProvider
 from antiphon.ports.storage import Storage
 from antiphon.services.accounts import Accounts
 from antiphon.services.admin import Administration, Surroundings, administration
+from antiphon.services.models import Models
+from antiphon.services.passwords import Passwords
+from antiphon.services.purges import Purges
+from antiphon.services.quotas import Quotas
 from antiphon.services.response_cache import ResponseCache
+from antiphon.services.users import Stopping
 from antiphon.settings import Settings
+
+
+def people_of(
+    settings: Settings,
+    storage: Storage,
+    owner: Principal,
+    clock: Clock,
+    quotas: Quotas,
+    logins: Mapping[str, LoginProvider],
+    models: Models,
+    cache: ResponseCache,
+    purges: Purges,
+    stopping: Stopping,
+) -> dict[str, Any]:
+    """Return the services of identity and administration, by their names in `Application`."""
+    passwords = Passwords()
+    identity = identity_of(settings, storage, owner, clock, quotas, logins, passwords)
+    around = Surroundings(
+        passwords=passwords, credentials=identity["credentials"], models=models, purge=purges,
+        stopping=stopping, owner_id=owner.account_id, owner_reachable=settings.has_local_owner,
+    )  # fmt: skip
+    made = administration_of(settings, storage, clock, around, identity["accounts"], cache)
+    return {**identity, "administration": made}
 
 
 def administration_of(

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from antiphon.application import Application, Policy
-from antiphon.bootstrap.administration import administration_of
-from antiphon.bootstrap.identity import identity_of
+from antiphon.bootstrap.administration import people_of
 from antiphon.bootstrap.timing import Drain
 from antiphon.domain.accounts import Principal
 from antiphon.domain.limits import parse_limits
@@ -16,7 +15,6 @@ from antiphon.ports.clock import Clock
 from antiphon.ports.external_logins import LoginProvider
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access
-from antiphon.services.admin import Surroundings
 from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
 from antiphon.services.branches import Branches
@@ -27,7 +25,6 @@ from antiphon.services.limits import Limits
 from antiphon.services.local_owner import LocalOwner
 from antiphon.services.members import Members
 from antiphon.services.models import Models
-from antiphon.services.passwords import Passwords
 from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.purges import Purges
 from antiphon.services.quotas import Quotas
@@ -93,17 +90,12 @@ def assemble(
     purges = Purges(storage, blobs, engine, runs, journal, clock, response_ttl_days=days)
     cache = response_cache(settings, clock)
     turns = Turns(storage, access, idempotency, models, engine, runs, clock, quotas, cache)
-    passwords = Passwords()
-    identity = identity_of(settings, storage, owner, clock, quotas, logins, passwords)
-    around = Surroundings(
-        passwords=passwords, credentials=identity["credentials"], models=models, purge=purges,
-        stopping=Stopping(runs, engine), owner_id=owner.account_id, owner_reachable=settings.has_local_owner,
-    )  # fmt: skip
+    stopping = Stopping(runs, engine)
+    people = people_of(settings, storage, owner, clock, quotas, logins, models, cache, purges, stopping)
     application = Application(
         owner=owner,
         policy=policy_of(settings),
-        **identity,
-        administration=administration_of(settings, storage, clock, around, identity["accounts"], cache),
+        **people,
         models=models,
         provider_keys=provider_keys,
         answers=Answers(storage, access, engine, followers, purges, clock),
