@@ -14,7 +14,6 @@ from antiphon.ports.storage import Storage
 from antiphon.services.accounts import Accounts
 from antiphon.services.admin import Administration, Surroundings, administration
 from antiphon.services.models import Models
-from antiphon.services.passwords import Passwords
 from antiphon.services.purges import Purges
 from antiphon.services.quotas import Quotas
 from antiphon.services.response_cache import ResponseCache
@@ -35,10 +34,9 @@ def people_of(
     stopping: Stopping,
 ) -> dict[str, Any]:
     """Return the services of identity and administration, by their names in `Application`."""
-    passwords = Passwords()
-    identity = identity_of(settings, storage, owner, clock, quotas, logins, passwords)
+    identity = identity_of(settings, storage, owner, clock, quotas, logins)
     around = Surroundings(
-        passwords=passwords, credentials=identity["credentials"], models=models, purge=purges,
+        passwords=identity.pop("passwords"), credentials=identity["credentials"], models=models, purge=purges,
         stopping=stopping, owner_id=owner.account_id, owner_reachable=settings.has_local_owner,
     )  # fmt: skip
     made = administration_of(settings, storage, clock, around, identity["accounts"], cache)

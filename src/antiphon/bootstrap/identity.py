@@ -115,9 +115,8 @@ def identity_of(
     clock: Clock,
     quotas: Quotas,
     logins: Mapping[str, LoginProvider],
-    passwords: Passwords,
 ) -> dict[str, Any]:
-    """Return the services that know who is who, by their names in `Application`."""
+    """Return the services that know who is who, by their names in `Application`, and `passwords`."""
     keyring = keyring_of(settings)
     tokens = Tokens(
         keyring,
@@ -131,10 +130,12 @@ def identity_of(
         api_key_hash=hashlib.sha256(key.encode()).digest() if key else None,
         complete=quotas.limited,
     )  # fmt: skip
+    passwords = Passwords()
     guard = LoginGuard(InProcessAttempts(clock.monotonic))
     accounts = Accounts(storage, credentials, tokens, passwords, guard, clock, sign_up=settings.signup)
     sealer = Sealer(external_logins.PURPOSE, keyring)
     return {
+        "passwords": passwords,
         "credentials": credentials,
         "accounts": accounts,
         "external_logins": ExternalLogins(
