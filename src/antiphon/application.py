@@ -8,11 +8,13 @@ from typing import Literal
 
 from antiphon.domain.accounts import Principal
 from antiphon.services.accounts import Accounts
+from antiphon.services.admin import Administration
 from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
 from antiphon.services.api_keys import ApiKeys
 from antiphon.services.branches import Branches
 from antiphon.services.conversations import Conversations
+from antiphon.services.counters import Counters
 from antiphon.services.credentials import Credentials
 from antiphon.services.external_logins import ExternalLogins
 from antiphon.services.first_administrator import FirstAdministrator
@@ -41,8 +43,8 @@ class Policy:
     allowed_hosts: frozenset[str] | None
     needs_credentials: bool
     cors_origins: frozenset[str]
+    metrics_token_hash: bytes | None
     environment: str
-    caches_answers: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,5 +79,7 @@ class Application:
     followers: Followers
     runs: LiveRuns
     journal: RunJournal
+    counters: Counters
+    administration: Administration
     ready: Callable[[], Awaitable[None]]
     draining: Callable[[], bool]

@@ -11,11 +11,13 @@ import re
 import signal
 import socket
 import traceback
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import unquote
 
 import structlog
 import uvicorn
@@ -23,7 +25,7 @@ import uvicorn
 from antiphon.api.app import create_app
 from antiphon.api.http_protocol import BoundedHttp
 from antiphon.application import Application
-from antiphon.bootstrap import Drain, open_application
+from antiphon.bootstrap import Drain, open_application, open_at_rest
 from antiphon.services.runs import follow
 from antiphon.services.runs.engine import Engine
 from antiphon.settings import Settings
@@ -108,6 +110,56 @@ class DrainingServer(uvicorn.Server):
             await super().shutdown(list(sockets) if sockets else None)
         finally:
             ending.cancel()
+
+
+class DirectCalls:
+    """Calls of the HTTP API without a server and without credentials: whoever has the data is its owner."""
+
+    def __init__(self, runner: asyncio.Runner, application: Application) -> None:
+        self._runner = runner
+        policy = replace(application.policy, needs_credentials=False, allowed_hosts=None)
+        opened = replace(application, policy=policy)
+        self._front = create_app(lambda: nullcontext(opened))
+        self._front.application = opened
+
+    def request(self, method: str, target: str, body: bytes = b"") -> tuple[int, bytes]:
+        """Return status and body of the answer to one call."""
+        return self._runner.run(self._request(method, target, body))
+
+    async def _request(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
+        path, _, query = target.partition("?")
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method,
+            "scheme": "http", "path": unquote(path), "raw_path": path.encode(), "root_path": "",
+            "query_string": query.encode(), "client": None, "server": None,
+            "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
+        }  # fmt: skip
+        status, parts = 0, list[bytes]()
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body}
+
+        async def send(message: Any) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            parts.append(message.get("body", b""))
+
+        await self._front(scope, receive, send)
+        return status, b"".join(parts)
+
+
+@contextmanager
+def direct_calls(settings: Settings) -> Iterator[DirectCalls]:
+    """Open the application for the block; raises Unavailable while another process has its data."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        opening = stack.enter_async_context(open_at_rest(settings))
+        try:
+            yield DirectCalls(runner, runner.run(opening))
+        finally:
+            runner.run(stack.aclose())
 
 
 def _tame_collector() -> None:

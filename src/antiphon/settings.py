@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     keycloak_client_secret: SecretStr | None = None
     allowed_hosts: str = ""
     cors_origins: str = ""
+    metrics_token: SecretStr | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     config_file: Path = Path("antiphon.toml")
     durability: Literal["process", "power"] = "process"
@@ -77,6 +78,10 @@ class Settings(BaseSettings):
     response_cache_seconds: float = Field(default=3600.0, gt=0)
     response_cache_mb: int = Field(default=64, ge=1)
     response_ttl_days: int = Field(default=30, ge=0)
+    audit_days: int = Field(default=400, ge=0)
+    user_retention_days: int = Field(default=0, ge=0, le=36_500)
+    admin_retention_days: int = Field(default=0, ge=0, le=36_500)
+    registration_message: str = Field(default="", max_length=2_000)
     drain_seconds: float = Field(default=30.0, ge=0)
     default_limits: str = ""
     default_model: str | None = None
@@ -150,6 +155,11 @@ class Settings(BaseSettings):
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         return _is_loopback(self.host)
+
+    @property
+    def has_local_owner(self) -> bool:
+        """Whether anybody can act as the local owner: on loopback, or by the operator's key."""
+        return not self.needs_credentials or self.api_key is not None
 
     @property
     def needs_credentials(self) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from tests.api.client import Api, in_process, over_sockets
 from tests.api.people_fixtures import Town, opened_town
 from tests.harness.identity_provider import IdentityProvider, identity_provider
+from tests.harness.people import Person
 from tests.services.tree_rules import tree_problems
 from tests.services.world import World, open_world
 
@@ -62,3 +63,9 @@ def running_idp() -> Iterator[IdentityProvider]:
 def idp(running_idp: IdentityProvider) -> IdentityProvider:
     running_idp.reset()
     return running_idp
+
+
+@pytest.fixture
+async def root(town: Town) -> Person:
+    """An administrator who is logged in."""
+    return await town.person("root2", role="admin")

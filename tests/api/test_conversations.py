@@ -10,7 +10,7 @@ from tests.api.client import Api, text_of
 
 KEYS = {
     "id", "object", "created_at", "metadata", "title", "updated_at", "active_branch_id", "revision", "kind",
-    "forked_from_item_id",
+    "forked_from_item_id", "expires_at",
 }  # fmt: skip
 MISSING = "conv_" + "0" * 32
 
@@ -194,3 +194,17 @@ async def test_a_conversation_that_does_not_exist_is_the_same_404_everywhere(api
 async def test_a_turn_in_a_conversation_that_does_not_exist_is_404(api: Api) -> None:
     body = {"model": "hand/echo", "input": "x", "conversation": MISSING}
     await api.refused("POST", "/v1/responses", body, status=404)
+
+
+async def test_a_conversation_may_have_an_end(api: Api) -> None:
+    made = await api.post("/v1/conversations", {"expires_after": {"seconds": 3600}})
+    assert made["expires_at"] - made["created_at"] in (3600, 3601)
+    path = f"/v1/conversations/{made['id']}"
+    kept = await api.post(path, {"title": "T"})
+    assert (kept["title"], kept["expires_at"]) == ("T", made["expires_at"])
+    longer = await api.post(path, {"expires_after": {"seconds": 7200}})
+    assert 3590 <= longer["expires_at"] - made["expires_at"] <= 3700
+    assert (await api.post(path, {"expires_after": None}))["expires_at"] is None
+    assert (await api.get(path))["expires_at"] is None and (await api.get(path))["title"] == "T"
+    for wrong in ({"seconds": 0}, {"seconds": -5}, {"seconds": 1.5}, {"days": 1}, 5, {"seconds": 10**10}):
+        await api.refused("POST", "/v1/conversations", {"expires_after": wrong}, status=400)

@@ -289,9 +289,8 @@ async def test_a_deleted_fork_without_answers_is_abandoned(storage: Storage) -> 
 async def test_what_has_expired_or_was_deleted_long_ago_is_due(storage: Storage) -> None:
     conversations = [await made(storage) for _ in range(3)]
     (old, _, _), (young, _, _), (kept, _, _) = conversations
-    expiring, _, commands = new_conversation()
-    first = ws.NewConversation(conversation=expiring, expires_us=100)
-    await storage.unit_of_work.commit(first, *commands[1:])
+    expiring, _, commands = new_conversation(expires_us=100)
+    await storage.unit_of_work.commit(*commands)
     await storage.unit_of_work.commit(ws.DeleteConversation(conversation_id=old.id, now_us=10))
     await storage.unit_of_work.commit(ws.DeleteConversation(conversation_id=young.id, now_us=50))
     assert await storage.garbage.expired(99, 11, 10) == [owned(old)]

@@ -10,6 +10,7 @@ import pytest
 
 from antiphon.domain.conversations import Conversation
 from antiphon.domain.items import Position
+from antiphon.domain.operations import AuditFilter
 from antiphon.ports import purge_writes as wp
 from antiphon.ports.write_sets import Command
 from antiphon.storage.sql import commands as sql_commands
@@ -18,6 +19,7 @@ from antiphon.storage.sql import (
     context_sqlite,
     reads,
     reads_accounts,
+    reads_administration,
     reads_quotas,
     reads_runs,
     reads_sharing,
@@ -237,6 +239,16 @@ READS: list[Callable[[sqlite3.Connection, Conversation, Position], object]] = [
     lambda db, c, head: reads_quotas.abandoned(db, 1, "x", 20),
     lambda db, c, head: reads_quotas.by_day(db, OWNER, 1, 2, None, 20),
     lambda db, c, head: reads_quotas.by_user(db, 1, 2, None, 20),
+    lambda db, c, head: reads_accounts.accounts(db, None, 20, True, "", OWNER),
+    lambda db, c, head: reads_administration.audit(db, AuditFilter(since_us=1), c.id, 20, True),
+    lambda db, c, head: reads_administration.audit(
+        db, AuditFilter(actor_id=OWNER, action="a"), None, 20, True
+    ),
+    lambda db, c, head: reads_administration.audit(db, AuditFilter(target="t", until_us=9), c.id, 20, True),
+    lambda db, c, head: reads_administration.group(db, OWNER),
+    lambda db, c, head: reads_administration.group_by_name(db, "readers"),
+    lambda db, c, head: reads_administration.group_sizes(db, [OWNER, c.id]),
+    lambda db, c, head: reads_administration.deleting(db, 1, 20),
 ]
 
 

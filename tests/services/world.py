@@ -130,6 +130,9 @@ class WatchedStorage:
         self.journal = WatchedJournal(inner.journal)
         self.accounts = inner.accounts
         self.credentials = inner.credentials
+        self.groups = inner.groups
+        self.operations = inner.operations
+        self.retention = inner.retention
         self.conversations = inner.conversations
         self.tree = inner.tree
         self.runs = inner.runs

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from antiphon import __version__
-from antiphon.api import documentation, health
+from antiphon.api import documentation, health, metrics
 from antiphon.api.errors import describe, error_object, field_problem
 from antiphon.api.front import Front
 from antiphon.api.http import Handler, Receive, Scope, Send
@@ -32,14 +32,16 @@ from antiphon.api.v1 import (
     routes,
     shares,
 )
+from antiphon.api.v1.admin import groups, operations, users
 from antiphon.api.v1.pages import answer
 from antiphon.api.v1.schemas import ERRORS, components
 from antiphon.application import Application
 from antiphon.domain.errors import AntiphonError
 
 ROUTERS = (
-    health.router, auth.token_router, auth.router, api_keys.router, routes.router, conversations.router,
-    branches.router, members.router, shares.router, shares.public, limits.router, provider_keys.router,
+    health.router, metrics.router, auth.token_router, auth.router, api_keys.router, users.router,
+    groups.router, operations.router, routes.router, conversations.router, branches.router,
+    members.router, shares.router, shares.public, limits.router, provider_keys.router,
     external_logins.router, documentation.router,
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ Headers = list[tuple[bytes, bytes]]
 
 def with_cache_use(application: Application, scope: Scope, request: TurnRequest) -> TurnRequest:
     """Return the turn with what its caller allows the cache; as it is where there is none."""
-    if not application.policy.caches_answers:
+    if application.turns.cache_in_use is None:
         return request
     use = cache_use(scope)
     return request if use == "use" else msgspec.structs.replace(request, cache=use)

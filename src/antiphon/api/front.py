@@ -12,10 +12,15 @@ import contextlib
 from collections.abc import Mapping
 
 from antiphon.api.authentication import SAFE_METHODS
-from antiphon.api.http import ClientGone, Handler, Receive, Scope, Send, header, send_error
+from antiphon.api.http import ClientGone, Handler, Message, Receive, Scope, Send, header, send_error
 from antiphon.api.origins import is_own, is_preflight, preflight_headers, sharing
 from antiphon.application import Application
 from antiphon.domain.errors import Forbidden
+
+METHODS = SAFE_METHODS | {"POST", "PUT", "PATCH", "DELETE"}
+UNKNOWN_ROUTE = "unknown"
+CLIENT_GONE = 499
+"""What is counted for a client that left before it had an answer; nginx's number for it."""
 
 
 class Front:
@@ -47,17 +52,44 @@ class Front:
         if shared and scope["type"] == "http" and is_preflight(scope):
             await _answer_preflight(scope, receive, send, shared)
             return
-        handler = self._hot.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
-        if handler is None:
+        if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
+        handler = self._hot.get((scope["method"], scope["path"]))
+        if handler is None:
+            await self._serve_counted(scope, receive, send)
+            return
+        status = 200
         try:
             await handler(scope, receive, send)
         except ClientGone:
-            return
+            status = CLIENT_GONE
         except Exception as error:
             with contextlib.suppress(RuntimeError):  # the answer has begun: it can only break off
-                await send_error(send, error)
+                status = await send_error(send, error)
+        finally:
+            self._count(scope["method"], scope["path"], status)
+
+    async def _serve_counted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Leave a request to the framework, and count what it answered."""
+        status = CLIENT_GONE
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._inner(scope, receive, noting)
+        finally:
+            route = scope.get("route")
+            self._count(scope["method"], getattr(route, "path", UNKNOWN_ROUTE), status)
+
+    def _count(self, method: str, route: str, status: int) -> None:
+        if self.application is not None:
+            known = method if method in METHODS else "OTHER"
+            self.application.counters.request_ended(known, route, status)
 
     def _guard(self, scope: Scope) -> None:
         application = self.application

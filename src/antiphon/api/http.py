@@ -113,7 +113,8 @@ async def send_json(
     await send_bytes(send, status, _encode(value), headers)
 
 
-async def send_error(send: Send, error: Exception) -> None:
-    """Answer with an error in OpenAI's shape."""
+async def send_error(send: Send, error: Exception) -> int:
+    """Answer with an error in OpenAI's shape; returns its status."""
     status, body, headers = describe(error)
     await send_json(send, status, body, headers)
+    return status

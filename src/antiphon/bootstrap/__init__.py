@@ -2,7 +2,15 @@
 
 from antiphon.bootstrap.assembly import assemble
 from antiphon.bootstrap.identity import local_owner, open_secrets
-from antiphon.bootstrap.opening import open_application
+from antiphon.bootstrap.opening import open_application, open_at_rest
 from antiphon.bootstrap.timing import Drain, SystemClock
 
-__all__ = ["Drain", "SystemClock", "assemble", "local_owner", "open_application", "open_secrets"]
+__all__ = [
+    "Drain",
+    "SystemClock",
+    "assemble",
+    "local_owner",
+    "open_application",
+    "open_at_rest",
+    "open_secrets",
+]

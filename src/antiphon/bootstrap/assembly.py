@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 from antiphon.application import Application, Policy
-from antiphon.bootstrap.identity import identity_of
+from antiphon.bootstrap.administration import people_of
 from antiphon.bootstrap.timing import Drain
 from antiphon.domain.accounts import Principal
 from antiphon.domain.limits import parse_limits
@@ -18,6 +19,7 @@ from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
 from antiphon.services.branches import Branches
 from antiphon.services.conversations import Conversations
+from antiphon.services.counters import Counters
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.limits import Limits
 from antiphon.services.local_owner import LocalOwner
@@ -34,6 +36,7 @@ from antiphon.services.runs.live import LiveRuns
 from antiphon.services.shares import Shares
 from antiphon.services.turns import Turns
 from antiphon.services.usage import Usage
+from antiphon.services.users import Stopping
 from antiphon.settings import Settings, names_in
 from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.cache import InProcessCache
@@ -47,21 +50,20 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "tests
 def policy_of(settings: Settings) -> Policy:
     """Return what configuration says of the surfaces."""
     names = frozenset(name.lower() for name in names_in(settings.allowed_hosts))
+    token = settings.metrics_token.get_secret_value() if settings.metrics_token else None
     return Policy(
         max_body_bytes=settings.max_body_bytes,
         store_chat_completions=settings.store_chat_completions,
         allowed_hosts=None if settings.needs_credentials and not names else LOOPBACK_NAMES | names,
         needs_credentials=settings.needs_credentials,
         cors_origins=frozenset(names_in(settings.cors_origins)),
+        metrics_token_hash=hashlib.sha256(token.encode()).digest() if token else None,
         environment=settings.environment,
-        caches_answers=settings.response_cache != "off",
     )
 
 
-def response_cache(settings: Settings, clock: Clock) -> ResponseCache | None:
-    """Return the cache of answers, None if it is off."""
-    if settings.response_cache == "off":
-        return None
+def response_cache(settings: Settings, clock: Clock) -> ResponseCache:
+    """Return the cache of answers; the runtime settings say whether it is used."""
     max_bytes = settings.response_cache_mb * 1024 * 1024
     return ResponseCache(
         InProcessCache(max_bytes, clock),
@@ -78,23 +80,22 @@ def assemble(
     """Wire the services; connects to nothing."""
     blobs = FileBlobs(settings.data_dir / BLOBS)
     storage = StorageWithBlobs(storage, blobs, clock)
-    runs = LiveRuns()
-    journal = RunJournal(storage.journal, runs)
-    engine = Engine(models, journal, runs, storage.unit_of_work, clock)
+    runs, counters, journal, engine = generation_of(storage, models, clock)
     access = Access(storage.conversations, storage.tree, storage.runs, storage.members, runs)
     followers = Followers(storage.runs)
     idempotency = Idempotency(storage.runs, clock)
     limiting = limits_of(settings, storage, runs, owner, clock)
     quotas = limiting["quotas"]
-    purges = Purges(
-        storage, blobs, engine, runs, journal, clock, response_ttl_days=settings.response_ttl_days
-    )
+    days = settings.response_ttl_days
+    purges = Purges(storage, blobs, engine, runs, journal, clock, response_ttl_days=days)
     cache = response_cache(settings, clock)
     turns = Turns(storage, access, idempotency, models, engine, runs, clock, quotas, cache)
+    stopping = Stopping(runs, engine)
+    people = people_of(settings, storage, owner, clock, quotas, logins, models, cache, purges, stopping)
     application = Application(
         owner=owner,
         policy=policy_of(settings),
-        **identity_of(settings, storage, owner, clock, quotas, logins),
+        **people,
         models=models,
         provider_keys=provider_keys,
         answers=Answers(storage, access, engine, followers, purges, clock),
@@ -106,10 +107,20 @@ def assemble(
         followers=followers,
         runs=runs,
         journal=journal,
+        counters=counters,
         ready=storage.check,
         draining=lambda: drain.began is not None,
     )
     return application, engine
+
+
+def generation_of(
+    storage: Storage, models: Models, clock: Clock
+) -> tuple[LiveRuns, Counters, RunJournal, Engine]:
+    """Return what generates answers and counts them."""
+    runs, counters = LiveRuns(), Counters()
+    journal = RunJournal(storage.journal, runs, counters.ticks)
+    return runs, counters, journal, Engine(models, journal, runs, storage.unit_of_work, clock, counters)
 
 
 def limits_of(

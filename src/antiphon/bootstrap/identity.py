@@ -116,7 +116,7 @@ def identity_of(
     quotas: Quotas,
     logins: Mapping[str, LoginProvider],
 ) -> dict[str, Any]:
-    """Return the services that know who is who, by their names in `Application`."""
+    """Return the services that know who is who, by their names in `Application`, and `passwords`."""
     keyring = keyring_of(settings)
     tokens = Tokens(
         keyring,
@@ -135,6 +135,7 @@ def identity_of(
     accounts = Accounts(storage, credentials, tokens, passwords, guard, clock, sign_up=settings.signup)
     sealer = Sealer(external_logins.PURPOSE, keyring)
     return {
+        "passwords": passwords,
         "credentials": credentials,
         "accounts": accounts,
         "external_logins": ExternalLogins(

@@ -17,7 +17,9 @@ from antiphon.bootstrap.timing import Drain, SystemClock
 from antiphon.domain.errors import ProviderError
 from antiphon.domain.runs import Run
 from antiphon.ports.clock import Clock
+from antiphon.ports.storage import Storage
 from antiphon.providers.http_client import HttpClient
+from antiphon.services.counters import LoopLag
 from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.models import Models
 from antiphon.services.provider_keys import ProviderKeys
@@ -43,9 +45,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         await FileBlobs(settings.data_dir / BLOBS).clean()
         http = HttpClient()
         stack.push_async_callback(http.close)
-        vault, stored = await open_secrets(settings, storage, clock)
-        models = build_models(settings, http, clock, stored)
-        provider_keys = ProviderKeys(models, vault, storage.unit_of_work, clock, stored)
+        models, provider_keys = await _open_models(settings, storage, http, clock)
         for problem in models.problems():
             log.warning("configuration", problem=problem)
         owner, logins = await local_owner(storage, clock), login_providers(settings, http, clock)
@@ -53,6 +53,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         await first_administrator(settings, application)
         recovery = Recovery(storage.journal, storage.unit_of_work, models, clock)
         await recovery.recover(_restart(application))
+        await application.administration.settings.refresh()
         await _begin_limits(application)
         await storage.journal.forget_others(application.journal.worker_id)
         application.journal.start()
@@ -64,16 +65,45 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
             clock,
         )  # fmt: skip
         housekeeping.schedule(jobs, _restart(application))
-        for service in (application.credentials, application.accounts, application.members):
-            service.schedule(jobs)
-        application.quotas.schedule(jobs, application.local.refresh)
+        _schedule_services(application, jobs)
         jobs.once("prepare models", lambda: _prepare(models))
         _schedule_purges(application.purges, jobs, clock)
+        stack.callback(LoopLag(application.counters.lag).start().close)
         try:
             yield application
         finally:
             await _finish(application, engine, drain)
             await models.close()
+
+
+@asynccontextmanager
+async def open_at_rest(settings: Settings) -> AsyncIterator[Application]:
+    """Open the store for the command line: nothing runs, and what an earlier process left stays so.
+
+    Raises Unavailable while another process has the data directory.
+    """
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        storage = await open_sqlite(settings.data_dir, power_safe=settings.durability == "power")
+        stack.push_async_callback(storage.close)
+        http = HttpClient()
+        stack.push_async_callback(http.close)
+        models, keys = await _open_models(settings, storage, http, clock)
+        stack.push_async_callback(models.close)
+        owner = await local_owner(storage, clock)
+        application, _ = assemble(settings, storage, models, owner, clock, Drain(0.0), keys, {})
+        stack.push_async_callback(application.accounts.close)
+        await application.administration.settings.refresh()
+        yield application
+
+
+async def _open_models(
+    settings: Settings, storage: Storage, http: HttpClient, clock: Clock
+) -> tuple[Models, ProviderKeys]:
+    """Return the models with the keys that are stored for their providers; raises WrongSecretKey."""
+    vault, stored = await open_secrets(settings, storage, clock)
+    models = build_models(settings, http, clock, stored)
+    return models, ProviderKeys(models, vault, storage.unit_of_work, clock, stored)
 
 
 async def _begin_limits(application: Application) -> None:
@@ -87,6 +117,14 @@ def _restart(application: Application) -> Any:
         await application.turns.resume(run)
 
     return restart
+
+
+def _schedule_services(application: Application, jobs: InProcessJobs) -> None:
+    """Have the services do again and again what they must."""
+    for service in (application.credentials, application.accounts, application.members):
+        service.schedule(jobs)
+    application.administration.schedule(jobs)
+    application.quotas.schedule(jobs, application.local.refresh)
 
 
 def _schedule_purges(purges: Purges, jobs: InProcessJobs, clock: Clock) -> None:

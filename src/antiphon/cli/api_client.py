@@ -75,6 +75,12 @@ class ApiClient:
     def post(self, path: str, body: Json | None = None) -> Json:
         return self._json("POST", path, body or {})
 
+    def patch(self, path: str, body: Json) -> Json:
+        return self._json("PATCH", path, body)
+
+    def delete(self, path: str) -> Json:
+        return self._json("DELETE", path)
+
     def put(self, path: str, body: Json | None = None) -> Json:
         return self._json("PUT", path, body or {})
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from antiphon.cli import user_commands
+
 DEFAULT_BASE_URL = "http://127.0.0.1:8000"
 
 app = typer.Typer(
@@ -15,6 +17,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+
+app.add_typer(user_commands.app)
 
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on; overrides HOST.")]
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port; overrides PORT.")]

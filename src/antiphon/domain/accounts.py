@@ -10,7 +10,7 @@ import msgspec
 from antiphon.domain.limits import Limit
 
 Role = Literal["admin", "user"]
-AccountState = Literal["active", "disabled"]
+AccountState = Literal["active", "disabled", "deleting"]
 
 READ: Final = "read"
 WRITE: Final = "write"
@@ -156,6 +156,15 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     def principal(self) -> Principal:
         """Return the account as a caller, without a credential."""
         return Principal(self.id, self.slot, self.name, self.role, group_id=self.group_id)
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """Accounts that share limits and a retention; `name` is unique and in lower case."""
+
+    id: str
+    name: str
+    retention_days: int | None = None
+    created_us: int = 0
 
 
 class LoginSession(msgspec.Struct, frozen=True, kw_only=True):

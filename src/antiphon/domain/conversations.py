@@ -21,7 +21,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
 
     `kind` is explicit when a caller created it, implicit when a chain of responses did.
     A fork shows its base path: everything up to `base`, shared with its origin. `role` and
-    `owner_name` are set when a member who is not the owner reads it.
+    `owner_name` are set when a member who is not the owner reads it. From `expires_us` on it is to
+    be deleted.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     updated_us: int
     role: Role | None = None
     owner_name: str | None = None
+    expires_us: int | None = None
 
 
 class Branch(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,6 +39,34 @@ class UpdateAccount(Command, frozen=True, kw_only=True):
     retention_days: int | UnsetType | None = UNSET
 
 
+class KeepAdministrator(Command, frozen=True, kw_only=True):
+    """Lost if the account is the last active administrator; goes before what demotes or removes it.
+
+    `unreachable_id` is an account nobody can act as, so that it does not count as another one.
+    """
+
+    GUARD: ClassVar[bool] = True
+    account_id: str
+    unreachable_id: str | None = None
+
+
+class DeleteAccount(Command, frozen=True, kw_only=True):
+    """Make an account unreachable for ever; lost if it is gone. Its data is purged afterwards.
+
+    Its name and address are free again at once; sessions and keys are revoked.
+    """
+
+    GUARD: ClassVar[bool] = True
+    account_id: str
+    now_us: int
+
+
+class EraseAccount(Command, frozen=True, kw_only=True):
+    """Erase the rest of a deleted account whose data is purged; nothing happens to one that is not."""
+
+    account_id: str
+
+
 class NewSession(Command, frozen=True, kw_only=True):
     """Open a login session; lost unless the account is active and still of the epoch `epoch`."""
 

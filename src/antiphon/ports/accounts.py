@@ -31,8 +31,19 @@ class Accounts(Protocol):
         """Return the account an identity of another issuer is linked to, or None."""
         ...
 
-    async def page(self, *, after: str | None, limit: int, descending: bool) -> list[Account]:
-        """Return everybody by id order, beginning after `after`: for administration."""
+    async def page(
+        self,
+        *,
+        after: str | None,
+        limit: int,
+        descending: bool,
+        prefix: str = "",
+        group_id: str | None = None,
+    ) -> list[Account]:
+        """Return everybody by id order, beginning after `after`: for administration.
+
+        Only those whose name begins with `prefix`, and those of a group if one is given.
+        """
         ...
 
     async def has_administrator(self) -> bool:
@@ -63,6 +74,10 @@ class Credentials(Protocol):
         self, account_id: str, now_us: int, *, after: str | None, limit: int, descending: bool
     ) -> list[LoginSession]:
         """Return an account's open sessions by id order, beginning after `after`."""
+        ...
+
+    async def invites(self, *, after: str | None, limit: int, descending: bool) -> list[Invite]:
+        """Return all invites by id order, beginning after `after`: for administration."""
         ...
 
     async def invite(self, digest: bytes) -> Invite | None:

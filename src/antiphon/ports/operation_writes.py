@@ -37,3 +37,24 @@ class DeleteSecret(Command, frozen=True, kw_only=True):
     """Delete a secret; nothing happens if there is none."""
 
     name: str
+
+
+class PutSetting(Command, frozen=True, kw_only=True):
+    """Store a runtime setting as JSON."""
+
+    name: str
+    value: str
+    updated_us: int
+
+
+class DropSetting(Command, frozen=True, kw_only=True):
+    """Forget a runtime setting, so that its default holds; nothing happens if there is none."""
+
+    name: str
+
+
+class ForgetAudit(Command, frozen=True, kw_only=True):
+    """Erase up to `limit` audit entries with ids below `before_id`, the oldest first."""
+
+    before_id: str
+    limit: int

@@ -14,9 +14,12 @@ from antiphon.domain.conversations import Branch, Conversation, PathRange, Segme
 from antiphon.domain.items import Item, Position
 from antiphon.domain.runs import Run
 from antiphon.ports.accounts import Accounts, Credentials
+from antiphon.ports.groups import Groups
 from antiphon.ports.members import Members, Shares
+from antiphon.ports.operations import Operations
 from antiphon.ports.purging import Garbage, Remains
 from antiphon.ports.quotas import Ledger, Quotas
+from antiphon.ports.retention import Retention
 from antiphon.ports.secrets import SecretReads
 from antiphon.ports.write_sets import WriteSet
 
@@ -270,6 +273,15 @@ class Storage(Protocol):
 
     @property
     def credentials(self) -> Credentials: ...
+
+    @property
+    def groups(self) -> Groups: ...
+
+    @property
+    def operations(self) -> Operations: ...
+
+    @property
+    def retention(self) -> Retention: ...
 
     @property
     def unit_of_work(self) -> UnitOfWork: ...

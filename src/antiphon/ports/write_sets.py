@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from antiphon.domain.accounts import Principal
 from antiphon.domain.conversations import Branch, Conversation, Segment
@@ -61,16 +62,16 @@ class NewConversation(Command, frozen=True, kw_only=True):
     """Create a conversation; its first branch comes with a `NewBranch`."""
 
     conversation: Conversation
-    expires_us: int | None = None
 
 
 class UpdateConversation(Command, frozen=True, kw_only=True):
-    """Change title or metadata; None leaves a field as it is."""
+    """Change title, metadata or expiry; None (for the expiry UNSET) leaves a field as it is."""
 
     GUARD: ClassVar[bool] = True
     conversation_id: str
     title: str | None = None
     metadata: str | None = None
+    expires_us: int | UnsetType | None = UNSET
     revision: int | None = None
 
 
@@ -80,6 +81,18 @@ class DeleteConversation(Command, frozen=True, kw_only=True):
     GUARD: ClassVar[bool] = True
     conversation_id: str
     now_us: int
+
+
+class ExpireConversation(Command, frozen=True, kw_only=True):
+    """Make a conversation invisible whose time has passed; its `expires` tells the purge to erase it.
+
+    Lost if it has changed since `updated_us`, when it was looked at.
+    """
+
+    GUARD: ClassVar[bool] = True
+    conversation_id: str
+    now_us: int
+    updated_us: int
 
 
 class NewBranch(Command, frozen=True, kw_only=True):

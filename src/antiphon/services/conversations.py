@@ -8,6 +8,7 @@ from typing import NoReturn
 from weakref import WeakValueDictionary
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
@@ -51,9 +52,16 @@ class Conversations:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def create(
-        self, who: Principal, items: Sequence[InputItem], *, metadata: str, title: str | None, key: Key | None
+        self,
+        who: Principal,
+        items: Sequence[InputItem],
+        *,
+        metadata: str,
+        title: str | None,
+        key: Key | None,
+        expires_after_seconds: int | None = None,
     ) -> Conversation:
-        """Create a conversation with up to 20 first items."""
+        """Create a conversation with up to 20 first items; it may have an end from the beginning."""
         require_few(items)
         now = self._clock.now_us()
         conversation_id = ids.new_id(who.slot)
@@ -64,7 +72,7 @@ class Conversations:
         conversation = Conversation(
             id=conversation_id, owner_id=who.account_id, slot=who.slot, kind="explicit", title=title,
             metadata=metadata, active_branch_id=branch.id, base=None, revision=1, created_us=now,
-            updated_us=now,
+            updated_us=now, expires_us=expiry(expires_after_seconds, now),
         )  # fmt: skip
         commands: list[ws.Command] = []
         if key is not None:
@@ -102,13 +110,20 @@ class Conversations:
         title: str | None,
         metadata: str | None,
         revision: int | None = None,
+        expires_after_seconds: int | UnsetType | None = UNSET,
     ) -> Conversation:
-        """Change title or metadata; with `revision` only if nothing changed since it was read."""
-        who, found = await self._access.enter(who, conversation_id, EDITOR)
+        """Change title, metadata or end (None: never; the owner's to set); only if of that `revision`."""
+        seconds = expires_after_seconds
+        who, found = await self._access.enter(who, conversation_id, EDITOR if seconds is UNSET else OWNER)
+        expires = UNSET if seconds is UNSET else expiry(seconds, self._clock.now_us())
         try:
             await self._storage.unit_of_work.commit(
                 ws.UpdateConversation(
-                    conversation_id=found.id, title=title, metadata=metadata, revision=revision
+                    conversation_id=found.id,
+                    title=title,
+                    metadata=metadata,
+                    expires_us=expires,
+                    revision=revision,
                 ),
                 self.change(who, found.id, "conversation.updated", {}),
             )
@@ -315,6 +330,11 @@ class Conversations:
             body=msgspec.json.encode(body).decode(),
             now_us=self._clock.now_us(),
         )
+
+
+def expiry(seconds: int | None, now_us: int) -> int | None:
+    """Return the time so many seconds from now; None for never."""
+    return None if seconds is None else now_us + seconds * 1_000_000
 
 
 def require_few(items: Sequence[InputItem]) -> None:

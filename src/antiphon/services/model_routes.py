@@ -76,7 +76,7 @@ class Routes:
         context_tokens: int,
     ) -> None:
         self._terms = terms
-        self._default_model = default_model
+        self.default_model = default_model
         self._aliases = aliases
         self._fallbacks = fallbacks
         self._context_tokens = context_tokens
@@ -94,7 +94,7 @@ class Routes:
 
     def problems(self) -> Iterator[str]:
         """Yield a sentence for every configured name that leads nowhere."""
-        configured = [("DEFAULT_MODEL", self._default_model)] if self._default_model else []
+        configured = [("DEFAULT_MODEL", self.default_model)] if self.default_model else []
         configured += [(f"alias '{alias}'", alias) for alias in self._aliases]
         for of, names in self._fallbacks.items():
             configured += [(f"fallback of '{of}'", name) for name in names]
@@ -146,8 +146,8 @@ class Routes:
 
     def _default(self) -> str:
         """Return the configured default, or the first model of the first real provider that names one."""
-        if self._default_model:
-            return self._default_model
+        if self.default_model:
+            return self.default_model
         for name, terms in self._terms.items():
             models = (terms.default_model, *terms.models, *self.seen.get(name, ()))
             first = next((model for model in models if model), None)

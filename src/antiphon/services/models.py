@@ -130,7 +130,7 @@ class Models:
     ) -> None:
         known = {name: (terms or {}).get(name) or OpenTerms() for name in providers}
         self._providers = {name: _Provider(p, known[name], clock) for name, p in providers.items()}
-        self._routes = Routes(
+        self.routes = Routes(
             known,
             default_model=default_model,
             aliases=aliases or {},
@@ -179,11 +179,11 @@ class Models:
         with, then one that exactly one open provider was seen to list, then the only open
         provider. Raises NotFound `model_not_found` with a sentence that names what there is.
         """
-        return self._routes.resolve(name)
+        return self.routes.resolve(name)
 
     def problems(self) -> Sequence[str]:
         """Return a sentence for every configured default, alias and fallback that leads nowhere."""
-        return tuple(self._routes.problems())
+        return tuple(self.routes.problems())
 
     def terms_of(self, provider: str) -> ProviderTerms:
         """Return what is configured about a provider; raises NotFound."""
@@ -316,7 +316,7 @@ class Models:
             entry.last_error = error.message
             return None
         prefix = len(name) + 1
-        self._routes.seen[name] = {info.id[prefix:]: info.context_tokens for info in infos}
+        self.routes.seen[name] = {info.id[prefix:]: info.context_tokens for info in infos}
         return infos
 
     def _info(self, provider: str, model: str) -> ModelInfo:

@@ -35,6 +35,9 @@ from antiphon.services.models import Batches, Call, Models
 CacheUse = Literal["use", "refresh", "off"]
 """What a caller allows: everything; only to keep the new answer; nothing."""
 
+CacheMode = Literal["off", "user", "shared"]
+"""For whom answers are kept; a setting that may change while the server runs."""
+
 FORMAT: Final = "antiphon.answer/1"
 ENTRY_SHARE: Final = 8
 """One answer may take this part of the cache: more would push out everything else."""
@@ -123,11 +126,11 @@ class Memo:
 
 
 class ResponseCache:
-    """Finds and keeps answers. `shared` serves everybody's answers to everybody."""
+    """Finds and keeps answers. `mode` says for whom: shared serves everybody's answers to everybody."""
 
     def __init__(self, cache: Cache, *, shared: bool, seconds: float, max_bytes: int) -> None:
         self._cache = cache
-        self._shared = shared
+        self.mode: CacheMode = "shared" if shared else "user"
         self._seconds = seconds
         self.entry_bytes = max_bytes // ENTRY_SHARE
 
@@ -135,7 +138,7 @@ class ResponseCache:
         """Return what is known of the answer to a request."""
         if use == "off":
             return Memo(self, None, None)
-        scope = ["everybody"] if self._shared else ["account", who.actor_id]
+        scope = ["everybody"] if self.mode == "shared" else ["account", who.actor_id]
         key = await asyncio.to_thread(key_of, scope, route, request)
         if key is None or use == "refresh":
             return Memo(self, key, None)

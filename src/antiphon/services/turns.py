@@ -93,6 +93,11 @@ class Turns:
         self._attachments = Attachments(storage, access)
         self._adopting: set[asyncio.Task[None] | None] = set()
 
+    @property
+    def cache_in_use(self) -> ResponseCache | None:
+        """The cache of answers, None where there is none or it is off."""
+        return self._cache if self._cache is not None and self._cache.mode != "off" else None
+
     def require_model(self, name: str) -> None:
         """Raise NotFound if no provider has a model of that name."""
         self._models.resolve(name)
@@ -193,8 +198,8 @@ class Turns:
             if plan.run.background:
                 plan.run.request["params"] = params  # with which it may have to begin again
             starts.append((live, route, _model_request(request, route, messages, params)))
-        if self._cache is not None:
-            await self._look(self._cache, who, request, starts)
+        if (cache := self.cache_in_use) is not None:
+            await self._look(cache, who, request, starts)
         await self._open(starts, commands)
         return [Begun(live.run.id, live, grant.standings) for live, _, _ in starts]
 

@@ -201,6 +201,9 @@ class StorageWithBlobs:
         self.secrets = inner.secrets
         self.accounts = inner.accounts
         self.credentials = inner.credentials
+        self.groups = inner.groups
+        self.operations = inner.operations
+        self.retention = inner.retention
         self.journal = inner.journal
         self.conversations = inner.conversations
         self.check = inner.check

@@ -78,6 +78,13 @@ def _given(value: str | None, name: str) -> str:
     return value
 
 
+@router.get("/signup", summary="Whether one can sign up")
+async def registration(application: App) -> Response:
+    """Tell who may make an account, and what the administrators say beside it; for everybody."""
+    now = application.administration.settings.current
+    return answer({"object": "registration", "mode": now.signup, "message": now.registration_message})
+
+
 @router.post("/signup", summary="Sign up", status_code=202)
 async def sign_up(application: App, visit: Visitor, body: SignUp) -> Response:
     """Make an account, where configuration lets people.

@@ -20,19 +20,27 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
 
 
+class ExpiresAfter(Body):
+    """Seconds from now; at most ten years."""
+
+    seconds: Annotated[int, Field(ge=1, le=315_360_000)]
+
+
 class CreateConversation(Body):
     """First items and metadata."""
 
     items: Items | None = None
     metadata: Metadata | None = None
     title: Annotated[str, Field(max_length=500)] | None = None
+    expires_after: ExpiresAfter | None = None
 
 
 class UpdateConversation(Body):
-    """New metadata (the whole of it) or title."""
+    """New metadata (the whole of it), title or end; `"expires_after": null` takes the end away."""
 
     metadata: Metadata | None = None
     title: Annotated[str, Field(max_length=500)] | None = None
+    expires_after: ExpiresAfter | None = None
 
 
 class AddItems(Body):

@@ -34,6 +34,7 @@ def conversation_object(conversation: Conversation) -> dict[str, Any]:
         "active_branch_id": ids.BRANCH + conversation.active_branch_id,
         "revision": conversation.revision,
         "kind": conversation.kind,
+        "expires_at": conversation.expires_us // 1_000_000 if conversation.expires_us else None,
         "forked_from_item_id": _some_item(base.item_id) if base else None,
         **shared,
     }

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Header, Query, Request, Response
+from msgspec import UNSET
 
 from antiphon.api.dependencies import After, App, Caller, JsonRoute, Limit, Purge
 from antiphon.api.idempotency import key_of, once
@@ -40,8 +41,9 @@ async def create(
 
     async def make() -> Any:
         return await application.conversations.create(
-            who, items, metadata=metadata, title=body.title, key=key
-        )
+            who, items, metadata=metadata, title=body.title, key=key,
+            expires_after_seconds=body.expires_after.seconds if body.expires_after else None,
+        )  # fmt: skip
 
     return raw_answer(await once(application, who, key, _render_conversation, make))
 
@@ -76,8 +78,9 @@ async def update(
     body: UpdateConversation,
     if_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Replace the metadata or set the title; `If-Match` refuses a stale change with 412."""
-    if body.metadata is None and body.title is None:
+    """Replace the metadata, set title or end; `If-Match` refuses a stale change with 412."""
+    ends = "expires_after" in body.model_fields_set
+    if body.metadata is None and body.title is None and not ends:
         raise InvalidRequest(
             "Missing required parameter: 'metadata'.", code="missing_required_parameter", param="metadata"
         )
@@ -90,9 +93,11 @@ async def update(
             )
         revision = int(digits)
     metadata = msgspec.json.encode(body.metadata).decode() if body.metadata is not None else None
+    seconds = body.expires_after.seconds if body.expires_after else None
     found = await application.conversations.update(
-        who, conversation_id, title=body.title, metadata=metadata, revision=revision
-    )
+        who, conversation_id, title=body.title, metadata=metadata, revision=revision,
+        expires_after_seconds=seconds if ends else UNSET,
+    )  # fmt: skip
     return answer(conversation_object(found), headers={"etag": f'"{found.revision}"'})
 
 

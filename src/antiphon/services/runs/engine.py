@@ -19,6 +19,7 @@ from antiphon.domain.runs import Ending, Run, RunError, State
 from antiphon.ports.clock import Clock
 from antiphon.ports.model_provider import ModelRequest
 from antiphon.ports.storage import UnitOfWork
+from antiphon.services.counters import Counters
 from antiphon.services.model_routes import ModelRoute
 from antiphon.services.models import Models
 from antiphon.services.runs.emitter import Emitter
@@ -37,13 +38,20 @@ class Engine:
     """Owns the runs of this process from their begin commit to their terminal commit."""
 
     def __init__(
-        self, models: Models, journal: RunJournal, runs: LiveRuns, unit_of_work: UnitOfWork, clock: Clock
+        self,
+        models: Models,
+        journal: RunJournal,
+        runs: LiveRuns,
+        unit_of_work: UnitOfWork,
+        clock: Clock,
+        counters: Counters,
     ) -> None:
         self._models = models
         self._journal = journal
         self._runs = runs
         self._unit_of_work = unit_of_work
         self._clock = clock
+        self._counters = counters
         self._side_writes: set[asyncio.Task[None]] = set()
 
     @property
@@ -112,6 +120,7 @@ class Engine:
         cached = memo is not None and memo.hit
         if memo is not None and run.state == "completed":
             self._aside(memo.keep())
+        self._counters.run_ended(run, by.provider, by.model, cached=cached)
         if run.stored:
             live.finish = lambda fresh: finish_set(
                 run, live.log, price=by.price, model=by.id, fresh=fresh, sealed=live.sealed > OPENING_OPS,

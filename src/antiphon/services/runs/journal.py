@@ -18,6 +18,7 @@ from antiphon.domain.errors import Conflict
 from antiphon.domain.run_events import encode_ops
 from antiphon.ports.storage import Fenced, Journal, StorageBusy
 from antiphon.ports.write_sets import WriteSet
+from antiphon.services.counters import Histogram
 from antiphon.services.runs.live import LiveRun, LiveRuns
 
 MIN_TICK_SECONDS: Final = 0.001
@@ -45,8 +46,9 @@ class RunJournal:
     in memory and wait in storage for the recovery to end them.
     """
 
-    def __init__(self, store: Journal, runs: LiveRuns) -> None:
+    def __init__(self, store: Journal, runs: LiveRuns, ticks: Histogram | None = None) -> None:
         self._store = store
+        self._tick_times = ticks or Histogram()
         self._runs = runs
         self.worker_id = secrets.token_hex(16)
         self._tick = 0
@@ -123,7 +125,9 @@ class RunJournal:
                 timer.cancel()
             began = loop.time()
             await self._commit()
-            self._interval = (self._interval + _interval_for(loop.time() - began)) / 2
+            took = loop.time() - began
+            self._tick_times.observe(took)
+            self._interval = (self._interval + _interval_for(took)) / 2
 
     async def _commit(self) -> None:
         async with self._committing:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 
 from antiphon.domain.items import Position
 from antiphon.domain.runs import Run
@@ -17,6 +18,7 @@ from antiphon.ports import write_sets as ws
 from antiphon.storage.sql import (
     commands_accounts,
     commands_blobs,
+    commands_groups,
     commands_operations,
     commands_purge,
     commands_quotas,
@@ -80,24 +82,36 @@ def _new_conversation(c: ws.NewConversation) -> Iterator[Step]:
     yield (
         NEW_CONVERSATION,
         (n.id, n.owner_id, n.slot, n.kind, n.title, n.metadata, n.active_branch_id, *_place(n.base),
-         n.revision, n.created_us, n.updated_us, c.expires_us),
+         n.revision, n.created_us, n.updated_us, n.expires_us),
         None,
     )  # fmt: skip
 
 
 def _update_conversation(c: ws.UpdateConversation) -> Iterator[Step]:
+    keeps = c.expires_us is UNSET
     yield (
-        "UPDATE conversations SET title=COALESCE(?,title), metadata=COALESCE(?,metadata)"
+        "UPDATE conversations SET title=COALESCE(?,title), metadata=COALESCE(?,metadata),"
+        " expires=CASE WHEN ? THEN expires ELSE ? END"
         " WHERE id=? AND deleted IS NULL AND (? IS NULL OR revision=?)",
-        (c.title, c.metadata, c.conversation_id, c.revision, c.revision),
+        (c.title, c.metadata, int(keeps), None if keeps else c.expires_us, c.conversation_id, c.revision,
+         c.revision),
         1,
-    )
+    )  # fmt: skip
 
 
 def _delete_conversation(c: ws.DeleteConversation) -> Iterator[Step]:
     yield (
         "UPDATE conversations SET deleted=?, updated=? WHERE id=? AND deleted IS NULL",
         (c.now_us, c.now_us, c.conversation_id),
+        1,
+    )
+
+
+def _expire_conversation(c: ws.ExpireConversation) -> Iterator[Step]:
+    yield (
+        "UPDATE conversations SET deleted=?, expires=?, updated=?"
+        " WHERE id=? AND updated=? AND deleted IS NULL",
+        (c.now_us, c.now_us, c.now_us, c.conversation_id, c.updated_us),
         1,
     )
 
@@ -332,7 +346,8 @@ def _put_ledger(c: ws.PutLedger) -> Iterator[Step]:
 _CORE: Final[dict[type, Compiler]] = {
     ws.PutAccount: _put_account, ws.PutKey: _put_key, ws.FreeKey: _free_key,
     ws.NewConversation: _new_conversation, ws.UpdateConversation: _update_conversation,
-    ws.DeleteConversation: _delete_conversation, ws.NewBranch: _new_branch,
+    ws.DeleteConversation: _delete_conversation, ws.ExpireConversation: _expire_conversation,
+    ws.NewBranch: _new_branch,
     ws.RenameBranch: _rename_branch, ws.DeleteBranch: _delete_branch,
     ws.ActivateBranch: _activate_branch, ws.ClaimBranch: _claim_branch, ws.AdvanceHead: _advance_head,
     ws.EndClaim: _end_claim, ws.NewSegment: _new_segment, ws.PutItems: _put_items,
@@ -344,6 +359,7 @@ _CORE: Final[dict[type, Compiler]] = {
 _COMPILERS: Final = {
     **_CORE,
     **commands_accounts.COMPILERS,
+    **commands_groups.COMPILERS,
     **commands_operations.COMPILERS,
     **commands_blobs.COMPILERS,
     **commands_purge.COMPILERS,

@@ -64,6 +64,49 @@ def _revoke(account_id: str, now_us: int, *, one: str | None = None, kept: str |
     )
 
 
+ACTIVE_ADMIN: Final = "role='admin' AND state='active' AND deleted IS NULL"
+
+
+def _keep_administrator(c: aw.KeepAdministrator) -> Iterator[Step]:
+    # Locks all of them on engines that lock rows: two who demote each other must take turns.
+    yield f"UPDATE accounts SET updated=updated WHERE {ACTIVE_ADMIN}", (), None
+    yield (
+        f"UPDATE accounts SET updated=updated WHERE id=? AND (NOT ({ACTIVE_ADMIN}) OR EXISTS"
+        " (SELECT 1 FROM accounts o WHERE o.role='admin' AND o.state='active' AND o.deleted IS NULL"
+        " AND o.id<>accounts.id AND o.id<>?))",
+        (c.account_id, c.unreachable_id or ""),
+        1,
+    )
+
+
+def _delete_account(c: aw.DeleteAccount) -> Iterator[Step]:
+    yield (
+        "UPDATE accounts SET state='deleting', deleted=?, updated=?, epoch=epoch+1, name='deleted:' || id,"
+        " email=NULL, password_hash=NULL WHERE id=? AND deleted IS NULL",
+        (c.now_us, c.now_us, c.account_id),
+        1,
+    )
+    yield _revoke(c.account_id, c.now_us)
+    yield (
+        "UPDATE api_keys SET revoked=? WHERE owner_id=? AND revoked IS NULL",
+        (c.now_us, c.account_id),
+        None,
+    )
+    yield "DELETE FROM external_identities WHERE owner_id=?", (c.account_id,), None
+
+
+def _erase_account(c: aw.EraseAccount) -> Iterator[Step]:
+    for statement in (
+        "DELETE FROM login_sessions WHERE owner_id=?",
+        "DELETE FROM api_keys WHERE owner_id=?",
+        "DELETE FROM conversation_members WHERE account_id=?",
+        "DELETE FROM idempotency WHERE owner_id=?",
+    ):
+        gone = "AND EXISTS (SELECT 1 FROM accounts a WHERE a.id=? AND a.state='deleting')"
+        yield f"{statement} {gone}", (c.account_id, c.account_id), None
+    yield "DELETE FROM accounts WHERE id=? AND state='deleting'", (c.account_id,), None
+
+
 NEW_SESSION: Final = (
     "INSERT INTO login_sessions (id,owner_id,slot,method,generation,user_agent,address,created,used,expires)"
     " SELECT ?,?,?,?,?,?,?,?,?,? WHERE EXISTS"
@@ -177,7 +220,9 @@ def _forget_sessions(c: aw.ForgetSessions) -> Iterator[Step]:
 
 
 COMPILERS: Final[dict[type, Compiler]] = {
-    aw.NewAccount: _new_account, aw.UpdateAccount: _update_account, aw.NewSession: _new_session,
+    aw.NewAccount: _new_account, aw.UpdateAccount: _update_account,
+    aw.KeepAdministrator: _keep_administrator, aw.DeleteAccount: _delete_account,
+    aw.EraseAccount: _erase_account, aw.NewSession: _new_session,
     aw.RotateSession: _rotate_session, aw.TouchSession: _touch_session,
     aw.RevokeSessions: _revoke_sessions, aw.NewApiKey: _new_api_key, aw.RevokeApiKey: _revoke_api_key,
     aw.TouchApiKeys: _touch_api_keys, aw.LinkIdentity: _link_identity, aw.NewInvite: _new_invite,

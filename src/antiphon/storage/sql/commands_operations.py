@@ -38,6 +38,29 @@ def _delete_secret(c: ow.DeleteSecret) -> Iterator[Step]:
     yield "DELETE FROM secrets WHERE name=?", (c.name,), None
 
 
+def _forget_audit(c: ow.ForgetAudit) -> Iterator[Step]:
+    yield (
+        "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE id<? ORDER BY id LIMIT ?)",
+        (c.before_id, c.limit),
+        None,
+    )
+
+
+def _put_setting(c: ow.PutSetting) -> Iterator[Step]:
+    yield (
+        "INSERT INTO runtime_settings (name,value,updated) VALUES (?,?,?)"
+        " ON CONFLICT (name) DO UPDATE SET value=excluded.value, updated=excluded.updated",
+        (c.name, c.value, c.updated_us),
+        None,
+    )
+
+
+def _drop_setting(c: ow.DropSetting) -> Iterator[Step]:
+    yield "DELETE FROM runtime_settings WHERE name=?", (c.name,), None
+
+
 COMPILERS: Final[dict[type, Compiler]] = {
     ow.Audit: _audit, ow.PutSecret: _put_secret, ow.DeleteSecret: _delete_secret,
+    ow.ForgetAudit: _forget_audit, ow.PutSetting: _put_setting,
+    ow.DropSetting: _drop_setting,
 }  # fmt: skip

@@ -116,8 +116,8 @@ def turn_base(
     ).fetchone()
     if row is None:
         return None
-    head = rows.branch(row[14:])
-    return _base(db, rows.conversation(row[:14]), head, head.head, budget)
+    head = rows.branch(row[rows.CONVERSATION_FIELDS :])
+    return _base(db, rows.conversation(row), head, head.head, budget)
 
 
 def position_base(

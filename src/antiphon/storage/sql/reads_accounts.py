@@ -81,9 +81,15 @@ def _one_account(db: Db, condition: str, *values: str) -> Account | None:
     return _account(row) if row else None
 
 
-def accounts(db: Db, after: str | None, limit: int, descending: bool) -> list[Account]:
+def accounts(
+    db: Db, after: str | None, limit: int, descending: bool, prefix: str, group_id: str | None
+) -> list[Account]:
     """See port `Accounts.page`."""
     where, values = keyset("a.id", after, descending)
+    if prefix:
+        where, values = f"{where} AND substr(a.name,1,?)=?", [*values, len(prefix), prefix]
+    if group_id is not None:
+        where, values = f"{where} AND a.group_id=?", [*values, group_id]
     found = db.execute(
         f"SELECT {ACCOUNT} FROM accounts a WHERE a.deleted IS NULL{where}"
         f" ORDER BY a.id {'DESC' if descending else 'ASC'} LIMIT ?",
@@ -162,8 +168,21 @@ def sessions(
 def invite(db: Db, digest: bytes) -> Invite | None:
     """See port `Credentials.invite`."""
     row = db.execute(f"SELECT {INVITE} FROM invites i WHERE i.digest=?", (digest,)).fetchone()
-    if row is None:
-        return None
+    return _invite(row) if row else None
+
+
+def invites(db: Db, after: str | None, limit: int, descending: bool) -> list[Invite]:
+    """See port `Credentials.invites`."""
+    where, values = keyset("i.id", after, descending)
+    found = db.execute(
+        f"SELECT {INVITE} FROM invites i WHERE 1{where} ORDER BY i.id {'DESC' if descending else 'ASC'}"
+        " LIMIT ?",
+        (*values, limit),
+    )
+    return [_invite(row) for row in found]
+
+
+def _invite(row: Row) -> Invite:
     return Invite(
         id=row[0], created_by=row[1], role=row[2], group_id=row[3], created_us=row[4], expires_us=row[5],
         used_by=row[6], revoked_us=row[7],

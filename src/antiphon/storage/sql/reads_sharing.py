@@ -14,7 +14,6 @@ from antiphon.storage.sql import rows
 from antiphon.storage.sql.reads import Db, keyset
 from antiphon.storage.sql.rows import Row
 
-CONVERSATION_FIELDS: Final = 14
 SHARE: Final = "l.id,l.owner_id,l.slot,l.conversation_id,l.branch_id,l.created,l.expires,l.revoked"
 SHARE_FIELDS: Final = 8
 
@@ -28,7 +27,7 @@ OF_MEMBER: Final = (
 
 
 def _seen(row: Row) -> Conversation:
-    role, owner = row[CONVERSATION_FIELDS:]
+    role, owner = row[rows.CONVERSATION_FIELDS :]
     return msgspec.structs.replace(rows.conversation(row), role=role, owner_name=owner)
 
 

@@ -23,6 +23,7 @@ from antiphon.ports.storage import (
 from antiphon.ports.write_sets import Command, WriteSet
 from antiphon.storage.sql import commands, migrate, reads_runs
 from antiphon.storage.sql.sqlite_accounts import SqliteAccounts, SqliteCredentials
+from antiphon.storage.sql.sqlite_administration import SqliteGroups, SqliteOperations, SqliteRetention
 from antiphon.storage.sql.sqlite_operations import SqliteSecrets
 from antiphon.storage.sql.sqlite_ports import (
     SqliteConversations,
@@ -156,6 +157,9 @@ class SqliteStorage:
         self.journal = SqliteJournal(writer, self._readers)
         self.accounts = SqliteAccounts(self._readers)
         self.credentials = SqliteCredentials(self._readers)
+        self.groups = SqliteGroups(self._readers)
+        self.operations = SqliteOperations(self._readers)
+        self.retention = SqliteRetention(self._readers)
         self.conversations = SqliteConversations(self._readers)
         self.tree = SqliteTree(self._readers)
         self.runs = SqliteRuns(self._readers)

@@ -31,9 +31,17 @@ class SqliteAccounts:
         """See the port."""
         return await self._read(reads.account_by_identity, issuer, subject)
 
-    async def page(self, *, after: str | None, limit: int, descending: bool) -> list[Account]:
+    async def page(
+        self,
+        *,
+        after: str | None,
+        limit: int,
+        descending: bool,
+        prefix: str = "",
+        group_id: str | None = None,
+    ) -> list[Account]:
         """See the port."""
-        return await self._read(reads.accounts, after, limit, descending)
+        return await self._read(reads.accounts, after, limit, descending, prefix, group_id)
 
     async def has_administrator(self) -> bool:
         """See the port."""
@@ -67,6 +75,10 @@ class SqliteCredentials:
     ) -> list[LoginSession]:
         """See the port."""
         return await self._read(reads.sessions, account_id, now_us, after, limit, descending)
+
+    async def invites(self, *, after: str | None, limit: int, descending: bool) -> list[Invite]:
+        """See the port."""
+        return await self._read(reads.invites, after, limit, descending)
 
     async def invite(self, digest: bytes) -> Invite | None:
         """See the port."""

@@ -67,10 +67,12 @@ def _extend_accounts() -> None:
         _int("updated", default="0"), _int("deleted", null=True),
     ):
         op.add_column("accounts", column)
-    op.create_index(
-        "accounts_email", "accounts", ["email"], unique=True, sqlite_where=sa.text("email IS NOT NULL"),
-        postgresql_where=sa.text("email IS NOT NULL"),
-    )
+    for name, unique in (("email", True), ("group_id", False), ("deleted", False)):
+        given = sa.text(f"{name} IS NOT NULL")
+        op.create_index(
+            f"accounts_{name}", "accounts", [name], unique=unique, sqlite_where=given,
+            postgresql_where=given,
+        )
 
 
 def _create_credentials() -> None:
@@ -139,6 +141,8 @@ def _create_operations() -> None:
         _id("credential_id", null=True), _text("action"), _text("target", null=True), _text("detail"),
         _text("address", null=True), sqlite_with_rowid=False,
     )
+    op.create_index("audit_actor", "audit", ["actor_id", "id"])
+    op.create_index("audit_target", "audit", ["target", "id"])
     op.create_table(
         "secrets", _text("name", key=True), sa.Column("ciphertext", sa.LargeBinary, nullable=False),
         _int("updated"), sqlite_with_rowid=False,
@@ -172,6 +176,7 @@ def downgrade() -> None:
         op.drop_table(table)
     op.drop_index("ledger_author", "ledger")
     op.drop_column("ledger", "cached")
-    op.drop_index("accounts_email", "accounts")
+    for name in ("email", "group_id", "deleted"):
+        op.drop_index(f"accounts_{name}", "accounts")
     for column in ACCOUNT_COLUMNS:
         op.drop_column("accounts", column)

@@ -1,0 +1,1 @@
+"""`/v1/admin`: what administrators do; everybody else is refused with 403."""
