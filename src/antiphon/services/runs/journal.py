@@ -24,9 +24,9 @@ from antiphon.services.runs.live import LiveRun, LiveRuns
 MIN_TICK_SECONDS: Final = 0.001
 TICK_SECONDS: Final = 0.005
 MAX_TICK_SECONDS: Final = 0.025
-WORK_SHARE: Final = 6
-"""Ticks come as often as their work fits six times into the time between, from 1 to 5 ms: a server
-with little to do shows a token sooner, a busy one spends less on each."""
+CALM_OPS, BUSY_OPS = 2_000, 8_000
+"""Ops a second up to which ticks may come every 1 ms, and from which on they come every 5: a tick costs
+some 0.15 ms however little it holds, which a calm server can spend on showing tokens sooner."""
 SEAL_SECONDS: Final = 5.0
 SEAL_RUNS: Final = 16
 TRIM_TICKS: Final = 64
@@ -57,6 +57,7 @@ class RunJournal:
         self._urgent = False
         self._wake: asyncio.Future[None] | None = None
         self._interval = TICK_SECONDS
+        self._rate = 0.0
         self._task: asyncio.Task[None] | None = None
         self._sealer: asyncio.Task[None] | None = None
         self._committing = asyncio.Lock()
@@ -123,25 +124,28 @@ class RunJournal:
                 timer = loop.call_later(pause, self._ring)
                 await self._wake
                 timer.cancel()
-            began = loop.time()
-            await self._commit()
+            earlier, began = began, loop.time()
+            ops = await self._commit()
             took = loop.time() - began
             self._tick_times.observe(took)
-            self._interval = (self._interval + _interval_for(took)) / 2
+            self._rate += (ops / max(began - earlier, MIN_TICK_SECONDS) - self._rate) / 16
+            self._interval = _interval_for(self._rate, took)
 
-    async def _commit(self) -> None:
+    async def _commit(self) -> int:
+        """Write one tick and deliver it; returns how many ops it held."""
         async with self._committing:
             # Taken here and not before: a run that ended while a seal went on would end twice.
             batch = [live for live in self._take_pending() if not live.lost]
             if not batch:
-                return
+                return 0
             record = self._encode(batch)
             marks = [len(live.log.ops) for live in batch]
+            ops = sum(marks) - sum(live.journaled for live in batch)
             for live, mark in zip(batch, marks, strict=True):
                 live.journaled = mark
             if not await self._write(record, [live for live in batch if live.finish is not None]):
                 self._give_up(batch)
-                return
+                return ops
         for live, mark in zip(batch, marks, strict=True):
             if live.lost:
                 continue
@@ -149,6 +153,7 @@ class RunJournal:
                 live.close()
                 self._runs.remove(live)
             live.deliver(mark)
+        return ops
 
     def _take_pending(self) -> list[LiveRun]:
         """Return the runs of the next tick; ends beyond `MAX_ENDS` wait for the one after."""
@@ -323,7 +328,8 @@ class RunJournal:
                 run.sealed = mark
 
 
-def _interval_for(work: float) -> float:
-    """Return the seconds from one tick's begin to the next, after a tick that took `work`."""
-    usual = min(max(WORK_SHARE * work, MIN_TICK_SECONDS), TICK_SECONDS)
+def _interval_for(rate: float, work: float) -> float:
+    """Return the seconds from one tick's begin to the next, at `rate` ops a second after `work` s of one."""
+    busy = min(max((rate - CALM_OPS) / (BUSY_OPS - CALM_OPS), 0.0), 1.0)
+    usual = MIN_TICK_SECONDS + busy * (TICK_SECONDS - MIN_TICK_SECONDS)
     return min(max(usual, 2 * work), MAX_TICK_SECONDS)
