@@ -218,8 +218,13 @@ async def test_open_streams_end_with_the_membership(world: World, end: Any) -> N
 async def test_a_waiting_reader_is_woken_when_its_membership_ends(world: World) -> None:
     scene = await shared_scene(world)
     follower = await world.application.answers.follow(scene.people["viewer"], scene.live_id)
-    follower.cursor = follower.committed
-    waiting = asyncio.create_task(follower.more())
+
+    async def read() -> None:
+        while True:
+            follower.cursor = follower.committed
+            await follower.more()
+
+    waiting = asyncio.create_task(read())
     await until(lambda: follower.waiting)
     await world.application.members.remove(world.who, scene.id, "viewer")
     await world.application.members.end_removed()
