@@ -34,6 +34,8 @@ CLOSING_SECONDS = 3
 """How long connections may take to close after the drain before they are cut."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGE_BUFFER_BYTES = 32 * 1024
+SLOW_TICKS = 50
+"""So many ticks of uvicorn, a tenth of a second each, between two looks for requests that do not arrive."""
 MAX_FRAMES, MAX_CAUSES = 12, 4
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, line ends, half characters, and what turns the direction of writing around."""
@@ -101,6 +103,14 @@ class DrainingServer(uvicorn.Server):
         if self.should_exit:
             self._drain.hurry()
         super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """See uvicorn; every five seconds also let go of requests that do not arrive."""
+        if counter % SLOW_TICKS == 0:
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, BoundedHttp):
+                    connection.end_if_slow()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: Sequence[Any] | None = None) -> None:
         """Begin the drain, then shut down as uvicorn does."""

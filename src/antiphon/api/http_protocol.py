@@ -20,6 +20,10 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 WRITE_BUFFER_BYTES: Final = 16 * 1024
 """With more than this unsent a writer waits for its client; the kernel's own buffer comes on top."""
 
+ARRIVAL_SECONDS: Final = 30.0
+ARRIVAL_BYTES_PER_SECOND: Final = 16 * 1024
+"""A request arrives within 30 s, or faster than this: whoever sends a byte now and then is let go of."""
+
 _BODY: Final = msgspec.json.encode(
     error_object(431, "The request's head is too large.", param=None, code="request_head_too_large")
 )
@@ -32,6 +36,8 @@ _ANSWER: Final = (
 class BoundedHttp(HttpToolsProtocol):
     """Closes a connection that sends too much without sending any body or ending its request."""
 
+    _arriving_since: float | None = None
+    _arrived_bytes = 0
     _in_head = False
     _useful = False
     _useless_bytes = 0
@@ -39,11 +45,15 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Set how much of an answer is held for a client that does not read."""
         super().connection_made(transport)
+        self._arriving_since = self.loop.time()
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
 
     def data_received(self, data: bytes) -> None:
         """Parse, and count what led to nothing."""
         self._useful = False
+        if self._arriving_since is None:
+            self._arriving_since, self._arrived_bytes = self.loop.time(), 0
+        self._arrived_bytes += len(data)
         super().data_received(data)
         if self._useful:
             self._useless_bytes = 0
@@ -79,4 +89,13 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """See the protocol."""
         self._useful = True
+        self._arriving_since = None
         super().on_message_complete()
+
+    def end_if_slow(self) -> None:
+        """Close the connection if its request has not arrived in the time it may take."""
+        if self._arriving_since is None or self.transport.is_closing():
+            return
+        allowed = ARRIVAL_SECONDS + self._arrived_bytes / ARRIVAL_BYTES_PER_SECOND
+        if self.loop.time() - self._arriving_since > allowed:
+            self.transport.close()
