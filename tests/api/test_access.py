@@ -121,7 +121,7 @@ async def shared(town: Town) -> Shared:
 
 def placed(s: Shared, text: str, *, never: bool = False, cancels: bool = False) -> str:
     """Fill in ids, or such as were never issued."""
-    known = s.ids | {"user_id": "guest"}
+    known = {"user_id": "guest"} | s.ids
     if cancels:
         known["response_id"] = s.ids["running_id"]
 

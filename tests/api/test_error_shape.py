@@ -13,29 +13,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from antiphon.api.app import create_app
 from tests.api.client import Api, in_process
 from tests.domain.hostile_runs import json_values, texts
+from tests.harness.open_routes import OPEN_OPERATIONS
 from tests.services.hand import ECHO
 from tests.services.world import with_policy
 
-OPEN = (
-    "/health",
-    "/health/live",
-    "/health/ready",
-    "/docs",
-    "/openapi.json",
-    "/docs/oauth2-redirect",
-    "/v1/models",
-)
-OPEN_OPERATIONS = {
-    ("POST", "/token"), ("GET", "/v1/auth/signup"), ("POST", "/v1/auth/signup"),
-    ("DELETE", "/v1/auth/cookie"), ("GET", "/v1/auth/oidc"),
-    ("GET", "/v1/auth/oidc/{provider}/login"), ("GET", "/v1/auth/oidc/{provider}/callback"),
-    ("GET", "/v1/shared/{token}"), ("GET", "/v1/shared/{token}/items"),
-}  # fmt: skip
 WIRE = {
     "conversation_id": "conv_", "branch_id": "br_", "item_id": "msg_", "response_id": "resp_",
     "completion_id": "chatcmpl-", "model": "nobody/", "key_id": "key_", "session_id": "sess_",
@@ -45,15 +31,23 @@ WIRE = {
 }  # fmt: skip
 
 
-def routes() -> list[tuple[str, str]]:
-    """Method and path of every HTTP route the application has."""
+def every_route() -> list[BaseRoute]:
+    """Every route the application has, those of its routers too."""
     api = create_app(lambda: None)._inner  # type: ignore[arg-type,return-value]
-    pending, found = list(api.routes), set()  # type: ignore[attr-defined]
+    pending, found = list(api.routes), []  # type: ignore[attr-defined]
     while pending:
         route = pending.pop()
+        found.append(route)
         pending += getattr(route, "routes", None) or getattr(
             getattr(route, "original_router", None), "routes", []
         )
+    return found
+
+
+def routes() -> list[tuple[str, str]]:
+    """Method and path of every HTTP route the application has."""
+    found: set[tuple[str, str]] = set()
+    for route in every_route():
         if isinstance(route, Route) and not route.path.startswith(("/docs", "/openapi")):
             found |= {(method, route.path) for method in (route.methods or ()) if method != "HEAD"}
     return sorted(found)
@@ -98,7 +92,7 @@ async def test_a_body_that_is_no_proper_json_is_a_refusal(
 
 @pytest.mark.parametrize(("method", "path"), ALL)
 async def test_without_its_key_every_route_but_health_is_401(api: Api, method: str, path: str) -> None:
-    if (path in OPEN and path != "/v1/models") or (method, path) in OPEN_OPERATIONS:
+    if (method, path) in OPEN_OPERATIONS:
         return
     locked = with_policy(api.world.application, needs_credentials=True)
     async with in_process(api.world, locked) as stranger:
