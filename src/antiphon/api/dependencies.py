@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Query, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.types import Message, Receive, Scope, Send
@@ -58,14 +59,36 @@ def _require_modest(value: Any) -> None:
         raise InvalidRequest("The body must be an object.", code="invalid_type")
 
 
+def application_of(request: Request) -> Application:
+    """Return the running application."""
+    application: Application = request.app.state.front.application
+    return application
+
+
+async def caller_of(request: Request) -> Principal:
+    """Return who asks; raises Unauthenticated and Forbidden.
+
+    A route with a body asks before it reads it, so that nothing of a stranger's is read, and again
+    after: a slow body may outlive its credential.
+    """
+    return await principal_of(application_of(request), request.scope)
+
+
+def _wants_caller(dependant: Dependant) -> bool:
+    """Whether a route or what it depends on asks who calls."""
+    return any(one.call is caller_of or _wants_caller(one) for one in dependant.dependencies)
+
+
 class JsonRoute(APIRoute):
     """A route whose requests are `_JsonRequest`s."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the framework's handler."""
-        handler = super().get_route_handler()
+        handler, closed = super().get_route_handler(), _wants_caller(self.dependant)
 
         async def handle(request: Request) -> Response:
+            if closed:
+                await caller_of(request)
             return await handler(_JsonRequest(request.scope, request.receive))
 
         return handle
@@ -80,9 +103,11 @@ class IdentityRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the framework's handler."""
-        handler = super().get_route_handler()
+        handler, closed = super().get_route_handler(), _wants_caller(self.dependant)
 
         async def handle(request: Request) -> Response:
+            if closed:
+                await caller_of(request)
             try:
                 return await handler(_SmallRequest(request.scope, request.receive))
             except RequestValidationError as error:
@@ -114,17 +139,6 @@ class AsgiResponse(Response):
             if started:
                 raise
             await send_error(send, error)
-
-
-def application_of(request: Request) -> Application:
-    """Return the running application."""
-    application: Application = request.app.state.front.application
-    return application
-
-
-async def caller_of(request: Request) -> Principal:
-    """Return who asks; raises Unauthenticated and Forbidden."""
-    return await principal_of(application_of(request), request.scope)
 
 
 def visit_of(request: Request) -> Visit:
