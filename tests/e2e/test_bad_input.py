@@ -106,7 +106,7 @@ BODIES: dict[str, bytes] = {
     "form": b"input=hello&model=x",
     "duplicate nonsense": b'{"nonsense": 1, "nonsense": 2}',
 }
-NO_BODY_NEEDED = ("/fork", "/regenerate", "/cancel", "/activate", "/conversations")
+NO_BODY_NEEDED = ("/fork", "/regenerate", "/cancel", "/activate", "/conversations", "/shares", "/invites")
 
 
 async def test_bodies_that_are_none(node: ServerProcess, routes: list[Route], filled: dict[str, str]) -> None:

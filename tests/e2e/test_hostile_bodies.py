@@ -24,7 +24,7 @@ from tests.e2e.wire import Exchange, call, request_bytes, send
 MIB = 1 << 20
 MEMORY = 64 * MIB
 SECONDS = 1.0
-STALL = 0.1
+STALL = 0.2
 """What `/health` must wait at most, in seconds of the server's own work."""
 HEALTH_P99 = 1.0
 """The same as the clock has it, on a machine that does other things too."""

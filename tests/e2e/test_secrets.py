@@ -184,7 +184,7 @@ NAMES = {"model", "models", "previous_response_id", "conversation", "item_id", "
 
 
 async def test_refusals_repeat_no_value(node: ServerProcess) -> None:
-    """Validation names the field, never what stood in it."""
+    """Validation names the field, never what stood in it; a 404 names the id that was asked for."""
     document = (await asked(node, "GET", "/openapi.json")).json()
     wrong: list[Any] = [
         SAID,
@@ -196,7 +196,7 @@ async def test_refusals_repeat_no_value(node: ServerProcess) -> None:
 
     async def one(path: str, field: str, value: Any) -> None:
         answered = await asked(node, "POST", path.replace("{", "").replace("}", ""), {field: value})
-        if answered.status >= 400:
+        if answered.status >= 400 and answered.status != 404:
             require_none(answered.body, f"{path} {field}={value}", SAID)
 
     jobs = []

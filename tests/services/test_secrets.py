@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from antiphon.bootstrap import SystemClock, open_secrets
@@ -105,6 +106,7 @@ async def test_a_wrong_key_is_told_loudly_and_with_what_to_do(storage: Storage) 
 async def test_a_rotation_seals_anew_what_is_read(storage: Storage) -> None:
     before = secrets_of(storage, OLD)
     await storage.unit_of_work.commit(before.put("a", CANARY), before.put("b", "2"))
+    structlog.reset_defaults()  # another test may have left a level at which nothing is said
     with capture_logs() as logged:
         assert await secrets_of(storage, NEW, OLD).get("a") == CANARY
     assert logged and CANARY not in str(logged)

@@ -339,6 +339,7 @@ class Conversation(Exact):
     active_branch_id: str | UnsetType = UNSET
     revision: Index | UnsetType = UNSET
     kind: Literal["explicit", "implicit"] | UnsetType = UNSET
+    expires_at: Seconds | UnsetType | None = UNSET
     forked_from_item_id: str | UnsetType | None = UNSET
 
 
