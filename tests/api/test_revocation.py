@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -50,11 +50,27 @@ async def closed(connection: ClientConnection) -> int:
             return gone.rcvd.code
 
 
+async def on_a_tree(
+    http: httpx.AsyncClient, headers: dict[str, str]
+) -> list[Coroutine[Any, Any, httpx.Response]]:
+    """Calls that wait for an edit's, another and two answers side by side."""
+    question = {"type": "message", "role": "user", "content": "x"}
+    made = await http.post("/v1/conversations", json={"items": [question]}, headers=headers)
+    path = f"/v1/conversations/{made.json()['id']}"
+    item = (await http.get(f"{path}/items", headers=headers)).json()["data"][0]["id"]
+    bodies: dict[str, dict[str, Any]] = {
+        f"{path}/items/{item}/edit": {"content": "y", "model": HAND},
+        f"{path}/items/{item}/regenerate": {"model": HAND},
+        f"{path}/fan_out": {"models": [HAND, HAND], "input": "z"},
+    }
+    return [http.post(to, json=body, headers=headers) for to, body in bodies.items()]
+
+
 @asynccontextmanager
 async def everything_open(
     town: Town, port: int, headers: dict[str, str]
 ) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """A stream, a resumed stream, a waiting call and a busy socket; yields what sees all of them end."""
+    """A stream, a resumed stream, waiting calls and a busy socket; yields what sees all of them end."""
     hand, asked = town.world.hand, {"model": HAND, "input": "x"}
     http = town.http
     async with (
@@ -70,7 +86,8 @@ async def everything_open(
             chat = {"model": HAND, "messages": [{"role": "user", "content": "x"}]}
             chatting = asyncio.create_task(http.post("/v1/chat/completions", json=chat, headers=headers))
             await socket.send(json.dumps({"type": "response.create", **asked}))
-            for _ in range(4):
+            trees = [asyncio.create_task(call) for call in await on_a_tree(http, headers)]
+            for _ in range(4 + 4):
                 await hand.next()
 
             async def all_end() -> None:
@@ -78,7 +95,7 @@ async def everything_open(
                 assert await closed(socket) == 4401
                 for reader in readers:
                     assert "response.completed" not in await end_of(reader)
-                for call in (waiting, chatting):
+                for call in (waiting, chatting, *trees):
                     assert (await asyncio.wait_for(call, SECONDS)).status_code == 401
                 assert (await http.get(resume, headers=headers)).status_code == 401
                 assert (await http.get("/v1/auth/me", headers=headers)).status_code == 401

@@ -77,6 +77,18 @@ async def test_open_on_loopback_the_secret_is_made_once_and_for_the_owner_only(t
         assert (tmp_path / "other" / "secret_key").read_text() != first
 
 
+async def test_what_a_killed_first_start_left_is_no_secret(tmp_path: Path) -> None:
+    directory, path = tmp_path / "data", tmp_path / "data" / "secret_key"
+    prepare(directory)
+    path.touch()
+    path.with_name("secret_key.new").write_text("half")
+    async with started(directory):
+        drawn = path.read_text()
+    assert len(drawn) == 64 and not path.with_name("secret_key.new").exists()
+    async with started(directory):
+        assert path.read_text() == drawn
+
+
 async def test_a_configured_secret_leaves_no_file(tmp_path: Path) -> None:
     async with started(tmp_path / "data", **WANTED):
         assert not (tmp_path / "data" / "secret_key").exists()

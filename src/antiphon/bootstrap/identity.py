@@ -7,6 +7,7 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -51,12 +52,27 @@ def keyring_of(settings: Settings) -> Keyring:
 def _own_secret(settings: Settings) -> str:
     path = settings.data_dir / OWN_SECRET
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(MIN_SECRET_BYTES))
+    if not path.exists() or path.stat().st_size == 0:
+        _draw_secret(path)
     path.chmod(0o600)
     return path.read_text("ascii")
+
+
+def _draw_secret(path: Path) -> None:
+    """Write a new secret, whole or not at all: whatever is signed with half of one can be forged."""
+    draft = path.with_name(path.name + ".new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(MIN_SECRET_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 async def first_administrator(settings: Settings, application: Application) -> None:

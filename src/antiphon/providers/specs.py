@@ -24,9 +24,6 @@ from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.usage import Price
 from antiphon.providers import offline, scripted
 
-ANY_MODEL: Final = "*"
-"""Key of the price that holds for every model without one of its own."""
-
 BUILT_IN: Final = frozenset({offline.NAME, scripted.NAME})
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")

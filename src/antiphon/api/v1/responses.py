@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -103,14 +104,8 @@ async def wait_or_abandon(
 
     Raises Unauthenticated if the caller's credential ends first.
     """
-    live, revoked = begun.live, asyncio.Event()
-
-    def end() -> None:
-        revoked.set()
-        follower.nudge()
-
-    release = application.credentials.watch(who, end)
-    try:
+    live = begun.live
+    with _while_credential_holds(application, who, follower) as revoked:
         if live is None or live.run.stored:
             await _until_end(follower, revoked.is_set)
         else:
@@ -118,13 +113,29 @@ async def wait_or_abandon(
                 await _until_end(follower, lambda: watcher.done() or revoked.is_set())
                 if not follower.finished:
                     application.answers.abandon(live)
+
+
+@contextmanager
+def _while_credential_holds(
+    application: Application, who: Principal, follower: Follower
+) -> Iterator[asyncio.Event]:
+    """Nudge the follower when the caller's credential ends; then the block ends with Unauthenticated."""
+    revoked = asyncio.Event()
+
+    def end() -> None:
+        revoked.set()
+        follower.nudge()
+
+    release = application.credentials.watch(who, end)
+    try:
+        yield revoked
     finally:
         release()
     if revoked.is_set():
         raise refused()
 
 
-async def _until_end(follower: Follower, gone: Callable[[], bool] = lambda: False) -> None:
+async def _until_end(follower: Follower, gone: Callable[[], bool]) -> None:
     try:
         while not follower.finished and not gone():
             follower.cursor = follower.committed
@@ -142,11 +153,14 @@ def closed_to(follower: Follower) -> NotFound:
     return NotFound(f"Response with id '{ids.RESPONSE}{follower.run.id}' not found.")
 
 
-async def wait_for(application: Application, who: Principal, begun: Begun) -> Follower:
-    """Wait until an answer has ended, or is lost to this process."""
+async def wait_for(application: Application, who: Principal, begun: Begun) -> None:
+    """Wait until a stored answer has ended, or is lost to this process.
+
+    Raises Unauthenticated if the caller's credential ends first.
+    """
     follower = await follower_of(application, who, begun)
-    await _until_end(follower)
-    return follower
+    with _while_credential_holds(application, who, follower) as revoked:
+        await _until_end(follower, revoked.is_set)
 
 
 async def send_answer(application: Application, who: Principal, begun: Begun, send: Send) -> None:

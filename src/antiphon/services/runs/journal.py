@@ -296,7 +296,7 @@ class RunJournal:
             )
             pause = within / (len(slices) + len(trims) or 1)
             for runs in slices:
-                await self._seal_runs(runs)
+                await self._seal_runs(runs, worker_id)
                 await asyncio.sleep(pause)
             if not (slices or trims or self.healthy):
                 await self._store.seal(worker_id, 0, [])  # a probe: does the store take writes again?
@@ -309,12 +309,14 @@ class RunJournal:
             self._abandoned = [run for run in self._abandoned if run not in given_up]
             self.healthy = True
 
-    async def _seal_runs(self, runs: list[LiveRun]) -> None:
+    async def _seal_runs(self, runs: list[LiveRun], worker_id: str) -> None:
         """Write one chunk for each run that has committed something since its last; no tick meanwhile.
 
         An end that is being written would not know of the chunk, and leave it behind.
         """
         async with self._committing:
+            if worker_id != self.worker_id:
+                return  # fenced meanwhile: these runs are the other worker's
             open_runs = [
                 (run, run.committed) for run in runs if not run.closed and run.committed > run.sealed
             ]

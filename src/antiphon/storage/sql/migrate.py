@@ -28,28 +28,16 @@ def upgrade_sqlite(path: Path, revision: str = "head") -> None:
     engine = sa.create_engine(f"sqlite:///{path}")
     try:
         with engine.begin() as connection:
-            _run("upgrade", connection, revision)
+            _upgrade(connection, revision)
     finally:
         engine.dispose()
 
 
-def downgrade_sqlite(path: Path, revision: str) -> None:
-    """Undo migrations down to `revision` ("base" for all)."""
-    import sqlalchemy as sa  # noqa: PLC0415
-
-    engine = sa.create_engine(f"sqlite:///{path}")
-    try:
-        with engine.begin() as connection:
-            _run("downgrade", connection, revision)
-    finally:
-        engine.dispose()
-
-
-def _run(direction: str, connection: object, revision: str) -> None:
+def _upgrade(connection: object, revision: str) -> None:
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
-    getattr(command, direction)(config, revision)
+    command.upgrade(config, revision)

@@ -109,6 +109,7 @@ class SqliteWriter:
                 self._write_batch(batch)
                 with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits
                     self._loop.call_soon_threadsafe(_answer, batch)
+            del batch  # else the last jobs' data stays until the next come
 
     def _take(self) -> tuple[list[_Job], bool]:
         batch: list[_Job] = []
@@ -156,7 +157,7 @@ class SqliteWriter:
         try:
             job.work(connection)
         except Conflict as lost:
-            job.error = lost
+            job.error = lost.with_traceback(None)  # its frames hold the job, which holds it
             if job.atomic:
                 connection.execute("ROLLBACK TO job")
         finally:
