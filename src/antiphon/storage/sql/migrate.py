@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Final
 
 NEWEST_REVISION: Final = "0003"
+NEWEST_KNOWLEDGE: Final = "k0001"
+CONVERSATIONS: Final = "migrations"
+KNOWLEDGE: Final = "knowledge_migrations"
 
 
 def current_revision(connection: sqlite3.Connection) -> str | None:
@@ -21,23 +24,23 @@ def current_revision(connection: sqlite3.Connection) -> str | None:
     return row[0] if row else None
 
 
-def upgrade_sqlite(path: Path, revision: str = "head") -> None:
-    """Run all missing migrations on the file at `path`."""
+def upgrade_sqlite(path: Path, revision: str = "head", *, scripts: str = CONVERSATIONS) -> None:
+    """Run all missing migrations of `scripts` (CONVERSATIONS or KNOWLEDGE) on the file at `path`."""
     import sqlalchemy as sa  # noqa: PLC0415 - heavy, and needed only for a migration
 
     engine = sa.create_engine(f"sqlite:///{path}")
     try:
         with engine.begin() as connection:
-            _upgrade(connection, revision)
+            _upgrade(connection, revision, scripts)
     finally:
         engine.dispose()
 
 
-def _upgrade(connection: object, revision: str) -> None:
+def _upgrade(connection: object, revision: str, scripts: str) -> None:
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(Path(__file__).parent / scripts))
     config.attributes["connection"] = connection
     command.upgrade(config, revision)

@@ -67,7 +67,8 @@ def lock_directory(directory: Path) -> int:
     return descriptor
 
 
-def _connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
+def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
+    """Open a file to write it: WAL, short checkpoints; `synchronous` is NORMAL or FULL."""
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=5
     )
@@ -195,7 +196,7 @@ async def open_sqlite(directory: Path, *, power_safe: bool = False) -> SqliteSto
     lock = lock_directory(directory)
     path = directory / FILE_NAME
     try:
-        connection = _connect(path, synchronous="FULL" if power_safe else "NORMAL")
+        connection = connect(path, synchronous="FULL" if power_safe else "NORMAL")
         path.chmod(0o600)
         if migrate.current_revision(connection) != migrate.NEWEST_REVISION:
             await asyncio.to_thread(migrate.upgrade_sqlite, path)

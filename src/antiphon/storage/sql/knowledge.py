@@ -1,0 +1,42 @@
+"""The embedded store of knowledge: a SQLite file of its own, with its own writer thread.
+
+Through the chat's writer indexing would hold up tokens; in a file of its own it does not. Both
+files refer to each other by id only. The caller holds the data directory's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+from antiphon.storage.sql import migrate
+from antiphon.storage.sql.sqlite import connect
+from antiphon.storage.sql.sqlite_readers import Readers
+from antiphon.storage.sql.sqlite_writer import SqliteWriter
+
+FILE_NAME: Final = "knowledge.db"
+
+
+class SqliteKnowledge:
+    """All ports of knowledge on one file."""
+
+    def __init__(self, path: Path, writer: SqliteWriter) -> None:
+        self._writer = writer
+        self._readers = Readers(path)
+
+    async def close(self) -> None:
+        """Write what is waiting and release the file."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._writer.close)
+        await loop.run_in_executor(None, self._readers.close)
+
+
+async def open_knowledge(directory: Path, *, power_safe: bool = False) -> SqliteKnowledge:
+    """Open the store of knowledge under `directory`, migrating it first if it is older."""
+    path = directory / FILE_NAME
+    connection = connect(path, synchronous="FULL" if power_safe else "NORMAL")
+    path.chmod(0o600)
+    if migrate.current_revision(connection) != migrate.NEWEST_KNOWLEDGE:
+        await asyncio.to_thread(migrate.upgrade_sqlite, path, scripts=migrate.KNOWLEDGE)
+    return SqliteKnowledge(path, SqliteWriter(connection, asyncio.get_running_loop()))
