@@ -9,7 +9,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-NEWEST_REVISION: Final = "0003"
+NEWEST_REVISION: Final = "0004"
 
 
 def current_revision(connection: sqlite3.Connection) -> str | None:
