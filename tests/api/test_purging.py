@@ -7,6 +7,8 @@ import os
 from typing import Any
 
 from tests.api.client import Api
+from tests.api.people_fixtures import Town
+from tests.services.hand import ECHO
 
 MISSING = "0" * 32
 
@@ -134,3 +136,43 @@ async def test_the_kept_answers_of_retries_go_too(api: Api) -> None:
     await api.delete(f"{path}?purge=true")
     assert api.world.rows("SELECT key FROM idempotency") == [("e",)]
     await api.get(f"/v1/conversations/{other['id']}")
+
+
+async def test_a_purge_takes_along_what_is_kept_under_members_keys(town: Town) -> None:
+    ada, bob = await town.person("ada"), await town.person("bob")
+    made = await ada.call("POST", "/v1/conversations", {}, headers={"idempotency-key": "k"})
+    path = f"/v1/conversations/{made.json()['id']}"
+    joined = await ada.call("POST", f"{path}/members", {"user": "bob", "role": "editor"})
+    assert joined.status_code == 201, joined.text
+    other = await bob.call("POST", "/v1/conversations", {}, headers={"idempotency-key": "his own"})
+    message = {"type": "message", "role": "user", "content": "CANARY"}
+    turn = {"model": ECHO, "input": "CANARY", "conversation": made.json()["id"]}
+    posts = [(f"{path}/items", {"items": [message]}), ("/v1/responses", turn)]
+    for where, body in posts:
+        answer = await bob.call("POST", where, body, headers={"idempotency-key": where})
+        assert answer.status_code == 200, answer.text
+    kept = "SELECT COUNT(*) FROM idempotency WHERE CAST(body AS TEXT) LIKE '%CANARY%'"
+    assert town.world.rows(kept) == [(1,)]
+    assert (await ada.call("DELETE", f"{path}?purge=true")).status_code == 200
+    assert town.world.rows("SELECT key FROM idempotency") == [("his own",)]
+    for where, body in posts:
+        answer = await bob.call("POST", where, body, headers={"idempotency-key": where})
+        assert answer.status_code == 404, "a retry finds nothing, and makes nothing"
+    again = await bob.call("POST", "/v1/conversations", {}, headers={"idempotency-key": "his own"})
+    assert again.json() == other.json()
+
+
+async def test_what_a_removed_member_kept_goes_too_and_with_a_purged_answer(town: Town) -> None:
+    ada, bob = await town.person("ada"), await town.person("bob")
+    conversation = (await ada.call("POST", "/v1/conversations", {})).json()["id"]
+    path = f"/v1/conversations/{conversation}"
+    await ada.call("POST", f"{path}/members", {"user": "bob", "role": "editor"})
+    turn = {"model": ECHO, "input": "hello", "conversation": conversation}
+    answer = (await bob.call("POST", "/v1/responses", turn, headers={"idempotency-key": "a"})).json()
+    items = {"items": [{"type": "message", "role": "user", "content": "CANARY"}]}
+    await bob.call("POST", f"{path}/items", items, headers={"idempotency-key": "b"})
+    assert (await ada.call("DELETE", f"/v1/responses/{answer['id']}?purge=true")).status_code == 200
+    assert town.world.rows("SELECT key FROM idempotency") == [("b",)]
+    assert (await ada.call("DELETE", f"{path}/members/bob")).status_code == 200
+    assert (await ada.call("DELETE", f"{path}?purge=true")).status_code == 200
+    assert town.world.rows("SELECT key FROM idempotency") == []

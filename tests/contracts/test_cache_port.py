@@ -7,7 +7,7 @@ import random
 import pytest
 
 from antiphon.ports.cache import Cache
-from antiphon.storage.memory.cache import ENTRY_BYTES, InProcessCache
+from antiphon.storage.memory.cache import ENTRY_BYTES, NAME_BYTES, InProcessCache
 from tests.contracts.adapters import CACHES
 
 ROOM = 256 * 1024
@@ -73,6 +73,17 @@ async def test_what_is_deleted_is_gone_and_may_be_deleted_again(cache: Cache) ->
     assert await cache.get(b"k") is None
 
 
+async def test_what_tells_of_somebody_is_forgotten_together_and_nothing_else(cache: Cache) -> None:
+    for key, of in ((b"1", ("ada",)), (b"2", ("ada", "bob")), (b"3", ("bob",)), (b"4", ())):
+        await cache.put(key, b"v", seconds=60, of=of)
+    await cache.put(b"5", b"hers", seconds=60, of=("ada",))
+    await cache.put(b"5", b"his", seconds=60, of=("bob",))
+    await cache.forget("ada")
+    await cache.forget("ada")
+    await cache.forget("nobody")
+    assert [await cache.get(b"%d" % n) for n in range(1, 6)] == [None, None, b"v", b"v", b"his"]
+
+
 async def test_a_value_without_room_is_not_kept_and_hides_no_older_one(cache: Cache) -> None:
     await cache.put(b"k", b"v", seconds=60)
     await cache.put(b"other", b"o", seconds=60)
@@ -96,13 +107,20 @@ async def test_in_process_the_bytes_never_exceed_the_room_and_are_counted_right(
     cache = InProcessCache(ROOM, time)
     for _ in range(5000):
         key = b"%d" % chance.randrange(400)
-        match chance.randrange(4):
+        of = chance.sample(["a", "b", "c", "d"], chance.randrange(3))
+        match chance.randrange(40):
             case 0:
+                await cache.forget(chance.choice("abcd"))
+            case one if one < 10:
                 await cache.delete(key)
-            case 1:
+            case one if one < 20:
                 await cache.get(key)
                 time.now += chance.random()
             case _:
-                await cache.put(key, b"x" * chance.randrange(3000), seconds=chance.choice((0.5, 30)))
-        held = sum(len(k) + len(v) + ENTRY_BYTES for k, (v, _) in cache._entries.items())
+                seconds = chance.choice((0.5, 30))
+                await cache.put(key, b"x" * chance.randrange(3000), seconds=seconds, of=of)
+        entries = cache._entries.items()
+        held = sum(len(k) + len(e.value) + ENTRY_BYTES + NAME_BYTES * len(e.of) for k, e in entries)
         assert cache.size_bytes == held <= ROOM
+        named = {name: {k for k, e in entries if name in e.of} for name in "abcd"}
+        assert cache._telling_of == {name: keys for name, keys in named.items() if keys}

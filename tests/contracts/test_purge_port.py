@@ -347,11 +347,13 @@ async def test_keys_are_found_by_run_by_conversation_and_by_account(storage: Sto
         key("of the conversation", conversation_id=conversation.id), key("another", conversation_id=other),
         key("of the run", owner_id=STRANGER, conversation_id=conversation.id),
     )  # fmt: skip
-    find = storage.remains.keys
-    both = await find(OWNER, 10, conversation_id=conversation.id, run_id=None)
-    assert sorted(both) == ["of the conversation", "of the run"]
-    assert await find(OWNER, 10, conversation_id=conversation.id, run_id=run.id) == ["of the run"]
+    all_of_it = await storage.remains.keys(conversation.id, 10)
+    assert sorted(all_of_it) == sorted(
+        [(OWNER, "of the conversation"), (OWNER, "of the run"), (STRANGER, "of the run")]
+    )
+    assert len(await storage.remains.keys(conversation.id, 2)) == 2
+    assert await storage.remains.run_keys(run.id, 10) == [(OWNER, "of the run")]
     assert len(await storage.remains.account_keys(OWNER, 10)) == 3
-    await storage.unit_of_work.commit(wp.EraseKeys(owner_id=OWNER, keys=tuple(both)))
+    await storage.unit_of_work.commit(wp.EraseKeys(keys=tuple(all_of_it)))
     assert await storage.remains.account_keys(OWNER, 10) == ["another"]
-    assert await storage.runs.key(STRANGER, "of the run", 50) is not None
+    assert await storage.remains.account_keys(STRANGER, 10) == []

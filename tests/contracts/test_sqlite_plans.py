@@ -295,7 +295,7 @@ def test_no_slice_of_a_purge_looks_through_a_table(tmp_path: Path) -> None:
         wp.EraseItems(**place, owner_id=OWNER, first=3, last=5),
         wp.EraseSegment(**place, grace_us=1),
         wp.EraseRuns(run_ids=("a", "b")),
-        wp.EraseKeys(owner_id=OWNER, keys=("a", "b")),
+        wp.EraseKeys(keys=((OWNER, "a"), (OWNER, "b"))),
         wp.EraseViews(conversation_id="c", limit=10),
         wp.EndPurge(conversation_id="c"),
         wp.RequireItem(position=Position("s", 3, 40)),

@@ -71,7 +71,7 @@ async def test_a_member_in_anothers_partition_has_a_cache_of_their_own() -> None
     request = ModelRequest(model="held", messages=[{"role": "user", "content": "hello"}])
 
     async def key(who: Principal) -> bytes | None:
-        return (await cache.look(who, "use", ROUTE, request))._key
+        return (await cache.look(who, "use", ROUTE, request, owner_id=owner.account_id))._key
 
     assert await key(member.within(owner.account_id, owner.slot)) == await key(member)
     assert await key(member) != await key(owner)

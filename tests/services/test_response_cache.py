@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from antiphon.ports.model_provider import (
 )
 from antiphon.services.model_routes import ModelRoute, OpenTerms
 from antiphon.services.models import Models, Retrying
-from antiphon.services.response_cache import Entry, ResponseCache
+from antiphon.services.response_cache import Entry
 from antiphon.storage.memory.cache import InProcessCache
 from tests.services.hand import ECHO, HAND, Hand
 from tests.services.world import World, another_person, open_world
@@ -46,11 +46,16 @@ class Shelf(InProcessCache):
             raise ConnectionError("CANARY of a connection string")
         return await super().get(key)
 
-    async def put(self, key: bytes, value: bytes, *, seconds: float) -> None:
+    async def put(self, key: bytes, value: bytes, *, seconds: float, of: Collection[str] = ()) -> None:
         if self.broken:
             raise ConnectionError("CANARY of a connection string")
         self.puts += 1
-        await super().put(key, value, seconds=seconds)
+        await super().put(key, value, seconds=seconds, of=of)
+
+    async def forget(self, whom: str) -> None:
+        if self.broken:
+            raise ConnectionError("CANARY of a connection string")
+        await super().forget(whom)
 
     @property
     def keys(self) -> list[bytes]:
@@ -90,9 +95,15 @@ class Cached:
 
 async def opened(directory: Path, kind: str) -> Cached:
     hand, shelf = Hand(), Shelf()
-    world = await open_world(directory, models=models_with(hand), response_cache=kind)
-    world.application.turns._cache = ResponseCache(shelf, shared=kind == "shared", seconds=60, max_bytes=MB)
+    world = await open_world(directory, models=models_with(hand), response_cache=kind, response_cache_mb=1)
+    put_before(world, shelf)
     return Cached(world, hand, shelf)
+
+
+def put_before(world: World, shelf: Shelf) -> None:
+    cache = world.application.turns.cache_in_use
+    assert cache is not None
+    cache._cache = shelf
 
 
 @pytest.fixture
@@ -246,8 +257,8 @@ async def test_a_fallbacks_answer_is_not_kept(tmp_path: Path) -> None:
         {"down": down, "hand": hand}, clock=SystemClock(), retrying=Retrying(retries=0),
         fallbacks={"down/echo": [ECHO]},
     )  # fmt: skip
-    world = await open_world(tmp_path / "data", models=models, response_cache="user")
-    world.application.turns._cache = ResponseCache(shelf, shared=False, seconds=60, max_bytes=MB)
+    world = await open_world(tmp_path / "data", models=models, response_cache="user", response_cache_mb=1)
+    put_before(world, shelf)
     answer = await world.turn("hello", model="down/echo")
     assert answer.run.provider == "hand" and answer.run.state == "completed"
     assert shelf.puts == 0
@@ -301,6 +312,7 @@ async def test_truncated_and_wrong_values_are_a_miss(cached: Cached) -> None:
             "use",
             ROUTE,
             ModelRequest(model="held", messages=cached.hand.calls[0].request.messages),
+            owner_id=cached.world.who.account_id,
         )
         assert memo._key == key and not memo.hit, poison
     await cached.shelf.put(key, msgspec.msgpack.encode(entry), seconds=60)

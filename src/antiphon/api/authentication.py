@@ -7,9 +7,10 @@ looks like a credential of ours is verified there too, and refused if it is bad.
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
-from antiphon.api.http import Scope, header
+from antiphon.api.http import Receive, Scope, header, read_body
 from antiphon.api.origins import is_own
 from antiphon.application import Application
 from antiphon.domain.accounts import KEY_PREFIX, READ, SCOPES, WRITE, Principal
@@ -19,6 +20,9 @@ from antiphon.services.tokens import refused
 COOKIE: Final = "__Host-antiphon"
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 ADMIN_PATH: Final = "/v1/admin"
+
+UNWATCHED_SECONDS: Final = 1.0
+"""A body that took longer may have outlived its credential, which is looked at again."""
 
 
 async def principal_of(application: Application, scope: Scope) -> Principal:
@@ -39,6 +43,22 @@ async def principal_of(application: Application, scope: Scope) -> Principal:
         who = application.local.principal
     permit(who, scope)
     return who
+
+
+async def caller_and_body(
+    application: Application, scope: Scope, receive: Receive, limit: int
+) -> tuple[Principal, bytes]:
+    """Return who asks, and the body of at most `limit` bytes, of which a stranger's is not read.
+
+    Raises what `principal_of` and `read_body` do, Unauthenticated also for a credential that
+    ended while a slow body arrived.
+    """
+    who = await principal_of(application, scope)
+    began = time.monotonic()
+    body = await read_body(scope, receive, limit)
+    if time.monotonic() - began > UNWATCHED_SECONDS:
+        who = await principal_of(application, scope)
+    return who, body
 
 
 def shown(scope: Scope) -> tuple[str | None, str | None]:

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.types import Message, Receive, Scope, Send
 
-from antiphon.api.authentication import principal_of
+from antiphon.api.authentication import caller_and_body, principal_of
 from antiphon.api.errors import field_problem
 from antiphon.api.http import Handler, decode_json, header, read_body, send_error
 from antiphon.application import Application
@@ -29,11 +29,17 @@ class _JsonRequest(Request):
     """A request whose body is bounded and decoded by msgspec, whatever its nesting."""
 
     most_bytes: int | None = None
+    closed = False
+    """Whether the route asks who calls."""
 
     async def body(self) -> bytes:
         if not hasattr(self, "_body"):
-            limit = self.most_bytes or self.app.state.front.application.policy.max_body_bytes
-            self._body = await read_body(self.scope, self.receive, limit)
+            application = application_of(self)
+            limit = self.most_bytes or application.policy.max_body_bytes
+            if self.closed:
+                _, self._body = await caller_and_body(application, self.scope, self.receive, limit)
+            else:
+                self._body = await read_body(self.scope, self.receive, limit)
         return self._body
 
     async def json(self) -> Any:
@@ -69,7 +75,7 @@ async def caller_of(request: Request) -> Principal:
     """Return who asks; raises Unauthenticated and Forbidden.
 
     A route with a body asks before it reads it, so that nothing of a stranger's is read, and again
-    after: a slow body may outlive its credential.
+    after a slow one.
     """
     return await principal_of(application_of(request), request.scope)
 
@@ -89,7 +95,9 @@ class JsonRoute(APIRoute):
         async def handle(request: Request) -> Response:
             if closed:
                 await caller_of(request)
-            return await handler(_JsonRequest(request.scope, request.receive))
+            read = _JsonRequest(request.scope, request.receive)
+            read.closed = closed
+            return await handler(read)
 
         return handle
 
@@ -108,8 +116,10 @@ class IdentityRoute(APIRoute):
         async def handle(request: Request) -> Response:
             if closed:
                 await caller_of(request)
+            read = _SmallRequest(request.scope, request.receive)
+            read.closed = closed
             try:
-                return await handler(_SmallRequest(request.scope, request.receive))
+                return await handler(read)
             except RequestValidationError as error:
                 message, param, code = field_problem(error.errors()[0])
                 raise Unprocessable(message, param=param, code=code) from None

@@ -87,8 +87,8 @@ def assemble(
     limiting = limits_of(settings, storage, runs, owner, clock)
     quotas = limiting["quotas"]
     days = settings.response_ttl_days
-    purges = Purges(storage, blobs, engine, runs, journal, clock, response_ttl_days=days)
     cache = response_cache(settings, clock)
+    purges = Purges(storage, blobs, engine, runs, journal, clock, response_ttl_days=days, forget=cache.forget)
     turns = Turns(storage, access, idempotency, models, engine, runs, clock, quotas, cache)
     stopping = Stopping(runs, engine)
     people = people_of(settings, storage, owner, clock, quotas, logins, models, cache, purges, stopping)

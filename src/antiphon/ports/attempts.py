@@ -1,4 +1,4 @@
-"""Port to the memory of wrong logins: how often a name was tried in vain of late."""
+"""Port to the memory of wrong logins: how often a name (or from a device) was tried in vain of late."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Attempts(Protocol):
-    """Counts failures by name, whether an account of that name exists or not."""
+    """Counts failures by a name of any length, whether anything of that name exists or not."""
 
     async def blocked_seconds(self, name: str) -> float:
         """Return how long no further attempt is allowed; 0.0 if one is."""

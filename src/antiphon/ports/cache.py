@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 
@@ -16,8 +17,8 @@ class Cache(Protocol):
         """Return what was put last under the key, None if there is nothing any more."""
         ...
 
-    async def put(self, key: bytes, value: bytes, *, seconds: float) -> None:
-        """Keep a value for so long at most, in place of an earlier one.
+    async def put(self, key: bytes, value: bytes, *, seconds: float, of: Collection[str] = ()) -> None:
+        """Keep a value for so long at most, in place of an earlier one; `of` names whom it tells of.
 
         A value with no room of its own is not kept, and the earlier one is gone all the same.
         """
@@ -25,4 +26,8 @@ class Cache(Protocol):
 
     async def delete(self, key: bytes) -> None:
         """Forget a key; does nothing if it is not there."""
+        ...
+
+    async def forget(self, whom: str) -> None:
+        """Drop all values that were put as telling `of` somebody; does nothing if there are none."""
         ...

@@ -36,10 +36,9 @@ class EraseRuns(Command, frozen=True, kw_only=True):
 
 
 class EraseKeys(Command, frozen=True, kw_only=True):
-    """Erase idempotency keys with the answers they hold."""
+    """Erase idempotency keys, each with whose it is, and the answers they hold."""
 
-    owner_id: str
-    keys: tuple[str, ...]
+    keys: tuple[tuple[str, str], ...]
 
 
 class EraseViews(Command, frozen=True, kw_only=True):

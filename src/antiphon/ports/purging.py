@@ -76,8 +76,12 @@ class Remains(Protocol):
         """Return run ids, deleted or not; with a time only those deleted before it."""
         ...
 
-    async def keys(self, owner_id: str, limit: int, *, conversation_id: str, run_id: str | None) -> list[str]:
-        """Return the owner's idempotency keys of one run, or of all that concerns a conversation."""
+    async def keys(self, conversation_id: str, limit: int) -> list[tuple[str, str]]:
+        """Return idempotency keys of all that concerns a conversation, whosever, each with whose it is."""
+        ...
+
+    async def run_keys(self, run_id: str, limit: int) -> list[tuple[str, str]]:
+        """Return the idempotency keys that lead to a run, each with whose it is."""
         ...
 
     async def account_keys(self, account_id: str, limit: int) -> list[str]:

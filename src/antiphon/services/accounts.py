@@ -31,10 +31,17 @@ from antiphon.ports.write_sets import Command
 from antiphon.services.access import not_found
 from antiphon.services.audit_lines import audit
 from antiphon.services.credentials import Credentials
-from antiphon.services.login_guard import LoginGuard
+from antiphon.services.login_guard import (
+    Devices,
+    LoginGuard,
+    belongs,
+    by_device,
+    by_name,
+    by_session,
+)
 from antiphon.services.paging import Page
 from antiphon.services.passwords import Passwords
-from antiphon.services.tokens import Tokens, refused
+from antiphon.services.tokens import SessionClaims, Tokens, refused
 
 SignUp = Literal["closed", "invite", "open"]
 MAX_NAME = 64
@@ -45,7 +52,10 @@ KEPT_US = 30 * 24 * 3600 * US
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
-    """What a login gives: two tokens with their lifetimes in seconds, and the session they belong to."""
+    """What a login gives: two tokens with their lifetimes in seconds, and the session they belong to.
+
+    With a password also a token for the device, to be shown at its next login.
+    """
 
     account: Account
     session_id: str
@@ -53,6 +63,8 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     access_seconds: int
     refresh_token: str
     refresh_seconds: int
+    device_token: str | None = None
+    device_seconds: int = 0
 
 
 def wrong_password() -> Unauthenticated:
@@ -79,6 +91,7 @@ class Accounts:
         self._tokens = tokens
         self._passwords = passwords
         self._guard = guard
+        self._devices = Devices(tokens)
         self._clock = clock
         self.signing_up = sign_up
 
@@ -137,13 +150,15 @@ class Accounts:
             raise _bad_invite()
         return found
 
-    async def log_in(self, name: str, password: str, visit: Visit) -> Login:
+    async def log_in(self, name: str, password: str, visit: Visit, *, device: str | None = None) -> Login:
         """Open a session by name (or e-mail address) and password.
 
-        Raises Unauthenticated, after the same time whatever was wrong, and RateLimited.
+        `device` is the token of an earlier login from the same device, if there was one. Raises
+        Unauthenticated, after the same time whatever was wrong, and RateLimited.
         """
         tried = name.lower()
-        async with self._guard.attempt(tried) as failed:
+        shown = self._devices.read(device)
+        async with self._guard.attempt(await self._counted(tried, shown)) as failed:
             account = await self._named(tried)
             verdict = await self._passwords.verify(account.password_hash if account else None, password)
             if account is None or not verdict.is_right or account.state != "active":
@@ -151,7 +166,20 @@ class Accounts:
                 raise wrong_password()
         if verdict.new_hash is not None:
             account = await self._rehash(account, verdict.new_hash)
-        return await self.open_session(account, "password", visit)
+        return self._with_device(await self.open_session(account, "password", visit), account, shown)
+
+    async def _counted(self, tried: str, device: SessionClaims | None) -> str:
+        """Return what a login's wrong passwords are counted under."""
+        if device is not None and belongs(device, await self._named(tried)):
+            return by_device(device.sid)
+        return by_name(tried)
+
+    def _with_device(self, login: Login, account: Account, shown: SessionClaims | None) -> Login:
+        return msgspec.structs.replace(
+            login,
+            device_token=self._devices.token(account, shown),
+            device_seconds=self._tokens.longest_seconds,
+        )
 
     async def _named(self, tried: str) -> Account | None:
         """Find an account by whatever was typed; both look-ups are always made."""
@@ -272,7 +300,7 @@ class Accounts:
         session = await self._own_session(who)
         account = session.account
         self._passwords.check(new, account.name)
-        async with self._guard.attempt(account.name) as failed:
+        async with self._guard.attempt(by_session(session.id)) as failed:
             if not (await self._passwords.verify(account.password_hash, current)).is_right:
                 await failed()
                 raise wrong_password()
@@ -294,7 +322,7 @@ class Accounts:
             raise Conflict("The account changed meanwhile; try again.") from None
         self._credentials.forget(account.id)
         changed = msgspec.structs.replace(account, epoch=account.epoch + 1)
-        return self._login(changed, session.id, generation + 1, expires)
+        return self._with_device(self._login(changed, session.id, generation + 1, expires), changed, None)
 
     async def sessions(
         self, who: Principal, *, after: str | None, limit: int, descending: bool

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from antiphon.domain.accounts import Principal
@@ -64,7 +64,10 @@ class Purged:
 
 
 class Purges:
-    """Purges conversations, answers and accounts; `response_ttl_days` is how long answers outlive theirs."""
+    """Purges conversations, answers and accounts; `response_ttl_days` is how long answers outlive theirs.
+
+    `forget` drops what caches hold of an account.
+    """
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class Purges:
         clock: Clock,
         *,
         response_ttl_days: int,
+        forget: Callable[[str], Awaitable[None]],
     ) -> None:
         self._storage = storage
         self._commit = storage.unit_of_work.commit
@@ -85,6 +89,7 @@ class Purges:
         self._journal = journal
         self._clock = clock
         self._ttl_us = response_ttl_days * DAY_US
+        self._forget = forget
         self._busy: set[str] = set()
 
     # --- what callers ask for
@@ -131,7 +136,7 @@ class Purges:
                 if not await self._purge(conversation, purged):
                     await asyncio.sleep(POLL_SECONDS)  # another purge of it is at work
         while keys := await self._storage.remains.account_keys(account_id, ROWS):
-            await self._commit(wp.EraseKeys(owner_id=account_id, keys=tuple(keys)))
+            await self._commit(wp.EraseKeys(keys=tuple((account_id, key) for key in keys)))
         await self._settle(account_id, purged)
         return purged
 
@@ -204,9 +209,9 @@ class Purges:
         await self._end_turns(conversation.id)
         await self._journal.seal()  # what the turns said last still stands in its records
         remains = self._storage.remains
-        owner_id, conversation_id = conversation.owner_id, conversation.id
-        while keys := await remains.keys(owner_id, ROWS, conversation_id=conversation_id, run_id=None):
-            await self._commit(wp.EraseKeys(owner_id=owner_id, keys=tuple(keys)))
+        conversation_id = conversation.id
+        while keys := await remains.keys(conversation_id, ROWS):
+            await self._commit(wp.EraseKeys(keys=tuple(keys)))
         purged.responses += await self._erase_runs(conversation_id, None)
         while await remains.has_views(conversation_id):
             await self._commit(wp.EraseViews(conversation_id=conversation_id, limit=ROWS))
@@ -268,9 +273,7 @@ class Purges:
 
     async def _erasing(self, conversation: Owned, run_id: str) -> list[ws.Command]:
         """Return the one write set that erases an answer and leaves a sweep for its items."""
-        keys = await self._storage.remains.keys(
-            conversation.owner_id, ROWS, conversation_id=conversation.id, run_id=run_id
-        )
+        keys = await self._storage.remains.run_keys(run_id, ROWS)
         commands: list[ws.Command] = [
             wp.EraseRuns(run_ids=(run_id,)),
             wp.Sweep(
@@ -279,7 +282,7 @@ class Purges:
             ),
         ]  # fmt: skip
         if keys:
-            commands.append(wp.EraseKeys(owner_id=conversation.owner_id, keys=tuple(keys)))
+            commands.append(wp.EraseKeys(keys=tuple(keys)))
         return commands
 
     # --- what nothing reaches
@@ -293,9 +296,12 @@ class Purges:
             await self._purge(conversation, purged)
             return
         now = now_us if now_us is not None else self._clock.now_us()
+        before = purged.responses + purged.items
         purged.responses += await self._erase_runs(conversation.id, now - GRACE_US)
         await self._trim(conversation, purged)
         await self._commit(wp.EndSweep(conversation_id=conversation.id, now_us=now))
+        if purged.responses + purged.items > before:
+            await self._forget(conversation.owner_id)
 
     async def _trim(self, conversation: Owned, purged: Purged) -> None:
         """Erase what nothing stands on, children before their parents, until a round finds nothing."""
@@ -350,7 +356,7 @@ class Purges:
             purged.items += items
 
     async def _settle(self, owner_id: str, purged: Purged) -> None:
-        """Do what a purge has left for its owner: what of earlier purges was kept for it only, and blobs."""
+        """Do what a purge has left for its owner: what was kept for it only, blobs, and what caches hold."""
         for _ in range(ROUNDS):
             found = await self._storage.garbage.leftovers(owner_id, self._clock.now_us(), BATCH)
             if not found:
@@ -358,6 +364,7 @@ class Purges:
             for conversation in found:
                 await self._sweep(conversation, purged)
         purged.blobs += await self._erase_blobs(self._clock.now_us(), owner_id)
+        await self._forget(owner_id)
 
     async def _erase_blobs(self, loose_before_us: int, owner_id: str | None) -> int:
         """Erase blobs that nothing holds; one that somebody comes to hold stays."""

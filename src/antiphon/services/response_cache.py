@@ -3,6 +3,7 @@
 What is kept are the provider's events, so that a hit is a run like any other: begun, journalled,
 streamed and stored. The key is a SHA-256 over everything the model sees and over whose answer it is.
 An entry says which key it was made for, so that a store that hands out another's is not believed.
+What a purge erases leaves the cache at once, what is being kept in that moment too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, Literal
+from weakref import WeakSet
 
 import msgspec
 
@@ -22,13 +24,10 @@ from antiphon.ports.model_provider import (
     ModelRequest,
     ProviderEvent,
     Pullable,
-    ReasoningDelta,
-    RefusalDelta,
     Started,
-    TextDelta,
-    ToolCallDelta,
     UsageReport,
 )
+from antiphon.services.flights import Event, Flight, Flights
 from antiphon.services.model_routes import ModelRoute
 from antiphon.services.models import Batches, Call, Models
 
@@ -48,8 +47,6 @@ BREATHE_EVERY: Final = 64
 MAX_CHOICES: Final = 128
 MAX_COUNT: Final = 2**53
 GOOD_ENDS: Final = frozenset({"stop", "tool_calls"})
-
-Event = TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | Finish | UsageReport
 
 Note = Callable[[Sequence[ProviderEvent]], None]
 
@@ -83,36 +80,89 @@ _canonical = msgspec.json.Encoder().encode
 
 
 class Memo:
-    """What the cache knows of one run: a hit to replay, or what the model says, to be kept at a good end."""
+    """What the cache knows of one run: a hit to replay, or what the model says, to be kept at a good end.
 
-    def __init__(self, cache: ResponseCache, key: bytes | None, found: list[list[Event]] | None) -> None:
+    `of` names the accounts whose purges erase the answer: who asks, and whose conversation it is.
+    """
+
+    def __init__(self, cache: ResponseCache, of: frozenset[str] = frozenset()) -> None:
         self._cache = cache
-        self._key = key
-        self._found = found
+        self._key: bytes | None = None
+        self._found: list[list[Event]] | None = None
         self._said: list[list[Event]] = []
-        self._room = cache.entry_bytes if key is not None and found is None else 0
+        self._room = 0
+        self._follows = False
+        self._flight: Flight | None = None
+        self.of = of
+        self.hit = False
+        self.spoilt = False
+
+    def know(self, key: bytes | None, found: list[list[Event]] | None, *, follows: bool) -> None:
+        """Learn under which key to keep the answer, and what is kept there; nothing if spoilt."""
+        if self.spoilt or key is None:
+            return
+        self._key, self._found, self._follows = key, found, follows
+        self._room = self._cache.entry_bytes if found is None else 0
         self.hit = found is not None
 
     async def open(self, models: Models, route: ModelRoute, request: ModelRequest) -> Call:
-        """Return the kept answer as a call, or call the model and listen. Raises ProviderError."""
+        """Return the kept answer as a call, or call the model and listen. Raises ProviderError.
+
+        Waits for the answer to an equal question, if there is one that others are being given.
+        """
+        if self._found is None and self._follows and self._key is not None:
+            joined = await self._cache.flights.join(self._key)
+            if isinstance(joined, Flight):
+                self._flight = joined
+            elif joined is not None:
+                self._found, self._room, self.hit = joined, 0, True
         if self._found is not None:
             first, *rest = self._found
             self._found = None
             return models.replay(route, first, _Replay(rest))
         call = await models.open(route, request)
         if call.first[0] != Started(route.provider, route.model):
-            self._room = 0  # a fallback's answer is not what was asked for
+            self._keep_nothing()  # a fallback's answer is not what was asked for
         if self._room:
             self._note(call.first[1:])
             call.rest = _listening(call, self._note)
         return call
 
     async def keep(self) -> None:
-        """Keep what was said; the run has completed. Does nothing if there is nothing to keep."""
+        """Keep what was said and hand it to who waits; the run has completed."""
         said, self._said = self._said, []
-        if self._key is not None and self._room > 0 and said:
-            size = self._cache.entry_bytes - self._room
-            await self._cache.keep(Entry(self._key, said), long=size > INLINE_CHARACTERS)
+        handed: list[list[Event]] | None = None
+        try:
+            if self._key is not None and self._room > 0 and said:
+                entry = Entry(self._key, said)
+                if entry.believable(self._key):
+                    await self._cache.keep(self, entry, long=self._used > INLINE_CHARACTERS)
+                    handed = None if self.spoilt else said
+        finally:
+            self._land(handed)
+
+    def give_up(self, *, again: bool) -> None:
+        """The run has ended otherwise; with `again` an equal question is asked by the next who waits."""
+        self._said = []
+        self._land(None, again=again)
+
+    def spoil(self) -> None:
+        """Keep nothing of this run: what it was asked in is being erased."""
+        self.spoilt = True
+        self._keep_nothing()
+
+    @property
+    def _used(self) -> int:
+        return self._cache.entry_bytes - self._room
+
+    def _keep_nothing(self) -> None:
+        self._room, self._said = 0, []
+        self._land(None)
+
+    def _land(self, answer: list[list[Event]] | None, *, again: bool = False) -> None:
+        if self._flight is not None:
+            self._flight.land(answer, again=again)
+            self._flight = None
 
     def _note(self, batch: Sequence[ProviderEvent]) -> None:
         if self._room <= 0:
@@ -122,7 +172,7 @@ class Memo:
         if self._room > 0:
             self._said.append(kept)
         else:
-            self._said = []
+            self._keep_nothing()
 
 
 class ResponseCache:
@@ -132,17 +182,36 @@ class ResponseCache:
         self._cache = cache
         self.mode: CacheMode = "shared" if shared else "user"
         self._seconds = seconds
+        self._open: WeakSet[Memo] = WeakSet()
+        self.flights = Flights()
         self.entry_bytes = max_bytes // ENTRY_SHARE
 
-    async def look(self, who: Principal, use: CacheUse, route: ModelRoute, request: ModelRequest) -> Memo:
-        """Return what is known of the answer to a request."""
+    async def look(
+        self, who: Principal, use: CacheUse, route: ModelRoute, request: ModelRequest, *, owner_id: str
+    ) -> Memo:
+        """Return what is known of the answer to a request; `owner_id` says in whose conversation."""
+        memo = Memo(self, frozenset({who.actor_id, owner_id}))
         if use == "off":
-            return Memo(self, None, None)
+            return memo
         scope = ["everybody"] if self.mode == "shared" else ["account", who.actor_id]
+        self._open.add(memo)
         key = await asyncio.to_thread(key_of, scope, route, request)
-        if key is None or use == "refresh":
-            return Memo(self, key, None)
-        return Memo(self, key, await self._find(key))
+        found = await self._find(key) if key is not None and use == "use" else None
+        memo.know(key, found, follows=use == "use")
+        return memo
+
+    async def forget(self, account_id: str) -> None:
+        """Drop what is kept of an account: its own questions', and of those in its conversations.
+
+        What is being answered now is not kept either.
+        """
+        for memo in list(self._open):
+            if account_id in memo.of:
+                memo.spoil()
+        try:
+            await self._cache.forget(account_id)
+        except Exception as error:
+            log.warning("the response cache cannot be purged: %s", type(error).__name__)
 
     async def _find(self, key: bytes) -> list[list[Event]] | None:
         try:
@@ -155,13 +224,12 @@ class ResponseCache:
         entry = _read(value) if len(value) <= INLINE_CHARACTERS else await asyncio.to_thread(_read, value)
         return entry.batches if entry is not None and entry.believable(key) else None
 
-    async def keep(self, entry: Entry, *, long: bool) -> None:
-        """Keep a whole answer; one that cannot be kept is not missed."""
-        if not entry.believable(entry.key):
-            return
+    async def keep(self, memo: Memo, entry: Entry, *, long: bool) -> None:
+        """Keep a whole answer, unless it was spoilt; one that cannot be kept is not missed."""
         try:
             value = await asyncio.to_thread(_encode, entry) if long else _encode(entry)
-            await self._cache.put(entry.key, value, seconds=self._seconds)
+            if not memo.spoilt:
+                await self._cache.put(entry.key, value, seconds=self._seconds, of=memo.of)
         except Exception as error:
             log.warning("an answer could not be kept: %s", type(error).__name__)
 

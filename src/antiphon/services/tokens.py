@@ -40,6 +40,7 @@ class Kind(Enum):
     ACCESS = ("at+jwt", "antiphon:access")
     REFRESH = ("rt+jwt", "antiphon:refresh")
     COOKIE = ("ct+jwt", "antiphon:cookie")
+    DEVICE = ("dt+jwt", "antiphon:device")
 
     @property
     def typ(self) -> str:
@@ -53,7 +54,7 @@ class Kind(Enum):
 
 
 class SessionClaims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An access token's or a cookie's claims; times in seconds since 1970."""
+    """The claims of an access token, a cookie or a device, whose id is `sid`; times in seconds since 1970."""
 
     iss: str
     aud: str
@@ -96,6 +97,7 @@ class Tokens:
             Kind.ACCESS: access_seconds,
             Kind.REFRESH: refresh_seconds,
             Kind.COOKIE: self.longest_seconds,
+            Kind.DEVICE: self.longest_seconds,
         }
         self._signers = {kind: _signer(kind, keyring.key(kind.audience)) for kind in Kind}
         self._accepted = {
@@ -110,13 +112,17 @@ class Tokens:
         """Return a new token for a browser's cookie, good for `seconds`."""
         return self._session_token(Kind.COOKIE, account_id, session_id, epoch, seconds)
 
+    def device(self, account_id: str, device_id: str, epoch: int) -> str:
+        """Return a new token for a device from which an account logged in, good for `longest_seconds`."""
+        return self._session_token(Kind.DEVICE, account_id, device_id, epoch, self.longest_seconds)
+
     def refresh(self, account_id: str, session_id: str, generation: int, seconds: int) -> str:
         """Return a new refresh token, good for `seconds`."""
         claims = RefreshClaims(**self._common(Kind.REFRESH, account_id, session_id, seconds), gen=generation)
         return self._sign(Kind.REFRESH, claims)
 
     def read_session(self, kind: Kind, token: str) -> SessionClaims:
-        """Return the claims of an access token or a cookie; raises Unauthenticated."""
+        """Return the claims of an access token, a cookie or a device; raises Unauthenticated."""
         return self._read(kind, token, SessionClaims)
 
     def read_refresh(self, token: str) -> RefreshClaims:

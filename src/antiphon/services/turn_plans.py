@@ -82,11 +82,15 @@ def answer_budget(request: TurnRequest, context_tokens: int) -> int:
 
 
 class Plan(msgspec.Struct, kw_only=True):
-    """A decided turn: the run, its input with ids, and the commands that begin it."""
+    """A decided turn: the run, its input with ids, and the commands that begin it.
+
+    `within_id` is whose conversation it is asked in, where that is not the run's own.
+    """
 
     run: Run
     items: list[NewItem]
     commands: list[ws.Command]
+    within_id: str | None = None
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):

@@ -199,7 +199,7 @@ class Turns:
                 plan.run.request["params"] = params  # with which it may have to begin again
             starts.append((live, route, _model_request(request, route, messages, params)))
         if (cache := self.cache_in_use) is not None:
-            await self._look(cache, who, request, starts)
+            await self._look(cache, who, request, starts, plans[0].within_id)
         await self._open(starts, commands)
         return [Begun(live.run.id, live, grant.standings) for live, _, _ in starts]
 
@@ -253,14 +253,14 @@ class Turns:
         await self._open([(live, route, request)], [begin])
 
     async def _begin_ephemeral(self, who: Principal, request: TurnRequest, route: ModelRoute) -> Begun:
-        run = self._new_run(who, request, route)
+        plan = Plan(run=self._new_run(who, request, route), items=[], commands=[])
         if request.messages is not None:
             messages = request.messages
         else:
             budget = context_budget(request, route)
             at, _ = await self._attachments.find(who, request, budget, need=VIEWER)
             messages = self._messages(request, at, route)
-        plan = Plan(run=run, items=[], commands=[])
+            plan.within_id = at.who.account_id
         for _ in range(MAX_CONFLICTS):
             try:
                 (begun,) = await self._commit_all(who, request, [route], [plan], messages)
@@ -272,7 +272,11 @@ class Turns:
 
     @staticmethod
     async def _look(
-        cache: ResponseCache, who: Principal, request: TurnRequest, starts: Sequence[Start]
+        cache: ResponseCache,
+        who: Principal,
+        request: TurnRequest,
+        starts: Sequence[Start],
+        within_id: str | None,
     ) -> None:
         """Ask the cache whether these answers were given before."""
         asked_before: set[str] = set()
@@ -280,7 +284,8 @@ class Turns:
             if asked is not None:
                 # Who asks one model twice at once wants two answers.
                 use = "off" if route.id in asked_before else request.cache
-                live.memo = await cache.look(who, use, route, asked)
+                owner_id = within_id or live.run.owner_id
+                live.memo = await cache.look(who, use, route, asked, owner_id=owner_id)
                 asked_before.add(route.id)
 
     async def _join(self, who: Principal, request: TurnRequest) -> Begun:

@@ -17,7 +17,9 @@ from antiphon.api.v1.identity_objects import login_object, session_object, user_
 from antiphon.api.v1.pages import Order, answer, page_object
 from antiphon.domain.accounts import SESSION
 from antiphon.domain.errors import InvalidRequest, Unprocessable
+from antiphon.services.accounts import Login
 
+DEVICE_COOKIE: Final = "__Host-antiphon-device"
 FORM: Final = "application/x-www-form-urlencoded"
 FORM_FIELDS: Final = 16
 _SCHEMA: Final = TokenRequest.model_json_schema()
@@ -36,15 +38,27 @@ router = APIRouter(prefix="/v1/auth", tags=["identity"], route_class=IdentityRou
 async def token(application: App, visit: Visitor, request: Request) -> Response:
     """Change a name and password, or a refresh token, for tokens; as a form (OAuth 2) or JSON.
 
-    A refresh token is good for one use. Shown a second time it ends its session.
+    A refresh token is good for one use. Shown a second time it ends its session. A login also gives
+    a token for the device (and sets it as a cookie): shown at the next login it lets its owner in
+    though others have closed the name by guessing.
     """
     body = _token_request(request.headers.get("content-type", ""), await request.body())
     if body.grant_type == "refresh_token":
         login = await application.accounts.refresh(_given(body.refresh_token, "refresh_token"), visit)
     else:
         name, password = _given(body.username, "username"), _given(body.password, "password")
-        login = await application.accounts.log_in(name, password, visit)
-    return answer(login_object(login))
+        device = body.device_token or request.cookies.get(DEVICE_COOKIE)
+        login = await application.accounts.log_in(name, password, visit, device=device)
+    return _logged_in(login)
+
+
+def _logged_in(login: Login) -> Response:
+    """Return a login's tokens; the device's is a cookie too, which no foreign page can have sent."""
+    response = answer(login_object(login))
+    if login.device_token is not None:
+        cookie = f"{DEVICE_COOKIE}={login.device_token}; Path=/; Max-Age={login.device_seconds}"
+        response.headers["set-cookie"] = f"{cookie}; HttpOnly; Secure; SameSite=Strict"
+    return response
 
 
 def _token_request(content_type: str, raw: bytes) -> TokenRequest:
@@ -108,7 +122,7 @@ async def me(application: App, who: Caller) -> Response:
 async def change_password(application: App, who: Caller, visit: Visitor, body: ChangePassword) -> Response:
     """Change the password in a login session: all others end, this one goes on with the tokens returned."""
     login = await application.accounts.change_password(who, body.current_password, body.new_password, visit)
-    return answer(login_object(login))
+    return _logged_in(login)
 
 
 @router.post("/logout", summary="Log out")

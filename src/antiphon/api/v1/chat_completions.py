@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from antiphon.api import sse
-from antiphon.api.authentication import principal_of
+from antiphon.api.authentication import caller_and_body
 from antiphon.api.caching import with_cache_use
 from antiphon.api.errors import error_object
-from antiphon.api.http import Receive, Scope, Send, read_body, send_bytes
+from antiphon.api.http import Receive, Scope, Send, send_bytes
 from antiphon.api.idempotency import key_of
 from antiphon.api.v1.chat_events import ERROR_STATUS, ChatEvents, completion_object
 from antiphon.api.v1.chat_requests import parse_chat, stores, turn_request
@@ -31,8 +31,7 @@ PATH = "/v1/chat/completions"
 
 async def create(application: Application, scope: Scope, receive: Receive, send: Send) -> None:
     """Begin a completion; stream it or wait for it."""
-    who = await principal_of(application, scope)
-    raw = await read_body(scope, receive, application.policy.max_body_bytes)
+    who, raw = await caller_and_body(application, scope, receive, application.policy.max_body_bytes)
     body, params = parse_chat(raw)
     store = stores(body, application.policy.store_chat_completions)
     request = with_cache_use(application, scope, turn_request(who, body, params, store=store))

@@ -15,6 +15,7 @@ Token = Annotated[str, Field(max_length=4096)]
 class TokenRequest(Body):
     """A login by password, or a refresh token to be changed for new tokens.
 
+    `device_token` is that of an earlier login from the same device; browsers have it in a cookie.
     `scope`, `client_id` and `client_secret` are part of OAuth 2's form and of no use here.
     """
 
@@ -22,6 +23,7 @@ class TokenRequest(Body):
     username: Text | None = None
     password: Text | None = None
     refresh_token: Token | None = None
+    device_token: Token | None = None
     scope: Text | None = None
     client_id: Text | None = None
     client_secret: Text | None = None

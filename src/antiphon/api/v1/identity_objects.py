@@ -58,6 +58,7 @@ def api_key_object(key: ApiKey, secret: str | None = None) -> dict[str, Any]:
 
 def login_object(login: Login) -> dict[str, Any]:
     """Return the tokens of a login (RFC 6749 §5.1), with the id of its session."""
+    device = {} if login.device_token is None else {"device_token": login.device_token}
     return {
         "access_token": login.access_token,
         "token_type": "bearer",
@@ -65,4 +66,5 @@ def login_object(login: Login) -> dict[str, Any]:
         "refresh_token": login.refresh_token,
         "refresh_expires_in": login.refresh_seconds,
         "session_id": SESSION + login.session_id,
+        **device,
     }

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 
 from antiphon.api import sse
-from antiphon.api.authentication import principal_of
+from antiphon.api.authentication import caller_and_body
 from antiphon.api.caching import Headers, cache_header, with_cache_use
 from antiphon.api.errors import decoding_error
-from antiphon.api.http import Receive, Scope, Send, header, read_body, send_bytes
+from antiphon.api.http import Receive, Scope, Send, header, send_bytes
 from antiphon.api.idempotency import key_of
 from antiphon.api.rate_limits import headers_of
 from antiphon.api.v1.response_events import ResponseEvents, encode_object
@@ -52,8 +52,7 @@ def answer_object(answer: Answer) -> dict[str, Any]:
 
 async def create(application: Application, scope: Scope, receive: Receive, send: Send) -> None:
     """Begin an answer and stream it, wait for it, or leave it in the background."""
-    who = await principal_of(application, scope)
-    raw = await read_body(scope, receive, application.policy.max_body_bytes)
+    who, raw = await caller_and_body(application, scope, receive, application.policy.max_body_bytes)
     body = parse_create(raw)
     request = with_cache_use(application, scope, turn_request(body))
     key = key_of(scope, raw)

@@ -22,6 +22,7 @@ from antiphon.ports.storage import UnitOfWork
 from antiphon.services.counters import Counters
 from antiphon.services.model_routes import ModelRoute
 from antiphon.services.models import Models
+from antiphon.services.response_cache import Memo
 from antiphon.services.runs.emitter import Emitter
 from antiphon.services.runs.finishing import finish_set
 from antiphon.services.runs.journal import RunJournal
@@ -83,6 +84,8 @@ class Engine:
             ending = _natural_end(emitter, live.log, request)
         except asyncio.CancelledError:
             if live.lost:
+                if live.memo is not None:
+                    live.memo.give_up(again=True)
                 raise
             error = None if live.cancel_requested else INTERRUPTED
             ending = _broken_end(emitter, live.log, request, error)
@@ -118,8 +121,8 @@ class Engine:
         by = route.answered_by(answered.provider, answered.model) if answered else route
         memo = live.memo
         cached = memo is not None and memo.hit
-        if memo is not None and run.state == "completed":
-            self._aside(memo.keep())
+        if memo is not None:
+            self._keep(memo, run)
         self._counters.run_ended(run, by.provider, by.model, cached=cached)
         if run.stored:
             live.finish = lambda fresh: finish_set(
@@ -130,6 +133,12 @@ class Engine:
             live.finish = lambda fresh: ()
             self._aside(self._unit_of_work.commit(*account_for(run, by.price, by.id, cached=cached)))
         self._journal.touch(live, urgent=True)
+
+    def _keep(self, memo: Memo, run: Run) -> None:
+        if run.state == "completed":
+            self._aside(memo.keep())
+        else:
+            memo.give_up(again=run.state != "incomplete")
 
     def _aside(self, coroutine: Any) -> None:
         """Write what nobody waits for: an ephemeral run's ledger line, an answer for the cache."""

@@ -66,11 +66,8 @@ def _erase_runs(c: wp.EraseRuns) -> Iterator[Step]:
 
 
 def _erase_keys(c: wp.EraseKeys) -> Iterator[Step]:
-    yield (
-        f"DELETE FROM idempotency WHERE owner_id=? AND key IN ({_among(c.keys)})",
-        (c.owner_id, *c.keys),
-        None,
-    )
+    for owner_id, key in c.keys:
+        yield "DELETE FROM idempotency WHERE owner_id=? AND key=?", (owner_id, key), None
 
 
 VIEWS: Final = {

@@ -9,7 +9,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-NEWEST_REVISION: Final = "0003"
+NEWEST_REVISION: Final = "0004"
 NEWEST_KNOWLEDGE: Final = "k0001"
 CONVERSATIONS: Final = "migrations"
 KNOWLEDGE: Final = "knowledge_migrations"

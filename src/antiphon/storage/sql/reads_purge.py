@@ -80,19 +80,30 @@ def runs(db: Db, conversation_id: str, limit: int, deleted_before_us: int | None
     return [row[0] for row in found]
 
 
-def keys(db: Db, owner_id: str, limit: int, conversation_id: str, run_id: str | None) -> list[str]:
-    """See port `Remains.keys`: looks through the owner's keys of a day, which have no index for this."""
-    if run_id is not None:
-        found = db.execute(
-            "SELECT key FROM idempotency WHERE owner_id=? AND run_id=? LIMIT ?", (owner_id, run_id, limit)
-        )
-    else:
-        found = db.execute(
-            "SELECT key FROM idempotency k WHERE owner_id=? AND (conversation_id=? OR EXISTS"
-            " (SELECT 1 FROM runs r WHERE r.id=k.run_id AND r.conversation_id=?)) LIMIT ?",
-            (owner_id, conversation_id, conversation_id, limit),
-        )
-    return [row[0] for row in found]
+def keys(db: Db, conversation_id: str, limit: int) -> list[tuple[str, str]]:
+    """See port `Remains.keys`.
+
+    A turn's key names its run: looked for among the keys of a day of the run's author, which
+    have no index for this. Any other key names the conversation.
+    """
+    found = db.execute(
+        "SELECT owner_id,key FROM idempotency WHERE conversation_id=? UNION"
+        " SELECT k.owner_id,k.key FROM (SELECT DISTINCT author_id FROM runs WHERE conversation_id=?) a"
+        " CROSS JOIN idempotency k ON k.owner_id=a.author_id"
+        " JOIN runs r ON r.id=k.run_id AND r.conversation_id=? LIMIT ?",
+        (conversation_id, conversation_id, conversation_id, limit),
+    )
+    return [(row[0], row[1]) for row in found]
+
+
+def run_keys(db: Db, run_id: str, limit: int) -> list[tuple[str, str]]:
+    """See port `Remains.run_keys`."""
+    found = db.execute(
+        "SELECT k.owner_id,k.key FROM runs r CROSS JOIN idempotency k ON k.owner_id=r.author_id"
+        " AND k.run_id=r.id WHERE r.id=? LIMIT ?",
+        (run_id, limit),
+    )
+    return [(row[0], row[1]) for row in found]
 
 
 def account_keys(db: Db, account_id: str, limit: int) -> list[str]:

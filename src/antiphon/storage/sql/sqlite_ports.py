@@ -205,9 +205,13 @@ class SqliteRemains:
         """See the port."""
         return await self._read(reads_purge.runs, conversation_id, limit, deleted_before_us)
 
-    async def keys(self, owner_id: str, limit: int, *, conversation_id: str, run_id: str | None) -> list[str]:
+    async def keys(self, conversation_id: str, limit: int) -> list[tuple[str, str]]:
         """See the port."""
-        return await self._read(reads_purge.keys, owner_id, limit, conversation_id, run_id)
+        return await self._read(reads_purge.keys, conversation_id, limit)
+
+    async def run_keys(self, run_id: str, limit: int) -> list[tuple[str, str]]:
+        """See the port."""
+        return await self._read(reads_purge.run_keys, run_id, limit)
 
     async def account_keys(self, account_id: str, limit: int) -> list[str]:
         """See the port."""
