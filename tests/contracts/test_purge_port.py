@@ -357,3 +357,13 @@ async def test_keys_are_found_by_run_by_conversation_and_by_account(storage: Sto
     await storage.unit_of_work.commit(wp.EraseKeys(keys=tuple(all_of_it)))
     assert await storage.remains.account_keys(OWNER, 10) == ["another"]
     assert await storage.remains.account_keys(STRANGER, 10) == []
+
+
+async def test_the_items_of_a_slice_are_named_hidden_ones_too(storage: Storage) -> None:
+    conversation, head, items = await made(storage, "a", "b", "c")
+    await storage.unit_of_work.commit(
+        ws.HideItem(conversation_id=conversation.id, item_id=items[1].id, owner_id=OWNER, slot=SLOT)
+    )
+    found = await storage.remains.items(head.segment_id, 1, 5)
+    assert sorted(found) == sorted([items[1].id, items[2].id])
+    assert await storage.remains.items(ids.new_id(SLOT), 0, 5) == []

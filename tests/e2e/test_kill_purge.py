@@ -16,9 +16,9 @@ URL = f"data:image/png;base64,{WORD}" + "QUJD" * 20_000
 POSTS = 4
 SLOW_SLICES = """
 import asyncio
-from antiphon.services import purges
+from antiphon.services import purges, trimming
 from antiphon.storage.sql import sqlite
-purges.ITEMS = purges.RUNS = purges.ROWS = 1
+trimming.ITEMS = purges.RUNS = purges.ROWS = 1
 quick = sqlite.SqliteUnitOfWork.commit
 async def slow(self, *commands):
     if type(commands[0]).__module__.endswith(("purge_writes", "blob_writes")):

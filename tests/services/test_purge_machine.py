@@ -21,7 +21,8 @@ from antiphon.domain.inputs import parse_input
 from antiphon.ports import purge_writes as wp
 from antiphon.services.answers import Answer
 from antiphon.services.idempotency import Key
-from antiphon.services.purges import DAY_US, GRACE_US
+from antiphon.services.purges import DAY_US
+from antiphon.services.trimming import GRACE_US
 from tests.services.hand import ECHO, HAND, SILENT
 from tests.services.purge_oracle import Story, orphans, purged, query, shown, stood_on, traces
 from tests.services.tree_rules import tree_problems

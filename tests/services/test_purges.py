@@ -13,8 +13,9 @@ from antiphon.domain.accounts import Principal
 from antiphon.domain.errors import InvalidRequest, NotFound
 from antiphon.domain.inputs import parse_input
 from antiphon.ports import purge_writes as wp
-from antiphon.services import purges
-from antiphon.services.purges import DAY_US, GRACE_US
+from antiphon.services import trimming
+from antiphon.services.purges import DAY_US
+from antiphon.services.trimming import GRACE_US
 from tests.services.hand import HAND, until
 from tests.services.specified import PATH, C
 from tests.services.test_blobs import add, data_url, files, picture
@@ -101,7 +102,7 @@ async def test_a_fork_committed_amid_a_purge_is_whole_or_not_at_all(
     world: World, monkeypatch: pytest.MonkeyPatch, slices: int
 ) -> None:
     """It has read its origin before the purge began, and writes after some of its slices."""
-    monkeypatch.setattr(purges, "ITEMS", 4)
+    monkeypatch.setattr(trimming, "ITEMS", 4)
     conversation = await world.conversation(*(f"u{n}" for n in range(20)))
     middle = (await world.path(conversation))[10].wire_id
     ready, now_fork, forked = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -302,4 +303,4 @@ async def test_no_slice_is_larger_than_it_may_be(world: World) -> None:
 
     world.storage.unit_of_work.before = before
     assert (await purge(world, conversation))["items"] == 140
-    assert max(sizes) == purges.ITEMS
+    assert max(sizes) == trimming.ITEMS

@@ -99,6 +99,10 @@ class Remains(Protocol):
         """
         ...
 
+    async def items(self, segment_id: str, first: int, last: int) -> list[str]:
+        """Return the ids of the items at depths `first` to `last` of a segment, hidden ones too."""
+        ...
+
     async def is_abandoned(self, conversation_id: str) -> bool:
         """Return whether a conversation is deleted and no answer makes it reachable any more."""
         ...

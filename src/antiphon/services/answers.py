@@ -22,11 +22,13 @@ from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access, not_found
+from antiphon.services.erasure import Purged
 from antiphon.services.paging import Page
-from antiphon.services.purges import GRACE_US, Purged, Purges
+from antiphon.services.purges import Purges
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Follower, Followers
 from antiphon.services.runs.live import LiveRun
+from antiphon.services.trimming import GRACE_US
 
 CANCEL_SECONDS: Final = 5.0
 """How long a cancel waits for the run to end before it returns the run as it is."""

@@ -25,7 +25,7 @@ from antiphon.services.conversations import Conversations, cursor_of
 from antiphon.services.copies import Copies
 from antiphon.services.idempotency import Idempotency, Key
 from antiphon.services.paging import Page, item_page
-from antiphon.services.purges import GRACE_US
+from antiphon.services.trimming import GRACE_US
 from antiphon.services.turn_plans import MAX_CONFLICTS, branch_name, new_branch
 
 MAX_NAME = 200

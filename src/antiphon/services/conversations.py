@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import NoReturn
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -30,9 +29,11 @@ from antiphon.ports.clock import Clock
 from antiphon.ports.purging import Owned
 from antiphon.ports.storage import Change, Storage, TurnBase
 from antiphon.services.access import Access, not_found
+from antiphon.services.erasure import Purged
 from antiphon.services.idempotency import Idempotency, Key
 from antiphon.services.paging import Page, item_page
-from antiphon.services.purges import GRACE_US, Purged, Purges
+from antiphon.services.purges import Purges
+from antiphon.services.trimming import GRACE_US
 from antiphon.services.turn_plans import MAX_CONFLICTS, branch_name, new_branch
 
 MAX_ITEMS_PER_POST = 20
@@ -353,11 +354,10 @@ def cursor_of(after: str | None, prefix: str) -> str | None:
     """Return the id a page begins after; what it names may be gone. Raises InvalidRequest."""
     if after is None:
         return None
-    return ids.parse(after, prefix) or _refuse_cursor(after)
-
-
-def _refuse_cursor(after: str) -> NoReturn:
-    raise invalid_cursor(after)
+    identifier = ids.parse(after, prefix)
+    if identifier is None:
+        raise invalid_cursor(after)
+    return identifier
 
 
 def invalid_cursor(after: str) -> InvalidRequest:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from antiphon.domain.accounts import Principal
@@ -22,45 +22,23 @@ from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
 from antiphon.ports.blob_store import BlobStore
 from antiphon.ports.clock import Clock
-from antiphon.ports.purging import Owned, Trim
+from antiphon.ports.purging import Owned
 from antiphon.ports.storage import Storage
+from antiphon.services.erasure import Erasures, Purged
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRun, LiveRuns
+from antiphon.services.trimming import GRACE_US, Trimming
 
-ITEMS: Final = 64
-"""Items one write set erases: about a millisecond of the writer."""
 RUNS: Final = 16
 ROWS: Final = 128
-SEGMENTS: Final = 100
 ROUNDS: Final = 1000
 BATCH: Final = 50
 """Conversations that one pass of housekeeping handles."""
 
-GRACE_US: Final = 3600 * 1_000_000
-"""What nothing reaches stays so long, before a sweep erases it."""
 DAY_US: Final = 24 * 3600 * 1_000_000
 CANCEL_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.05
-
-
-class Purged:
-    """What went, counted."""
-
-    def __init__(self) -> None:
-        self.conversations = 0
-        self.items = 0
-        self.responses = 0
-        self.blobs = 0
-
-    def counts(self) -> dict[str, int]:
-        """Return the counts by name."""
-        return {
-            "conversations": self.conversations,
-            "items": self.items,
-            "responses": self.responses,
-            "blobs": self.blobs,
-        }
 
 
 class Purges:
@@ -80,6 +58,7 @@ class Purges:
         *,
         response_ttl_days: int,
         forget: Callable[[str], Awaitable[None]],
+        erasures: Erasures | None = None,
     ) -> None:
         self._storage = storage
         self._commit = storage.unit_of_work.commit
@@ -90,13 +69,15 @@ class Purges:
         self._clock = clock
         self._ttl_us = response_ttl_days * DAY_US
         self._forget = forget
+        self._erasures = erasures or Erasures()
+        self._trimming = Trimming(storage, self._erasures, clock)
         self._busy: set[str] = set()
 
     # --- what callers ask for
 
     async def purge_conversation(self, conversation: Owned) -> Purged:
         """Erase a conversation but for what living forks share; raises Conflict if its purge has begun."""
-        purged = Purged()
+        purged = self._erasures.begin()
         await self._commit(wp.BeginPurge(conversation_id=conversation.id, now_us=self._clock.now_us()))
         await self._finish(conversation, purged)
         await self._settle(conversation.owner_id, purged)
@@ -108,7 +89,7 @@ class Purges:
         In a chain that named no conversation its items go unless continued; the first turn takes
         the chain along.
         """
-        purged = Purged()
+        purged = self._erasures.begin()
         conversation_id = run.conversation_id
         if conversation_id is None:
             return purged
@@ -130,7 +111,7 @@ class Purges:
 
     async def purge_account(self, account_id: str) -> Purged:
         """Erase all conversations of an account, deleted ones too; its ledger stays."""
-        purged = Purged()
+        purged = self._erasures.begin()
         while found := await self._storage.garbage.conversations(account_id, BATCH):
             for conversation in found:
                 if not await self._purge(conversation, purged):
@@ -138,11 +119,12 @@ class Purges:
         while keys := await self._storage.remains.account_keys(account_id, ROWS):
             await self._commit(wp.EraseKeys(keys=tuple((account_id, key) for key in keys)))
         await self._settle(account_id, purged)
+        await self._erasures.forget_owner(account_id, purged)
         return purged
 
     async def purge_expired(self, now_us: int) -> Purged:
         """Do one pass of what is due: purges cut off, what expired or was deleted long ago, sweeps, blobs."""
-        purged = Purged()
+        purged = self._erasures.begin()
         await self._resume(purged)
         garbage = self._storage.garbage
         for conversation in await garbage.expired(now_us, now_us - self._ttl_us, BATCH):
@@ -215,7 +197,8 @@ class Purges:
         purged.responses += await self._erase_runs(conversation_id, None)
         while await remains.has_views(conversation_id):
             await self._commit(wp.EraseViews(conversation_id=conversation_id, limit=ROWS))
-        await self._trim(conversation, purged)
+        await self._trimming.trim(conversation, purged)
+        await self._erasures.forget_conversation(conversation.owner_id, conversation_id, purged)
         await self._commit(wp.EndPurge(conversation_id=conversation_id))
         purged.conversations += 1
 
@@ -298,62 +281,11 @@ class Purges:
         now = now_us if now_us is not None else self._clock.now_us()
         before = purged.responses + purged.items
         purged.responses += await self._erase_runs(conversation.id, now - GRACE_US)
-        await self._trim(conversation, purged)
+        await self._trimming.trim(conversation, purged)
+        await self._erasures.forget_conversation(conversation.owner_id, conversation.id, purged)
         await self._commit(wp.EndSweep(conversation_id=conversation.id, now_us=now))
         if purged.responses + purged.items > before:
             await self._forget(conversation.owner_id)
-
-    async def _trim(self, conversation: Owned, purged: Purged) -> None:
-        """Erase what nothing stands on, children before their parents, until a round finds nothing."""
-        for _ in range(ROUNDS):
-            before, found = None, False
-            while True:
-                page = await self._storage.remains.trims(conversation.id, before=before, limit=SEGMENTS)
-                found = found or bool(page.trims)
-                with contextlib.suppress(
-                    Conflict
-                ):  # somebody came to stand there; the next round looks again
-                    await self._erase_trims(conversation, page.trims, purged)
-                before = page.before
-                if before is None:
-                    break
-            if not found:
-                return
-
-    async def _erase_trims(self, conversation: Owned, trims: Iterable[Trim], purged: Purged) -> None:
-        """Erase in slices of about `ITEMS` items, each segment from its end."""
-        batch: list[ws.Command] = []
-        items = 0
-        now = self._clock.now_us()
-        for trim in trims:
-            last = trim.last
-            while last >= trim.first:
-                first = max(trim.first, last - (ITEMS - items) + 1)
-                batch.append(
-                    wp.EraseItems(
-                        conversation_id=conversation.id, owner_id=conversation.owner_id,
-                        segment_id=trim.segment_id, first=first, last=last, now_us=now,
-                    )
-                )  # fmt: skip
-                items, last = items + last - first + 1, first - 1
-                if items >= ITEMS:
-                    await self._commit(*batch)
-                    purged.items += items
-                    batch, items = [], 0
-            if trim.whole:
-                batch.append(
-                    wp.EraseSegment(
-                        conversation_id=conversation.id, segment_id=trim.segment_id, now_us=now,
-                        grace_us=GRACE_US,
-                    )
-                )  # fmt: skip
-            if len(batch) >= ITEMS:
-                await self._commit(*batch)
-                purged.items += items
-                batch, items = [], 0
-        if batch:
-            await self._commit(*batch)
-            purged.items += items
 
     async def _settle(self, owner_id: str, purged: Purged) -> None:
         """Do what a purge has left for its owner: what was kept for it only, blobs, and what caches hold."""

@@ -11,7 +11,7 @@ from antiphon.domain import ids
 from antiphon.domain.conversations import Branch, Conversation
 from antiphon.domain.items import Item, text_of
 from antiphon.services.branches import Comparison, Segments
-from antiphon.services.purges import Purged
+from antiphon.services.erasure import Purged
 
 PREVIEW_CHARACTERS = 120
 

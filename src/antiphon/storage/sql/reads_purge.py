@@ -120,6 +120,14 @@ def has_views(db: Db, conversation_id: str) -> bool:
     )
 
 
+def items(db: Db, segment_id: str, first: int, last: int) -> list[str]:
+    """See port `Remains.items`."""
+    found = db.execute(
+        "SELECT id FROM items WHERE segment_id=? AND depth BETWEEN ? AND ?", (segment_id, first, last)
+    )
+    return [row[0] for row in found]
+
+
 ABANDONED: Final = (
     "c.deleted IS NOT NULL AND c.state IS NULL"
     " AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.conversation_id=c.id AND r.deleted IS NULL)"

@@ -225,6 +225,10 @@ class SqliteRemains:
         """See the port."""
         return await self._read(reads_purge.trims, conversation_id, before, limit)
 
+    async def items(self, segment_id: str, first: int, last: int) -> list[str]:
+        """See the port."""
+        return await self._read(reads_purge.items, segment_id, first, last)
+
     async def is_abandoned(self, conversation_id: str) -> bool:
         """See the port."""
         return await self._read(reads_purge.is_abandoned, conversation_id)
