@@ -1,8 +1,7 @@
 """Models: which there are, which one a name means, and calling it with care.
 
-Before the first token a call may be repeated (at most twice, with full jitter, see
-https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter) and then passed
-on to the fallbacks. After the first token nothing is repeated, since the caller has it already.
+Before the first token a call may be repeated (see `domain.retrying`) and then passed on to the
+fallbacks. After the first token nothing is repeated, since the caller has it already.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import cast
 import msgspec
 
 from antiphon.domain.errors import NotFound, ProviderError
+from antiphon.domain.retrying import Budget, Retrying
 from antiphon.ports.clock import Clock
 from antiphon.ports.model_provider import (
     Keyed,
@@ -33,20 +33,6 @@ __all__ = ["ModelRoute", "Models", "Probe", "ProviderHealth", "ProviderTerms", "
 
 Batch = Sequence[ProviderEvent]
 Batches = AsyncIterator[Batch]
-
-
-class Retrying(msgspec.Struct, frozen=True, kw_only=True):
-    """How calls are repeated; times are seconds.
-
-    A longer Retry-After than the longest is not waited for, and nothing is repeated for a caller
-    who has waited longer than the window: a silent provider costs one time-out, not three.
-    """
-
-    retries: int = 2
-    window_seconds: float = 20.0
-    first_pause_seconds: float = 0.5
-    longest_pause_seconds: float = 4.0
-    longest_retry_after_seconds: float = 10.0
 
 
 class _Provider:
@@ -81,28 +67,6 @@ class Call:
     async def aclose(self) -> None:
         """End the call at once; does nothing if it has ended."""
         await _close(self.rest)
-
-
-class _Budget:
-    """The retries that one caller has left, over all candidates."""
-
-    def __init__(self, rules: Retrying, clock: Clock) -> None:
-        self._rules = rules
-        self._clock = clock
-        self._used = 0
-        self._ends = clock.monotonic() + rules.window_seconds
-
-    def next_pause(self, error: ProviderError, chance: float) -> float | None:
-        """Return the seconds to wait before the next attempt, None if there is to be none."""
-        rules = self._rules
-        asked = error.retry_after_seconds or 0.0
-        if not error.retryable or self._used >= rules.retries or asked > rules.longest_retry_after_seconds:
-            return None
-        if self._clock.monotonic() > self._ends:
-            return None
-        jitter = chance * min(rules.longest_pause_seconds, rules.first_pause_seconds * 2.0**self._used)
-        self._used += 1
-        return asked + jitter
 
 
 class Models:
@@ -246,7 +210,7 @@ class Models:
 
     async def _open(self, route: ModelRoute, request: ModelRequest) -> Call:
         """Return the first call that gives an event, by retries and then by fallbacks."""
-        budget = _Budget(self._retrying, self._clock)
+        budget = Budget(self._retrying, self._clock.monotonic)
         failure: ProviderError | None = None
         for candidate in (route, *route.fallbacks):
             entry = self._providers[candidate.provider]
