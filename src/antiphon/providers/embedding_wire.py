@@ -111,11 +111,6 @@ def require_dimensions(vectors: Sequence[bytes], dimensions: int | None) -> None
         raise NotVectors(f"embeddings have {shown} dimensions in place of {expected}")
 
 
-def floats_of(vector: bytes) -> list[float]:
-    """Return a vector's numbers."""
-    return list(struct.unpack(f"<{len(vector) // 4}f", vector))
-
-
 def _tokens(usage: Any, texts: Sequence[str]) -> int:
     """Return the tokens as billed, or our estimate where none are reported."""
     reported = usage if isinstance(usage, dict) else {}

@@ -16,6 +16,7 @@ import msgspec
 from antiphon.domain.errors import NotFound, ProviderError
 from antiphon.domain.retrying import Budget, Retrying
 from antiphon.ports.clock import Clock
+from antiphon.ports.embedder import EmbeddingProvider
 from antiphon.ports.model_provider import (
     Keyed,
     ModelInfo,
@@ -74,8 +75,8 @@ class Models:
 
     `terms` says what is configured about a provider (a provider without terms takes any model
     name). `aliases` map a name to another. `fallbacks` map a model's id, alias or `*` to names to
-    try instead. `context_tokens` holds where neither configuration nor provider says. `random`
-    returns 0 ≤ x < 1.
+    try instead. `context_tokens` holds where neither configuration nor provider says. `further`
+    models are listed besides those of the providers. `random` returns 0 ≤ x < 1.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Models:
         aliases: Mapping[str, str] | None = None,
         fallbacks: Mapping[str, Sequence[str]] | None = None,
         context_tokens: int = 8192,
+        further: Sequence[ModelInfo] = (),
         retrying: Retrying | None = None,
         random: Callable[[], float] = random_module.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -101,6 +103,7 @@ class Models:
             fallbacks=fallbacks or {},
             context_tokens=context_tokens,
         )
+        self._further = {info.id: info for info in further}
         self._clock = clock
         self._retrying = retrying or Retrying()
         self._random = random
@@ -117,10 +120,13 @@ class Models:
         for name, infos in zip(shown, found, strict=True):
             default = self._providers[name].terms.default_model
             listed += [self._info(name, default)] if infos is None and default else infos or ()
-        return listed
+        ids = {info.id for info in listed}
+        return listed + [info for info in self._further.values() if info.id not in ids]
 
     async def get(self, identifier: str) -> ModelInfo:
         """Return the model a name means; raises NotFound `model_not_found`."""
+        if identifier in self._further:
+            return self._further[identifier]
         route = self.resolve(identifier)
         infos = await self._models_of(route.provider)
         for info in infos or ():
@@ -196,6 +202,11 @@ class Models:
         """Return a provider whose key can be replaced, None for one that has none; raises NotFound."""
         found = self._entry(provider).provider
         return found if isinstance(found, Keyed) else None
+
+    def embedding_provider(self, provider: str) -> EmbeddingProvider | None:
+        """Return a provider that has embedding models, None for one that has none; raises NotFound."""
+        found = self._entry(provider).provider
+        return found if isinstance(found, EmbeddingProvider) else None
 
     def use_key(self, provider: str, key: str | None) -> None:
         """Have new calls carry another key, None the configured one; does nothing if none can be sent."""
