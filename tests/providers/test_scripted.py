@@ -20,7 +20,7 @@ from antiphon.ports.model_provider import (
     ToolCallDelta,
     UsageReport,
 )
-from antiphon.providers.scripted import MODELS, REASONING, REFUSAL, TEXT, Scripted, numbered_token
+from antiphon.providers.scripted import ALL_MODELS, MODELS, REASONING, REFUSAL, TEXT, Scripted, numbered_token
 from tests.providers.json_schema import accepts
 
 WEATHER = {
@@ -188,7 +188,7 @@ async def test_directives_have_bounds() -> None:
     events = await ask("numbered", "tokens=99999999999 batch=0")
     assert usage_of(events).output_tokens == 20  # nonsense is as good as nothing
     assert MODELS and await Scripted().models() == []
-    assert len(await Scripted(listed=True).models()) == len(MODELS)
+    assert len(await Scripted(listed=True).models()) == len(ALL_MODELS)
 
 
 @pytest.mark.parametrize("model", [m for m in MODELS if not m.startswith("fail")])

@@ -23,6 +23,7 @@ from antiphon.api.v1 import (
     branches,
     chat_completions,
     conversations,
+    embeddings,
     external_logins,
     limits,
     members,
@@ -42,7 +43,7 @@ ROUTERS = (
     health.router, metrics.router, auth.token_router, auth.router, api_keys.router, users.router,
     groups.router, operations.router, routes.router, conversations.router, branches.router,
     members.router, shares.router, shares.public, limits.router, provider_keys.router,
-    external_logins.router, documentation.router,
+    external_logins.router, embeddings.router, documentation.router,
 )  # fmt: skip
 
 Opened = Callable[[], AbstractAsyncContextManager[Application]]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
-InputKind = Literal["query", "document"]
+InputKind = Literal["query", "document", "text"]
+"""What a text is to be compared as; a `text` is embedded as it is, without the model's prefixes."""
 
 
 class Embedded(msgspec.Struct, frozen=True):
@@ -17,12 +18,37 @@ class Embedded(msgspec.Struct, frozen=True):
     tokens: int
 
 
+class EmbeddingRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One call to an embedding model; `model` is the provider's own name.
+
+    `dimensions` None are as many as the model has.
+    """
+
+    model: str
+    texts: list[str]
+    dimensions: int | None = None
+    user: str | None = None
+
+
+@runtime_checkable
+class EmbeddingProvider(Protocol):
+    """A model provider that has embedding models too. Errors leave it as ProviderError only."""
+
+    async def embeddings(self, request: EmbeddingRequest) -> Embedded:
+        """Call a model once and return one vector a text, all equally long."""
+        ...
+
+
 class Embedder(Protocol):
     """Turns texts into vectors. Errors leave it as `domain.errors.ProviderError` only."""
 
     @property
     def model(self) -> str:
-        """The model's id, which vectors are kept under: `provider/model`, with dimensions if reduced."""
+        """The model's id, which vectors are kept under.
+
+        `provider/model` with what else changes the vectors of documents: `@dimensions` if reduced,
+        a hash of a local model's files, a hash of the prefix.
+        """
         ...
 
     @property
@@ -31,7 +57,7 @@ class Embedder(Protocol):
         ...
 
     async def embed(self, texts: Sequence[str], kind: InputKind) -> Embedded:
-        """Return one vector a text; texts longer than the model takes are cut by the model."""
+        """Return one vector a text; queries and documents longer than the model takes are cut."""
         ...
 
     async def close(self) -> None:

@@ -11,10 +11,13 @@ from typing import Any, Final
 import msgspec
 
 from antiphon.domain.errors import ProviderError
+from antiphon.ports.embedder import Embedded, EmbeddingRequest
 from antiphon.ports.model_provider import ModelInfo, ModelRequest
 from antiphon.ports.outbound import OutboundError, OutboundHttp, OutboundRequest, OutboundResponse
 from antiphon.providers import provider_errors
 from antiphon.providers.chat_answer import ChatAnswer
+from antiphon.providers.embedding_calls import EmbeddingCalls
+from antiphon.providers.error_bodies import error_body
 from antiphon.providers.model_list import read_models
 from antiphon.providers.provider_errors import Blame
 from antiphon.providers.specs import SECRET_FROM, ProviderSpec
@@ -28,8 +31,6 @@ LIST_FAILED_SECONDS: Final = 10.0
 
 LIST_TIMEOUT_SECONDS: Final = 5.0
 MAX_LIST_BYTES: Final = 8 * 1024 * 1024
-MAX_ERROR_BYTES: Final = 64 * 1024
-ERROR_BODY_SECONDS: Final = 5.0
 
 _NOT_SENT_ON: Final = frozenset(
     {"authorization", "connection", "content-length", "content-type", "cookie", "host", "transfer-encoding"}
@@ -48,6 +49,7 @@ class OpenAICompatible:
         self._base_url = spec.base_url.rstrip("/")
         self._secrets = list(spec.secrets)
         self._asks_usage = True
+        self._embedding = EmbeddingCalls(spec, http)
         self._listing = asyncio.Lock()
         self.use_key(None)
 
@@ -113,6 +115,10 @@ class OpenAICompatible:
         blame = self._blame(request.model)
         return ChatAnswer(lambda: self._post(request, blame), blame)
 
+    async def embeddings(self, request: EmbeddingRequest) -> Embedded:
+        """Call an embedding model once; see port `EmbeddingProvider`."""
+        return await self._embedding.call(request, self._headers, self._blame(request.model))
+
     async def close(self) -> None:
         """Do nothing: connections belong to the shared client."""
 
@@ -121,7 +127,7 @@ class OpenAICompatible:
         response = await self._send(request, asks_usage=self._asks_usage)
         if 200 <= response.status < 300:
             return response
-        body = await _error_body(response)
+        body = await error_body(response)
         if self._asks_usage and response.status in (400, 422) and b"stream_options" in body:
             again = await self._send(request, asks_usage=False)
             if 200 <= again.status < 300:
@@ -159,7 +165,7 @@ class OpenAICompatible:
         try:
             response = await self._http.send(request)
             if response.status != 200:
-                body = await _error_body(response)
+                body = await error_body(response)
                 raise provider_errors.from_status(blame, response.status, response.headers, body)
             found = read_models(await response.read_all(MAX_LIST_BYTES))
         except OutboundError as error:
@@ -210,18 +216,3 @@ def _mended(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_mended(item) for item in value]
     return value
-
-
-async def _error_body(response: OutboundResponse) -> bytes:
-    """Return the first 64 KiB of a refusal's body, as far as they come soon."""
-    body = b""
-    try:
-        async with asyncio.timeout(ERROR_BODY_SECONDS):
-            while len(body) < MAX_ERROR_BYTES and (received := await response.read()):
-                body += received
-        response.finish()
-    except (OutboundError, TimeoutError):
-        pass  # the status says enough
-    finally:
-        response.close()
-    return body[:MAX_ERROR_BYTES]

@@ -20,7 +20,7 @@ def with_built_in(specs: Iterable[ProviderSpec], *, list_scripted: bool = False)
     found: dict[str, ProviderSpec] = {}
     always = (
         ProviderSpec(name=offline.NAME, models=offline.MODELS),
-        ProviderSpec(name=scripted.NAME, models=scripted.MODELS, listed=list_scripted),
+        ProviderSpec(name=scripted.NAME, models=scripted.ALL_MODELS, listed=list_scripted),
     )
     for spec in (*specs, *always):
         if spec.name in found:

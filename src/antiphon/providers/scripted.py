@@ -16,6 +16,8 @@ Directives are read from the last user message as `name=value` words.
 | `parallel` | two calls whose fragments alternate | |
 | `fail-before` | fails before the first token | `status retry_after` |
 | `fail-after` | fails after some tokens | `tokens delay_ms` |
+
+`embedding` is no chat model: its vectors count hashed words, see `hashed_words`.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from typing import Any, Final
 import msgspec
 
 from antiphon.domain.errors import ProviderError
+from antiphon.ports.embedder import Embedded, EmbeddingRequest
 from antiphon.ports.model_provider import (
     Finish,
     ModelInfo,
@@ -40,9 +43,11 @@ from antiphon.ports.model_provider import (
     TextDelta,
     ToolCallDelta,
 )
+from antiphon.providers import hashed_words
 from antiphon.providers import local_answers as local
 
 NAME: Final = "scripted"
+EMBEDDING: Final = "embedding"
 TEXT: Final = "The quick brown fox jumps over the lazy dog. Pack my box with five dozen liquor jugs."
 REASONING: Final = "The user wants the fixed text, so the fixed text it is."
 REFUSAL: Final = "I am scripted to refuse this."
@@ -70,18 +75,35 @@ class Scripted:
 
     async def models(self) -> Sequence[ModelInfo]:
         """Return the models if they are to be listed."""
-        return [ModelInfo(id=f"{NAME}/{model}", provider=NAME) for model in MODELS] if self._listed else []
+        if not self._listed:
+            return []
+        return [ModelInfo(id=f"{NAME}/{model}", provider=NAME) for model in ALL_MODELS]
 
     def stream(self, request: ModelRequest) -> Batches:
         """Play the script named by the request's model."""
         script = _SCRIPTS.get(request.model)
         if script is None:
-            unknown = f"The scripted provider has no model '{request.model}'."
+            unknown = f"The scripted provider has no chat model '{request.model}'."
             return local.failing(ProviderError(unknown, status=404))
         return script(request)
 
+    async def embeddings(self, request: EmbeddingRequest) -> Embedded:
+        """Return vectors of hashed words, see port `EmbeddingProvider`; a word is a token."""
+        if request.model != EMBEDDING:
+            raise ProviderError(f"The scripted model '{request.model}' makes no embeddings.", status=404)
+        dimensions = hashed_words.DIMENSIONS if request.dimensions is None else request.dimensions
+        if not hashed_words.LEAST_DIMENSIONS <= dimensions <= hashed_words.MOST_DIMENSIONS:
+            bounds = f"{hashed_words.LEAST_DIMENSIONS} to {hashed_words.MOST_DIMENSIONS}"
+            raise ProviderError(f"The scripted model has {bounds} dimensions.", code="invalid_prompt")
+        return await asyncio.to_thread(_hashed, request.texts, dimensions)
+
     async def close(self) -> None:
         """Do nothing: there is nothing to release."""
+
+
+def _hashed(texts: Sequence[str], dimensions: int) -> Embedded:
+    vectors = [hashed_words.embed_words(text, dimensions) for text in texts]
+    return Embedded(vectors, sum(len(hashed_words.words_of(text)) for text in texts))
 
 
 def _directive(request: ModelRequest, name: str, default: int, most: int) -> int:
@@ -274,3 +296,4 @@ _SCRIPTS: Final[dict[str, Callable[[ModelRequest], Batches]]] = {
 }
 
 MODELS: Final = tuple(_SCRIPTS)
+ALL_MODELS: Final = (*MODELS, EMBEDDING)

@@ -1,8 +1,7 @@
 """Models: which there are, which one a name means, and calling it with care.
 
-Before the first token a call may be repeated (at most twice, with full jitter, see
-https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter) and then passed
-on to the fallbacks. After the first token nothing is repeated, since the caller has it already.
+Before the first token a call may be repeated (see `domain.retrying`) and then passed on to the
+fallbacks. After the first token nothing is repeated, since the caller has it already.
 """
 
 from __future__ import annotations
@@ -15,7 +14,9 @@ from typing import cast
 import msgspec
 
 from antiphon.domain.errors import NotFound, ProviderError
+from antiphon.domain.retrying import Budget, Retrying
 from antiphon.ports.clock import Clock
+from antiphon.ports.embedder import EmbeddingProvider
 from antiphon.ports.model_provider import (
     Keyed,
     ModelInfo,
@@ -33,20 +34,6 @@ __all__ = ["ModelRoute", "Models", "Probe", "ProviderHealth", "ProviderTerms", "
 
 Batch = Sequence[ProviderEvent]
 Batches = AsyncIterator[Batch]
-
-
-class Retrying(msgspec.Struct, frozen=True, kw_only=True):
-    """How calls are repeated; times are seconds.
-
-    A longer Retry-After than the longest is not waited for, and nothing is repeated for a caller
-    who has waited longer than the window: a silent provider costs one time-out, not three.
-    """
-
-    retries: int = 2
-    window_seconds: float = 20.0
-    first_pause_seconds: float = 0.5
-    longest_pause_seconds: float = 4.0
-    longest_retry_after_seconds: float = 10.0
 
 
 class _Provider:
@@ -83,35 +70,13 @@ class Call:
         await _close(self.rest)
 
 
-class _Budget:
-    """The retries that one caller has left, over all candidates."""
-
-    def __init__(self, rules: Retrying, clock: Clock) -> None:
-        self._rules = rules
-        self._clock = clock
-        self._used = 0
-        self._ends = clock.monotonic() + rules.window_seconds
-
-    def next_pause(self, error: ProviderError, chance: float) -> float | None:
-        """Return the seconds to wait before the next attempt, None if there is to be none."""
-        rules = self._rules
-        asked = error.retry_after_seconds or 0.0
-        if not error.retryable or self._used >= rules.retries or asked > rules.longest_retry_after_seconds:
-            return None
-        if self._clock.monotonic() > self._ends:
-            return None
-        jitter = chance * min(rules.longest_pause_seconds, rules.first_pause_seconds * 2.0**self._used)
-        self._used += 1
-        return asked + jitter
-
-
 class Models:
     """All models of all providers.
 
     `terms` says what is configured about a provider (a provider without terms takes any model
     name). `aliases` map a name to another. `fallbacks` map a model's id, alias or `*` to names to
-    try instead. `context_tokens` holds where neither configuration nor provider says. `random`
-    returns 0 ≤ x < 1.
+    try instead. `context_tokens` holds where neither configuration nor provider says. `further`
+    models are listed besides those of the providers. `random` returns 0 ≤ x < 1.
     """
 
     def __init__(
@@ -124,6 +89,7 @@ class Models:
         aliases: Mapping[str, str] | None = None,
         fallbacks: Mapping[str, Sequence[str]] | None = None,
         context_tokens: int = 8192,
+        further: Sequence[ModelInfo] = (),
         retrying: Retrying | None = None,
         random: Callable[[], float] = random_module.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -137,6 +103,7 @@ class Models:
             fallbacks=fallbacks or {},
             context_tokens=context_tokens,
         )
+        self._further = {info.id: info for info in further}
         self._clock = clock
         self._retrying = retrying or Retrying()
         self._random = random
@@ -153,10 +120,13 @@ class Models:
         for name, infos in zip(shown, found, strict=True):
             default = self._providers[name].terms.default_model
             listed += [self._info(name, default)] if infos is None and default else infos or ()
-        return listed
+        ids = {info.id for info in listed}
+        return listed + [info for info in self._further.values() if info.id not in ids]
 
     async def get(self, identifier: str) -> ModelInfo:
         """Return the model a name means; raises NotFound `model_not_found`."""
+        if identifier in self._further:
+            return self._further[identifier]
         route = self.resolve(identifier)
         infos = await self._models_of(route.provider)
         for info in infos or ():
@@ -233,6 +203,11 @@ class Models:
         found = self._entry(provider).provider
         return found if isinstance(found, Keyed) else None
 
+    def embedding_provider(self, provider: str) -> EmbeddingProvider | None:
+        """Return a provider that has embedding models, None for one that has none; raises NotFound."""
+        found = self._entry(provider).provider
+        return found if isinstance(found, EmbeddingProvider) else None
+
     def use_key(self, provider: str, key: str | None) -> None:
         """Have new calls carry another key, None the configured one; does nothing if none can be sent."""
         if (keyed := self.keyed(provider)) is not None:
@@ -246,7 +221,7 @@ class Models:
 
     async def _open(self, route: ModelRoute, request: ModelRequest) -> Call:
         """Return the first call that gives an event, by retries and then by fallbacks."""
-        budget = _Budget(self._retrying, self._clock)
+        budget = Budget(self._retrying, self._clock.monotonic)
         failure: ProviderError | None = None
         for candidate in (route, *route.fallbacks):
             entry = self._providers[candidate.provider]

@@ -10,7 +10,6 @@ import msgspec
 
 from antiphon.domain.errors import RateLimited
 from antiphon.domain.limits import DAY_US, MINUTE_US, MONEY, Limit, Standing, window_end
-from antiphon.domain.runs import Run
 from antiphon.domain.usage import Price, Usage
 from antiphon.ports import quota_writes as qw
 from antiphon.ports.quotas import Counter
@@ -103,14 +102,14 @@ def answer_within(need: Need, counted: Sequence[Counted], left: Mapping[str, int
 
 
 def reservations(
-    run: Run, need: Need, answer_tokens: int, counted: Sequence[Counted], now_us: int
+    run_id: str, need: Need, answer_tokens: int, counted: Sequence[Counted], now_us: int
 ) -> Iterator[qw.Reserve]:
     """Yield the commands that reserve for a run; what costs nothing needs none."""
     for one in counted:
         wanted = amount(need, one, answer_tokens)
         if wanted > 0:
             yield qw.Reserve(
-                run_id=run.id,
+                run_id=run_id,
                 counter=one.counter,
                 window_start=one.window_start,
                 metric=one.limit.metric,

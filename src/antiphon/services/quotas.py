@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from antiphon.domain.accounts import Principal
-from antiphon.domain.errors import RateLimited
+from antiphon.domain.errors import Conflict, RateLimited
 from antiphon.domain.limits import (
     EVERYONE,
     Limit,
@@ -39,6 +39,7 @@ CACHE_ENTRIES: Final = 10_000
 ABANDONED_US: Final = 60_000_000
 SWEEP_SECONDS: Final = 30.0
 SLICE: Final = 500
+HOLD_ATTEMPTS: Final = 5
 
 Start = tuple[Run, ModelRoute]
 
@@ -83,6 +84,7 @@ class Quotas:
         self._runs = runs
         self._clock = clock
         self.defaults = defaults
+        self.holding: set[str] = set()
         self._known: dict[tuple[str, str | None, str | None], tuple[float, tuple[Limit, ...]]] = {}
 
     # --- which limits
@@ -153,21 +155,50 @@ class Quotas:
         counted = self._counted(who, routes)
         if not counted:
             return Grant(routes=routes, standings=request.rates)
+        needs = [(run.id, _need(request, route, messages)) for run, route in starts]
+        return await self._reserving(needs, counted, request.rates)
+
+    async def hold(
+        self, who: Principal, holder_id: str, need: Need, rates: tuple[Standing, ...]
+    ) -> tuple[Standing, ...]:
+        """Reserve for a call that is no run; raises RateLimited. Whoever called settles or releases it.
+
+        The id is in `holding` until then, which keeps the sweep from releasing it.
+        """
+        for _ in range(HOLD_ATTEMPTS):
+            counted = self._counted(who, [need.route])
+            if not counted:
+                return rates
+            grant = await self._reserving([(holder_id, need)], counted, rates)
+            self.holding.add(holder_id)
+            try:
+                await self._storage.unit_of_work.commit(*grant.commands)
+                return grant.standings
+            except Conflict:
+                self.holding.discard(holder_id)  # somebody took of the rest meanwhile; look again
+            except BaseException:
+                self.holding.discard(holder_id)
+                raise
+        raise RateLimited("Too many requests at once; try again.", standings=rates)
+
+    async def _reserving(
+        self, needed: Sequence[tuple[str, Need]], counted: Sequence[Counted], rates: tuple[Standing, ...]
+    ) -> Grant:
         counters = await self._storage.quotas.counters([(one.counter, one.window_start) for one in counted])
         left = {
             one.counter: max(one.limit.amount - state.used - state.reserved, 0)
             for one, state in zip(counted, counters, strict=True)
         }
-        needs = [_need(request, route, messages) for route in routes]
+        needs = [need for _, need in needed]
         commands: list[qw.Reserve] = []
         answers: list[int | None] = []
-        for index, (run, _) in enumerate(starts):
-            share = {name: rest // (len(starts) - index) for name, rest in left.items()}
+        for index, (run_id, _) in enumerate(needed):
+            share = {name: rest // (len(needed) - index) for name, rest in left.items()}
             need = needs[index] = _without_fallbacks(needs[index], counted, share)
             most = answer_within(need, counted, share)
             if most is None:
-                raise refusal(need, counted, counters, share, request.rates, self._clock.now_us())
-            for command in reservations(run, need, most, counted, self._clock.now_us()):
+                raise refusal(need, counted, counters, share, rates, self._clock.now_us())
+            for command in reservations(run_id, need, most, counted, self._clock.now_us()):
                 left[command.counter] -= command.amount
                 commands.append(command)
             answers.append(most if any(one.bounds_answer(need.route) for one in counted) else None)
@@ -175,7 +206,7 @@ class Quotas:
             routes=[need.route for need in needs],
             commands=commands,
             answers=answers,
-            standings=(*request.rates, *(one.standing(left[one.counter]) for one in counted)),
+            standings=(*rates, *(one.standing(left[one.counter]) for one in counted)),
         )
 
     def _counted(self, who: Principal, routes: Sequence[ModelRoute]) -> list[Counted]:
@@ -235,6 +266,7 @@ class Quotas:
             live = {run.run.id for run in self._runs}
             before = self._clock.now_us() - older_than_us
             found = await self._storage.quotas.abandoned(before, after=after, limit=SLICE)
+            live |= self.holding
             gone = [run_id for run_id in found if run_id not in live and run_id not in self._runs]
             if gone:
                 await self._storage.unit_of_work.commit(*(qw.Release(run_id=run_id) for run_id in gone))

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from antiphon.api.v1.chat_requests import CreateChatCompletion
+from antiphon.api.v1.embedding_bodies import CreateEmbedding
 from antiphon.api.v1.response_requests import Compact, CountInput, CreateResponse
 
 TEMPLATE: Final = "#/components/schemas/{name}"
@@ -32,7 +33,7 @@ ERROR: Final[dict[str, Any]] = {
 def components() -> dict[str, Any]:
     """Return the JSON schemas of the msgspec bodies, by name, and of the error."""
     _, schemas = msgspec.json.schema_components(
-        (CreateResponse, CountInput, Compact, CreateChatCompletion), ref_template=TEMPLATE
+        (CreateResponse, CountInput, Compact, CreateChatCompletion, CreateEmbedding), ref_template=TEMPLATE
     )
     return {**schemas, "Error": ERROR}
 
