@@ -21,6 +21,7 @@ from antiphon.services.embeddings import Embeddings
 from antiphon.services.external_logins import ExternalLogins
 from antiphon.services.first_administrator import FirstAdministrator
 from antiphon.services.idempotency import Idempotency
+from antiphon.services.identities import Identities
 from antiphon.services.limits import Limits
 from antiphon.services.local_owner import LocalOwner
 from antiphon.services.members import Members
@@ -31,6 +32,7 @@ from antiphon.services.quotas import Quotas
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
+from antiphon.services.sessions import Sessions
 from antiphon.services.shares import Shares
 from antiphon.services.turns import Turns
 from antiphon.services.usage import Usage
@@ -62,6 +64,8 @@ class Application:
     credentials: Credentials
     accounts: Accounts
     api_keys: ApiKeys
+    sessions: Sessions
+    identities: Identities
     external_logins: ExternalLogins
     first_administrator: FirstAdministrator
     models: Models

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 
 from antiphon import bootstrap
 from antiphon.domain.accounts import Account
+from antiphon.ports.external_logins import LoginProvider
 from tests.api.client import in_process
 from tests.harness.people import SECRET_KEY, Person, log_in, make_account, make_person
 from tests.services.world import World, open_world
@@ -56,12 +57,15 @@ class Town:
 
 @asynccontextmanager
 async def opened_town(
-    directory: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    logins: Mapping[str, LoginProvider] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Town]:
     clock = FastClock()
     monkeypatch.setattr("tests.services.world.SystemClock", lambda: clock)
     wanted = {"auth_required": True, "secret_key": SECRET_KEY, **settings}
-    world = await open_world(directory, list_scripted_models=True, **wanted)
+    world = await open_world(directory, logins=logins, list_scripted_models=True, **wanted)
     try:
         async with in_process(world) as api:
             yield Town(world, api.http, clock)

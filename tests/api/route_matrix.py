@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 
 from antiphon.api.app import create_app
+from antiphon.domain.external_logins import ExternalIdentity
+from antiphon.services.identities import linking
 from tests.api.client import ORIGIN
 from tests.api.people_fixtures import Town
 from tests.api.shared_town import Shared, share
@@ -45,7 +47,10 @@ OF_ONES_OWN: dict[Operation, Any] = {
     ("POST", "/v1/conversations"): {},
     ("GET", "/v1/usage"): None,
     ("GET", "/v1/usage/limits"): None,
+    ("GET", "/v1/auth/identities"): None,
+    ("POST", "/v1/auth/oidc/{provider}/link"): {"current_password": PASSWORD},
     ("DELETE", "/v1/auth/sessions/{session_id}"): None,
+    ("DELETE", "/v1/auth/identities/{identity_id}"): None,
     ("DELETE", "/v1/auth/sessions"): None,
     ("POST", "/v1/auth/logout"): None,
     ("POST", "/v1/auth/password"): {"current_password": PASSWORD, "new_password": PASSWORD + " 2"},
@@ -90,7 +95,7 @@ SHARED: dict[Operation, Any] = {operation: body for operation, (_, body) in ROUT
 CLOSED: dict[Operation, Any] = {**OF_ONES_OWN, **SHARED, **OF_ADMINS}
 OBJECTS = frozenset({
     "conversation_id", "item_id", "branch_id", "response_id", "completion_id", "share_id",
-    "key_id", "session_id", "user_id", "group_id", "invite_id", "limit_id",
+    "key_id", "session_id", "identity_id", "user_id", "group_id", "invite_id", "limit_id",
 })  # fmt: skip
 """The parameters that name an object of somebody; each has one in `Gated`."""
 COMMON = frozenset({"model", "provider", "token"})
@@ -191,6 +196,7 @@ async def populate(town: Town) -> Gated:
         "user_id": f"user_{s.people['viewer'].account.id}",
         "key_id": ada.keys[-1]["id"],
         "session_id": sessions[0]["id"],
+        "identity_id": await _identity(town, ada),
         "group_id": (await _made(root, "/v1/admin/groups", {"name": "crew"}))["id"],
         "invite_id": (await _made(root, "/v1/admin/invites", {}))["id"],
         "limit_id": (await _made(root, "/v1/admin/limits", limit))["id"],
@@ -198,6 +204,16 @@ async def populate(town: Town) -> Gated:
         "provider": "hand",
     }
     return gated
+
+
+async def _identity(town: Town, person: Person) -> str:
+    """Link somebody's identity at the login provider, and return its id."""
+    account = person.account
+    identity = ExternalIdentity(issuer="https://idp", subject="ada", provider="hand")
+    await town.world.storage.unit_of_work.commit(linking(account, identity, 1, most=1))
+    (one,) = (await person.call("GET", "/v1/auth/identities")).json()["data"]
+    found: str = one["id"]
+    return found
 
 
 async def _made(root: Person, path: str, body: Any) -> Any:

@@ -25,6 +25,7 @@ from tests.services.world import with_policy
 WIRE = {
     "conversation_id": "conv_", "branch_id": "br_", "item_id": "msg_", "response_id": "resp_",
     "completion_id": "chatcmpl-", "model": "nobody/", "key_id": "key_", "session_id": "sess_",
+    "identity_id": "identity_",
     "user_id": "user_", "share_id": "share_", "token": "ants_",
     "provider": "nobody-",
     "limit_id": "lim_", "group_id": "grp_", "invite_id": "inv_",

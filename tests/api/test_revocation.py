@@ -267,7 +267,7 @@ async def test_a_token_forgotten_while_it_is_read_is_read_again(town: Town) -> N
     async def log_out_unseen() -> None:
         credentials._store = inner
         who = found_before
-        await town.world.application.accounts.log_out(who, visit)
+        await town.world.application.sessions.log_out(who, visit)
         credentials._store = Held()  # type: ignore[assignment]
 
     from antiphon.domain.accounts import Visit

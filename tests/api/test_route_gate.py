@@ -8,6 +8,8 @@ path parameter that `route_matrix` or `open_routes` does not know fails the firs
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +17,11 @@ from starlette.routing import WebSocketRoute
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from antiphon.bootstrap import SystemClock
+from antiphon.providers.http_client import HttpClient
+from antiphon.providers.oidc import OidcLogin
 from tests.api.client import over_sockets
-from tests.api.people_fixtures import Town
+from tests.api.people_fixtures import Town, opened_town
 from tests.api.route_matrix import (
     CARRIERS,
     CLOSED,
@@ -38,8 +43,10 @@ from tests.api.route_matrix import (
 from tests.api.shared_town import NEVER
 from tests.api.test_access import BODIES, placed, told
 from tests.api.test_error_shape import every_route, routes
+from tests.harness.identity_provider import IdentityProvider
 from tests.harness.open_routes import OPEN_OPERATIONS
 from tests.harness.people import carry
+from tests.providers.logging_in import spec_of
 from tests.services.hand import ECHO
 
 NAMED = [one for one in CLOSED if parameters(one[1]) & OBJECTS and not of_admins(one)]
@@ -50,6 +57,17 @@ ENDING = frozenset({
 """Operations that end their caller's session, or need one that is fresh."""
 PASSING = frozenset({"last_used_at", "last_seen_at", "used", "remaining", "reset_seconds", "reset_at"})
 """Fields that asking changes, or time alone."""
+
+
+@pytest.fixture
+async def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, idp: IdentityProvider) -> AsyncIterator[Town]:
+    """With a login provider of the name that stands in every operation's place for one."""
+    http = HttpClient()
+    logins = {"hand": OidcLogin(spec_of(idp), http, SystemClock())}
+    public = "https://antiphon.test"
+    async with opened_town(tmp_path / "data", monkeypatch, logins, public_url=public) as opened:
+        yield opened
+    await http.close()
 
 
 @pytest.fixture

@@ -75,7 +75,13 @@ async def test_an_account_is_found_by_everything_that_names_it(opening: Reopen) 
             storage, email="ada@example.org", password_hash="$argon2id$x", group_id=ids.new_id(1), epoch=3
         )
         link = aw.LinkIdentity(
-            issuer="https://a", subject="1", account_id=account.id, slot=SLOT, provider="p", created_us=1
+            issuer="https://a",
+            subject="1",
+            account_id=account.id,
+            slot=SLOT,
+            provider="p",
+            created_us=1,
+            most=9,
         )
         await commit(storage, link)
     async with opening() as storage:
@@ -264,11 +270,44 @@ async def test_ten_thousand_credentials_are_read_at_once(storage: Storage) -> No
     assert await storage.credentials.holding([]) == {}
 
 
+async def test_an_account_has_so_many_identities_and_keeps_a_way_in(storage: Storage) -> None:
+    ada, bob = await stored(storage), await stored(storage, "bob", password_hash="$argon2id$x")
+
+    def link(account: Account, subject: str, most: int = 2, **fields: Any) -> aw.LinkIdentity:
+        usual = {"issuer": "https://a", "provider": "p", "created_us": int(subject), "email": None}
+        return aw.LinkIdentity(
+            subject=subject, account_id=account.id, slot=SLOT, most=most, **{**usual, **fields}
+        )
+
+    def unlink(account: Account, subject: str, *providers: str) -> aw.UnlinkIdentity:
+        return aw.UnlinkIdentity(
+            issuer="https://a", subject=subject, account_id=account.id, providers=providers
+        )
+
+    await commit(storage, link(ada, "2", email="ada@example.org"), link(ada, "1", provider="q"))
+    with pytest.raises(Conflict):
+        await commit(storage, link(ada, "3"))
+    await commit(storage, link(bob, "3"))
+    mine = await storage.accounts.identities(ada.id)
+    assert [(one.subject, one.provider, one.email, one.created_us) for one in mine] == [
+        ("1", "q", None, 1), ("2", "p", "ada@example.org", 2),
+    ]  # fmt: skip
+    assert len({one.wire_id for one in mine}) == 2
+    for refused in (unlink(ada, "3", "p", "q"), unlink(ada, "1"), unlink(ada, "1", "q")):
+        with pytest.raises(Conflict):
+            await commit(storage, refused)
+    await commit(storage, unlink(ada, "1", "p"), unlink(bob, "3"))
+    with pytest.raises(Conflict):
+        await commit(storage, unlink(ada, "2", "p", "q"))
+    assert [one.subject for one in await storage.accounts.identities(ada.id)] == ["2"]
+    assert await storage.accounts.identities(bob.id) == []
+
+
 async def test_an_identity_is_linked_once(storage: Storage) -> None:
     accounts = [await stored(storage, f"n{n}") for n in range(10)]
     links = [
         aw.LinkIdentity(
-            issuer="https://a", subject="1", account_id=one.id, slot=SLOT, provider="p", created_us=1
+            issuer="https://a", subject="1", account_id=one.id, slot=SLOT, provider="p", created_us=1, most=9
         )
         for one in accounts
     ]

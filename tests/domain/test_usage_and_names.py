@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -10,7 +11,14 @@ from hypothesis import strategies as st
 
 from antiphon.domain.conversations import free_name, may_continue, open_segment, segment_start
 from antiphon.domain.items import Item, Position
-from antiphon.domain.usage import Price, Usage, estimate_item_tokens, estimate_tokens
+from antiphon.domain.usage import (
+    Price,
+    Usage,
+    estimate_file_tokens,
+    estimate_item_tokens,
+    estimate_request_tokens,
+    estimate_tokens,
+)
 
 DETERMINISTIC = settings(derandomize=True, deadline=None)
 
@@ -67,6 +75,64 @@ def test_whatever_the_model_is_sent_counts() -> None:
         {"type": "compaction", "encrypted_content": text},
     ):
         assert estimate_item_tokens(payload) > 500, payload["type"]
+
+
+def base64_of(content: bytes, head: str = "") -> str:
+    return head + base64.b64encode(content).decode()
+
+
+MB = 1 << 20
+FILES = {
+    "a page of text": (b"word " * 800, 1_000, 1_001),
+    "a small PDF": (b"%PDF-1.7\n" + b"x" * 30_000, 7_500, 7_510),
+    "a manual of 36 pages": (b"%PDF-1.5\n" + b"x" * 262_952, 15_000, 36 * 2_000),
+    "a PDF of 10 MiB": (b"%PDF-1.7\n" + b"x" * 10 * MB, 90_000, 100_000),
+    "an office file of 10 MiB": (b"PK\x03\x04" + b"x" * 10 * MB, 90_000, 100_000),
+    "text of 10 MiB": (b"x" * 10 * MB, 10 * MB // 4, 10 * MB // 4 + 1),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("head", ["", "data:application/pdf;base64,", "data:text/plain;base64,"])
+def test_a_file_counts_by_its_decoded_size_whatever_it_is_called(name: str, head: str) -> None:
+    content, least, most = FILES[name]
+    data = base64_of(content, head)
+    assert least <= estimate_file_tokens(data) <= most
+    for part in (
+        {"type": "input_file", "filename": "a.pdf", "file_data": data},
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": data}},
+    ):
+        whole = estimate_item_tokens({"type": "message", "role": "user", "content": [part]})
+        assert 0 <= whole - estimate_file_tokens(data) <= 4
+        output = estimate_item_tokens({"type": "function_call_output", "call_id": "c", "output": [part]})
+        assert output == whole
+        assert estimate_request_tokens([{"role": "user", "content": [part]}]) == whole
+
+
+@DETERMINISTIC
+@given(st.binary(max_size=2000), st.sampled_from([b"", b"%PDF-", b"PK\x03\x04"]))
+def test_a_longer_file_never_counts_less(content: bytes, magic: bytes) -> None:
+    size = len(magic + content)
+    counted = [estimate_file_tokens(base64_of((magic + content) * times)) for times in (1, 2, 90)]
+    assert counted == sorted(counted)
+    assert counted[0] >= size // 4
+
+
+def test_a_data_url_that_is_not_base64_counts_as_it_is_written() -> None:
+    assert estimate_file_tokens("data:text/plain," + "word " * 800) == 1_000
+    assert estimate_file_tokens("data:" + "x" * 3_995) == 750, "no head: taken for base64"
+
+
+def test_speech_counts_by_its_length() -> None:
+    minute = base64_of(bytes(60 * 8_000))
+    part = {"type": "input_audio", "input_audio": {"data": minute, "format": "mp3"}}
+    assert estimate_item_tokens({"type": "message", "content": [part]}) == 600 + 4
+
+
+@pytest.mark.parametrize("odd", [None, 5, [], {}, {"file_data": 5}, {"data": None}])
+def test_odd_parts_count_nothing_and_break_nothing(odd: Any) -> None:
+    for field in ("file", "input_audio", "file_data", "text"):
+        assert estimate_item_tokens({"type": "message", "content": [{"type": "x", field: odd}]}) == 4
 
 
 def test_a_price_is_rounded_up_to_whole_micro_units() -> None:

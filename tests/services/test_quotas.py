@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import pytest
 
 from antiphon.domain import ids
 from antiphon.domain.errors import RateLimited
+from antiphon.domain.inputs import parse_input
 from antiphon.domain.limits import DAY_US, EVERYONE, new_limit
+from antiphon.domain.usage import estimate_file_tokens
 from antiphon.ports import quota_writes as qw
 from antiphon.ports.model_provider import TextDelta, UsageReport
 from antiphon.services.idempotency import Key
+from antiphon.services.runs.context import chat_messages
 from antiphon.services.turns import Begun
 from tests.services.hand import BROKEN, ECHO, HAND, SILENT, until
 from tests.services.quota_looks import WINDOW, counted, day, ledger, limited, refused, settled
@@ -84,6 +88,29 @@ async def test_what_is_asked_for_is_clamped_and_every_choice_is_reserved(
     assert 0 < reserved - sent * params.get("n", 1) < 20
     call.end()
     await world.wait(begun)
+
+
+@pytest.mark.parametrize("shape", ["responses", "chat"])
+async def test_what_a_file_will_cost_is_reserved_on_either_surface(world: World, shape: str) -> None:
+    data = base64.b64encode(b"%PDF-1.7" + bytes(80_000)).decode()
+    part = {"type": "input_file", "file_data": data}
+    asked: dict[str, Any] = {"items": tuple(parse_input([{"role": "user", "content": [part]}]))}
+    if shape == "chat":
+        asked = {"messages": chat_messages(asked["items"]), "store": False}
+    needed = estimate_file_tokens(data)
+    assert 16_000 < needed < 17_000
+    with pytest.raises(RateLimited):
+        await world.begin(None, model=HAND, who=limited(world.who, day("tokens", needed)), **asked)
+    who = limited(world.who, day("tokens", needed + 100_000))
+    begun = await world.begin(None, model=HAND, who=who, **asked)
+    call = await world.hand.next()
+    _, reserved = counted(world)["|tokens|day"]
+    assert 0 <= reserved - needed - WINDOW // 4 < 20
+    call.put(TextDelta(0, "x"), UsageReport(needed * 3, 5))
+    call.end()
+    await world.wait(begun)
+    await settled(world)
+    assert counted(world)["|tokens|day"] == (needed * 3 + 5, 0), "the provider's count is what was used"
 
 
 async def test_a_caller_without_limits_has_no_command_no_read_and_no_cap(world: World) -> None:

@@ -25,6 +25,7 @@ from antiphon.services.api_keys import ApiKeys
 from antiphon.services.credentials import Credentials
 from antiphon.services.external_logins import ExternalLogins
 from antiphon.services.first_administrator import FirstAdministrator, Made
+from antiphon.services.identities import Identities
 from antiphon.services.keyring import Keyring
 from antiphon.services.login_guard import LoginGuard
 from antiphon.services.passwords import Passwords
@@ -32,6 +33,7 @@ from antiphon.services.provider_keys import stored_keys
 from antiphon.services.quotas import Quotas
 from antiphon.services.sealing import Sealer
 from antiphon.services.secrets import PURPOSE, Secrets
+from antiphon.services.sessions import Sessions
 from antiphon.services.tokens import Tokens
 from antiphon.settings import MIN_SECRET_BYTES, Settings
 from antiphon.storage.memory.attempts import InProcessAttempts
@@ -147,16 +149,32 @@ def identity_of(
         complete=quotas.limited,
     )  # fmt: skip
     passwords = Passwords()
-    guard = LoginGuard(InProcessAttempts(clock.monotonic))
-    accounts = Accounts(storage, credentials, tokens, passwords, guard, clock, sign_up=settings.signup)
-    sealer = Sealer(external_logins.PURPOSE, keyring)
     return {
         "passwords": passwords,
         "credentials": credentials,
-        "accounts": accounts,
-        "external_logins": ExternalLogins(
-            logins, storage, accounts, credentials, clock, sealer, public_url=settings.public_url or ""
-        ),
+        **_ways_in(settings, storage, credentials, tokens, passwords, clock, keyring, logins),
         "api_keys": ApiKeys(storage, credentials, clock),
         "first_administrator": FirstAdministrator(storage, passwords, clock),
     }
+
+
+def _ways_in(
+    settings: Settings, storage: Storage, credentials: Credentials, tokens: Tokens, passwords: Passwords,
+    clock: Clock, keyring: Keyring, logins: Mapping[str, LoginProvider],
+) -> dict[str, Any]:  # fmt: skip
+    """Return the services by which people come in, by their names in `Application`."""
+    guard, sessions = LoginGuard(InProcessAttempts(clock.monotonic)), Sessions(storage, credentials, clock)
+    accounts = Accounts(
+        storage, credentials, tokens, passwords, guard, sessions, clock, sign_up=settings.signup
+    )
+    identities = Identities(storage, accounts, sessions, credentials, clock, logins)
+    sealer = Sealer(external_logins.PURPOSE, keyring)
+    return {
+        "accounts": accounts,
+        "sessions": sessions,
+        "identities": identities,
+        "external_logins": ExternalLogins(
+            logins, storage, accounts, credentials, clock, sealer, identities,
+            public_url=settings.public_url or "",
+        ),
+    }  # fmt: skip

@@ -121,7 +121,7 @@ def _restart(application: Application) -> Any:
 
 def _schedule_services(application: Application, jobs: InProcessJobs) -> None:
     """Have the services do again and again what they must."""
-    for service in (application.credentials, application.accounts, application.members):
+    for service in (application.credentials, application.sessions, application.members):
         service.schedule(jobs)
     application.administration.schedule(jobs)
     application.quotas.schedule(jobs, application.local.refresh)

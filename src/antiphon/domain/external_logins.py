@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Final
 
 import msgspec
 
 MAX_NEXT: Final = 1024
+IDENTITY: Final = "identity_"
 _PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 
 
@@ -29,6 +31,22 @@ class ExternalIdentity(msgspec.Struct, frozen=True, kw_only=True):
     def proven_email(self) -> str | None:
         """The address, if the provider says that it belongs to this person."""
         return self.email if self.email_verified else None
+
+
+class LinkedIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """An identity that opens an account."""
+
+    issuer: str
+    subject: str
+    provider: str
+    email: str | None
+    created_us: int
+
+    @property
+    def wire_id(self) -> str:
+        """The name by which its owner ends it: the same for ever, and telling nothing to others."""
+        digest = hashlib.sha256(f"{self.issuer}\0{self.subject}".encode()).hexdigest()
+        return IDENTITY + digest[:32]
 
 
 class LoginTerms(msgspec.Struct, frozen=True, kw_only=True):

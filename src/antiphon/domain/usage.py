@@ -21,6 +21,21 @@ TOKENS_PER_ITEM: Final = 4
 IMAGE_TOKENS: Final = 765
 """A 1024 × 1024 image at high detail, as OpenAI counts it."""
 
+DOCUMENT_TEXT_BYTES: Final = 64 * 1024
+DOCUMENT_BYTES_PER_TOKEN: Final = 128
+"""A PDF or office file counts like text up to so many decoded bytes: manuals of plain text have 7 to 8 KB a
+page, and a model is shown 1,400 to 2,000 tokens of one. What a file has beyond that is pictures and fonts
+more often than words: a scanned page has 100 to 300 KB. 10 MiB come to 98,000 tokens."""
+
+AUDIO_BYTES_PER_TOKEN: Final = 800
+"""OpenAI counts a token for 100 ms of speech, which are 800 bytes at 64 kbit/s."""
+
+MAX_URL_HEAD: Final = 256
+"""A data URL's media type ends within so many characters."""
+
+_DOCUMENTS: Final = ("JVBER", "UEsDB")
+"""How base64 of `%PDF` and of a zip archive begins; what is sent as a PDF and is none counts as text."""
+
 
 class Usage(msgspec.Struct, frozen=True):
     """Tokens of one run; `estimated` when the provider reported none."""
@@ -110,14 +125,39 @@ def _estimate_value(value: Any) -> int:
         return estimate_tokens(value)
     if not isinstance(value, list):
         return 0
-    total = 0
-    for part in value:
-        if not isinstance(part, dict):
-            continue
-        if part.get("type") in ("input_image", "image_url"):
-            total += IMAGE_TOKENS
-        for field in ("text", "refusal", "file_data"):
-            text = part.get(field)
-            if isinstance(text, str):
-                total += estimate_tokens(text)
+    return sum(_estimate_part(part) for part in value if isinstance(part, dict))
+
+
+def _estimate_part(part: dict[str, Any]) -> int:
+    """Estimate a part of a message, in the shape of responses or of chat completions."""
+    total = IMAGE_TOKENS if part.get("type") in ("input_image", "image_url") else 0
+    for field in ("text", "refusal"):
+        text = part.get(field)
+        if isinstance(text, str):
+            total += estimate_tokens(text)
+    file, audio = part.get("file", part), part.get("input_audio")
+    data = file.get("file_data") if isinstance(file, dict) else None
+    if isinstance(data, str):
+        total += estimate_file_tokens(data)
+    sound = audio.get("data") if isinstance(audio, dict) else None
+    if isinstance(sound, str):
+        total += -(-_decoded(sound)[1] // AUDIO_BYTES_PER_TOKEN)
     return total
+
+
+def estimate_file_tokens(data: str) -> int:
+    """Estimate the tokens of a file, base64 or a data URL, by its decoded size, without decoding it."""
+    begin, size = _decoded(data)
+    if data.startswith(_DOCUMENTS, begin) and size > DOCUMENT_TEXT_BYTES:
+        size = (
+            DOCUMENT_TEXT_BYTES + (size - DOCUMENT_TEXT_BYTES) * BYTES_PER_TOKEN // DOCUMENT_BYTES_PER_TOKEN
+        )
+    return -(-size // BYTES_PER_TOKEN)
+
+
+def _decoded(data: str) -> tuple[int, int]:
+    """Return where the content of base64 or a data URL begins, and how many bytes it stands for."""
+    begin = data.find(",", 0, MAX_URL_HEAD) + 1 if data.startswith("data:") else 0
+    written = len(data) - begin
+    plain = begin > 0 and ";base64" not in data[:begin]
+    return begin, written if plain else written * 3 // 4

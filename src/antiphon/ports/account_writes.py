@@ -127,7 +127,7 @@ class TouchApiKeys(Command, frozen=True, kw_only=True):
 class LinkIdentity(Command, frozen=True, kw_only=True):
     """Link another issuer's identity to an account; lost if it is linked already.
 
-    With `sole` also lost if the account has another identity.
+    Also lost if the account has as many as `most` already.
     """
 
     GUARD: ClassVar[bool] = True
@@ -138,7 +138,20 @@ class LinkIdentity(Command, frozen=True, kw_only=True):
     provider: str
     created_us: int
     email: str | None = None
-    sole: bool = False
+    most: int
+
+
+class UnlinkIdentity(Command, frozen=True, kw_only=True):
+    """End an identity of an account; lost if it has none such, or no other way in.
+
+    That is a password, or another identity of one of `providers`.
+    """
+
+    GUARD: ClassVar[bool] = True
+    issuer: str
+    subject: str
+    account_id: str
+    providers: tuple[str, ...]
 
 
 class NewInvite(Command, frozen=True, kw_only=True):

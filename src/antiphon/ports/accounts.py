@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from antiphon.domain.accounts import Account, ApiKey, Credential, Invite, LoginSession
+from antiphon.domain.external_logins import LinkedIdentity
 
 
 class Accounts(Protocol):
@@ -29,6 +30,10 @@ class Accounts(Protocol):
 
     async def by_identity(self, issuer: str, subject: str) -> Account | None:
         """Return the account an identity of another issuer is linked to, or None."""
+        ...
+
+    async def identities(self, account_id: str) -> list[LinkedIdentity]:
+        """Return the identities linked to an account, oldest first; they are few."""
         ...
 
     async def page(

@@ -25,7 +25,6 @@ from antiphon.domain.accounts import (
 from antiphon.domain.errors import Conflict, Forbidden, Unauthenticated, Unprocessable
 from antiphon.ports import account_writes as aw
 from antiphon.ports.clock import Clock
-from antiphon.ports.jobs import Jobs
 from antiphon.ports.storage import Storage
 from antiphon.ports.write_sets import Command
 from antiphon.services.access import not_found
@@ -39,16 +38,14 @@ from antiphon.services.login_guard import (
     by_name,
     by_session,
 )
-from antiphon.services.paging import Page
 from antiphon.services.passwords import Passwords
+from antiphon.services.sessions import Sessions
 from antiphon.services.tokens import SessionClaims, Tokens, refused
 
 SignUp = Literal["closed", "invite", "open"]
 MAX_NAME = 64
 US = 1_000_000
-FORGET_SECONDS = 3600.0
-FORGET_ROWS = 5_000
-KEPT_US = 30 * 24 * 3600 * US
+PROVEN_US = 600 * US
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +79,7 @@ class Accounts:
         tokens: Tokens,
         passwords: Passwords,
         guard: LoginGuard,
+        sessions: Sessions,
         clock: Clock,
         *,
         sign_up: SignUp,
@@ -92,17 +90,9 @@ class Accounts:
         self._passwords = passwords
         self._guard = guard
         self._devices = Devices(tokens)
+        self._sessions = sessions
         self._clock = clock
         self.signing_up = sign_up
-
-    def schedule(self, jobs: Jobs) -> None:
-        """Hand over the recurring work."""
-        jobs.every(FORGET_SECONDS, "forget sessions of long ago", self.forget_sessions)
-
-    async def forget_sessions(self) -> None:
-        """Erase sessions that expired a month ago; until then an old token is known to be an old one."""
-        before = self._clock.now_us() - KEPT_US
-        await self._storage.unit_of_work.commit(aw.ForgetSessions(before_us=before, limit=FORGET_ROWS))
 
     async def close(self) -> None:
         """Stop checking passwords."""
@@ -252,8 +242,8 @@ class Accounts:
 
     def _session_end(self, session_id: str, now_us: int) -> int:
         """Return when a session that is used now ends: at the latest so long after its id was made."""
-        opened_us = int(session_id[:12], 16) * 1000
-        return min(now_us + self._tokens.refresh_seconds * US, opened_us + self._tokens.longest_seconds * US)
+        longest = _opened_us(session_id) + self._tokens.longest_seconds * US
+        return min(now_us + self._tokens.refresh_seconds * US, longest)
 
     async def _end_stolen(self, found: Credential, visit: Visit) -> None:
         """End a session of whose refresh tokens an old one was shown: two parties have them."""
@@ -269,7 +259,7 @@ class Accounts:
 
         Raises Forbidden unless the caller is logged in.
         """
-        found = await self._own_session(who)
+        found = await self._sessions.own(who)
         seconds = ((found.expires_us or 0) - self._clock.now_us()) // US
         return self._tokens.cookie(found.account.id, found.id, found.account.epoch, seconds), seconds
 
@@ -279,11 +269,29 @@ class Accounts:
             msgspec.structs.replace(login.account.principal(), credential_id=login.session_id)
         )
 
-    async def _own_session(self, who: Principal) -> Credential:
-        found = await self._storage.credentials.session(who.credential_id) if who.credential_id else None
-        if found is None:
-            raise Forbidden("This needs a login session, not a key.", code="session_required")
-        return found
+    async def _prove(self, session: Credential, password: str) -> None:
+        async with self._guard.attempt(by_session(session.id)) as failed:
+            if not (await self._passwords.verify(session.account.password_hash, password)).is_right:
+                await failed()
+                raise wrong_password()
+
+    async def proven(self, who: Principal, password: str | None) -> Credential:
+        """Return the caller's session, if it is theirs beyond doubt: a way into the account is to change.
+
+        The password tells, and without one that the login was a moment ago. Raises Forbidden,
+        Unauthenticated, RateLimited and Unprocessable.
+        """
+        session = await self._sessions.own(who)
+        if session.account.password_hash is not None:
+            if password is None:
+                raise Unprocessable(
+                    "Missing required parameter: 'current_password'.",
+                    code="missing_required_parameter", param="current_password",
+                )  # fmt: skip
+            await self._prove(session, password)
+        elif self._clock.now_us() - _opened_us(session.id) > PROVEN_US:
+            raise Forbidden("Log in again, then do this within ten minutes.", code="fresh_login_required")
+        return session
 
     # --- looking after it
 
@@ -297,13 +305,10 @@ class Accounts:
         Raises Forbidden without a session, Unauthenticated for a wrong `current` password,
         RateLimited after too many of them, Unprocessable for a new one that cannot be used.
         """
-        session = await self._own_session(who)
+        session = await self._sessions.own(who)
         account = session.account
         self._passwords.check(new, account.name)
-        async with self._guard.attempt(by_session(session.id)) as failed:
-            if not (await self._passwords.verify(account.password_hash, current)).is_right:
-                await failed()
-                raise wrong_password()
+        await self._prove(session, current)
         new_hash = await self._passwords.hash(new)
         now, generation = self._clock.now_us(), session.generation or 0
         expires = self._session_end(session.id, now)
@@ -324,46 +329,9 @@ class Accounts:
         changed = msgspec.structs.replace(account, epoch=account.epoch + 1)
         return self._with_device(self._login(changed, session.id, generation + 1, expires), changed, None)
 
-    async def sessions(
-        self, who: Principal, *, after: str | None, limit: int, descending: bool
-    ) -> Page[LoginSession]:
-        """Return the caller's open sessions."""
-        found = await self._storage.credentials.sessions(
-            who.actor_id, self._clock.now_us(), after=ids.parse(after, SESSION) if after else None,
-            limit=limit + 1, descending=descending,
-        )  # fmt: skip
-        return Page(found[:limit], len(found) > limit)
 
-    async def log_out(self, who: Principal, visit: Visit) -> None:
-        """End the caller's own session; raises Forbidden for a key."""
-        session = await self._own_session(who)
-        await self._revoke(who, session.id, visit)
-
-    async def revoke_session(self, who: Principal, wire_id: str, visit: Visit) -> str:
-        """End one of the caller's sessions and return its id; raises NotFound."""
-        identifier = ids.parse(wire_id, SESSION)
-        found = await self._storage.credentials.session(identifier) if identifier else None
-        if found is None or found.account.id != who.actor_id:
-            return not_found("Session", wire_id)
-        await self._revoke(who, found.id, visit)
-        return found.id
-
-    async def revoke_other_sessions(self, who: Principal, visit: Visit) -> None:
-        """End all of the caller's sessions but the one used now."""
-        now = self._clock.now_us()
-        await self._storage.unit_of_work.commit(
-            aw.RevokeSessions(account_id=who.actor_id, now_us=now, kept_session_id=who.credential_id),
-            audit(who, "session.revoke_others", now, target=USER + who.actor_id, visit=visit),
-        )
-        self._credentials.forget(who.actor_id)
-
-    async def _revoke(self, who: Principal, session_id: str, visit: Visit) -> None:
-        now = self._clock.now_us()
-        await self._storage.unit_of_work.commit(
-            aw.RevokeSessions(account_id=who.actor_id, now_us=now, session_id=session_id),
-            audit(who, "session.revoke", now, target=SESSION + session_id, visit=visit),
-        )
-        self._credentials.forget(session_id)
+def _opened_us(session_id: str) -> int:
+    return int(session_id[:12], 16) * 1000
 
 
 def _proper_name(text: str) -> str:

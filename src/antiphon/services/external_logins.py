@@ -23,6 +23,7 @@ from antiphon.domain.accounts import RESERVED_NAMES, USER, Account, Role, Visit,
 from antiphon.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound, Unauthenticated, Unavailable
 from antiphon.domain.external_logins import (
     ExternalIdentity,
+    LinkedIdentity,
     LoginAnswer,
     LoginAttempt,
     LoginTerms,
@@ -35,6 +36,7 @@ from antiphon.ports.storage import Storage
 from antiphon.services.accounts import Accounts, Login
 from antiphon.services.audit_lines import audit
 from antiphon.services.credentials import Credentials
+from antiphon.services.identities import Identities, LinkTo, linking
 from antiphon.services.sealing import Sealer, Unreadable
 
 PURPOSE: Final = "login"
@@ -47,13 +49,14 @@ log = structlog.get_logger(__name__)
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
-    """A login under way, as it lies sealed in the browser."""
+    """A login under way, as it lies sealed in the browser; with `link` it adds a way into an account."""
 
     state: str
     nonce: str
     verifier: str
     next_path: str | None
     expires_us: int
+    link: LinkTo | None = None
 
 
 class BegunLogin(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,9 +68,11 @@ class BegunLogin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FinishedLogin(msgspec.Struct, frozen=True, kw_only=True):
-    """The session, and where the browser wanted to go: a whole URL of ours, or None."""
+    """The session, or the identity that was linked; and where the browser wanted to go: a whole URL of ours,
+    or None.
+    """
 
-    login: Login
+    done: Login | LinkedIdentity
     url: str | None
 
 
@@ -82,6 +87,7 @@ class ExternalLogins:
         credentials: Credentials,
         clock: Clock,
         sealer: Sealer,
+        identities: Identities,
         *,
         public_url: str,
     ) -> None:
@@ -91,6 +97,7 @@ class ExternalLogins:
         self._credentials = credentials
         self._clock = clock
         self._sealer = sealer
+        self._identities = identities
         self._public_url = public_url
         self._used: dict[str, int] = {}
 
@@ -98,10 +105,15 @@ class ExternalLogins:
         """Return the providers by name, in order of configuration."""
         return {name: provider.terms for name, provider in self._providers.items()}
 
-    async def begin(self, name: str, next_path: str | None) -> BegunLogin:
+    def require(self, name: str) -> None:
+        """Raise NotFound if there is no provider of that name."""
+        self._provider(name)
+
+    async def begin(self, name: str, next_path: str | None, link: LinkTo | None = None) -> BegunLogin:
         """Begin a login; afterwards the browser goes to `next_path`, without one it is given tokens.
 
-        Raises NotFound, InvalidRequest for a path that is not ours, and LoginProviderError.
+        With `link` it opens no session but adds the identity to that account. Raises NotFound,
+        InvalidRequest for a path that is not ours, and LoginProviderError.
         """
         provider = self._provider(name)
         if next_path is not None and not is_own_path(next_path):
@@ -114,6 +126,7 @@ class ExternalLogins:
             verifier=secrets.token_urlsafe(48),
             next_path=next_path,
             expires_us=self._clock.now_us() + ATTEMPT_SECONDS * 1_000_000,
+            link=link,
         )
         url = await provider.authorization_url(self._attempt(name, pending))
         sealed = self._sealer.seal(name, msgspec.json.encode(pending))
@@ -135,10 +148,12 @@ class ExternalLogins:
         identity = await provider.identify(self._attempt(name, pending), answer)
         if not provider.terms.admits(identity):
             raise Forbidden("This needs a verified address of another domain.", code="domain_not_allowed")
-        account = await self._account(provider, identity, visit)
-        login = await self._accounts.open_session(account, f"oidc:{name}", visit)
         url = None if pending.next_path is None else self._public_url + pending.next_path
-        return FinishedLogin(login=login, url=url)
+        if pending.link is not None:
+            linked = await self._identities.link(pending.link, identity, visit)
+            return FinishedLogin(done=linked, url=url)
+        account = await self._account(provider, identity, visit)
+        return FinishedLogin(done=await self._accounts.open_session(account, f"oidc:{name}", visit), url=url)
 
     # --- the browser's cookie
 
@@ -219,7 +234,7 @@ class ExternalLogins:
             method=f"oidc:{identity.provider}",
         )  # fmt: skip
         await self._storage.unit_of_work.commit(
-            aw.NewAccount(account=account), _linking(account, identity, now), line
+            aw.NewAccount(account=account), linking(account, identity, now, most=1), line
         )
 
     async def _link(self, owner: Account, identity: ExternalIdentity, visit: Visit) -> None:
@@ -232,7 +247,7 @@ class ExternalLogins:
             method=f"oidc:{identity.provider}",
         )  # fmt: skip
         try:
-            await self._storage.unit_of_work.commit(_linking(owner, identity, now, sole=True), line)
+            await self._storage.unit_of_work.commit(linking(owner, identity, now, most=1), line)
         except Conflict:
             if await self._storage.accounts.by_identity(identity.issuer, identity.subject) is None:
                 raise taken from None
@@ -251,21 +266,6 @@ class ExternalLogins:
         )
         self._credentials.forget(account.id)
         return msgspec.structs.replace(account, role=role, epoch=account.epoch + 1)
-
-
-def _linking(
-    account: Account, identity: ExternalIdentity, now_us: int, *, sole: bool = False
-) -> aw.LinkIdentity:
-    return aw.LinkIdentity(
-        issuer=identity.issuer,
-        subject=identity.subject,
-        account_id=account.id,
-        slot=account.slot,
-        provider=identity.provider,
-        created_us=now_us,
-        email=identity.proven_email,
-        sole=sole,
-    )
 
 
 def _role(identity: ExternalIdentity) -> Role | None:

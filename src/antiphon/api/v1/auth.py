@@ -13,7 +13,7 @@ from antiphon.api.dependencies import After, App, Caller, IdentityRoute, Limit, 
 from antiphon.api.errors import field_problem
 from antiphon.api.http import decode_json
 from antiphon.api.v1.identity_bodies import ChangePassword, SignUp, TokenRequest
-from antiphon.api.v1.identity_objects import login_object, session_object, user_object
+from antiphon.api.v1.identity_objects import identity_object, login_object, session_object, user_object
 from antiphon.api.v1.pages import Order, answer, page_object
 from antiphon.domain.accounts import SESSION
 from antiphon.domain.errors import InvalidRequest, Unprocessable
@@ -128,7 +128,7 @@ async def change_password(application: App, who: Caller, visit: Visitor, body: C
 @router.post("/logout", summary="Log out")
 async def log_out(application: App, who: Caller, visit: Visitor) -> Response:
     """End the session used: its tokens, its cookie and its open streams."""
-    await application.accounts.log_out(who, visit)
+    await application.sessions.log_out(who, visit)
     return answer({"object": "session", "deleted": True}, headers=_without_cookie())
 
 
@@ -137,7 +137,7 @@ async def list_sessions(
     application: App, who: Caller, after: After = None, limit: Limit = 20, order: Order = "desc"
 ) -> Response:
     """List the caller's open login sessions."""
-    page = await application.accounts.sessions(who, after=after, limit=limit, descending=order == "desc")
+    page = await application.sessions.page(who, after=after, limit=limit, descending=order == "desc")
     data = [session_object(one, who.credential_id) for one in page.data]
     return answer(page_object(data, has_more=page.has_more))
 
@@ -145,15 +145,29 @@ async def list_sessions(
 @router.delete("/sessions", summary="End all other sessions")
 async def revoke_other_sessions(application: App, who: Caller, visit: Visitor) -> Response:
     """End all of the caller's login sessions but the one used now."""
-    await application.accounts.revoke_other_sessions(who, visit)
+    await application.sessions.revoke_others(who, visit)
     return answer({"object": "list", "deleted": True})
 
 
 @router.delete("/sessions/{session_id}", summary="End a session")
 async def revoke_session(application: App, who: Caller, visit: Visitor, session_id: str) -> Response:
     """End one of the caller's login sessions."""
-    ended = await application.accounts.revoke_session(who, session_id, visit)
+    ended = await application.sessions.revoke(who, session_id, visit)
     return answer({"id": SESSION + ended, "object": "session", "deleted": True})
+
+
+@router.get("/identities", summary="List identities")
+async def list_identities(application: App, who: Caller) -> Response:
+    """List the identities at login providers that open the caller's account."""
+    data = [identity_object(one) for one in await application.identities.mine(who)]
+    return answer(page_object(data, has_more=False))
+
+
+@router.delete("/identities/{identity_id}", summary="End an identity")
+async def unlink_identity(application: App, who: Caller, visit: Visitor, identity_id: str) -> Response:
+    """End a way into the caller's account, never the last one; all other sessions end too."""
+    ended = await application.identities.unlink(who, identity_id, visit)
+    return answer({"id": ended, "object": "identity", "deleted": True})
 
 
 @router.post("/cookie", summary="Keep the session in a cookie")

@@ -1,4 +1,4 @@
-"""Logging in through another server: the two redirects of a browser."""
+"""Logging in through another server, or adding it as a way in: the two redirects of a browser."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request, Response
 
 from antiphon.api.authentication import COOKIE
-from antiphon.api.dependencies import App, IdentityRoute, Visitor
-from antiphon.api.v1.identity_objects import login_object
+from antiphon.api.dependencies import App, Caller, IdentityRoute, Visitor
+from antiphon.api.v1.identity_bodies import LinkIdentity
+from antiphon.api.v1.identity_objects import identity_object, login_object
 from antiphon.api.v1.pages import answer
-from antiphon.domain.external_logins import LoginAnswer
+from antiphon.domain.external_logins import LinkedIdentity, LoginAnswer
+from antiphon.services.external_logins import BegunLogin
 
 LOGIN_COOKIE: Final = "__Host-antiphon-login"
 _FOR_US_ALONE: Final = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
@@ -43,9 +45,26 @@ async def list_providers(application: App) -> Response:
 async def login(application: App, provider: str, next: Next = None) -> Response:
     """Send the browser to the provider. It comes back to `…/callback`."""
     begun = await application.external_logins.begin(provider, next)
-    cookie = f"{LOGIN_COOKIE}={begun.cookie}; Max-Age={begun.seconds}; {_ATTRIBUTES}"
-    headers = {**_FOR_US_ALONE, "location": begun.url, "set-cookie": cookie}
+    headers = {**_FOR_US_ALONE, "location": begun.url, "set-cookie": _cookie(begun)}
     return Response(status_code=302, headers=headers)
+
+
+def _cookie(begun: BegunLogin) -> str:
+    return f"{LOGIN_COOKIE}={begun.cookie}; Max-Age={begun.seconds}; {_ATTRIBUTES}"
+
+
+@router.post("/{provider}/link", summary="Add a provider as a way in")
+async def link(application: App, who: Caller, provider: str, body: LinkIdentity) -> Response:
+    """Begin a login that adds the identity it proves to the caller's account.
+
+    The browser goes to the `url` returned and comes back to `…/callback`. This takes a login
+    session and the current password; in an account without one, a login of a moment ago.
+    """
+    application.external_logins.require(provider)
+    to = await application.identities.may_link(who, body.current_password)
+    begun = await application.external_logins.begin(provider, body.next, to)
+    found = {"object": "identity.link", "url": begun.url, "expires_in": begun.seconds}
+    return answer(found, headers={**_FOR_US_ALONE, "set-cookie": _cookie(begun)})
 
 
 @router.get(
@@ -63,15 +82,21 @@ async def callback(
     iss: Text = None,
     error: Text = None,
 ) -> Response:
-    """Finish a login: answer with tokens, or with a cookie and a redirect if the login named `next`."""
+    """Finish a login: answer with tokens, or with a cookie and a redirect if the login named `next`.
+
+    One that added a way in answers with the identity, or redirects, and sets no session's cookie.
+    """
     brought = LoginAnswer(state=state, code=code, issuer=iss, error=error)
     logins = application.external_logins
-    done = await logins.finish(provider, brought, request.cookies.get(LOGIN_COOKIE), visit)
-    if done.url is None:
-        response = answer(login_object(done.login), headers=_FOR_US_ALONE)
+    finished = await logins.finish(provider, brought, request.cookies.get(LOGIN_COOKIE), visit)
+    done, url = finished.done, finished.url
+    if url is not None:
+        response = Response(status_code=302, headers={**_FOR_US_ALONE, "location": url})
     else:
-        value, seconds = await application.accounts.cookie_of(done.login)
-        response = Response(status_code=302, headers={**_FOR_US_ALONE, "location": done.url})
+        shown = identity_object(done) if isinstance(done, LinkedIdentity) else login_object(done)
+        response = answer(shown, headers=_FOR_US_ALONE)
+    if url is not None and not isinstance(done, LinkedIdentity):
+        value, seconds = await application.accounts.cookie_of(done)
         response.headers.append("set-cookie", f"{COOKIE}={value}; Max-Age={seconds}; {_ATTRIBUTES}")
     response.headers.append("set-cookie", f"{LOGIN_COOKIE}=; Max-Age=0; {_ATTRIBUTES}")
     return response

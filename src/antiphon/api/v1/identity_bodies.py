@@ -45,6 +45,13 @@ class ChangePassword(Body):
     new_password: Text
 
 
+class LinkIdentity(Body):
+    """The password as it is, and a path of this server to go to afterwards."""
+
+    current_password: Text | None = None
+    next: Annotated[str, Field(max_length=4096)] | None = None
+
+
 class CreateApiKey(Body):
     """A name to know the key by, what it may do (by default read and write), and for how long."""
 

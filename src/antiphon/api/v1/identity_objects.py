@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from antiphon.domain.accounts import KEY, SESSION, USER, Account, ApiKey, LoginSession
+from antiphon.domain.external_logins import LinkedIdentity
 from antiphon.services.accounts import Login
 
 
@@ -38,6 +39,18 @@ def session_object(session: LoginSession, current_id: str | None) -> dict[str, A
         "created_at": _seconds(session.created_us),
         "last_used_at": _seconds(session.used_us),
         "expires_at": _seconds(session.expires_us),
+    }
+
+
+def identity_object(identity: LinkedIdentity) -> dict[str, Any]:
+    """Return an identity at a login provider that opens the account."""
+    return {
+        "id": identity.wire_id,
+        "object": "identity",
+        "provider": identity.provider,
+        "issuer": identity.issuer,
+        "email": identity.email,
+        "created_at": _seconds(identity.created_us),
     }
 
 

@@ -178,12 +178,23 @@ def _touch_api_keys(c: aw.TouchApiKeys) -> Iterator[Step]:
 def _link_identity(c: aw.LinkIdentity) -> Iterator[Step]:
     yield (
         "INSERT INTO external_identities (issuer,subject,owner_id,slot,provider,email,created)"
-        " SELECT ?,?,?,?,?,?,? WHERE ? OR NOT EXISTS (SELECT 1 FROM external_identities WHERE owner_id=?)"
+        " SELECT ?,?,?,?,?,?,? WHERE (SELECT COUNT(*) FROM external_identities WHERE owner_id=?)<?"
         " ON CONFLICT (issuer,subject) DO NOTHING",
-        (c.issuer, c.subject, c.account_id, c.slot, c.provider, c.email, c.created_us, not c.sole,
-         c.account_id),
+        (c.issuer, c.subject, c.account_id, c.slot, c.provider, c.email, c.created_us, c.account_id, c.most),
         1,
-    )  # fmt: skip
+    )
+
+
+def _unlink_identity(c: aw.UnlinkIdentity) -> Iterator[Step]:
+    yield (
+        "DELETE FROM external_identities WHERE issuer=? AND subject=? AND owner_id=?"
+        " AND (EXISTS (SELECT 1 FROM accounts a WHERE a.id=? AND a.password_hash IS NOT NULL)"
+        " OR EXISTS (SELECT 1 FROM external_identities o WHERE o.owner_id=?"
+        " AND (o.issuer<>? OR o.subject<>?)"
+        f" AND o.provider IN ({','.join('?' * len(c.providers))})))",
+        (c.issuer, c.subject, c.account_id, c.account_id, c.account_id, c.issuer, c.subject, *c.providers),
+        1,
+    )
 
 
 def _new_invite(c: aw.NewInvite) -> Iterator[Step]:
@@ -225,6 +236,7 @@ COMPILERS: Final[dict[type, Compiler]] = {
     aw.EraseAccount: _erase_account, aw.NewSession: _new_session,
     aw.RotateSession: _rotate_session, aw.TouchSession: _touch_session,
     aw.RevokeSessions: _revoke_sessions, aw.NewApiKey: _new_api_key, aw.RevokeApiKey: _revoke_api_key,
-    aw.TouchApiKeys: _touch_api_keys, aw.LinkIdentity: _link_identity, aw.NewInvite: _new_invite,
+    aw.TouchApiKeys: _touch_api_keys, aw.LinkIdentity: _link_identity, aw.UnlinkIdentity: _unlink_identity,
+    aw.NewInvite: _new_invite,
     aw.UseInvite: _use_invite, aw.RevokeInvite: _revoke_invite, aw.ForgetSessions: _forget_sessions,
 }  # fmt: skip

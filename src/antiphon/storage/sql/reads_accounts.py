@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from antiphon.domain.accounts import SCOPES, Account, ApiKey, Credential, Invite, LoginSession
+from antiphon.domain.external_logins import LinkedIdentity
 from antiphon.storage.sql.reads import Db, keyset
 from antiphon.storage.sql.rows import Row
 
@@ -72,6 +73,19 @@ def account_by_identity(db: Db, issuer: str, subject: str) -> Account | None:
     """See port `Accounts.by_identity`."""
     linked = "a.id=(SELECT e.owner_id FROM external_identities e WHERE e.issuer=? AND e.subject=?)"
     return _one_account(db, linked, issuer, subject)
+
+
+def identities(db: Db, account_id: str) -> list[LinkedIdentity]:
+    """See port `Accounts.identities`."""
+    found = db.execute(
+        "SELECT issuer,subject,provider,email,created FROM external_identities WHERE owner_id=?"
+        " ORDER BY created,issuer,subject",
+        (account_id,),
+    )
+    return [
+        LinkedIdentity(issuer=row[0], subject=row[1], provider=row[2], email=row[3], created_us=row[4])
+        for row in found
+    ]
 
 
 def _one_account(db: Db, condition: str, *values: str) -> Account | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from antiphon.domain.accounts import Account, ApiKey, Credential, Invite, LoginSession
+from antiphon.domain.external_logins import LinkedIdentity
 from antiphon.storage.sql import reads_accounts as reads
 from antiphon.storage.sql.sqlite_readers import Readers
 
@@ -30,6 +31,10 @@ class SqliteAccounts:
     async def by_identity(self, issuer: str, subject: str) -> Account | None:
         """See the port."""
         return await self._read(reads.account_by_identity, issuer, subject)
+
+    async def identities(self, account_id: str) -> list[LinkedIdentity]:
+        """See the port."""
+        return await self._read(reads.identities, account_id)
 
     async def page(
         self,
