@@ -117,9 +117,7 @@ class BlockScanner:
         """Close the current block. One that goes on leaves its kind and label to the next."""
         if self._lines:
             text = "".join(self._lines)
-            self._blocks.append(
-                Block(self._start, text, self._kind, self._level, self._label, self._begins)
-            )
+            self._blocks.append(Block(self._start, text, self._kind, self._level, self._label, self._begins))
             self._start += len(text)
         self._lines, self._length, self._blank = [], 0, False
         self._begins = not goes_on

@@ -25,7 +25,11 @@ MAX_HEADING: Final = 400
 MAX_HEADING_PART: Final = 120
 """Characters of a passage's path of titles, and of one title in it."""
 
-_SENTENCE: Final = re.compile(r"[.!?…][\"'”’»)\]]{0,4}\s++(?![a-zà-ÿа-я])|[。！？｡؟।][”」』）]{0,4}\s*+|\n[^\S\n]*+\n\s*+")
+_SENTENCE: Final = re.compile(
+    r"[.!?…][\"'”’»)\]]{0,4}\s++(?![a-zà-ÿа-я])"
+    r"|[。！？｡؟।][”」』）]{0,4}\s*+"
+    r"|\n[^\S\n]*+\n\s*+"
+)
 _CONTINUATION: Final = bytes(range(0x80, 0xC0))
 
 
@@ -259,13 +263,11 @@ def _tail(text: str, most: int) -> int:
     if most <= 0:
         return 0
     data = text[-most:].encode("utf-8", "surrogatepass")[-most:].lstrip(_CONTINUATION)
-    first = len(text) - len(data.translate(None, _CONTINUATION))
-    if found := _SENTENCE.search(text, max(first - 8, 0)):
-        while found and found.end() < max(first, 1):
-            found = _SENTENCE.search(text, found.end())
-        if found and found.end() < len(text):
+    first = max(len(text) - len(data.translate(None, _CONTINUATION)), 1)
+    for found in _SENTENCE.finditer(text, max(first - 8, 0)):
+        if first <= found.end() < len(text):
             return len(text) - found.end()
-    for at in range(max(first, 1), len(text)):
+    for at in range(first, len(text)):
         if text[at - 1].isspace() and not text[at].isspace():
             return len(text) - at
     return 0

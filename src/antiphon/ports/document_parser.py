@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
 from pathlib import Path
 from typing import Protocol
 
@@ -57,7 +57,10 @@ class Passages(msgspec.Struct, frozen=True, tag="passages"):
 
 
 class Parsed(msgspec.Struct, frozen=True, kw_only=True, tag="parsed"):
-    """The end: what was learnt. `page_starts` are offsets in code points."""
+    """The end: what was learnt. `page_starts` are offsets in code points.
+
+    `notes` are for people: what could not be read (at most 50), or had to be guessed.
+    """
 
     parser: str
     media_type: str
@@ -66,6 +69,7 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True, tag="parsed"):
     characters: int
     page_starts: tuple[int, ...]
     passages: int
+    notes: tuple[str, ...] = ()
 
 
 Event = Progress | TextSlice | Passages | Parsed
@@ -81,7 +85,9 @@ class DocumentParser(Protocol):
         """
         ...
 
-    def parse(self, path: Path, filename: str, chunking: Chunking, limits: Limits) -> AsyncIterator[Event]:
+    def parse(
+        self, path: Path, filename: str, chunking: Chunking, limits: Limits
+    ) -> AsyncGenerator[Event, None]:
         """Read the document at `path`; the last event is Parsed. Raises ParseFailed.
 
         Closing the iterator ends the work. A consumer that does not ask for the next event stops it.
@@ -89,9 +95,13 @@ class DocumentParser(Protocol):
         ...
 
     def cut(
-        self, text: str, title: str, language: str | None, page_starts: tuple[int, ...], chunking: Chunking
-    ) -> AsyncIterator[Event]:
-        """Cut a text that was read before into passages; yields Passages, then Parsed."""
+        self, slices: AsyncIterable[str], filename: str, known: Parsed, chunking: Chunking, limits: Limits
+    ) -> AsyncGenerator[Event, None]:
+        """Cut a text that was read before, given in slices, into passages; yields Passages, then Parsed.
+
+        `known` is what was learnt when it was read. The passages are those that reading the document
+        with this chunking would give. Otherwise as `parse`.
+        """
         ...
 
     async def close(self) -> None:

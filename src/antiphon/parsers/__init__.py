@@ -1,0 +1,1 @@
+"""Port `document_parser`: documents are read in confined processes beside the server."""
