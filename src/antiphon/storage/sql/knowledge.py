@@ -17,6 +17,7 @@ from antiphon.storage.sql.knowledge_index import (
     SqlitePassageIndex,
     SqliteVectors,
 )
+from antiphon.storage.sql.knowledge_store import KnowledgeStore
 from antiphon.storage.sql.sqlite import connect
 from antiphon.storage.sql.sqlite_readers import Readers
 from antiphon.storage.sql.sqlite_writer import SqliteWriter
@@ -30,9 +31,10 @@ class SqliteKnowledge:
     def __init__(self, path: Path, writer: SqliteWriter, cache_bytes: int = CACHE_BYTES) -> None:
         self._writer = writer
         self._readers = Readers(path)
-        self.index = SqlitePassageIndex(writer, self._readers, cache_bytes)
-        self.scopes = SqliteIndexScopes(writer, self._readers)
-        self.vectors = SqliteVectors(writer, self._readers)
+        store = KnowledgeStore(writer, self._readers)
+        self.index = SqlitePassageIndex(store, cache_bytes)
+        self.scopes = SqliteIndexScopes(store)
+        self.vectors = SqliteVectors(store)
 
     async def close(self) -> None:
         """Write what is waiting and release the file."""

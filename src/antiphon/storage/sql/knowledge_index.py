@@ -7,18 +7,16 @@ searches run in reader threads.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
 from antiphon.domain.passages import Candidates, IndexQuery, NewPassage, Passage, Source
 from antiphon.ports.passage_index import Unembedded
 from antiphon.storage.sql import knowledge_index_reads as reads
-from antiphon.storage.sql import knowledge_index_vectors as vectors_written
+from antiphon.storage.sql import knowledge_index_vectors as written
 from antiphon.storage.sql import knowledge_index_writes as writes
 from antiphon.storage.sql.knowledge_index_search import Search
-from antiphon.storage.sql.sqlite_readers import Readers
-from antiphon.storage.sql.sqlite_writer import SqliteWriter
+from antiphon.storage.sql.knowledge_store import KnowledgeStore
 
 T = TypeVar("T")
 
@@ -29,17 +27,6 @@ FORGET_ITEMS: Final = 500
 """Messages named in one statement."""
 
 
-async def _write(writer: SqliteWriter, work: Callable[[sqlite3.Connection], T]) -> T:
-    """Run a transaction's work on the writer and return its result after the commit."""
-    result: list[T] = []
-
-    def keep(db: sqlite3.Connection) -> None:
-        result[:] = [work(db)]
-
-    await writer.submit(keep)
-    return result[0]
-
-
 def _slices(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
@@ -47,47 +34,46 @@ def _slices(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 class SqlitePassageIndex:
     """Port `PassageIndex`; `cache_bytes` bounds the vectors in memory."""
 
-    def __init__(self, writer: SqliteWriter, readers: Readers, cache_bytes: int = CACHE_BYTES) -> None:
-        self._writer = writer
-        self._read = readers
+    def __init__(self, store: KnowledgeStore, cache_bytes: int = CACHE_BYTES) -> None:
+        self._store = store
         self._search = Search(cache_bytes)
 
     async def add(self, source: Source, passages: Sequence[NewPassage]) -> None:
         """See the port."""
         for part in list(_slices(passages, writes.SLICE)) or [()]:
-            await _write(self._writer, lambda db, part=part: writes.add(db, source, part))  # type: ignore[misc]
+            await self._store.write(writes.add, source, part)
 
     async def publish(self, source_id: str, *, replaces: str | None = None) -> bool:
         """See the port."""
-        return await _write(self._writer, lambda db: writes.publish(db, source_id, replaces))
+        return await self._store.write(writes.publish, source_id, replaces)
 
     async def withdraw(self, source_ids: Sequence[str]) -> None:
         """See the port."""
-        await _write(self._writer, lambda db: writes.withdraw(db, source_ids))
+        await self._store.write(writes.withdraw, source_ids)
 
     async def sweep(self, limit: int) -> int:
         """See the port."""
-        return await sweep(self._writer, limit)
+        return await _sweep(self._store, limit)
 
     async def search(self, query: IndexQuery) -> Candidates:
         """See the port."""
-        return await self._read(self._search, query)
+        return await self._store.read(self._search, query)
 
     async def passages(self, scopes: Sequence[str], ids: Sequence[int]) -> list[Passage]:
         """See the port."""
-        return await self._read(reads.passages, scopes, ids)
+        return await self._store.read(reads.passages, scopes, ids)
 
     async def neighbours(self, passage: Passage, before: int, after: int) -> list[Passage]:
         """See the port."""
-        return await self._read(reads.neighbours, passage, before, after)
+        return await self._store.read(reads.neighbours, passage, before, after)
 
 
-async def sweep(writer: SqliteWriter, limit: int | None, owner_id: str | None = None) -> int:
+async def _sweep(store: KnowledgeStore, limit: int | None, owner_id: str | None = None) -> int:
     """Erase up to `limit` withdrawn passages, all of them for None, slice by slice."""
     gone, more = 0, True
     while more and (limit is None or gone < limit):
         size = writes.SLICE if limit is None else min(writes.SLICE, limit - gone)
-        erased, more = await _write(writer, lambda db, size=size: writes.sweep(db, size, owner_id))  # type: ignore[misc]
+        erased, more = await store.write(writes.sweep, size, owner_id)
         gone += erased
     return gone
 
@@ -95,51 +81,51 @@ async def sweep(writer: SqliteWriter, limit: int | None, owner_id: str | None = 
 class SqliteIndexScopes:
     """Port `IndexScopes`."""
 
-    def __init__(self, writer: SqliteWriter, readers: Readers) -> None:
-        self._writer = writer
-        self._read = readers
+    def __init__(self, store: KnowledgeStore) -> None:
+        self._store = store
 
     async def languages(self, scopes: Sequence[str]) -> tuple[str, ...]:
         """See the port."""
-        return await self._read(reads.languages, scopes)
+        return await self._store.read(reads.languages, scopes)
 
     async def staged(self, limit: int) -> list[str]:
         """See the port."""
-        return await self._read(reads.staged, limit)
+        return await self._store.read(reads.staged, limit)
 
-    async def forget_items(self, source_id: str, item_ids: Sequence[str]) -> None:
+    async def forget_items(self, source_id: str, item_ids: Sequence[str]) -> int:
         """See the port."""
+        gone = 0
         for part in _slices(item_ids, FORGET_ITEMS):
-            while await _write(
-                self._writer, lambda db, part=part: writes.forget_items(db, source_id, part, writes.SLICE)  # type: ignore[misc]
-            ):  # fmt: skip
-                pass
+            erased = writes.SLICE
+            while erased == writes.SLICE:
+                erased = await self._store.write(writes.forget_items, source_id, part, writes.SLICE)
+                gone += erased
+        return gone
 
-    async def forget_owner(self, owner_id: str) -> None:
+    async def forget_owner(self, owner_id: str) -> int:
         """See the port."""
-        await _write(self._writer, lambda db: writes.doom_owner(db, owner_id))
-        await sweep(self._writer, None, owner_id)
+        await self._store.write(writes.doom_owner, owner_id)
+        return await _sweep(self._store, None, owner_id)
 
     async def mark(self, name: str, value: bytes) -> None:
         """See the port."""
-        await _write(self._writer, lambda db: writes.mark(db, name, value))
+        await self._store.write(writes.mark, name, value)
 
     async def marked(self, name: str) -> bytes | None:
         """See the port."""
-        return await self._read(reads.marked, name)
+        return await self._store.read(reads.marked, name)
 
 
 class SqliteVectors:
     """Port `Vectors`."""
 
-    def __init__(self, writer: SqliteWriter, readers: Readers) -> None:
-        self._writer = writer
-        self._read = readers
+    def __init__(self, store: KnowledgeStore) -> None:
+        self._store = store
         self._looked: dict[str, int] = {}
 
     async def missing(self, model: str, source_id: str, limit: int) -> list[Unembedded]:
         """See the port."""
-        return await self._read(reads.missing, model, source_id, limit)
+        return await self._store.read(reads.missing, model, source_id, limit)
 
     async def missing_anywhere(self, model: str, limit: int) -> list[tuple[str, Unembedded]]:
         """See the port.
@@ -148,9 +134,9 @@ class SqliteVectors:
         reads everything once and not once a batch.
         """
         after = self._looked.pop(model, 0)
-        found = await self._read(reads.missing_after, model, after, limit)
+        found = await self._store.read(reads.missing_after, model, after, limit)
         if not found and after:
-            found = await self._read(reads.missing_after, model, 0, limit)
+            found = await self._store.read(reads.missing_after, model, 0, limit)
         if found:
             self._looked[model] = found[-1][0]
         texts = {(owner, one.text_hash): (owner, one) for _, owner, one in found}
@@ -160,17 +146,15 @@ class SqliteVectors:
         """See the port."""
         if not vectors:
             return
-        dimensions, halves = await asyncio.to_thread(vectors_written.halves, vectors)
-        for part in _slices(halves, vectors_written.BATCH):
-            await _write(
-                self._writer, lambda db, part=part: vectors_written.put(db, owner_id, model, dimensions, part)  # type: ignore[misc]
-            )  # fmt: skip
+        dimensions, halves = await asyncio.to_thread(written.halves, vectors)
+        for part in _slices(halves, written.BATCH):
+            await self._store.write(written.put, owner_id, model, dimensions, part)
 
     async def models(self) -> dict[str, int]:
         """See the port."""
-        return await self._read(reads.models)
+        return await self._store.read(reads.models)
 
     async def drop(self, model: str, limit: int) -> int:
         """See the port."""
-        await _write(self._writer, lambda db: vectors_written.retire(db, model))
-        return await _write(self._writer, lambda db: vectors_written.drop(db, limit))
+        await self._store.write(written.retire, model)
+        return await self._store.write(written.drop, limit)

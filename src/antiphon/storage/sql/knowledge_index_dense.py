@@ -129,7 +129,7 @@ def _passing(rows: Rows, words: Words, wanted: Wanted) -> NDArray[np.bool_]:
     if history.from_us is not None:
         conditions.append(rows.created >= history.from_us)
     if history.until_us is not None:
-        conditions.append(rows.created <= history.until_us)
+        conditions.append(rows.created < history.until_us)
     for column, word in enumerate((history.role, history.model, history.author_id)):
         if word is not None:
             conditions.append(rows.words[:, column] == words.known(word))

@@ -18,7 +18,7 @@ _ATTRIBUTES: Final = msgspec.json.Decoder(dict[str, str | int | float | bool])
 
 _PASSAGE: Final = (
     "SELECT p.no,s.id,s.kind,c.scope,s.ref_id,s.version,p.ordinal,p.first,p.last,t.text,t.heading,p.page,"
-    "p.item_id,p.role,p.model,p.author_id,p.created,m.attributes"
+    "nullif(p.item_id,''),p.role,p.model,p.author_id,p.created,m.attributes"
     " FROM passages p JOIN sources s ON s.no=p.source_no AND s.state='live' JOIN scopes c ON c.no=s.scope_no"
     " JOIN passage_texts t ON t.no=p.no"
     " LEFT JOIN members m ON m.collection_id=c.scope AND m.file_id=s.ref_id AND s.kind='file'"
@@ -59,9 +59,13 @@ def passages(db: Db, scopes: Sequence[str], ids: Sequence[int]) -> list[Passage]
 def neighbours(db: Db, passage: Passage, before: int, after: int) -> list[Passage]:
     """See port `PassageIndex.neighbours`."""
     rows = db.execute(
-        f"{_PASSAGE} WHERE s.id=? AND c.scope=? AND p.ordinal BETWEEN ? AND ? ORDER BY p.ordinal",
-        (passage.source_id, passage.scope, passage.ordinal - before, passage.ordinal + after),
-    )
+        f"{_PASSAGE} WHERE s.id=? AND c.scope=? AND p.item_id=? AND p.ordinal BETWEEN ? AND ?"
+        " ORDER BY p.ordinal",
+        (
+            passage.source_id, passage.scope, passage.item_id or "", passage.ordinal - before,
+            passage.ordinal + after,
+        ),
+    )  # fmt: skip
     return [_passage(row) for row in rows]
 
 

@@ -111,19 +111,14 @@ class Search:
 
     def _sources(self, db: Db, scopes: Sequence[tuple[Any, ...]], query: IndexQuery) -> frozenset[int] | None:
         """Return the sources that filters leave, None for all."""
-        conversations = query.history.conversation_ids if query.history else None
         passing: set[int] | None = None
         if query.filter is not None:
             passing = set()
             for no, _, seq, _ in scopes:
                 passing |= _passing(query.filter, self._attributes.of(db, no, seq))
-        if conversations is not None:
-            rows = db.execute(
-                "SELECT no FROM sources WHERE ref_id IN (SELECT value FROM json_each(?)) AND state='live'"
-                " AND scope_no IN (SELECT value FROM json_each(?))",
-                (json.dumps(list(conversations)), json.dumps([row[0] for row in scopes])),
-            )
-            named = {row[0] for row in rows}
+        history = query.history
+        if history is not None and (history.conversation_ids is not None or history.except_ids):
+            named = _conversations(db, [row[0] for row in scopes], history)
             passing = named if passing is None else passing & named
         return None if passing is None else frozenset(passing)
 
@@ -145,6 +140,16 @@ class Search:
             )
         except matrix.Behind:
             return None
+
+
+def _conversations(db: Db, scopes: Sequence[int], history: HistoryFilter) -> set[int]:
+    statement = "SELECT no FROM sources WHERE state='live' AND scope_no IN (SELECT value FROM json_each(?))"
+    values = [json.dumps(scopes)]
+    for condition, ids in (("IN", history.conversation_ids), ("NOT IN", history.except_ids or None)):
+        if ids is not None:
+            statement += f" AND ref_id {condition} (SELECT value FROM json_each(?))"
+            values.append(json.dumps(ids))
+    return {row[0] for row in db.execute(statement, values)}
 
 
 def _passing(filter_: Filter, members: Members) -> set[int]:
@@ -175,7 +180,7 @@ def _conditions(history: HistoryFilter | None) -> tuple[str, list[Any]]:
     if history is None:
         return "", []
     asked = {
-        "p.created>=?": history.from_us, "p.created<=?": history.until_us, "p.role=?": history.role,
+        "p.created>=?": history.from_us, "p.created<?": history.until_us, "p.role=?": history.role,
         "p.model=?": history.model, "p.author_id=?": history.author_id,
     }  # fmt: skip
     held = {condition: value for condition, value in asked.items() if value is not None}

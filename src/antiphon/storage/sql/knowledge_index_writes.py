@@ -101,7 +101,7 @@ def _add_place(db: Db, source_no: int, place: str, one: NewPassage) -> tuple[Any
         " VALUES(?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
         (
             source_no, one.ordinal, one.start, one.end, one.page, text_hash(one.heading, one.text),
-            one.item_id, one.role, one.model, one.author_id, one.created_us,
+            one.item_id or "", one.role, one.model, one.author_id, one.created_us,
         ),
     )  # fmt: skip
     if cursor.rowcount < 1:
@@ -184,11 +184,11 @@ def sweep(db: Db, limit: int, owner_id: str | None = None) -> tuple[int, bool]:
     return len(found), True
 
 
-def forget_items(db: Db, source_id: str, item_ids: Sequence[str], limit: int) -> bool:
-    """Erase up to `limit` passages of messages; returns whether more may be left."""
+def forget_items(db: Db, source_id: str, item_ids: Sequence[str], limit: int) -> int:
+    """Erase up to `limit` passages of messages; returns how many went."""
     source = _known(db, source_id)
     if source is None:
-        return False
+        return 0
     owner = db.execute("SELECT owner_id FROM sources WHERE no=?", (source.no,)).fetchone()[0]
     found = db.execute(
         "SELECT no,text_hash FROM passages WHERE source_no=? AND item_id IN"
@@ -198,7 +198,7 @@ def forget_items(db: Db, source_id: str, item_ids: Sequence[str], limit: int) ->
     if found:
         _erase(db, owner, found)
         _count(db, source, -len(found))
-    return len(found) == limit
+    return len(found)
 
 
 def _erase(db: Db, owner_id: str, found: Sequence[tuple[int, bytes]]) -> None:

@@ -79,12 +79,11 @@ def _sources() -> None:
 def _passages() -> None:
     op.create_table(
         "passages", _number(), _int("source_no"), _int("ordinal"), _int("first"), _int("last"),
-        _int("page", null=True), _hash(), _id("item_id", null=True), _text("role", null=True),
+        _int("page", null=True), _hash(), _id("item_id"), _text("role", null=True),
         _text("model", null=True), _id("author_id", null=True), _int("created"), sqlite_autoincrement=True,
     )
-    op.create_index("passages_place", "passages", ["source_no", "ordinal"], unique=True)
+    op.create_index("passages_place", "passages", ["source_no", "item_id", "ordinal"], unique=True)
     op.create_index("passages_hash", "passages", ["text_hash"])
-    _partial("passages_item", "passages", ["source_no", "item_id"], "item_id IS NOT NULL")
     op.create_table(
         "passage_texts", _number(), _text("heading"), _text("text"), _text("place"), _text("title"),
         _text("body"),
