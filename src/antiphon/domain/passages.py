@@ -38,7 +38,7 @@ class NewPassage(msgspec.Struct, frozen=True, kw_only=True):
     `text` equals the source's canonical text from `start` to `end`. `heading` is the path of titles
     above it ("Title > Section"), which is searched and never quoted. `title_terms` and `body_terms`
     are the analysed words, separated by spaces (see `domain.analysis`). `item_id` is a message's id in a
-    conversation's source, `page` counts from 1.
+    conversation's source, where `ordinal` counts within the message; `page` counts from 1.
     """
 
     ordinal: int
@@ -83,7 +83,10 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """What messages a search in conversations wants; None asks for all. Times in µs."""
+    """What messages a search in conversations wants; None asks for all. Times in µs, `until_us` excluded.
+
+    `except_ids` are conversations that are passed over.
+    """
 
     from_us: int | None = None
     until_us: int | None = None
@@ -91,6 +94,7 @@ class HistoryFilter(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     author_id: str | None = None
     conversation_ids: tuple[str, ...] | None = None
+    except_ids: tuple[str, ...] = ()
 
 
 class IndexQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,7 +54,7 @@ class PassageIndex(Protocol):
         ...
 
     async def neighbours(self, passage: Passage, before: int, after: int) -> list[Passage]:
-        """Return the passages around one in its source, itself included, by ordinal."""
+        """Return the passages around one in its source, itself included, by ordinal; of a message, its own."""
         ...
 
 
@@ -62,19 +62,19 @@ class IndexScopes(Protocol):
     """What an index knows of its scopes and sources."""
 
     async def languages(self, scopes: Sequence[str]) -> tuple[str, ...]:
-        """Return the languages whose analysis is used in the scopes."""
+        """Return the languages whose analysis is used in the scopes, "" for texts of unknown language."""
         ...
 
     async def staged(self, limit: int) -> list[str]:
         """Return ids of sources that were staged and not published; after a crash they are swept."""
         ...
 
-    async def forget_items(self, source_id: str, item_ids: Sequence[str]) -> None:
-        """Erase the passages of messages of a conversation's source; for purges."""
+    async def forget_items(self, source_id: str, item_ids: Sequence[str]) -> int:
+        """Erase the passages of messages of a conversation's source; returns how many went."""
         ...
 
-    async def forget_owner(self, owner_id: str) -> None:
-        """Erase everything of an owner; for the deletion of accounts."""
+    async def forget_owner(self, owner_id: str) -> int:
+        """Erase everything of an owner, for the deletion of accounts; returns how many passages went."""
         ...
 
     async def mark(self, name: str, value: bytes) -> None:

@@ -11,6 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from antiphon.storage.sql import migrate
+from antiphon.storage.sql.knowledge_index import (
+    CACHE_BYTES,
+    SqliteIndexScopes,
+    SqlitePassageIndex,
+    SqliteVectors,
+)
+from antiphon.storage.sql.knowledge_store import KnowledgeStore
 from antiphon.storage.sql.sqlite import connect
 from antiphon.storage.sql.sqlite_readers import Readers
 from antiphon.storage.sql.sqlite_writer import SqliteWriter
@@ -21,9 +28,13 @@ FILE_NAME: Final = "knowledge.db"
 class SqliteKnowledge:
     """All ports of knowledge on one file."""
 
-    def __init__(self, path: Path, writer: SqliteWriter) -> None:
+    def __init__(self, path: Path, writer: SqliteWriter, cache_bytes: int = CACHE_BYTES) -> None:
         self._writer = writer
         self._readers = Readers(path)
+        store = KnowledgeStore(writer, self._readers)
+        self.index = SqlitePassageIndex(store, cache_bytes)
+        self.scopes = SqliteIndexScopes(store)
+        self.vectors = SqliteVectors(store)
 
     async def close(self) -> None:
         """Write what is waiting and release the file."""
@@ -32,11 +43,16 @@ class SqliteKnowledge:
         await loop.run_in_executor(None, self._readers.close)
 
 
-async def open_knowledge(directory: Path, *, power_safe: bool = False) -> SqliteKnowledge:
-    """Open the store of knowledge under `directory`, migrating it first if it is older."""
+async def open_knowledge(
+    directory: Path, *, power_safe: bool = False, cache_bytes: int = CACHE_BYTES
+) -> SqliteKnowledge:
+    """Open the store of knowledge under `directory`, migrating it first if it is older.
+
+    `cache_bytes` bounds the vectors that are kept in memory for searches.
+    """
     path = directory / FILE_NAME
     connection = connect(path, synchronous="FULL" if power_safe else "NORMAL")
     path.chmod(0o600)
     if migrate.current_revision(connection) != migrate.NEWEST_KNOWLEDGE:
         await asyncio.to_thread(migrate.upgrade_sqlite, path, scripts=migrate.KNOWLEDGE)
-    return SqliteKnowledge(path, SqliteWriter(connection, asyncio.get_running_loop()))
+    return SqliteKnowledge(path, SqliteWriter(connection, asyncio.get_running_loop()), cache_bytes)

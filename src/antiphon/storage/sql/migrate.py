@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 NEWEST_REVISION: Final = "0004"
-NEWEST_KNOWLEDGE: Final = "k0001"
+NEWEST_KNOWLEDGE: Final = "k0002"
 CONVERSATIONS: Final = "migrations"
 KNOWLEDGE: Final = "knowledge_migrations"
 

@@ -1,0 +1,160 @@
+"""The index of passages in `knowledge.db`: words in FTS5, vectors beside them, one transaction for all.
+
+Writes go through the store's writer in slices, so that nobody waits long for anybody's folder; reads and
+searches run in reader threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeVar
+
+from antiphon.domain.passages import Candidates, IndexQuery, NewPassage, Passage, Source
+from antiphon.ports.passage_index import Unembedded
+from antiphon.storage.sql import knowledge_index_reads as reads
+from antiphon.storage.sql import knowledge_index_vectors as written
+from antiphon.storage.sql import knowledge_index_writes as writes
+from antiphon.storage.sql.knowledge_index_search import Search
+from antiphon.storage.sql.knowledge_store import KnowledgeStore
+
+T = TypeVar("T")
+
+CACHE_BYTES: Final = 256 << 20
+"""Memory for vectors unless told otherwise: 170,000 passages of 384 dimensions."""
+
+FORGET_ITEMS: Final = 500
+"""Messages named in one statement."""
+
+
+def _slices(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+class SqlitePassageIndex:
+    """Port `PassageIndex`; `cache_bytes` bounds the vectors in memory."""
+
+    def __init__(self, store: KnowledgeStore, cache_bytes: int = CACHE_BYTES) -> None:
+        self._store = store
+        self._search = Search(cache_bytes)
+
+    async def add(self, source: Source, passages: Sequence[NewPassage]) -> None:
+        """See the port."""
+        for part in list(_slices(passages, writes.SLICE)) or [()]:
+            await self._store.write(writes.add, source, part)
+
+    async def publish(self, source_id: str, *, replaces: str | None = None) -> bool:
+        """See the port."""
+        return await self._store.write(writes.publish, source_id, replaces)
+
+    async def withdraw(self, source_ids: Sequence[str]) -> None:
+        """See the port."""
+        await self._store.write(writes.withdraw, source_ids)
+
+    async def sweep(self, limit: int) -> int:
+        """See the port."""
+        return await _sweep(self._store, limit)
+
+    async def search(self, query: IndexQuery) -> Candidates:
+        """See the port."""
+        return await self._store.read(self._search, query)
+
+    async def passages(self, scopes: Sequence[str], ids: Sequence[int]) -> list[Passage]:
+        """See the port."""
+        return await self._store.read(reads.passages, scopes, ids)
+
+    async def neighbours(self, passage: Passage, before: int, after: int) -> list[Passage]:
+        """See the port."""
+        return await self._store.read(reads.neighbours, passage, before, after)
+
+
+async def _sweep(store: KnowledgeStore, limit: int | None, owner_id: str | None = None) -> int:
+    """Erase up to `limit` withdrawn passages, all of them for None, slice by slice."""
+    gone, more = 0, True
+    while more and (limit is None or gone < limit):
+        size = writes.SLICE if limit is None else min(writes.SLICE, limit - gone)
+        erased, more = await store.write(writes.sweep, size, owner_id)
+        gone += erased
+    return gone
+
+
+class SqliteIndexScopes:
+    """Port `IndexScopes`."""
+
+    def __init__(self, store: KnowledgeStore) -> None:
+        self._store = store
+
+    async def languages(self, scopes: Sequence[str]) -> tuple[str, ...]:
+        """See the port."""
+        return await self._store.read(reads.languages, scopes)
+
+    async def staged(self, limit: int) -> list[str]:
+        """See the port."""
+        return await self._store.read(reads.staged, limit)
+
+    async def forget_items(self, source_id: str, item_ids: Sequence[str]) -> int:
+        """See the port."""
+        gone = 0
+        for part in _slices(item_ids, FORGET_ITEMS):
+            erased = writes.SLICE
+            while erased == writes.SLICE:
+                erased = await self._store.write(writes.forget_items, source_id, part, writes.SLICE)
+                gone += erased
+        return gone
+
+    async def forget_owner(self, owner_id: str) -> int:
+        """See the port."""
+        await self._store.write(writes.doom_owner, owner_id)
+        return await _sweep(self._store, None, owner_id)
+
+    async def mark(self, name: str, value: bytes) -> None:
+        """See the port."""
+        await self._store.write(writes.mark, name, value)
+
+    async def marked(self, name: str) -> bytes | None:
+        """See the port."""
+        return await self._store.read(reads.marked, name)
+
+
+class SqliteVectors:
+    """Port `Vectors`."""
+
+    def __init__(self, store: KnowledgeStore) -> None:
+        self._store = store
+        self._looked: dict[str, int] = {}
+
+    async def missing(self, model: str, source_id: str, limit: int) -> list[Unembedded]:
+        """See the port."""
+        return await self._store.read(reads.missing, model, source_id, limit)
+
+    async def missing_anywhere(self, model: str, limit: int) -> list[tuple[str, Unembedded]]:
+        """See the port.
+
+        It goes on where the last call ended and begins anew at the end, so that embedding everything
+        reads everything once and not once a batch.
+        """
+        after = self._looked.pop(model, 0)
+        found = await self._store.read(reads.missing_after, model, after, limit)
+        if not found and after:
+            found = await self._store.read(reads.missing_after, model, 0, limit)
+        if found:
+            self._looked[model] = found[-1][0]
+        texts = {(owner, one.text_hash): (owner, one) for _, owner, one in found}
+        return list(texts.values())
+
+    async def put(self, owner_id: str, model: str, vectors: Sequence[tuple[bytes, bytes]]) -> None:
+        """See the port."""
+        if not vectors:
+            return
+        dimensions, halves = await asyncio.to_thread(written.halves, vectors)
+        for part in _slices(halves, written.BATCH):
+            await self._store.write(written.put, owner_id, model, dimensions, part)
+
+    async def models(self) -> dict[str, int]:
+        """See the port."""
+        return await self._store.read(reads.models)
+
+    async def drop(self, model: str, limit: int) -> int:
+        """See the port."""
+        await self._store.write(written.retire, model)
+        return await self._store.write(written.drop, limit)

