@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from antiphon.application import Application
-from antiphon.bootstrap import Drain, SystemClock, assemble, local_owner, open_secrets
+from antiphon.bootstrap import Drain, Embedders, SystemClock, assemble, local_owner, open_secrets
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.inputs import parse_input
@@ -24,6 +24,7 @@ from antiphon.domain.items import Item, text_of
 from antiphon.ports import write_sets as ws
 from antiphon.ports.external_logins import LoginProvider
 from antiphon.ports.storage import Journal, Recovered, Storage, UnitOfWork
+from antiphon.providers.http_client import HttpClient
 from antiphon.providers.scripted import Scripted
 from antiphon.services.answers import Answer
 from antiphon.services.housekeeping import Housekeeping
@@ -308,6 +309,7 @@ async def open_world(
     *,
     models: Models | None = None,
     logins: Mapping[str, LoginProvider] | None = None,
+    http: HttpClient | None = None,
     **settings: Any,
 ) -> World:
     """Open a core on a directory, ending first what an earlier one left, as the server does."""
@@ -324,7 +326,10 @@ async def open_world(
         chosen = settings_for(directory, **settings)
         vault, stored = await open_secrets(chosen, storage, clock)
         keys = ProviderKeys(models, vault, storage.unit_of_work, clock, stored)
-        application, engine = assemble(chosen, storage, models, owner, clock, Drain(0.0), keys, logins or {})
+        embedders = Embedders(chosen, models, (), http or HttpClient())
+        application, engine = assemble(
+            chosen, storage, models, owner, clock, Drain(0.0), keys, logins or {}, embedders
+        )
 
         async def restart(run: Any) -> None:
             await application.turns.resume(run)

@@ -8,6 +8,7 @@ from typing import Any
 
 from antiphon.application import Application, Policy
 from antiphon.bootstrap.administration import people_of
+from antiphon.bootstrap.embedding import Embedders, NoVectors, embedding_of
 from antiphon.bootstrap.timing import Drain
 from antiphon.domain.accounts import Principal
 from antiphon.domain.limits import parse_limits
@@ -75,7 +76,7 @@ def response_cache(settings: Settings, clock: Clock) -> ResponseCache:
 
 def assemble(
     settings: Settings, storage: Storage, models: Models, owner: Principal, clock: Clock, drain: Drain,
-    provider_keys: ProviderKeys, logins: Mapping[str, LoginProvider],
+    provider_keys: ProviderKeys, logins: Mapping[str, LoginProvider], embedders: Embedders,
 ) -> tuple[Application, Engine]:  # fmt: skip
     """Wire the services; connects to nothing."""
     blobs = FileBlobs(settings.data_dir / BLOBS)
@@ -92,12 +93,14 @@ def assemble(
     turns = Turns(storage, access, idempotency, models, engine, runs, clock, quotas, cache)
     stopping = Stopping(runs, engine)
     people = people_of(settings, storage, owner, clock, quotas, logins, models, cache, purges, stopping)
+    none = NoVectors()
     application = Application(
         owner=owner,
         policy=policy_of(settings),
         **people,
         models=models,
         provider_keys=provider_keys,
+        **embedding_of(embedders, none, none, models, storage.unit_of_work, quotas, clock),
         answers=Answers(storage, access, engine, followers, purges, clock),
         purges=purges,
         idempotency=idempotency,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace as replace_fields
 from typing import Any
 
 from pydantic import SecretStr
 
 from antiphon.domain.errors import InvalidRequest
+from antiphon.ports.clock import Clock
 from antiphon.ports.embedder import Embedder, EmbeddingProvider, Reranker
+from antiphon.ports.model_provider import ModelInfo
 from antiphon.ports.outbound import OutboundHttp
+from antiphon.ports.passage_index import Unembedded, Vectors
+from antiphon.ports.storage import UnitOfWork
 from antiphon.providers.embedding_local import LocalEmbedder
 from antiphon.providers.embedding_remote import RemoteEmbedder
 from antiphon.providers.embedding_specs import (
@@ -24,9 +28,13 @@ from antiphon.providers.embedding_specs import (
 from antiphon.providers.openai_compatible import OpenAICompatible
 from antiphon.providers.rerank_remote import RemoteReranker
 from antiphon.providers.specs import BUILT_IN, ProviderSpec
-from antiphon.services.embedding_models import Configured
+from antiphon.services.embedding_calls import EmbeddingCalls
+from antiphon.services.embedding_models import Configured, EmbeddingModels
+from antiphon.services.embedding_use import EmbeddingUse
+from antiphon.services.embeddings import Embeddings, Marks
 from antiphon.services.model_routes import FREE, ModelRoute
 from antiphon.services.models import Models
+from antiphon.services.quotas import Quotas
 from antiphon.settings import Settings, read_config_file
 
 LOCAL_TOKENS = 512
@@ -42,6 +50,12 @@ def embedding_spec_of(settings: Settings) -> EmbeddingSpec | None:
         "dimensions": settings.embedding_dimensions,
     }
     return embedding_spec(_table(settings, "embedding"), given)
+
+
+def listed_embeddings(settings: Settings) -> list[ModelInfo]:
+    """Return the configured embedding model as it is listed; raises InvalidRequest."""
+    spec = embedding_spec_of(settings)
+    return [ModelInfo(id=spec.shown, provider=spec.provider)] if spec is not None else []
 
 
 def rerank_spec_of(settings: Settings, providers: Collection[ProviderSpec]) -> RerankSpec | None:
@@ -155,6 +169,54 @@ class Embedders:
             context_tokens=LOCAL_TOKENS,
             price=prices.get(spec.model) or prices.get("*") or FREE,
         )
+
+
+class NoVectors:
+    """Ports `Vectors` and `IndexScopes`, as far as embedding needs them, where no index is open."""
+
+    async def missing(self, model: str, source_id: str, limit: int) -> list[Unembedded]:
+        """Return nothing."""
+        return []
+
+    async def missing_anywhere(self, model: str, limit: int) -> list[tuple[str, Unembedded]]:
+        """Return nothing."""
+        return []
+
+    async def put(self, owner_id: str, model: str, vectors: Sequence[tuple[bytes, bytes]]) -> None:
+        """Keep nothing."""
+
+    async def models(self) -> dict[str, int]:
+        """Return nothing."""
+        return {}
+
+    async def drop(self, model: str, limit: int) -> int:
+        """Erase nothing."""
+        return 0
+
+    async def mark(self, name: str, value: bytes) -> None:
+        """Keep nothing."""
+
+    async def marked(self, name: str) -> bytes | None:
+        """Return nothing."""
+        return None
+
+
+def embedding_of(
+    embedders: Embedders,
+    vectors: Vectors,
+    marks: Marks,
+    models: Models,
+    unit_of_work: UnitOfWork,
+    quotas: Quotas,
+    clock: Clock,
+) -> dict[str, Any]:
+    """Return the services of embedding, by their names in `Application`."""
+    use = EmbeddingUse(unit_of_work, quotas, clock)
+    found = EmbeddingModels(models, embedders.configured, embedders)
+    return {
+        "embedding_calls": EmbeddingCalls(found, use),
+        "embeddings": Embeddings(embedders.configured, vectors, marks, use, clock),
+    }
 
 
 def _plain(spec: EmbeddingSpec, dimensions: int | None) -> EmbeddingSpec:

@@ -11,8 +11,9 @@ import structlog
 
 from antiphon.application import Application
 from antiphon.bootstrap.assembly import BLOBS, assemble
+from antiphon.bootstrap.embedding import Embedders, listed_embeddings
 from antiphon.bootstrap.identity import first_administrator, local_owner, open_secrets
-from antiphon.bootstrap.providers import build_models, login_providers
+from antiphon.bootstrap.providers import build_models, login_providers, provider_specs
 from antiphon.bootstrap.timing import Drain, SystemClock
 from antiphon.domain.errors import ProviderError
 from antiphon.domain.runs import Run
@@ -45,11 +46,13 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         await FileBlobs(settings.data_dir / BLOBS).clean()
         http = HttpClient()
         stack.push_async_callback(http.close)
-        models, provider_keys = await _open_models(settings, storage, http, clock)
+        models, provider_keys, embedders = await _open_models(settings, storage, http, clock)
         for problem in models.problems():
             log.warning("configuration", problem=problem)
         owner, logins = await local_owner(storage, clock), login_providers(settings, http, clock)
-        application, engine = assemble(settings, storage, models, owner, clock, drain, provider_keys, logins)
+        application, engine = assemble(
+            settings, storage, models, owner, clock, drain, provider_keys, logins, embedders
+        )
         await first_administrator(settings, application)
         recovery = Recovery(storage.journal, storage.unit_of_work, models, clock)
         await recovery.recover(_restart(application))
@@ -65,6 +68,9 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
             clock,
         )  # fmt: skip
         housekeeping.schedule(jobs, _restart(application))
+        await application.embeddings.open()
+        stack.push_async_callback(application.embeddings.close)
+        application.embeddings.schedule(jobs)
         _schedule_services(application, jobs)
         jobs.once("prepare models", lambda: _prepare(models))
         _schedule_purges(application.purges, jobs, clock)
@@ -88,10 +94,10 @@ async def open_at_rest(settings: Settings) -> AsyncIterator[Application]:
         stack.push_async_callback(storage.close)
         http = HttpClient()
         stack.push_async_callback(http.close)
-        models, keys = await _open_models(settings, storage, http, clock)
+        models, keys, embedders = await _open_models(settings, storage, http, clock)
         stack.push_async_callback(models.close)
         owner = await local_owner(storage, clock)
-        application, _ = assemble(settings, storage, models, owner, clock, Drain(0.0), keys, {})
+        application, _ = assemble(settings, storage, models, owner, clock, Drain(0.0), keys, {}, embedders)
         stack.push_async_callback(application.accounts.close)
         await application.administration.settings.refresh()
         yield application
@@ -99,11 +105,12 @@ async def open_at_rest(settings: Settings) -> AsyncIterator[Application]:
 
 async def _open_models(
     settings: Settings, storage: Storage, http: HttpClient, clock: Clock
-) -> tuple[Models, ProviderKeys]:
+) -> tuple[Models, ProviderKeys, Embedders]:
     """Return the models with the keys that are stored for their providers; raises WrongSecretKey."""
     vault, stored = await open_secrets(settings, storage, clock)
-    models = build_models(settings, http, clock, stored)
-    return models, ProviderKeys(models, vault, storage.unit_of_work, clock, stored)
+    models = build_models(settings, http, clock, stored, listed_embeddings(settings))
+    keys = ProviderKeys(models, vault, storage.unit_of_work, clock, stored)
+    return models, keys, Embedders(settings, models, provider_specs(settings, stored), http)
 
 
 async def _begin_limits(application: Application) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from dataclasses import replace as replace_fields
 
 from antiphon.domain.errors import InvalidRequest
 from antiphon.ports.clock import Clock
 from antiphon.ports.external_logins import LoginProvider
+from antiphon.ports.model_provider import ModelInfo
 from antiphon.providers.http_client import HttpClient
 from antiphon.providers.login_registry import build_logins
 from antiphon.providers.login_specs import login_specs
@@ -52,8 +53,14 @@ def _with_times(spec: ProviderSpec, settings: Settings) -> ProviderSpec:
     )
 
 
-def build_models(settings: Settings, http: HttpClient, clock: Clock, stored: Collection[str] = ()) -> Models:
-    """Return all models with their terms, aliases and fallback chains."""
+def build_models(
+    settings: Settings,
+    http: HttpClient,
+    clock: Clock,
+    stored: Collection[str] = (),
+    further: Sequence[ModelInfo] = (),
+) -> Models:
+    """Return all models with their terms, aliases and fallback chains; `further` are listed besides."""
     specs = provider_specs(settings, stored)
     tables = read_config_file(settings.config_file)
     aliases = dict(tables.get("aliases", {}))
@@ -68,6 +75,7 @@ def build_models(settings: Settings, http: HttpClient, clock: Clock, stored: Col
         aliases=aliases,
         fallbacks=tables.get("fallbacks", {}),
         context_tokens=settings.context_tokens,
+        further=further,
     )
 
 

@@ -90,7 +90,8 @@ class Scripted:
     async def embeddings(self, request: EmbeddingRequest) -> Embedded:
         """Return vectors of hashed words, see port `EmbeddingProvider`; a word is a token."""
         if request.model != EMBEDDING:
-            raise ProviderError(f"The scripted model '{request.model}' makes no embeddings.", status=404)
+            refusal = f"The scripted model '{request.model}' makes no embeddings."
+            raise ProviderError(refusal, code="invalid_prompt")
         dimensions = hashed_words.DIMENSIONS if request.dimensions is None else request.dimensions
         if not hashed_words.LEAST_DIMENSIONS <= dimensions <= hashed_words.MOST_DIMENSIONS:
             bounds = f"{hashed_words.LEAST_DIMENSIONS} to {hashed_words.MOST_DIMENSIONS}"

@@ -15,7 +15,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -23,7 +23,7 @@ from antiphon.domain.errors import ProviderError
 from antiphon.ports.clock import Clock
 from antiphon.ports.embedder import Embedder
 from antiphon.ports.jobs import Jobs
-from antiphon.ports.passage_index import IndexScopes, Unembedded, Vectors
+from antiphon.ports.passage_index import Unembedded, Vectors
 from antiphon.services.embedding_models import Configured
 from antiphon.services.embedding_use import EmbeddingUse
 from antiphon.services.text_embedding import TextEmbedding
@@ -44,6 +44,13 @@ GRACE_SECONDS: Final = 10.0
 """How long the vectors of the last model stay for questions that were embedded before the switch."""
 
 Status = Literal["off", "ready", "embedding", "changing", "waiting"]
+
+
+class Marks(Protocol):
+    """What embedding needs of port `IndexScopes`."""
+
+    async def mark(self, name: str, value: bytes) -> None: ...
+    async def marked(self, name: str) -> bytes | None: ...
 
 
 class QueryVector(msgspec.Struct, frozen=True):
@@ -82,7 +89,7 @@ class Embeddings:
         self,
         configured: Configured | None,
         vectors: Vectors,
-        scopes: IndexScopes,
+        marks: Marks,
         use: EmbeddingUse,
         clock: Clock,
         *,
@@ -92,7 +99,7 @@ class Embeddings:
         self._target = configured.embedder if configured else None
         self._serving = self._target
         self._vectors = vectors
-        self._scopes = scopes
+        self._marks = marks
         self._clock = clock
         self._sleep = sleep
         self._texts = TextEmbedding(vectors, use, clock)
@@ -109,7 +116,7 @@ class Embeddings:
         """Learn which model serves; to be awaited once, before anything else."""
         if self._configured is None or self._target is None:
             return
-        raw = await self._scopes.marked(MARK)
+        raw = await self._marks.marked(MARK)
         mark = msgspec.msgpack.decode(raw, type=_Mark) if raw else None
         if mark is not None and mark.model != self._target.model:
             old = self._configured.rebuild(mark.description)
@@ -291,7 +298,7 @@ class Embeddings:
     async def _mark_target(self) -> None:
         if self._configured is not None:
             mark = _Mark(self._configured.embedder.model, self._configured.description)
-            await self._scopes.mark(MARK, msgspec.msgpack.encode(mark))
+            await self._marks.mark(MARK, msgspec.msgpack.encode(mark))
 
     async def _drop_others(self, model: str) -> None:
         for other in [name for name in await self._vectors.models() if name != model]:

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from antiphon.domain.errors import ProviderError
+from antiphon.domain.errors import Conflict, ProviderError
 from antiphon.ports.clock import Clock
 from antiphon.ports.embedder import Embedded, Embedder, InputKind
 from antiphon.ports.passage_index import Unembedded, Vectors
@@ -99,6 +99,11 @@ class TextEmbedding:
         began_us = self._clock.now_us()
         answer = await self.call(embedder, [one.text for one in batch], "document")
         pairs = [(one.text_hash, vector) for one, vector in zip(batch, answer.vectors, strict=True)]
-        await self._vectors.put(owner_id, embedder.model, pairs)
+        try:
+            await self._vectors.put(owner_id, embedder.model, pairs)
+        except Conflict as error:  # vectors of another length
+            raise ProviderError(
+                f"The embedding model '{embedder.model}' has changed: {error.message}"
+            ) from error
         if route is not None:
             await self._use.record(owner_id, route, answer.tokens, began_us)

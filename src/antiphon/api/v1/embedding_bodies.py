@@ -64,7 +64,7 @@ def _require_short(texts: list[str]) -> None:
         )
     if sum(sizes) > MAX_TOKENS:
         raise _invalid(
-            f"The texts have about {sum(sizes)} tokens together, more than {MAX_TOKENS}; send fewer at a time.",
+            f"The texts have about {sum(sizes)} tokens together, more than {MAX_TOKENS}: send fewer.",
             code="max_tokens_per_request",
         )
 
