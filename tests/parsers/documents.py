@@ -204,7 +204,7 @@ def cell(reference: str, value: str | float | bool, shared: list[str], style: in
 def xlsx(
     sheets: dict[str, Sequence[Sequence[str | float | bool | None]]], *, dates: Iterable[str] = ()
 ) -> bytes:
-    """Sheets of rows; cells named in `dates` ("B2") are shown as dates. None leaves a cell out."""
+    """Sheets of rows; cells named in `dates` ("Sheet!B2") are shown as dates. None leaves a cell out."""
     shared: list[str] = []
     shown_as_dates = set(dates)
     parts: dict[str, str | bytes] = {
@@ -219,7 +219,8 @@ def xlsx(
                 (f"{chr(65 + column)}{at}", value) for column, value in enumerate(row) if value is not None
             )
             made += f'<row r="{at}">' + "".join(
-                cell(where, value, shared, 1 if where in shown_as_dates else 0) for where, value in cells
+                cell(where, value, shared, 1 if f"{name}!{where}" in shown_as_dates else 0)
+                for where, value in cells
             )
             made += "</row>"
         parts[f"xl/worksheets/sheet{index}.xml"] = (

@@ -25,6 +25,16 @@ class Event(NamedTuple):
     attributes: dict[str, str]
 
 
+def _local(attributes: dict[str, str]) -> dict[str, str]:
+    """Attributes by local name; of two (`id` and `r:id`) the one with a namespace is meant."""
+    names: dict[str, str] = {}
+    for key, value in attributes.items():
+        space, _, name = key.rpartition("}")
+        if space or name not in names:
+            names[name] = value
+    return names
+
+
 class _Sink:
     """What the parser tells; taken away after each piece of input, so that no tree is built."""
 
@@ -32,11 +42,7 @@ class _Sink:
         self.events: list[Event] = []
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        names = (
-            {key.rpartition("}")[2]: value for key, value in attributes.items()}
-            if attributes
-            else _NO_ATTRIBUTES
-        )
+        names = _local(attributes) if attributes else _NO_ATTRIBUTES
         self.events.append(Event(START, tag.rpartition("}")[2], names))
 
     def end(self, tag: str) -> None:

@@ -28,12 +28,16 @@ from antiphon.parsers.frames import LENGTH, MAX_FRAME, Ended, Job, Kill, Ready, 
 _JOB_DESCRIPTORS = 2
 _CHILD_DOCUMENT = 3
 _CHILD_ANSWER = 4
+_LOADED_LATE = ("heapq", "warnings", "_strptime")
+"""What the standard library would load in the middle of the work."""
 
 
 def main(descriptor: int) -> None:
     """Serve orders that arrive at a socket, until its other end is closed."""
     for package in (encodings, pypdf):
         _load(package)
+    for name in _LOADED_LATE:
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()
     _Zygote(socket.socket(fileno=descriptor)).serve()
