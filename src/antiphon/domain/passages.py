@@ -111,7 +111,7 @@ class IndexQuery(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     filter: Filter | None = None
     history: HistoryFilter | None = None
-    limit: int = 50
+    limit: int = 100
 
 
 class LegHit(msgspec.Struct, frozen=True):

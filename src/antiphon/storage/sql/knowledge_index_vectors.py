@@ -24,9 +24,10 @@ def halves(vectors: Sequence[tuple[bytes, bytes]]) -> tuple[int, list[tuple[byte
     if len({len(data) for _, data in vectors}) != 1 or len(vectors[0][1]) % 4:
         raise Conflict("Vectors of one model have one length.")
     wide = np.frombuffer(b"".join(data for _, data in vectors), "<f4").reshape(len(vectors), -1)
-    if not np.isfinite(wide).all():
-        raise Conflict("A vector holds what is no number.")
-    narrow = wide.astype(np.float16)
+    with np.errstate(over="ignore"):
+        narrow = wide.astype(np.float16)
+    if not np.isfinite(narrow).all():
+        raise Conflict("A vector holds what is no number, or one far from the length of one.")
     return wide.shape[1], [(digest, row.tobytes()) for (digest, _), row in zip(vectors, narrow, strict=True)]
 
 

@@ -1,0 +1,187 @@
+"""A store of passages to try the index's ports on, with the members that its files have in collections."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from antiphon.domain.ids import new_id
+from antiphon.domain.passages import Candidates, IndexQuery, NewPassage, Source
+from antiphon.ports.passage_index import IndexScopes, PassageIndex, Vectors
+from antiphon.storage.sql import migrate
+from antiphon.storage.sql.knowledge import FILE_NAME, open_knowledge
+from antiphon.storage.sql.knowledge_index_writes import text_hash
+
+MODEL = "test/model"
+DIMENSIONS = 24
+
+
+class IndexWorld:
+    """The ports under test, and hands for what other ports do."""
+
+    def __init__(
+        self, index: PassageIndex, scopes: IndexScopes, vectors: Vectors, execute: Callable[..., list[Any]]
+    ) -> None:
+        self.index = index
+        self.scopes = scopes
+        self.vectors = vectors
+        self.execute = execute
+
+    def member(
+        self, scope: str, file_id: str, attributes: dict[str, Any] | None = None, owner: str = "o"
+    ) -> None:
+        """A file is in a collection, as the port `Members` writes it."""
+        columns = {
+            "collection_id": scope, "file_id": file_id, "id": new_id(1), "owner_id": owner,
+            "attributes": json.dumps(attributes or {}), "state": "in_progress",
+        }  # fmt: skip
+        for _, name, kind, needed, default, _ in self.execute("PRAGMA table_info(members)"):
+            if needed and default is None and name not in columns:
+                columns[name] = "" if "CHAR" in kind or kind == "TEXT" else 0
+        names = ",".join(columns)
+        places = ",".join("?" * len(columns))
+        self.execute(f"INSERT INTO members({names}) VALUES({places})", *columns.values())
+
+    def describe(self, scope: str, file_id: str, attributes: dict[str, Any]) -> None:
+        """A member's attributes change."""
+        self.execute(
+            "UPDATE members SET attributes=? WHERE collection_id=? AND file_id=?",
+            json.dumps(attributes), scope, file_id,
+        )  # fmt: skip
+
+    def remove(self, scope: str, file_id: str) -> None:
+        """A file is taken out of a collection."""
+        self.execute("DELETE FROM members WHERE collection_id=? AND file_id=?", scope, file_id)
+
+    async def put(self, source: Source, *texts: str, publish: bool = True, embed: bool = True) -> None:
+        """Index a file's texts as the ingestion does."""
+        await self.index.add(source, [passage(ordinal, text) for ordinal, text in enumerate(texts)])
+        if embed:
+            await self.embed(source.owner_id, texts)
+        if publish:
+            assert await self.index.publish(source.id)
+
+    async def file(
+        self,
+        scope: str,
+        *texts: str,
+        owner: str = "o",
+        attributes: dict[str, Any] | None = None,
+        embed: bool = True,
+    ) -> Source:
+        """Add a file to a collection and index it."""
+        source = new_source(scope, owner=owner)
+        self.member(scope, source.ref_id, attributes, owner)
+        await self.put(source, *texts, embed=embed)
+        return source
+
+    async def embed(self, owner: str, texts: Sequence[str], model: str = MODEL) -> None:
+        """Keep the vectors of texts."""
+        await self.vectors.put(
+            owner, model, [(text_hash("", text), vector(text).tobytes()) for text in texts]
+        )
+
+    async def found(
+        self, scopes: Sequence[str], text: str, *, limit: int = 50, **more: Any
+    ) -> list[set[str]]:
+        """Return the texts each leg finds."""
+        candidates = await self.search(scopes, text, limit=limit, **more)
+        legs = []
+        for hits in (candidates.lexical, candidates.dense):
+            passages = await self.index.passages(scopes, [hit.passage_id for hit in hits])
+            assert len(passages) == len(hits), "a leg proposes what is not there"
+            legs.append({one.text for one in passages})
+        return legs
+
+    async def search(self, scopes: Sequence[str], text: str, *, limit: int = 50, **more: Any) -> Candidates:
+        """Search by words and by vectors."""
+        more = {"model": MODEL, **more}
+        return await self.index.search(
+            IndexQuery(
+                scopes=tuple(scopes), terms=(text,), vector=vector(text).tobytes(), limit=limit, **more
+            )
+        )
+
+
+def new_source(
+    scope: str, *, owner: str = "o", ref_id: str | None = None, version: int = 1, **more: Any
+) -> Source:
+    """A file's source in a collection."""
+    return Source(
+        id=new_id(1), kind=more.pop("kind", "file"), owner_id=owner, scope=scope, ref_id=ref_id or new_id(1),
+        version=version, **more,
+    )  # fmt: skip
+
+
+def passage(ordinal: int, text: str, **more: Any) -> NewPassage:
+    """A passage whose words are already terms."""
+    return NewPassage(
+        ordinal=ordinal, start=ordinal * 100, end=ordinal * 100 + len(text), text=text, title_terms="",
+        body_terms=text, **more,
+    )  # fmt: skip
+
+
+def vector(text: str) -> NDArray[np.float32]:
+    """A text's vector: near that of texts with the same words, never two the same."""
+    total = np.zeros(DIMENSIONS)
+    for word in text.split():
+        total += np.random.default_rng(list(word.encode())).normal(size=DIMENSIONS)
+    total += 0.05 * np.random.default_rng(list(b"." + text.encode())).normal(size=DIMENSIONS)
+    return (total / np.linalg.norm(total)).astype(np.float32)
+
+
+@cache
+def _migrated() -> Path:
+    path = Path(tempfile.mkdtemp()) / FILE_NAME
+    migrate.upgrade_sqlite(path, scripts=migrate.KNOWLEDGE)
+    return path
+
+
+def prepare(directory: Path) -> None:
+    """Put an empty, migrated store into a directory that has none."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if not (directory / FILE_NAME).exists():
+        shutil.copyfile(_migrated(), directory / FILE_NAME)
+
+
+@asynccontextmanager
+async def sqlite(directory: Path, cache_bytes: int = 1 << 26) -> AsyncIterator[IndexWorld]:
+    """The embedded store."""
+    prepare(directory)
+    store = await open_knowledge(directory, cache_bytes=cache_bytes)
+    hands = sqlite3.connect(directory / "knowledge.db", isolation_level=None, timeout=30)
+    try:
+        yield IndexWorld(
+            store.index,
+            store.scopes,
+            store.vectors,
+            lambda sql, *values: hands.execute(sql, values).fetchall(),
+        )
+    finally:
+        hands.close()
+        await store.close()
+
+
+INDEXES: dict[str, Callable[..., AbstractAsyncContextManager[IndexWorld]]] = {"sqlite": sqlite}
+"""The adapters of the index; opened twice on one directory, one finds what it wrote."""
+
+
+def run(directory: Path, name: str, work: Callable[[IndexWorld], Any], **options: Any) -> None:
+    """Run `work` on a fresh store, for tests that are not themselves asynchronous."""
+
+    async def with_world() -> None:
+        async with INDEXES[name](directory, **options) as world:
+            await work(world)
+
+    asyncio.run(with_world())
