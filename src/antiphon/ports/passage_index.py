@@ -54,7 +54,7 @@ class PassageIndex(Protocol):
         ...
 
     async def neighbours(self, passage: Passage, before: int, after: int) -> list[Passage]:
-        """Return the passages around one in its source, itself included, by ordinal; of a message, its own."""
+        """Return the passages around one in its source by ordinal, itself included; of a message, its own."""
         ...
 
 
