@@ -48,6 +48,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         http = HttpClient()
         stack.push_async_callback(http.close)
         models, provider_keys, embedders = await _open_models(settings, storage, http, clock)
+        _warn(models)
         owner, logins = await local_owner(storage, clock), login_providers(settings, http, clock)
         knowledge = await opened_knowledge(stack, settings, http, embedders)
         application, engine = assemble(
@@ -108,10 +109,14 @@ async def _open_models(
     """Return the models with the keys that are stored for their providers; raises WrongSecretKey."""
     vault, stored = await open_secrets(settings, storage, clock)
     models = build_models(settings, http, clock, stored, listed_embeddings(settings))
-    for problem in models.problems():
-        log.warning("configuration", problem=problem)
     keys = ProviderKeys(models, vault, storage.unit_of_work, clock, stored)
     return models, keys, Embedders(settings, models, provider_specs(settings, stored), http)
+
+
+def _warn(models: Models) -> None:
+    """Say what is wrong with the configuration of models."""
+    for problem in models.problems():
+        log.warning("configuration", problem=problem)
 
 
 async def _begin_limits(application: Application) -> None:
