@@ -13,15 +13,21 @@ from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
 from antiphon.services.api_keys import ApiKeys
 from antiphon.services.branches import Branches
+from antiphon.services.collection_files import CollectionFiles
+from antiphon.services.collections import Collections
 from antiphon.services.conversations import Conversations
 from antiphon.services.counters import Counters
 from antiphon.services.credentials import Credentials
+from antiphon.services.document_housekeeping import DocumentHousekeeping
 from antiphon.services.embedding_calls import EmbeddingCalls
 from antiphon.services.embeddings import Embeddings
 from antiphon.services.external_logins import ExternalLogins
+from antiphon.services.files import Files
 from antiphon.services.first_administrator import FirstAdministrator
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.identities import Identities
+from antiphon.services.ingestion import Ingestion
+from antiphon.services.kept_answers import KeptAnswers
 from antiphon.services.limits import Limits
 from antiphon.services.local_owner import LocalOwner
 from antiphon.services.members import Members
@@ -35,7 +41,9 @@ from antiphon.services.runs.live import LiveRuns
 from antiphon.services.sessions import Sessions
 from antiphon.services.shares import Shares
 from antiphon.services.turns import Turns
+from antiphon.services.uploads import Uploads
 from antiphon.services.usage import Usage
+from antiphon.services.web_imports import WebImports
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +89,14 @@ class Application:
     members: Members
     shares: Shares
     idempotency: Idempotency
+    files: Files
+    uploads: Uploads
+    web_imports: WebImports
+    collections: Collections
+    collection_files: CollectionFiles
+    ingestion: Ingestion
+    document_housekeeping: DocumentHousekeeping
+    kept_answers: KeptAnswers
     quotas: Quotas
     limits: Limits
     usage: Usage

@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     durability: Literal["process", "power"] = "process"
     store_chat_completions: Literal["asked", "always", "never"] = "asked"
     max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
+    max_file_bytes: int = Field(default=512 * 1024 * 1024, ge=1024)
+    max_upload_bytes: int = Field(default=8 * 1024 * 1024 * 1024, ge=1024)
+    max_storage_bytes_per_user: int = Field(default=0, ge=0)
     context_tokens: int = Field(default=32_768, ge=256)
     response_cache: Literal["off", "user", "shared"] = "off"
     response_cache_seconds: float = Field(default=3600.0, gt=0)

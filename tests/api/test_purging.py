@@ -12,6 +12,9 @@ from tests.services.hand import ECHO
 
 MISSING = "0" * 32
 
+BESIDE = {"files": 0, "vector_stores": 0}
+"""What else is counted: none of it belongs to a conversation."""
+
 
 def picture(url: str) -> list[dict[str, Any]]:
     content = [{"type": "input_text", "text": "look"}, {"type": "input_image", "image_url": url}]
@@ -45,7 +48,7 @@ async def test_a_purged_conversation_is_gone_and_the_answer_counts_what_went(api
         "id": conversation,
         "object": "conversation.deleted",
         "deleted": True,
-        "purged": {"conversations": 1, "items": 3, "responses": 1, "blobs": 1},
+        "purged": {"conversations": 1, "items": 3, "responses": 1, "blobs": 1, **BESIDE},
     }
     for path in (f"conversations/{conversation}", f"responses/{asked['id']}"):
         await api.refused("GET", f"/v1/{path}", status=404)
@@ -76,7 +79,7 @@ async def test_a_purged_response_leaves_its_conversation_as_it_was(api: Api) -> 
     await api.ask("two", conversation=conversation)
     before = await api.get(f"/v1/conversations/{conversation}/items")
     gone = await api.delete(f"/v1/responses/{first['id']}?purge=true")
-    assert gone["purged"] == {"conversations": 0, "items": 0, "responses": 1, "blobs": 0}
+    assert gone["purged"] == {"conversations": 0, "items": 0, "responses": 1, "blobs": 0, **BESIDE}
     assert await api.get(f"/v1/conversations/{conversation}/items") == before
     assert left(api, "runs") == 1
 
@@ -85,7 +88,7 @@ async def test_the_last_response_of_a_chain_takes_its_items_along(api: Api) -> N
     first = await api.ask("one")
     second = await api.ask(picture(data_url()), previous_response_id=first["id"])
     gone = await api.delete(f"/v1/responses/{second['id']}?purge=true")
-    assert gone["purged"] == {"conversations": 0, "items": 2, "responses": 1, "blobs": 1}
+    assert gone["purged"] == {"conversations": 0, "items": 2, "responses": 1, "blobs": 1, **BESIDE}
     conversation = first["antiphon"]["conversation_id"]
     assert await api.texts(conversation) == ["one", "re: one"]
     third = await api.ask("again", previous_response_id=first["id"])
@@ -113,7 +116,7 @@ async def test_another_answer_to_the_same_question_outlives_a_purge(api: Api) ->
     question = {"role": "user", "content": "hello"}
     first, second = [await api.chat(question, store=True) for _ in range(2)]
     gone = await api.delete(f"/v1/chat/completions/{first['id']}?purge=true")
-    assert gone["purged"] == {"conversations": 0, "items": 1, "responses": 1, "blobs": 0}
+    assert gone["purged"] == {"conversations": 0, "items": 1, "responses": 1, "blobs": 0, **BESIDE}
     kept = await api.get(f"/v1/chat/completions/{second['id']}")
     assert kept["choices"][0]["message"]["content"] == "re: hello"
     messages = await api.get(f"/v1/chat/completions/{second['id']}/messages")

@@ -10,6 +10,7 @@ from antiphon.ports.blob_store import BlobStore
 from antiphon.ports.cache import Cache
 from antiphon.ports.clock import Clock
 from antiphon.ports.jobs import Jobs
+from antiphon.ports.knowledge import Knowledge
 from antiphon.ports.limits import RateLimiter
 from antiphon.ports.model_provider import ModelProvider
 from antiphon.ports.storage import Storage
@@ -20,6 +21,7 @@ from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.cache import InProcessCache
 from antiphon.storage.memory.jobs import InProcessJobs
 from antiphon.storage.memory.limits import MemoryRateLimiter
+from antiphon.storage.sql.knowledge import open_knowledge
 from antiphon.storage.sql.sqlite import open_sqlite
 from tests.services.hand import Hand
 from tests.services.world import prepare
@@ -40,6 +42,22 @@ STORAGES: dict[str, Callable[[Path], AbstractAsyncContextManager[Storage]]] = {
     "sqlite": sqlite,
 }
 """Opened twice on one directory, one after the other, an adapter finds what it wrote."""
+
+
+@asynccontextmanager
+async def sqlite_knowledge(directory: Path) -> AsyncIterator[Knowledge]:
+    """The embedded store of knowledge."""
+    prepare(directory)
+    store = await open_knowledge(directory)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+KNOWLEDGES: dict[str, Callable[[Path], AbstractAsyncContextManager[Knowledge]]] = {
+    "sqlite": sqlite_knowledge,
+}
 
 BLOB_STORES: dict[str, Callable[[Path], BlobStore]] = {
     "files": lambda directory: FileBlobs(directory / "blobs"),

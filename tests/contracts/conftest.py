@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from antiphon.ports.knowledge import Knowledge
 from antiphon.ports.storage import Storage
-from tests.contracts.adapters import STORAGES
+from tests.contracts.adapters import KNOWLEDGES, STORAGES
 
 Reopen = Callable[[], AbstractAsyncContextManager[Storage]]
 
@@ -17,6 +18,13 @@ Reopen = Callable[[], AbstractAsyncContextManager[Storage]]
 def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Reopen:
     """Opens the adapter under test on the test's own store, as often as it is called."""
     return lambda: STORAGES[request.param](tmp_path / "data")
+
+
+@pytest.fixture(params=KNOWLEDGES)
+async def knowledge(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Knowledge]:
+    """An empty store of knowledge."""
+    async with KNOWLEDGES[request.param](tmp_path / "data") as opened:
+        yield opened
 
 
 @pytest.fixture

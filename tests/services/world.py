@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,11 +17,13 @@ import msgspec
 
 from antiphon.application import Application
 from antiphon.bootstrap import Drain, Embedders, SystemClock, assemble, local_owner, open_secrets
+from antiphon.bootstrap.knowledge import OpenKnowledge, opened_knowledge
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.inputs import parse_input
 from antiphon.domain.items import Item, text_of
 from antiphon.ports import write_sets as ws
+from antiphon.ports.document_parser import DocumentParser
 from antiphon.ports.external_logins import LoginProvider
 from antiphon.ports.storage import Journal, Recovered, Storage, UnitOfWork
 from antiphon.providers.http_client import HttpClient
@@ -35,16 +37,17 @@ from antiphon.services.runs.recover import Recovery
 from antiphon.services.turn_plans import TurnRequest
 from antiphon.services.turns import Begun
 from antiphon.settings import Settings
-from antiphon.storage.sql.migrate import upgrade_sqlite
+from antiphon.storage.sql.knowledge import FILE_NAME as KNOWLEDGE_FILE
+from antiphon.storage.sql.migrate import CONVERSATIONS, KNOWLEDGE, upgrade_sqlite
 from antiphon.storage.sql.sqlite import FILE_NAME, open_sqlite
 from tests.services.hand import ECHO, PATIENCE_SECONDS, Hand
 
 
 @cache
-def _migrated() -> Path:
+def _migrated(name: str, scripts: str) -> Path:
     """A file with the newest schema, made once: migrating costs more than most tests."""
-    path = Path(mkdtemp(prefix="antiphon-schema-")) / FILE_NAME
-    upgrade_sqlite(path)
+    path = Path(mkdtemp(prefix="antiphon-schema-")) / name
+    upgrade_sqlite(path, scripts=scripts)
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.execute("PRAGMA journal_mode=DELETE")
@@ -55,8 +58,9 @@ def _migrated() -> Path:
 def prepare(directory: Path) -> None:
     """Put an empty, migrated store into a directory that has none."""
     directory.mkdir(parents=True, exist_ok=True)
-    if not (directory / FILE_NAME).exists():
-        shutil.copyfile(_migrated(), directory / FILE_NAME)
+    for name, scripts in ((FILE_NAME, CONVERSATIONS), (KNOWLEDGE_FILE, KNOWLEDGE)):
+        if not (directory / name).exists():
+            shutil.copyfile(_migrated(name, scripts), directory / name)
 
 
 def settings_for(directory: Path, **changes: Any) -> Settings:
@@ -152,13 +156,16 @@ class World:
     """A running core; `who` is the local owner."""
 
     def __init__(
-        self, directory: Path, storage: WatchedStorage, hand: Hand, application: Application, engine: Engine
-    ) -> None:
+        self, directory: Path, storage: WatchedStorage, hand: Hand, application: Application, engine: Engine,
+        knowledge: OpenKnowledge, beside: AsyncExitStack,
+    ) -> None:  # fmt: skip
         self.directory = directory
         self.storage = storage
         self.hand = hand
         self.application = application
         self.engine = engine
+        self.knowledge = knowledge
+        self.beside = beside
         self.who = application.owner
         self.open = True
 
@@ -248,9 +255,9 @@ class World:
         found = await self.application.conversations.get(self.who, conversation_id)
         return ids.BRANCH + found.active_branch_id
 
-    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Look into the file beside the server."""
-        connection = sqlite3.connect(f"file:{self.directory / FILE_NAME}?mode=ro", uri=True)
+    def rows(self, query: str, *values: Any, name: str = FILE_NAME) -> list[tuple[Any, ...]]:
+        """Look into a file beside the server."""
+        connection = sqlite3.connect(f"file:{self.directory / name}?mode=ro", uri=True)
         try:
             return connection.execute(query, values).fetchall()
         finally:
@@ -286,6 +293,7 @@ class World:
                     await self.application.journal.close()
                     await self.application.accounts.close()
             finally:
+                await self.beside.aclose()
                 await self.storage.close()
 
     async def kill(self) -> None:
@@ -301,6 +309,7 @@ class World:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.application.followers.close()
         await self.application.accounts.close()
+        await self.beside.aclose()
         await self.storage.close()
 
 
@@ -310,6 +319,7 @@ async def open_world(
     models: Models | None = None,
     logins: Mapping[str, LoginProvider] | None = None,
     http: HttpClient | None = None,
+    parser: DocumentParser | None = None,
     **settings: Any,
 ) -> World:
     """Open a core on a directory, ending first what an earlier one left, as the server does."""
@@ -326,9 +336,12 @@ async def open_world(
         chosen = settings_for(directory, **settings)
         vault, stored = await open_secrets(chosen, storage, clock)
         keys = ProviderKeys(models, vault, storage.unit_of_work, clock, stored)
-        embedders = Embedders(chosen, models, (), http or HttpClient())
+        http = http or HttpClient()
+        embedders = Embedders(chosen, models, (), http)
+        beside = AsyncExitStack()
+        knowledge = await opened_knowledge(beside, chosen, http, embedders, parser=parser)
         application, engine = assemble(
-            chosen, storage, models, owner, clock, Drain(0.0), keys, logins or {}, embedders
+            chosen, storage, models, owner, clock, Drain(0.0), keys, logins or {}, knowledge
         )
 
         async def restart(run: Any) -> None:
@@ -343,7 +356,7 @@ async def open_world(
         raise
     application.journal.start()
     application.followers.start()
-    return World(directory, storage, hand, application, engine)
+    return World(directory, storage, hand, application, engine, knowledge, beside)
 
 
 @asynccontextmanager

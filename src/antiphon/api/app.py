@@ -22,9 +22,12 @@ from antiphon.api.v1 import (
     auth,
     branches,
     chat_completions,
+    collection_files,
+    collections,
     conversations,
     embeddings,
     external_logins,
+    files,
     limits,
     members,
     provider_keys,
@@ -32,6 +35,7 @@ from antiphon.api.v1 import (
     responses_websocket,
     routes,
     shares,
+    uploads,
 )
 from antiphon.api.v1.admin import groups, operations, users
 from antiphon.api.v1.pages import answer
@@ -43,7 +47,8 @@ ROUTERS = (
     health.router, metrics.router, auth.token_router, auth.router, api_keys.router, users.router,
     groups.router, operations.router, routes.router, conversations.router, branches.router,
     members.router, shares.router, shares.public, limits.router, provider_keys.router,
-    external_logins.router, embeddings.router, documentation.router,
+    external_logins.router, embeddings.router, files.router, uploads.router, collections.router,
+    collection_files.router, collections.standing, documentation.router,
 )  # fmt: skip
 
 Opened = Callable[[], AbstractAsyncContextManager[Application]]

@@ -10,6 +10,7 @@ from antiphon.application import Application
 from antiphon.domain.accounts import Principal
 from antiphon.domain.errors import Conflict, InvalidRequest
 from antiphon.services.idempotency import MAX_KEY_LENGTH, Key, fingerprint
+from antiphon.services.kept_answers import KeptAnswers
 
 
 def key_of(scope: Scope, body: bytes, render: Callable[[Any], bytes] | None = None) -> Key | None:
@@ -32,14 +33,17 @@ async def once(
     create: Callable[[], Awaitable[Any]],
     *,
     within: str | None = None,
+    kept: KeptAnswers | None = None,
 ) -> bytes:
     """Run a plain creation, or return the answer of the first one under the same key.
 
     `within` is the conversation it is made in: who has no access to it any more is told nothing.
+    `kept` holds the key of a creation in knowledge.
     """
     if key is None:
         return render(await create())
-    if await application.idempotency.taken(who, key) is None:
+    keys = application.idempotency if kept is None else kept
+    if await keys.taken(who, key) is None:
         try:
             return render(await create())
         except Conflict as lost:
@@ -47,4 +51,4 @@ async def once(
                 raise
     if within is not None:
         await application.conversations.get(who, within)
-    return await application.idempotency.finished(who, key)
+    return await keys.finished(who, key)

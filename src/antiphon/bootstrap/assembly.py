@@ -8,7 +8,7 @@ from typing import Any
 
 from antiphon.application import Application, Policy
 from antiphon.bootstrap.administration import people_of
-from antiphon.bootstrap.embedding import Embedders, NoVectors, embedding_of
+from antiphon.bootstrap.knowledge import OpenKnowledge, knowledge_of
 from antiphon.bootstrap.timing import Drain
 from antiphon.domain.accounts import Principal
 from antiphon.domain.limits import parse_limits
@@ -76,7 +76,7 @@ def response_cache(settings: Settings, clock: Clock) -> ResponseCache:
 
 def assemble(
     settings: Settings, storage: Storage, models: Models, owner: Principal, clock: Clock, drain: Drain,
-    provider_keys: ProviderKeys, logins: Mapping[str, LoginProvider], embedders: Embedders,
+    provider_keys: ProviderKeys, logins: Mapping[str, LoginProvider], knowledge: OpenKnowledge,
 ) -> tuple[Application, Engine]:  # fmt: skip
     """Wire the services; connects to nothing."""
     blobs = FileBlobs(settings.data_dir / BLOBS)
@@ -89,31 +89,29 @@ def assemble(
     quotas = limiting["quotas"]
     days = settings.response_ttl_days
     cache = response_cache(settings, clock)
-    purges = Purges(storage, blobs, engine, runs, journal, clock, response_ttl_days=days, forget=cache.forget)
+    documents, held = knowledge_of(settings, knowledge, storage, models, quotas, access, clock)
+    purges = Purges(
+        storage,
+        blobs,
+        engine,
+        runs,
+        journal,
+        clock,
+        response_ttl_days=days,
+        forget=cache.forget,
+        erasures=held,
+    )
     turns = Turns(storage, access, idempotency, models, engine, runs, clock, quotas, cache)
     stopping = Stopping(runs, engine)
     people = people_of(settings, storage, owner, clock, quotas, logins, models, cache, purges, stopping)
-    none = NoVectors()
     application = Application(
-        owner=owner,
-        policy=policy_of(settings),
-        **people,
-        models=models,
-        provider_keys=provider_keys,
-        **embedding_of(embedders, none, none, models, storage.unit_of_work, quotas, clock),
-        answers=Answers(storage, access, engine, followers, purges, clock),
-        purges=purges,
-        idempotency=idempotency,
-        **limiting,
+        owner=owner, policy=policy_of(settings), models=models, provider_keys=provider_keys, purges=purges,
+        answers=Answers(storage, access, engine, followers, purges, clock), idempotency=idempotency,
+        turns=turns, followers=followers, runs=runs, journal=journal, counters=counters,
+        ready=storage.check, draining=lambda: drain.began is not None,
+        **people, **documents, **limiting,
         **conversations_of(storage, access, idempotency, purges, followers, turns, clock),
-        turns=turns,
-        followers=followers,
-        runs=runs,
-        journal=journal,
-        counters=counters,
-        ready=storage.check,
-        draining=lambda: drain.began is not None,
-    )
+    )  # fmt: skip
     return application, engine
 
 

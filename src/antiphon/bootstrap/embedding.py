@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace as replace_fields
 from typing import Any
 
@@ -13,7 +13,7 @@ from antiphon.ports.clock import Clock
 from antiphon.ports.embedder import Embedder, EmbeddingProvider, Reranker
 from antiphon.ports.model_provider import ModelInfo
 from antiphon.ports.outbound import OutboundHttp
-from antiphon.ports.passage_index import Unembedded, Vectors
+from antiphon.ports.passage_index import Vectors
 from antiphon.ports.storage import UnitOfWork
 from antiphon.providers.embedding_local import LocalEmbedder
 from antiphon.providers.embedding_remote import RemoteEmbedder
@@ -169,36 +169,6 @@ class Embedders:
             context_tokens=LOCAL_TOKENS,
             price=prices.get(spec.model) or prices.get("*") or FREE,
         )
-
-
-class NoVectors:
-    """Ports `Vectors` and `IndexScopes`, as far as embedding needs them, where no index is open."""
-
-    async def missing(self, model: str, source_id: str, limit: int) -> list[Unembedded]:
-        """Return nothing."""
-        return []
-
-    async def missing_anywhere(self, model: str, limit: int) -> list[tuple[str, Unembedded]]:
-        """Return nothing."""
-        return []
-
-    async def put(self, owner_id: str, model: str, vectors: Sequence[tuple[bytes, bytes]]) -> None:
-        """Keep nothing."""
-
-    async def models(self) -> dict[str, int]:
-        """Return nothing."""
-        return {}
-
-    async def drop(self, model: str, limit: int) -> int:
-        """Erase nothing."""
-        return 0
-
-    async def mark(self, name: str, value: bytes) -> None:
-        """Keep nothing."""
-
-    async def marked(self, name: str) -> bytes | None:
-        """Return nothing."""
-        return None
 
 
 def embedding_of(

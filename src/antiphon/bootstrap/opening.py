@@ -13,6 +13,7 @@ from antiphon.application import Application
 from antiphon.bootstrap.assembly import BLOBS, assemble
 from antiphon.bootstrap.embedding import Embedders, listed_embeddings
 from antiphon.bootstrap.identity import first_administrator, local_owner, open_secrets
+from antiphon.bootstrap.knowledge import opened_knowledge
 from antiphon.bootstrap.providers import build_models, login_providers, provider_specs
 from antiphon.bootstrap.timing import Drain, SystemClock
 from antiphon.domain.errors import ProviderError
@@ -47,11 +48,11 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         http = HttpClient()
         stack.push_async_callback(http.close)
         models, provider_keys, embedders = await _open_models(settings, storage, http, clock)
-        for problem in models.problems():
-            log.warning("configuration", problem=problem)
+        _warn(models)
         owner, logins = await local_owner(storage, clock), login_providers(settings, http, clock)
+        knowledge = await opened_knowledge(stack, settings, http, embedders)
         application, engine = assemble(
-            settings, storage, models, owner, clock, drain, provider_keys, logins, embedders
+            settings, storage, models, owner, clock, drain, provider_keys, logins, knowledge
         )
         await first_administrator(settings, application)
         recovery = Recovery(storage.journal, storage.unit_of_work, models, clock)
@@ -61,16 +62,14 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         await storage.journal.forget_others(application.journal.worker_id)
         application.journal.start()
         application.followers.start()
-        jobs = InProcessJobs()
-        stack.push_async_callback(jobs.close)
-        housekeeping = Housekeeping(
-            storage.unit_of_work, storage.conversations, recovery, application.journal, application.runs,
-            clock,
-        )  # fmt: skip
-        housekeeping.schedule(jobs, _restart(application))
         await application.embeddings.open()
         stack.push_async_callback(application.embeddings.close)
-        application.embeddings.schedule(jobs)
+        jobs = InProcessJobs()
+        stack.push_async_callback(jobs.close)
+        Housekeeping(
+            storage.unit_of_work, storage.conversations, recovery, application.journal, application.runs,
+            clock,
+        ).schedule(jobs, _restart(application))  # fmt: skip
         _schedule_services(application, jobs)
         jobs.once("prepare models", lambda: _prepare(models))
         _schedule_purges(application.purges, jobs, clock)
@@ -97,7 +96,8 @@ async def open_at_rest(settings: Settings) -> AsyncIterator[Application]:
         models, keys, embedders = await _open_models(settings, storage, http, clock)
         stack.push_async_callback(models.close)
         owner = await local_owner(storage, clock)
-        application, _ = assemble(settings, storage, models, owner, clock, Drain(0.0), keys, {}, embedders)
+        knowledge = await opened_knowledge(stack, settings, http, embedders)
+        application, _ = assemble(settings, storage, models, owner, clock, Drain(0.0), keys, {}, knowledge)
         stack.push_async_callback(application.accounts.close)
         await application.administration.settings.refresh()
         yield application
@@ -111,6 +111,12 @@ async def _open_models(
     models = build_models(settings, http, clock, stored, listed_embeddings(settings))
     keys = ProviderKeys(models, vault, storage.unit_of_work, clock, stored)
     return models, keys, Embedders(settings, models, provider_specs(settings, stored), http)
+
+
+def _warn(models: Models) -> None:
+    """Say what is wrong with the configuration of models."""
+    for problem in models.problems():
+        log.warning("configuration", problem=problem)
 
 
 async def _begin_limits(application: Application) -> None:
@@ -131,6 +137,8 @@ def _schedule_services(application: Application, jobs: InProcessJobs) -> None:
     for service in (application.credentials, application.sessions, application.members):
         service.schedule(jobs)
     application.administration.schedule(jobs)
+    for work in (application.embeddings, application.ingestion, application.document_housekeeping):
+        work.schedule(jobs)
     application.quotas.schedule(jobs, application.local.refresh)
 
 

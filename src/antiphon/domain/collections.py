@@ -50,7 +50,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     `version` is the file's version that is to be searched, `source_id` the indexed passages that
     are searched now (None until the first indexing ended). `done` and `total` say how far a running
-    job is, in pages or passages; `error_code` is one of OpenAI's `last_error.code`.
+    job is, in pages or passages; `error_code` is one of OpenAI's `last_error.code`. `attempts` counts
+    the jobs that were begun and not ended well; the next does not begin before `not_before_us`.
     """
 
     id: str
@@ -72,6 +73,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     created_us: int
     done: int = 0
     total: int = 0
+    attempts: int = 0
+    not_before_us: int = 0
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):

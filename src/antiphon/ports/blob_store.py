@@ -8,6 +8,8 @@ ValueError.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -35,8 +37,20 @@ class BlobStore(Protocol):
         """Return a blob's whole content, or None."""
         ...
 
-    def open(self, owner_id: str, digest: str) -> AsyncIterator[bytes]:
-        """Iterate over a blob's content in pieces; raises NotFound at the first if it is not there."""
+    def open(
+        self, owner_id: str, digest: str, *, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """Iterate over a blob's content from byte `start` to before `end`, in pieces.
+
+        Raises NotFound at the first if it is not there.
+        """
+        ...
+
+    def local(self, owner_id: str, digest: str) -> AbstractAsyncContextManager[Path]:
+        """Give a file of this machine with a blob's content for as long as the context is open.
+
+        It is only to be read. Raises NotFound if the blob is not there.
+        """
         ...
 
     async def size(self, owner_id: str, digest: str) -> int | None:
@@ -49,4 +63,8 @@ class BlobStore(Protocol):
 
     async def page(self, owner_id: str, *, after: str | None, limit: int) -> list[StoredBlob]:
         """Return an owner's blobs by digest, beginning after `after`."""
+        ...
+
+    async def owners(self, *, after: str | None, limit: int) -> list[str]:
+        """Return owners who may have blobs, by id, beginning after `after`."""
         ...

@@ -6,13 +6,20 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from antiphon.domain.collections import Attributes, Batch, Collection, Counts, Member, MemberState
+from antiphon.ports.kept_answers import KeptAnswer
 
 
 class Collections(Protocol):
     """Collections themselves."""
 
-    async def put(self, collection: Collection) -> None:
-        """Keep a new collection, or a known one's new name, metadata, times and end."""
+    async def put(
+        self, collection: Collection, members: Sequence[Member] = (), *, key: KeptAnswer | None = None
+    ) -> None:
+        """Keep a new collection with its first members; raises Conflict `PutKey`."""
+        ...
+
+    async def change(self, collection: Collection) -> bool:
+        """Write a known collection's name, metadata, last use and end; returns whether it is there."""
         ...
 
     async def get(self, account_id: str, collection_id: str) -> Collection | None:
@@ -20,9 +27,9 @@ class Collections(Protocol):
         ...
 
     async def page(
-        self, account_id: str, *, after: str | None, limit: int, descending: bool
+        self, account_id: str, *, after: str | None, limit: int, descending: bool, before: str | None = None
     ) -> list[Collection]:
-        """Return collections by id order, beginning after `after`."""
+        """Return collections by id order, beginning after `after`, or those that end just before `before`."""
         ...
 
     async def touch(self, account_id: str, collection_ids: Sequence[str], now_us: int) -> None:
@@ -33,6 +40,10 @@ class Collections(Protocol):
         """Erase a collection with its members; their indexed passages are doomed, the files stay."""
         ...
 
+    async def empty(self, account_id: str, collection_id: str) -> None:
+        """Take out all members, as `delete` does; the collection itself stays."""
+        ...
+
     async def expired(self, now_us: int, limit: int) -> list[Collection]:
         """Return collections whose end has come and that still have members."""
         ...
@@ -41,8 +52,14 @@ class Collections(Protocol):
 class Members(Protocol):
     """Files in collections."""
 
-    async def put(self, members: Sequence[Member], batch: Batch | None = None) -> None:
-        """Add files to a collection; one that is there already is indexed again with what is new."""
+    async def put(
+        self, members: Sequence[Member], batch: Batch | None = None, *, key: KeptAnswer | None = None
+    ) -> None:
+        """Add files to a collection; one that is there already is indexed again with what is new.
+
+        One of which nothing but attributes or batch is new keeps its state. Raises Conflict:
+        `PutMembers` if the collection or a file is gone, `PutKey`.
+        """
         ...
 
     async def get(self, account_id: str, collection_id: str, file_id: str) -> Member | None:
@@ -57,28 +74,51 @@ class Members(Protocol):
         after: str | None,
         limit: int,
         descending: bool,
+        before: str | None = None,
         state: MemberState | None = None,
         batch_id: str | None = None,
     ) -> list[Member]:
-        """Return members by when they were added, beginning after the file `after`."""
+        """Return members by when they were added, after the file `after` or just before `before`."""
         ...
 
     async def describe(
         self, account_id: str, collection_id: str, file_id: str, attributes: Attributes
     ) -> Member | None:
-        """Replace a member's attributes; returns it, or None."""
+        """Replace a member's attributes; returns it, or None.
+
+        Those that stand for each other as duplicates are looked at again: equal they must be in both.
+        """
         ...
 
-    async def settle(self, member: Member) -> None:
-        """Write a member's state, error, progress and bytes unless it was removed or cancelled meanwhile."""
+    async def settle(self, member: Member) -> bool:
+        """Write what a job has come to: state, error, progress, bytes, attempts, next attempt, duplicate.
+
+        Writes nothing and returns False if the member was removed, cancelled or is to be indexed in
+        another way meanwhile.
+        """
         ...
 
     async def remove(self, account_id: str, collection_id: str, file_id: str) -> bool:
         """Take a file out of a collection; its passages there are doomed."""
         ...
 
-    async def waiting(self, after: str | None, limit: int) -> list[Member]:
-        """Return members of all owners whose indexing has not ended, by id; for the indexing job only."""
+
+class Waiting(Protocol):
+    """Members whose indexing has not ended; for the indexing job only, which works for all owners."""
+
+    async def owner(self, after: str, now_us: int) -> str | None:
+        """Return the first owner above `after` who has a member that can be begun now, or None."""
+        ...
+
+    async def next(self, owner_id: str, now_us: int) -> Member | None:
+        """Return an owner's oldest member that can be begun now, one attempt counted; None if none can."""
+        ...
+
+    async def twin(self, member: Member, digest: str) -> Member | None:
+        """Return another member of the collection that has the same content, cut alike, and is indexed.
+
+        Its attributes are equal too: a filter finds both or neither.
+        """
         ...
 
 
@@ -90,7 +130,7 @@ class Batches(Protocol):
         ...
 
     async def cancel(self, account_id: str, collection_id: str, batch_id: str) -> None:
-        """Cancel what of a batch has not ended."""
+        """Cancel what of a batch has not ended; a member that was indexed before keeps its passages."""
         ...
 
     async def counts(self, collection_id: str, batch_id: str | None = None) -> Counts:
@@ -110,4 +150,8 @@ class Batches(Protocol):
 
     async def stand(self, owner_id: str, target: str, collection_ids: Sequence[str]) -> None:
         """Replace a target's standing collections."""
+        ...
+
+    async def forget_owner(self, owner_id: str) -> None:
+        """Erase what is left of an owner without files and collections: standing ones, batches, keys."""
         ...

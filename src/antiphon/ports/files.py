@@ -10,15 +10,20 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from antiphon.domain.files import File, Upload, UploadPart, Version
+from antiphon.ports.kept_answers import KeptAnswer
 
 
 class Files(Protocol):
     """Files and their versions."""
 
-    async def put(self, file: File, version: Version) -> None:
+    async def put(
+        self, file: File, version: Version, *, key: KeptAnswer | None = None, most_bytes: int = 0
+    ) -> None:
         """Keep a new file with its first version, or a known file's next version as the current one.
 
-        Raises Conflict if that version exists.
+        A next version is indexed again wherever the file is a member. Raises Conflict: `PutFile` if
+        that version exists or the file is gone, `PutKey`, and `Storage` if the owner would have more
+        than `most_bytes` stored (0: no limit).
         """
         ...
 
@@ -44,12 +49,20 @@ class Files(Protocol):
         """
         ...
 
+    async def of_owner(self, owner_id: str, limit: int) -> list[File]:
+        """Return files of an owner, expired ones too; for the deletion of accounts."""
+        ...
+
     async def expired(self, now_us: int, limit: int) -> list[File]:
         """Return files whose end has come."""
         ...
 
-    async def digests(self, account_id: str, digest: str) -> bool:
+    async def needs(self, account_id: str, digest: str) -> bool:
         """Whether any version or open upload of the owner still needs the blob `digest`."""
+        ...
+
+    async def stored_bytes(self, account_id: str) -> int:
+        """Return how many bytes the contents of an owner take, equal ones counted once."""
         ...
 
 
@@ -57,7 +70,11 @@ class Texts(Protocol):
     """The canonical texts of versions, in slices; a text never changes."""
 
     async def put_slice(self, owner_id: str, file_id: str, number: int, start: int, text: str) -> None:
-        """Keep a slice of a version's text that begins at code point `start`; twice is harmless."""
+        """Keep a slice of a version's text that begins at code point `start`; twice is harmless.
+
+        One that begins at 0 replaces what an earlier attempt left. A text that is `ready` stays as it
+        is. Raises Conflict if the version is gone.
+        """
         ...
 
     async def complete(self, version: Version) -> None:
@@ -80,30 +97,52 @@ class Texts(Protocol):
 class Uploads(Protocol):
     """Uploads in parts."""
 
-    async def put(self, upload: Upload) -> None:
-        """Keep a new upload."""
+    async def put(self, upload: Upload, *, key: KeptAnswer | None = None) -> None:
+        """Keep a new upload; raises Conflict `PutKey`."""
         ...
 
     async def get(self, account_id: str, upload_id: str) -> Upload | None:
         """Return an upload, or None."""
         ...
 
-    async def add_part(self, account_id: str, part: UploadPart, now_us: int, limit_bytes: int) -> None:
-        """Add a part; raises Conflict if the upload is not pending, has ended or would pass the limit."""
+    async def add_part(
+        self, account_id: str, part: UploadPart, now_us: int, *, key: KeptAnswer | None = None,
+        most_bytes: int = 0, most_parts: int = 4096,
+    ) -> None:  # fmt: skip
+        """Add a part.
+
+        Raises Conflict: `Upload` if the upload is not pending or has ended, `Parts` if the parts
+        would be larger than the upload or more than `most_parts`, `PutKey`, and `Storage` as
+        `Files.put` does.
+        """
         ...
 
     async def parts(self, account_id: str, upload_id: str) -> Sequence[UploadPart]:
         """Return the parts of an upload by id."""
         ...
 
-    async def finish(self, account_id: str, upload_id: str, state: str, file_id: str | None) -> None:
-        """Complete or cancel a pending upload; raises Conflict if it is not pending."""
+    async def complete(
+        self, account_id: str, upload_id: str, file: File, version: Version, *, key: KeptAnswer | None = None
+    ) -> list[str]:
+        """Make a pending upload the file it was for, in one transaction.
+
+        Returns the digests of parts that nobody needs any more. Raises Conflict: `Upload` if it is
+        not pending, `PutKey`.
+        """
+        ...
+
+    async def cancel(self, account_id: str, upload_id: str) -> list[str]:
+        """Cancel a pending upload and drop its parts, as `complete` does; raises Conflict `Upload`."""
+        ...
+
+    async def of_owner(self, owner_id: str, limit: int) -> list[Upload]:
+        """Return uploads of an owner, whatever became of them; for the deletion of accounts."""
         ...
 
     async def stale(self, now_us: int, limit: int) -> list[Upload]:
-        """Return pending uploads whose end has come."""
+        """Return uploads whose end has come, whatever became of them."""
         ...
 
     async def forget(self, upload_id: str) -> list[str]:
-        """Erase an upload that has ended with its parts; returns digests of blobs nobody needs."""
+        """Erase an upload with its parts; returns digests of blobs nobody needs."""
         ...

@@ -13,6 +13,7 @@ import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
@@ -76,18 +77,35 @@ class FileBlobs:
         except FileNotFoundError:
             return None
 
-    async def open(self, owner_id: str, digest: str) -> AsyncIterator[bytes]:
+    async def open(
+        self, owner_id: str, digest: str, *, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[bytes]:
         """See the port."""
         place = self._place(owner_id, digest)
         try:
             file = await asyncio.to_thread(place.open, "rb")
         except FileNotFoundError:
             raise NotFound(f"No blob '{digest}'.") from None
+        at = start
         try:
-            while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+            file.seek(start)
+            while end is None or at < end:
+                size = PIECE_BYTES if end is None else min(PIECE_BYTES, end - at)
+                piece = await asyncio.to_thread(file.read, size)
+                if not piece:
+                    break
+                at += len(piece)
                 yield piece
         finally:
             file.close()
+
+    @asynccontextmanager
+    async def local(self, owner_id: str, digest: str) -> AsyncIterator[Path]:
+        """See the port."""
+        place = self._place(owner_id, digest)
+        if not await asyncio.to_thread(place.exists):
+            raise NotFound(f"No blob '{digest}'.")
+        yield place
 
     async def size(self, owner_id: str, digest: str) -> int | None:
         """See the port."""
@@ -124,6 +142,11 @@ class FileBlobs:
             if len(found) == limit:
                 break
         return found
+
+    async def owners(self, *, after: str | None, limit: int) -> list[str]:
+        """See the port."""
+        names = await asyncio.to_thread(_names, self._directory)
+        return [name for name in names if name > (after or "") and _OWNER.fullmatch(name)][:limit]
 
     def _owner(self, owner_id: str) -> Path:
         if _OWNER.fullmatch(owner_id) is None:

@@ -44,6 +44,10 @@ def add(db: Db, source: Source, passages: Sequence[NewPassage]) -> None:
     known = _known(db, source.id) or _new_source(db, source)
     if known.state == "doomed":
         return
+    if source.language is not None:  # which is known only when a document has been read to its end
+        db.execute(
+            "UPDATE sources SET title=?,language=? WHERE no=?", (source.title, source.language, known.no)
+        )
     place = f"s{known.scope_no} d{known.no}"
     added = [row for one in passages if (row := _add_place(db, known.no, place, one))]
     db.executemany("INSERT INTO passage_texts(no,heading,text,place,title,body) VALUES(?,?,?,?,?,?)", added)

@@ -41,6 +41,7 @@ def upgrade() -> None:
     _uploads()
     _collections()
     _members()
+    _kept_answers()
 
 
 def _files() -> None:
@@ -58,7 +59,7 @@ def _files() -> None:
         _text("media_type", null=True), _text("language", null=True), _text("title", null=True),
         _int("characters"), sa.Column("page_starts", sa.LargeBinary, nullable=True), sqlite_with_rowid=False,
     )
-    op.create_index("versions_digest", "versions", ["owner_id", "digest"])
+    op.create_index("versions_digest", "versions", ["owner_id", "digest", "bytes"])
     op.create_table(  # with row ids: slices are large
         "text_slices", _id("file_id", key=True), _int("number", key=True), _int("start", key=True),
         _int("length"), sa.Column("text", sa.LargeBinary, nullable=False),
@@ -71,13 +72,14 @@ def _uploads() -> None:
         _text("media_type"), _int("created"), _int("expires"), _int("file_expires_seconds", null=True),
         _text("state"), _id("file_id", null=True), sqlite_with_rowid=False,
     )
+    op.create_index("uploads_owner", "uploads", ["owner_id"])
     op.create_index("uploads_expires", "uploads", ["expires"])
     op.create_table(
         "upload_parts", _id("upload_id", key=True), _id("id", key=True), *_owner(),
         sa.Column("digest", sa.String(64), nullable=False), _int("bytes"), _int("created"),
         sqlite_with_rowid=False,
     )
-    op.create_index("upload_parts_digest", "upload_parts", ["owner_id", "digest"])
+    op.create_index("upload_parts_digest", "upload_parts", ["owner_id", "digest", "bytes"])
 
 
 def _collections() -> None:
@@ -97,16 +99,19 @@ def _members() -> None:
         sa.Column("automatic", sa.Boolean, nullable=False), _text("state"), _text("error_code", null=True),
         _text("error", null=True), _int("usage_bytes"), _id("batch_id", null=True), _int("version"),
         _id("source_id", null=True), _id("duplicate_of", null=True), _int("created"), _int("done"),
-        _int("total"), sqlite_with_rowid=False,
+        _int("total"), _int("attempts"), _int("not_before"), sqlite_with_rowid=False,
     )
     op.create_index("members_order", "members", ["collection_id", "id"])
     op.create_index("members_file", "members", ["file_id"])
-    _partial("members_batch", "members", ["batch_id"], "batch_id IS NOT NULL")
-    _partial("members_waiting", "members", ["id"], "state='in_progress'")
+    op.create_index("members_counts", "members", ["collection_id", "state", "usage_bytes"])
+    _partial("members_batch", "members", ["batch_id", "state", "usage_bytes"], "batch_id IS NOT NULL")
+    _partial("members_duplicates", "members", ["collection_id", "duplicate_of"], "duplicate_of IS NOT NULL")
+    _partial("members_waiting", "members", ["owner_id", "id"], "state='in_progress'")
     op.create_table(
         "batches", _id("id", key=True), _id("collection_id"), *_owner(), _int("created"),
         sa.Column("cancelled", sa.Boolean, nullable=False), sqlite_with_rowid=False,
     )
+    op.create_index("batches_owner", "batches", ["owner_id"])
     op.create_index("batches_collection", "batches", ["collection_id"])
     op.create_table(
         "standing", _id("owner_id", key=True), sa.Column("target", sa.Text, nullable=False, primary_key=True),
@@ -116,11 +121,22 @@ def _members() -> None:
     op.create_index("standing_collection", "standing", ["collection_id"])
 
 
+def _kept_answers() -> None:
+    op.create_table(
+        "kept_answers", _id("owner_id", key=True),
+        sa.Column("name", sa.Text, nullable=False, primary_key=True),
+        sa.Column("slot", sa.SmallInteger, nullable=False),
+        sa.Column("fingerprint", sa.LargeBinary, nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False), _int("expires"), sqlite_with_rowid=False,
+    )
+    op.create_index("kept_answers_expires", "kept_answers", ["expires"])
+
+
 # fmt: on
 def downgrade() -> None:
     """Drop everything."""
     for table in (
-        "standing", "batches", "members", "collections", "upload_parts", "uploads", "text_slices", "versions",
-        "files",
+        "kept_answers", "standing", "batches", "members", "collections", "upload_parts", "uploads",
+        "text_slices", "versions", "files",
     ):  # fmt: skip
         op.drop_table(table)

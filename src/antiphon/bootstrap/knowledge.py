@@ -1,0 +1,99 @@
+"""Knowledge wired together: files, collections, and the job that reads documents into them."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Final
+
+from antiphon.bootstrap.embedding import Embedders, embedding_of
+from antiphon.parsers.process import ConfinedParser
+from antiphon.ports.blob_store import BlobStore
+from antiphon.ports.clock import Clock
+from antiphon.ports.document_parser import DocumentParser, Limits
+from antiphon.ports.outbound import OutboundHttp
+from antiphon.ports.storage import Storage
+from antiphon.services.access import Access
+from antiphon.services.collection_files import CollectionFiles
+from antiphon.services.collections import Collections
+from antiphon.services.contents import Contents
+from antiphon.services.document_erasure import CollectionErasure, FileErasure
+from antiphon.services.document_housekeeping import DocumentHousekeeping
+from antiphon.services.erasure import Erasures
+from antiphon.services.files import Files
+from antiphon.services.ingestion import Ingestion
+from antiphon.services.kept_answers import KeptAnswers
+from antiphon.services.models import Models
+from antiphon.services.quotas import Quotas
+from antiphon.services.uploads import Uploads
+from antiphon.services.web_imports import WebImports
+from antiphon.settings import Settings
+from antiphon.storage.files import FileBlobs
+from antiphon.storage.sql.knowledge import SqliteKnowledge, open_knowledge
+
+DOCUMENTS: Final = "documents"
+"""Where the bytes of files lie: apart from what conversations hold, so that neither erases the other's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenKnowledge:
+    """The adapters of knowledge."""
+
+    store: SqliteKnowledge
+    blobs: BlobStore
+    http: OutboundHttp
+    parser: DocumentParser
+    embedders: Embedders
+
+
+async def opened_knowledge(
+    stack: AsyncExitStack, settings: Settings, http: OutboundHttp, embedders: Embedders, *,
+    parser: DocumentParser | None = None,
+) -> OpenKnowledge:  # fmt: skip
+    """Open what knowledge stands on until `stack` closes; the data directory is locked by the caller.
+
+    `parser` replaces the usual one.
+    """
+    store = await open_knowledge(settings.data_dir, power_safe=settings.durability == "power")
+    stack.push_async_callback(store.close)
+    blobs = FileBlobs(settings.data_dir / DOCUMENTS)
+    await blobs.clean()
+    parser = parser or ConfinedParser()
+    stack.push_async_callback(parser.close)
+    return OpenKnowledge(store=store, blobs=blobs, http=http, parser=parser, embedders=embedders)
+
+
+def knowledge_of(
+    settings: Settings, opened: OpenKnowledge, storage: Storage, models: Models, quotas: Quotas,
+    access: Access, clock: Clock,
+) -> tuple[dict[str, Any], Erasures]:  # fmt: skip
+    """Return the services of knowledge by their names in `Application`, and who erases in it."""
+    store = opened.store
+    embedding = embedding_of(
+        opened.embedders, store.vectors, store.scopes, models, storage.unit_of_work, quotas, clock
+    )
+    contents = Contents(opened.blobs, store.files, most_stored_bytes=settings.max_storage_bytes_per_user)
+    kept = KeptAnswers(store.kept_answers, clock)
+    ingestion = Ingestion(
+        store, contents, opened.parser, store.index, store.scopes, embedding["embeddings"], clock,
+        limits=Limits(),
+    )  # fmt: skip
+    files = Files(store, contents, kept, ingestion, clock, most_bytes=settings.max_file_bytes)
+    uploads = Uploads(store, contents, kept, clock, most_bytes=settings.max_upload_bytes)
+    collections = Collections(store, files, access, kept, ingestion, clock)
+    keeping = DocumentHousekeeping(store, contents, files, uploads, collections, store.index, clock)
+    services = {
+        **embedding,
+        "files": files,
+        "uploads": uploads,
+        "web_imports": WebImports(files, opened.http),
+        "collections": collections,
+        "collection_files": CollectionFiles(store, collections, files, kept, ingestion, clock),
+        "ingestion": ingestion,
+        "document_housekeeping": keeping,
+        "kept_answers": kept,
+    }
+    erasures = Erasures(
+        (CollectionErasure(store, collections, store.scopes), FileErasure(store, contents, files, uploads))
+    )
+    return services, erasures

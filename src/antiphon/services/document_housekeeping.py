@@ -1,0 +1,67 @@
+"""What the server does for documents by itself: ends what has expired, erases what nothing needs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from antiphon.ports.clock import Clock
+from antiphon.ports.jobs import Jobs
+from antiphon.ports.knowledge import Knowledge
+from antiphon.ports.passage_index import PassageIndex
+from antiphon.services.collections import Collections
+from antiphon.services.contents import Contents
+from antiphon.services.files import Files
+from antiphon.services.uploads import Uploads
+
+EXPIRE_SECONDS: Final = 30.0
+SWEEP_SECONDS: Final = 10.0
+AT_ONCE: Final = 50
+KEYS: Final = 500
+PASSAGES: Final = 64
+"""Passages one slice of a sweep erases; between two others write."""
+BREATH_SECONDS: Final = 0.02
+
+
+class DocumentHousekeeping:
+    """The recurring jobs of knowledge."""
+
+    def __init__(
+        self, knowledge: Knowledge, contents: Contents, files: Files, uploads: Uploads,
+        collections: Collections, index: PassageIndex, clock: Clock,
+    ) -> None:  # fmt: skip
+        self._kept = knowledge.kept_answers
+        self._contents = contents
+        self._files = files
+        self._uploads = uploads
+        self._collections = collections
+        self._index = index
+        self._clock = clock
+
+    def schedule(self, jobs: Jobs) -> None:
+        """Hand the jobs over."""
+        jobs.once("erase contents that nothing needs", self.recover)
+        jobs.every(EXPIRE_SECONDS, "end expired documents", self.expire)
+        jobs.every(SWEEP_SECONDS, "sweep the index", self.sweep)
+
+    async def recover(self) -> None:
+        """Erase what a dead process was about to commit or to erase."""
+        await self._contents.sweep()
+        await self.sweep()
+
+    async def expire(self) -> None:
+        """End files, collections, uploads and keys whose time has come, all of them in slices."""
+        while await self._files.erase_expired(AT_ONCE) == AT_ONCE:
+            pass
+        while await self._collections.empty_expired(AT_ONCE) == AT_ONCE:
+            pass
+        while await self._uploads.erase_stale(AT_ONCE) == AT_ONCE:
+            pass
+        await self._kept.forget(self._clock.now_us(), KEYS)
+
+    async def sweep(self) -> None:
+        """Erase withdrawn passages until none are left."""
+        while True:
+            await asyncio.sleep(BREATH_SECONDS)
+            if not await self._index.sweep(PASSAGES):
+                return
