@@ -15,6 +15,7 @@ from antiphon.api.app import create_app
 from antiphon.domain.external_logins import ExternalIdentity
 from antiphon.services.identities import linking
 from tests.api.client import ORIGIN
+from tests.api.document_routes import DOCUMENTS, Form, library_of
 from tests.api.people_fixtures import Town
 from tests.api.shared_town import Shared, share
 from tests.api.test_access import QUERIES, ROUTES, filled, placed
@@ -46,6 +47,7 @@ OF_ONES_OWN: dict[Operation, Any] = {
     ("POST", "/v1/embeddings"): {"model": "scripted/embedding", "input": "x"},
     ("GET", "/v1/conversations"): None,
     ("POST", "/v1/conversations"): {},
+    **DOCUMENTS,
     ("GET", "/v1/usage"): None,
     ("GET", "/v1/usage/limits"): None,
     ("GET", "/v1/auth/identities"): None,
@@ -98,10 +100,14 @@ CLOSED: dict[Operation, Any] = {**OF_ONES_OWN, **SHARED, **OF_ADMINS}
 OBJECTS = frozenset({
     "conversation_id", "item_id", "branch_id", "response_id", "completion_id", "share_id",
     "key_id", "session_id", "identity_id", "user_id", "group_id", "invite_id", "limit_id",
+    "file_id", "upload_id", "vector_store_id", "batch_id",
 })  # fmt: skip
 """The parameters that name an object of somebody; each has one in `Gated`."""
-COMMON = frozenset({"model", "provider", "token"})
-"""Those that do not: models and providers are the server's, and a share link's token is its credential."""
+COMMON = frozenset({"model", "provider", "token", "number"})
+"""Those that do not: models and providers are the server's, and a share link's token is its credential.
+
+A version's number names nothing without its file.
+"""
 
 CARRIERS = ("key", "access token", "x-api-key", "cookie")
 KEYS = ("key", "x-api-key")
@@ -150,10 +156,16 @@ class Gated:
         s = self.shared
         if path.startswith(ADMIN):
             s = Shared(s.town, s.people, s.ids | {"user_id": f"user_{s.people['owner'].account.id}"})
-        where = placed(s, path + QUERIES.get(path, ""), never=never, cancels=path.endswith("/cancel"))
+        ends = path.endswith(("/cancel", "/parts"))
+        where = placed(s, path + QUERIES.get(path, ""), never=never, cancels=ends)
         if query:
             where += ("&" if "?" in where else "?") + query
-        return await self.http.request(method, where, json=CLOSED[operation], headers=headers)
+        body = CLOSED[operation]
+        if isinstance(body, Form):
+            return await self.http.request(method, where, data=body.fields, files=body.files, headers=headers)
+        if operation in DOCUMENTS:
+            body = filled(s, body, never=never)
+        return await self.http.request(method, where, json=body, headers=headers)
 
     async def ask_with(
         self, headers: dict[str, str], path: str, body: Any, *, never: bool = False
@@ -194,6 +206,7 @@ async def populate(town: Town) -> Gated:
     await ada.key()
     sessions = (await (await town.again(ada)).call("GET", "/v1/auth/sessions?limit=1")).json()["data"]
     limit = {"scope": f"user_{ada.account.id}", "metric": "tokens", "period": "month", "amount": 9_000_000}
+    s.ids |= await library_of(s)
     s.ids |= {
         "user_id": f"user_{s.people['viewer'].account.id}",
         "key_id": ada.keys[-1]["id"],

@@ -56,6 +56,8 @@ ROUTES: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", C + "/shares"): ("owner", {}),
     ("GET", C + "/shares/{share_id}"): ("owner", None),
     ("DELETE", C + "/shares/{share_id}"): ("owner", None),
+    ("GET", C + "/vector_stores"): ("viewer", None),
+    ("PUT", C + "/vector_stores"): ("owner", {"vector_store_ids": []}),
     ("GET", R): ("viewer", None),
     ("DELETE", R): ("editor", None),
     ("POST", R + "/cancel"): ("editor", None),
@@ -123,7 +125,7 @@ def placed(s: Shared, text: str, *, never: bool = False, cancels: bool = False) 
     """Fill in ids, or such as were never issued."""
     known = {"user_id": "guest"} | s.ids
     if cancels:
-        known["response_id"] = s.ids["running_id"]
+        known |= {"response_id": s.ids["running_id"], "upload_id": s.ids.get("open_upload_id", "")}
 
     def value(name: re.Match[str]) -> str:
         found = known[name[1]]

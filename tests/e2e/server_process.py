@@ -144,9 +144,9 @@ class ServerProcess:
         """How many descriptors the process holds."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
-    def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Read the database from outside, read-only."""
-        connection = sqlite3.connect(f"file:{self.data / 'antiphon.db'}?mode=ro", uri=True, timeout=10)
+    def query(self, statement: str, *values: Any, name: str = "antiphon.db") -> list[tuple[Any, ...]]:
+        """Read a database from outside, read-only."""
+        connection = sqlite3.connect(f"file:{self.data / name}?mode=ro", uri=True, timeout=10)
         try:
             return connection.execute(statement, values).fetchall()
         finally:

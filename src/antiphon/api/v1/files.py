@@ -140,8 +140,8 @@ async def content(
 async def replace(application: App, who: Caller, request: Request, file_id: str) -> Response:
     """Keep a new version; vector stores search the one before until the new one is indexed."""
     files = application.files
-    await files.get(who, file_id)
     form = Form(request.scope, request.receive, file_field="file", most_bytes=files.most_bytes)
+    await files.get(who, file_id)
     async with files.receiving(who, form.content(), announced=form.announced) as content:
         who = await caller_of(request)
         require_known(form.fields, ())

@@ -85,8 +85,8 @@ async def create(application: App, who: Caller, request: Request, body: CreateUp
 async def add_part(application: App, who: Caller, request: Request, upload_id: str) -> Response:
     """Keep a part of at most 64 MB; parts may arrive in any order and at the same time."""
     uploads = application.uploads
-    await uploads.pending(who, upload_id)
     form = Form(request.scope, request.receive, file_field="data", most_bytes=MAX_PART_BYTES)
+    await uploads.pending(who, upload_id)
     async with uploads.receiving(who, form.content(), announced=form.announced) as content:
         who = await caller_of(request)  # a long upload may outlive its credential
         require_known(form.fields, ())
