@@ -114,7 +114,10 @@ class _Model:
 
         threads = spec.threads or max(1, (os.cpu_count() or 1) - 1)
         self._numpy = numpy
-        self._tokenizer = tokenizers.Tokenizer.from_file(str(directory.path / "tokenizer.json"))
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(directory.path / "tokenizer.json"))
+        except Exception as error:  # what the library raises has no class of its own
+            raise ValueError("its tokenizer.json cannot be read.") from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(directory.max_tokens)
         self._network = _network(directory, threads)

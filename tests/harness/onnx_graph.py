@@ -1,0 +1,138 @@
+"""Writes a BERT of safetensors as an ONNX graph, so that both ways of computing can be compared.
+
+The few messages of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto that are needed are encoded by
+hand: the package `onnx` is large, and no other test wants it.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from antiphon.providers.safetensors import SafeTensors
+
+FLOAT, INT64 = 1, 7
+OPSET = 20
+
+
+def _varint(value: int) -> bytes:
+    value &= (1 << 64) - 1
+    out = b""
+    while value > 127:
+        out += bytes([value & 127 | 128])
+        value >>= 7
+    return out + bytes([value])
+
+
+def _field(number: int, value: int | float | bytes | str) -> bytes:
+    if isinstance(value, int):
+        return _varint(number << 3) + _varint(value)
+    if isinstance(value, float):
+        return _varint(number << 3 | 5) + struct.pack("<f", value)
+    data = value.encode() if isinstance(value, str) else value
+    return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
+def _attribute(name: str, value: int | float | Sequence[int]) -> bytes:
+    if isinstance(value, int):
+        return _field(1, name) + _field(3, value) + _field(20, 2)
+    if isinstance(value, float):
+        return _field(1, name) + _field(2, value) + _field(20, 1)
+    return _field(1, name) + b"".join(_field(8, one) for one in value) + _field(20, 7)
+
+
+def _value(name: str, kind: int, dims: Sequence[str | int]) -> bytes:
+    shape = b"".join(_field(1, _field(2 if isinstance(dim, str) else 1, dim)) for dim in dims)
+    tensor = _field(1, kind) + _field(2, shape)
+    return _field(1, name) + _field(2, _field(1, tensor))
+
+
+class Graph:
+    """Collects nodes; every method returns the name of its result."""
+
+    def __init__(self) -> None:
+        self._nodes: list[bytes] = []
+        self._constants: list[bytes] = []
+
+    def node(self, op: str, *inputs: str, **attributes: int | float | Sequence[int]) -> str:
+        result = f"{op.lower()}{len(self._nodes)}"
+        message = b"".join(_field(1, name) for name in inputs) + _field(2, result) + _field(4, op)
+        message += b"".join(_field(5, _attribute(name, value)) for name, value in attributes.items())
+        self._nodes.append(message)
+        return result
+
+    def constant(self, value: Any) -> str:
+        array = np.asarray(value)
+        floats = array.dtype.kind == "f"
+        name = f"constant{len(self._constants)}"
+        message = b"".join(_field(1, dim) for dim in array.shape) + _field(2, FLOAT if floats else INT64)
+        data = np.ascontiguousarray(array, "<f4" if floats else "<i8").tobytes()
+        self._constants.append(message + _field(8, name) + _field(9, data))
+        return name
+
+    def write(self, path: Path, output: str, output_dims: Sequence[str | int], inputs: Sequence[str]) -> None:
+        graph = b"".join(_field(1, node) for node in self._nodes) + _field(2, "bert")
+        graph += b"".join(_field(5, constant) for constant in self._constants)
+        graph += b"".join(_field(11, _value(name, INT64, ("b", "t"))) for name in inputs)
+        graph += _field(12, _value(output, FLOAT, output_dims))
+        path.write_bytes(_field(1, 9) + _field(7, graph) + _field(8, _field(1, "") + _field(2, OPSET)))
+
+
+def write_bert(model: Path, target: Path) -> None:
+    """Write `target`/model.onnx from `model`/model.safetensors and config.json."""
+    config = json.loads((model / "config.json").read_text())
+    tensors = SafeTensors(model / "model.safetensors")
+    size, heads, inner = config["hidden_size"], config["num_attention_heads"], config["intermediate_size"]
+    graph = Graph()
+
+    def weight(name: str, *shape: int) -> str:
+        return graph.constant(tensors.array(name, shape))
+
+    def linear(x: str, name: str, rows: int, columns: int) -> str:
+        turned = graph.constant(tensors.array(f"{name}.weight", (rows, columns)).T)
+        return graph.node("Add", graph.node("MatMul", x, turned), weight(f"{name}.bias", rows))
+
+    def norm(x: str, name: str) -> str:
+        parts = (weight(f"{name}.{part}", size) for part in ("weight", "bias"))
+        return graph.node("LayerNormalization", x, *parts, epsilon=float(config["layer_norm_eps"]), axis=-1)
+
+    def by_head(x: str) -> str:
+        shape = graph.constant([0, 0, heads, size // heads])
+        return graph.node("Transpose", graph.node("Reshape", x, shape), perm=(0, 2, 1, 3))
+
+    def embedding(name: str, count: str, ids: str) -> str:
+        return graph.node("Gather", weight(f"embeddings.{name}_embeddings.weight", config[count], size), ids)
+
+    length = graph.node("Gather", graph.node("Shape", "input_ids"), graph.constant(1))
+    places = graph.node("Range", graph.constant(0), length, graph.constant(1))
+    x = graph.node(
+        "Add",
+        embedding("word", "vocab_size", "input_ids"),
+        embedding("position", "max_position_embeddings", places),
+    )
+    x = graph.node("Add", x, embedding("token_type", "type_vocab_size", "token_type_ids"))
+    x = norm(x, "embeddings.LayerNorm")
+    absent = graph.node("Sub", graph.constant(1.0), graph.node("Cast", "attention_mask", to=FLOAT))
+    bias = graph.node("Mul", graph.node("Unsqueeze", absent, graph.constant([1, 2])), graph.constant(-1e9))
+    for index in range(config["num_hidden_layers"]):
+        at = f"encoder.layer.{index}"
+        query, key, value = (
+            by_head(linear(x, f"{at}.attention.self.{part}", size, size))
+            for part in ("query", "key", "value")
+        )
+        scores = graph.node("MatMul", query, graph.node("Transpose", key, perm=(0, 1, 3, 2)))
+        scores = graph.node("Mul", scores, graph.constant(float((size // heads) ** -0.5)))
+        shares = graph.node("Softmax", graph.node("Add", scores, bias), axis=-1)
+        mixed = graph.node("Transpose", graph.node("MatMul", shares, value), perm=(0, 2, 1, 3))
+        mixed = graph.node("Reshape", mixed, graph.constant([0, 0, size]))
+        mixed = linear(mixed, f"{at}.attention.output.dense", size, size)
+        x = norm(graph.node("Add", mixed, x), f"{at}.attention.output.LayerNorm")
+        wide = graph.node("Gelu", linear(x, f"{at}.intermediate.dense", inner, size))
+        narrow = linear(wide, f"{at}.output.dense", size, inner)
+        x = norm(graph.node("Add", narrow, x), f"{at}.output.LayerNorm")
+    graph.write(target / "model.onnx", x, ("b", "t", size), ("input_ids", "attention_mask", "token_type_ids"))
