@@ -24,6 +24,7 @@ from antiphon.services.embeddings import Embeddings
 from antiphon.services.external_logins import ExternalLogins
 from antiphon.services.files import Files
 from antiphon.services.first_administrator import FirstAdministrator
+from antiphon.services.history import History
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.identities import Identities
 from antiphon.services.ingestion import Ingestion
@@ -38,6 +39,7 @@ from antiphon.services.quotas import Quotas
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
+from antiphon.services.search import Search
 from antiphon.services.sessions import Sessions
 from antiphon.services.shares import Shares
 from antiphon.services.turns import Turns
@@ -88,6 +90,8 @@ class Application:
     purges: Purges
     members: Members
     shares: Shares
+    history: History
+    search: Search
     idempotency: Idempotency
     files: Files
     uploads: Uploads

@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     response_cache: Literal["off", "user", "shared"] = "off"
     response_cache_seconds: float = Field(default=3600.0, gt=0)
     response_cache_mb: int = Field(default=64, ge=1)
+    history_search: Literal["on", "off"] = "on"
     response_ttl_days: int = Field(default=30, ge=0)
     audit_days: int = Field(default=400, ge=0)
     user_retention_days: int = Field(default=0, ge=0, le=36_500)

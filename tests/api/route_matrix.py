@@ -48,6 +48,8 @@ OF_ONES_OWN: dict[Operation, Any] = {
     ("GET", "/v1/conversations"): None,
     ("POST", "/v1/conversations"): {},
     **DOCUMENTS,
+    ("GET", "/v1/search"): None,
+    ("POST", "/v1/search"): {"query": "hello"},
     ("GET", "/v1/usage"): None,
     ("GET", "/v1/usage/limits"): None,
     ("GET", "/v1/auth/identities"): None,
@@ -158,6 +160,8 @@ class Gated:
             s = Shared(s.town, s.people, s.ids | {"user_id": f"user_{s.people['owner'].account.id}"})
         ends = path.endswith(("/cancel", "/parts"))
         where = placed(s, path + QUERIES.get(path, ""), never=never, cancels=ends)
+        if operation == ("GET", "/v1/search"):
+            where += "?query=hello"
         if query:
             where += ("&" if "?" in where else "?") + query
         body = CLOSED[operation]

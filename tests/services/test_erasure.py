@@ -53,17 +53,16 @@ class Notes:
         return 0
 
 
+async def no_cache(owner_id: str) -> None:
+    """There is no cache of answers here."""
+
+
 def purges_of(world: World, notes: Notes) -> Purges:
     application = world.application
     return Purges(
         world.storage, FileBlobs(world.directory / "blobs"), world.engine, application.runs,
-        application.journal, SystemClock(), response_ttl_days=30,
-        erasures=Erasures([notes]), forget=forget_nothing,
+        application.journal, SystemClock(), response_ttl_days=30, forget=no_cache, erasures=Erasures([notes]),
     )  # fmt: skip
-
-
-async def forget_nothing(account_id: str) -> None:
-    """There is no cache here."""
 
 
 async def noted(world: World, conversation: str, notes: Notes) -> Owned:

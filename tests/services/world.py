@@ -29,6 +29,7 @@ from antiphon.ports.storage import Journal, Recovered, Storage, UnitOfWork
 from antiphon.providers.http_client import HttpClient
 from antiphon.providers.scripted import Scripted
 from antiphon.services.answers import Answer
+from antiphon.services.commit_notes import CommitNotes
 from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.models import Models, Retrying
 from antiphon.services.provider_keys import ProviderKeys
@@ -40,6 +41,7 @@ from antiphon.settings import Settings
 from antiphon.storage.sql.knowledge import FILE_NAME as KNOWLEDGE_FILE
 from antiphon.storage.sql.migrate import CONVERSATIONS, KNOWLEDGE, upgrade_sqlite
 from antiphon.storage.sql.sqlite import FILE_NAME, open_sqlite
+from antiphon.storage.watched import WatchedStorage as NotedStorage
 from tests.services.hand import ECHO, PATIENCE_SECONDS, Hand
 
 
@@ -141,6 +143,7 @@ class WatchedStorage:
         self.conversations = inner.conversations
         self.tree = inner.tree
         self.runs = inner.runs
+        self.history = inner.history
         self.garbage = inner.garbage
         self.remains = inner.remains
         self.members = inner.members
@@ -322,10 +325,14 @@ async def open_world(
     parser: DocumentParser | None = None,
     **settings: Any,
 ) -> World:
-    """Open a core on a directory, ending first what an earlier one left, as the server does."""
+    """Open a core on a directory, ending first what an earlier one left, as the server does.
+
+    Its conversations are indexed when a test says so (`indexed`), not by themselves.
+    """
     prepare(directory)
     clock = SystemClock()
-    storage = WatchedStorage(await open_sqlite(directory))
+    notes = CommitNotes(clock)
+    storage = WatchedStorage(NotedStorage(await open_sqlite(directory), notes))
     try:
         hand = Hand()
         models = models or Models(
@@ -341,7 +348,7 @@ async def open_world(
         beside = AsyncExitStack()
         knowledge = await opened_knowledge(beside, chosen, http, embedders, parser=parser)
         application, engine = assemble(
-            chosen, storage, models, owner, clock, Drain(0.0), keys, logins or {}, knowledge
+            chosen, storage, models, owner, clock, Drain(0.0), keys, logins or {}, knowledge, notes
         )
 
         async def restart(run: Any) -> None:

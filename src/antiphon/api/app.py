@@ -34,6 +34,7 @@ from antiphon.api.v1 import (
     responses,
     responses_websocket,
     routes,
+    search,
     shares,
     uploads,
 )
@@ -48,7 +49,7 @@ ROUTERS = (
     groups.router, operations.router, routes.router, conversations.router, branches.router,
     members.router, shares.router, shares.public, limits.router, provider_keys.router,
     external_logins.router, embeddings.router, files.router, uploads.router, collections.router,
-    collection_files.router, collections.standing, documentation.router,
+    collection_files.router, collections.standing, search.router, documentation.router,
 )  # fmt: skip
 
 Opened = Callable[[], AbstractAsyncContextManager[Application]]

@@ -75,7 +75,9 @@ def describe(error: Exception) -> tuple[int, dict[str, Any], list[tuple[bytes, b
 
 def field_problem(found: Mapping[str, Any]) -> tuple[str, str | None, str]:
     """Return message, param and code for a validator's first finding; never repeat what was sent."""
-    place = [str(part) for part in found["loc"] if part not in ("body", "query", "path", "header")]
+    place = [str(part) for part in found["loc"]]
+    if place and place[0] in ("body", "query", "path", "header"):
+        place = place[1:]
     param = ".".join(place) or None
     code = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}.get(
         found["type"], "invalid_value"

@@ -97,6 +97,7 @@ class ApplicationState:
         yield from self._requests()
         yield from self._runs()
         yield from self._providers()
+        yield from self._history()
         counters = self._application.counters
         yield _histogram(
             "antiphon_journal_tick_seconds", "Time to commit one journal record.", counters.ticks
@@ -173,6 +174,23 @@ class ApplicationState:
             for state in BREAKER_STATES:
                 states.add_metric([name, state], float(health.state == state))
         yield from (events, states)
+
+    def _history(self) -> Iterator[Metric]:
+        """Yield how the index of conversations keeps up, if there is one."""
+        history = self._application.history
+        if not history.follows:
+            return
+        for name, text, value in (
+            ("antiphon_history_lag_seconds", "Age of the oldest message not indexed.", history.lag_seconds),
+            ("antiphon_history_waiting", "Messages committed and not indexed.", history.waiting),
+            ("antiphon_history_catching_up", "1 while older messages are read.", history.catching_up),
+        ):
+            yield GaugeMetricFamily(name, text, value=float(value))
+        for name, text, count in (
+            ("antiphon_history_messages", "Messages indexed.", history.messages),
+            ("antiphon_history_passages", "Passages indexed.", history.passages),
+        ):
+            yield CounterMetricFamily(name, text, value=count)
 
 
 def _histogram(name: str, text: str, histogram: Histogram) -> Metric:

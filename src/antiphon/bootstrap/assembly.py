@@ -9,6 +9,7 @@ from typing import Any
 from antiphon.application import Application, Policy
 from antiphon.bootstrap.administration import people_of
 from antiphon.bootstrap.knowledge import OpenKnowledge, knowledge_of
+from antiphon.bootstrap.recall import search_of
 from antiphon.bootstrap.timing import Drain
 from antiphon.domain.accounts import Principal
 from antiphon.domain.limits import parse_limits
@@ -19,8 +20,10 @@ from antiphon.services.access import Access
 from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
 from antiphon.services.branches import Branches
+from antiphon.services.commit_notes import CommitNotes
 from antiphon.services.conversations import Conversations
 from antiphon.services.counters import Counters
+from antiphon.services.erasure import Erasures
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.limits import Limits
 from antiphon.services.local_owner import LocalOwner
@@ -77,8 +80,9 @@ def response_cache(settings: Settings, clock: Clock) -> ResponseCache:
 def assemble(
     settings: Settings, storage: Storage, models: Models, owner: Principal, clock: Clock, drain: Drain,
     provider_keys: ProviderKeys, logins: Mapping[str, LoginProvider], knowledge: OpenKnowledge,
+    notes: CommitNotes | None = None,
 ) -> tuple[Application, Engine]:  # fmt: skip
-    """Wire the services; connects to nothing."""
+    """Wire the services; connects to nothing. Without `notes` of the store's commits nothing is searched."""
     blobs = FileBlobs(settings.data_dir / BLOBS)
     storage = StorageWithBlobs(storage, blobs, clock)
     runs, counters, journal, engine = generation_of(storage, models, clock)
@@ -90,17 +94,11 @@ def assemble(
     days = settings.response_ttl_days
     cache = response_cache(settings, clock)
     documents, held = knowledge_of(settings, knowledge, storage, models, quotas, access, clock)
+    searching = search_of(storage, access, quotas, clock, knowledge.store, documents["embeddings"], notes)
     purges = Purges(
-        storage,
-        blobs,
-        engine,
-        runs,
-        journal,
-        clock,
-        response_ttl_days=days,
-        forget=cache.forget,
-        erasures=held,
-    )
+        storage, blobs, engine, runs, journal, clock, response_ttl_days=days, forget=cache.forget,
+        erasures=Erasures((searching["history"], *held.holders)),
+    )  # fmt: skip
     turns = Turns(storage, access, idempotency, models, engine, runs, clock, quotas, cache)
     stopping = Stopping(runs, engine)
     people = people_of(settings, storage, owner, clock, quotas, logins, models, cache, purges, stopping)
@@ -109,7 +107,7 @@ def assemble(
         answers=Answers(storage, access, engine, followers, purges, clock), idempotency=idempotency,
         turns=turns, followers=followers, runs=runs, journal=journal, counters=counters,
         ready=storage.check, draining=lambda: drain.began is not None,
-        **people, **documents, **limiting,
+        **people, **documents, **limiting, **searching,
         **conversations_of(storage, access, idempotency, purges, followers, turns, clock),
     )  # fmt: skip
     return application, engine

@@ -21,6 +21,7 @@ from antiphon.domain.runs import Run
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
 from antiphon.providers.http_client import HttpClient
+from antiphon.services.commit_notes import CommitNotes
 from antiphon.services.counters import LoopLag
 from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.models import Models
@@ -32,6 +33,7 @@ from antiphon.settings import Settings
 from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.jobs import InProcessJobs
 from antiphon.storage.sql.sqlite import open_sqlite
+from antiphon.storage.watched import WatchedStorage
 
 PURGE_SECONDS = 60.0
 log = structlog.get_logger(__name__)
@@ -42,8 +44,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
     """Open the store, end what an earlier process left, and serve until the context closes."""
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        storage = await open_sqlite(settings.data_dir, power_safe=settings.durability == "power")
-        stack.push_async_callback(storage.close)
+        storage, notes = await _open_store(stack, settings, clock)
         await FileBlobs(settings.data_dir / BLOBS).clean()
         http = HttpClient()
         stack.push_async_callback(http.close)
@@ -52,7 +53,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         owner, logins = await local_owner(storage, clock), login_providers(settings, http, clock)
         knowledge = await opened_knowledge(stack, settings, http, embedders)
         application, engine = assemble(
-            settings, storage, models, owner, clock, drain, provider_keys, logins, knowledge
+            settings, storage, models, owner, clock, drain, provider_keys, logins, knowledge, notes
         )
         await first_administrator(settings, application)
         recovery = Recovery(storage.journal, storage.unit_of_work, models, clock)
@@ -89,18 +90,31 @@ async def open_at_rest(settings: Settings) -> AsyncIterator[Application]:
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        storage = await open_sqlite(settings.data_dir, power_safe=settings.durability == "power")
-        stack.push_async_callback(storage.close)
+        storage, notes = await _open_store(stack, settings, clock)
         http = HttpClient()
         stack.push_async_callback(http.close)
         models, keys, embedders = await _open_models(settings, storage, http, clock)
         stack.push_async_callback(models.close)
         owner = await local_owner(storage, clock)
         knowledge = await opened_knowledge(stack, settings, http, embedders)
-        application, _ = assemble(settings, storage, models, owner, clock, Drain(0.0), keys, {}, knowledge)
+        application, _ = assemble(
+            settings, storage, models, owner, clock, Drain(0.0), keys, {}, knowledge, notes
+        )
         stack.push_async_callback(application.accounts.close)
         await application.administration.settings.refresh()
         yield application
+
+
+async def _open_store(
+    stack: AsyncExitStack, settings: Settings, clock: Clock
+) -> tuple[Storage, CommitNotes | None]:
+    """Return the store and, if conversations are searched, the notes of what it commits."""
+    storage = await open_sqlite(settings.data_dir, power_safe=settings.durability == "power")
+    stack.push_async_callback(storage.close)
+    if settings.history_search == "off":
+        return storage, None
+    notes = CommitNotes(clock)
+    return WatchedStorage(storage, notes), notes
 
 
 async def _open_models(
@@ -137,7 +151,9 @@ def _schedule_services(application: Application, jobs: InProcessJobs) -> None:
     for service in (application.credentials, application.sessions, application.members):
         service.schedule(jobs)
     application.administration.schedule(jobs)
-    for work in (application.embeddings, application.ingestion, application.document_housekeeping):
+    for work in (
+        application.embeddings, application.ingestion, application.document_housekeeping, application.history
+    ):  # fmt: skip
         work.schedule(jobs)
     application.quotas.schedule(jobs, application.local.refresh)
 
@@ -173,4 +189,5 @@ async def _finish(application: Application, engine: Engine, drain: Drain) -> Non
     await engine.close()
     await application.followers.close()
     await application.journal.close()
+    await application.history.flush()
     await application.accounts.close()

@@ -103,6 +103,9 @@ class IndexQuery(msgspec.Struct, frozen=True, kw_only=True):
     `terms` are alternatives of analysed words: one tuple for each language of the scope. `vector`
     is the question's embedding, float32 little-endian, of `model`; without it only words are
     compared. `limit` is for each leg.
+
+    The words' leg also takes the beginning of a word (`prefix`), phrases of which each must stand in
+    one of its alternatives, and phrases or words (`excluded`) of which none may.
     """
 
     scopes: tuple[str, ...]
@@ -111,6 +114,9 @@ class IndexQuery(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     filter: Filter | None = None
     history: HistoryFilter | None = None
+    prefix: str | None = None
+    phrases: tuple[tuple[str, ...], ...] = ()
+    excluded: tuple[str, ...] = ()
     limit: int = 100
 
 

@@ -103,6 +103,10 @@ class Remains(Protocol):
         """Return the ids of the items at depths `first` to `last` of a segment, hidden ones too."""
         ...
 
+    async def is_purged(self, conversation_id: str) -> bool:
+        """Return whether a conversation is kept only for what forks stand on in it."""
+        ...
+
     async def is_abandoned(self, conversation_id: str) -> bool:
         """Return whether a conversation is deleted and no answer makes it reachable any more."""
         ...

@@ -15,6 +15,7 @@ from antiphon.domain.items import Item, Position
 from antiphon.domain.runs import Run
 from antiphon.ports.accounts import Accounts, Credentials
 from antiphon.ports.groups import Groups
+from antiphon.ports.history import History
 from antiphon.ports.members import Members, Shares
 from antiphon.ports.operations import Operations
 from antiphon.ports.purging import Garbage, Remains
@@ -297,6 +298,9 @@ class Storage(Protocol):
 
     @property
     def runs(self) -> Runs: ...
+
+    @property
+    def history(self) -> History: ...
 
     @property
     def garbage(self) -> Garbage: ...

@@ -36,7 +36,7 @@ class Erasing(Protocol):
     async def forget_conversation(self, owner_id: str, conversation_id: str) -> int:
         """Forget what there is of a conversation besides items that the store still has.
 
-        Living forks may share some. Asked again when the last of them goes.
+        It is purged: only living forks may share some. Asked again when the last of them goes.
         """
         ...
 
@@ -70,15 +70,15 @@ class Erasures:
     """Tells everybody who holds something; without any it does nothing."""
 
     def __init__(self, holders: Sequence[Erasing] = ()) -> None:
-        self._holders = tuple(holders)
+        self.holders = tuple(holders)
 
     def __bool__(self) -> bool:
-        return bool(self._holders)
+        return bool(self.holders)
 
     def begin(self) -> Purged:
         """Return counts of nothing, with a name for everybody."""
         purged = Purged()
-        purged.beside.update({holder.counted: 0 for holder in self._holders})
+        purged.beside.update({holder.counted: 0 for holder in self.holders})
         return purged
 
     @asynccontextmanager
@@ -91,7 +91,7 @@ class Erasures:
                 holder.counted: await stack.enter_async_context(
                     holder.forgetting_items(owner_id, conversation_id, item_ids)
                 )
-                for holder in self._holders
+                for holder in self.holders
                 if item_ids
             }
             yield
@@ -99,10 +99,10 @@ class Erasures:
 
     async def forget_conversation(self, owner_id: str, conversation_id: str, purged: Purged) -> None:
         """See `Erasing`."""
-        for holder in self._holders:
+        for holder in self.holders:
             purged.beside[holder.counted] += await holder.forget_conversation(owner_id, conversation_id)
 
     async def forget_owner(self, owner_id: str, purged: Purged) -> None:
         """See `Erasing`."""
-        for holder in self._holders:
+        for holder in self.holders:
             purged.beside[holder.counted] += await holder.forget_owner(owner_id)

@@ -282,7 +282,8 @@ class Purges:
         before = purged.responses + purged.items
         purged.responses += await self._erase_runs(conversation.id, now - GRACE_US)
         await self._trimming.trim(conversation, purged)
-        await self._erasures.forget_conversation(conversation.owner_id, conversation.id, purged)
+        if await self._storage.remains.is_purged(conversation.id):
+            await self._erasures.forget_conversation(conversation.owner_id, conversation.id, purged)
         await self._commit(wp.EndSweep(conversation_id=conversation.id, now_us=now))
         if purged.responses + purged.items > before:
             await self._forget(conversation.owner_id)

@@ -120,7 +120,13 @@ class Quotas:
 
     async def admit(self, who: Principal, routes: Sequence[ModelRoute]) -> tuple[Standing, ...]:
         """Count requests of this minute; raises RateLimited."""
-        limits, rates = _rates(who, routes)
+        return await self._acquire(*_rates(who, [route.id for route in routes]))
+
+    async def admit_call(self, who: Principal) -> tuple[Standing, ...]:
+        """Count a request that calls no model, at the limits for all of them; raises RateLimited."""
+        return await self._acquire(*_rates(who, [""]))
+
+    async def _acquire(self, limits: Sequence[Limit], rates: Sequence[Rate]) -> tuple[Standing, ...]:
         if not rates:
             return ()
         states = await self._limiter.acquire(rates)
@@ -276,11 +282,11 @@ class Quotas:
             after = found[-1]
 
 
-def _rates(who: Principal, routes: Sequence[ModelRoute]) -> tuple[list[Limit], list[Rate]]:
+def _rates(who: Principal, models: Sequence[str]) -> tuple[list[Limit], list[Rate]]:
     limits: list[Limit] = []
     rates: list[Rate] = []
     for limit in who.limits:
-        cost = sum(limit.applies_to(route.id) for route in routes) if limit.is_rate else 0
+        cost = sum(limit.applies_to(model) for model in models) if limit.is_rate else 0
         if cost:
             limits.append(limit)
             rates.append(Rate(limit.counter(who.actor_id), limit.amount, cost))

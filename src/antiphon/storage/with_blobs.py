@@ -192,6 +192,7 @@ class StorageWithBlobs:
         self.unit_of_work = UnitOfWorkWithBlobs(inner.unit_of_work, blobs, clock)
         self.tree = TreeWithBlobs(inner.tree, blobs)
         self.runs = RunsWithBlobs(inner.runs, blobs)
+        self.history = inner.history
         self.garbage = inner.garbage
         self.remains = inner.remains
         self.members = inner.members

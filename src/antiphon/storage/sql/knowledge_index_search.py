@@ -159,11 +159,11 @@ def _passing(filter_: Filter, members: Members) -> set[int]:
 def words(db: Db, scopes: Sequence[int], sources: frozenset[int] | None, query: IndexQuery) -> list[LegHit]:
     """Return the best passages by Okapi BM25 (FTS5's: k1 1.2, b .75) over title and text."""
     terms = dict.fromkeys(term for alternative in query.terms for term in alternative.split())
-    if not terms or not scopes or (sources is not None and not sources):
+    if not (terms or query.prefix) or not scopes or (sources is not None and not sources):
         return []
     few = sources is not None and len(sources) <= FEW_SOURCES
     places = [f"d{no}" for no in sorted(sources or ())] if few else [f"s{no}" for no in scopes]
-    match = f"place : ({_any(places)}) AND {{title body}} : ({_any(terms)})"
+    match = f"place : ({_any(places)}) AND {_wanted(terms, query)}"
     conditions, values = _conditions(query.history)
     if sources is not None and not few:
         conditions += " AND s.no IN (SELECT value FROM json_each(?))"
@@ -172,8 +172,20 @@ def words(db: Db, scopes: Sequence[int], sources: frozenset[int] | None, query: 
     return sorted((LegHit(*row) for row in rows), key=lambda hit: (-hit.score, hit.passage_id))
 
 
+def _wanted(terms: Any, query: IndexQuery) -> str:
+    """Return what the text must match."""
+    found = [_quoted(term) for term in terms] + ([_quoted(query.prefix) + " *"] if query.prefix else [])
+    parts = [" OR ".join(found), *(_any(phrase) for phrase in query.phrases)]
+    match = " AND ".join(f"{{title body}} : ({part})" for part in parts)
+    return f"({match}) NOT {{title body}} : ({_any(query.excluded)})" if query.excluded else match
+
+
 def _any(terms: Any) -> str:
-    return " OR ".join('"' + term.replace('"', "") + '"' for term in terms)
+    return " OR ".join(map(_quoted, terms))
+
+
+def _quoted(term: str) -> str:
+    return '"' + term.replace('"', "") + '"'
 
 
 def _conditions(history: HistoryFilter | None) -> tuple[str, list[Any]]:

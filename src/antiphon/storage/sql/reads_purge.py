@@ -128,6 +128,11 @@ def items(db: Db, segment_id: str, first: int, last: int) -> list[str]:
     return [row[0] for row in found]
 
 
+def is_purged(db: Db, conversation_id: str) -> bool:
+    """See port `Remains.is_purged`."""
+    return bool(_owned(db, "conversations c WHERE c.id=? AND c.state='purged'", conversation_id))
+
+
 ABANDONED: Final = (
     "c.deleted IS NOT NULL AND c.state IS NULL"
     " AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.conversation_id=c.id AND r.deleted IS NULL)"

@@ -229,6 +229,10 @@ class SqliteRemains:
         """See the port."""
         return await self._read(reads_purge.items, segment_id, first, last)
 
+    async def is_purged(self, conversation_id: str) -> bool:
+        """See the port."""
+        return await self._read(reads_purge.is_purged, conversation_id)
+
     async def is_abandoned(self, conversation_id: str) -> bool:
         """See the port."""
         return await self._read(reads_purge.is_abandoned, conversation_id)

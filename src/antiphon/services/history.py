@@ -1,0 +1,269 @@
+"""Keeps the index of what was said: follows commits, catches up after a crash, forgets what is erased.
+
+Commits are noted in memory (`CommitNotes`), which costs a turn nothing, and indexed by a job within a
+second or so. A mark in the index tells below which id everything is indexed: ids begin with the
+time they were made, and an answer's are made when it begins, so the mark lies before the begin of the
+oldest answer that has not ended. After a crash everything from the mark on is read again; what is
+indexed already is known by its id. A directory that was never indexed has its mark at nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+
+from antiphon.ports.clock import Clock
+from antiphon.ports.history import History as Reads
+from antiphon.ports.history import Said
+from antiphon.ports.jobs import Jobs
+from antiphon.ports.passage_index import IndexScopes, PassageIndex
+from antiphon.services.commit_notes import CommitNotes
+from antiphon.services.embeddings import Embeddings
+from antiphon.services.history_passages import cut_messages
+
+MARK: Final = "history"
+GATHER_SECONDS: Final = 0.2
+"""So long commits gather before they are indexed together."""
+MARK_SECONDS: Final = 2.0
+RETRY_SECONDS: Final = 1.0
+FLUSH_SECONDS: Final = 5.0
+BATCH: Final = 100
+UNEMBEDDED: Final = 1_000
+"""Conversations that wait to be embedded, at most."""
+SLICE: Final = 200
+SLICE_BYTES: Final = 2 * 1024 * 1024
+SWEEP: Final = 500
+SLACK_US: Final = 60_000_000
+"""Between the making of an id and the begin of its commit less time passes."""
+BEYOND: Final = "g"
+"""Above every id."""
+
+log = logging.getLogger(__name__)
+
+
+class Span(msgspec.Struct, frozen=True, array_like=True):
+    """Ids from `first` to below `before` that are still to be read."""
+
+    first: str
+    before: str
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """Everything below `upto` is indexed, but for what lies in `spans`."""
+
+    upto: str
+    spans: tuple[Span, ...] = ()
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Progress).decode
+
+
+def lowest_id(at_us: int) -> str:
+    """Return the lowest id that can be made at a time."""
+    return f"{max(at_us, 0) // 1000 & 0xFFFF_FFFF_FFFF:012x}" + "0" * 20
+
+
+class History:
+    """The indexer, which purges also speak to (see `services.erasure.Erasing`).
+
+    One that does not follow only forgets.
+    """
+
+    counted = "passages"
+
+    def __init__(
+        self,
+        reads: Reads,
+        index: PassageIndex,
+        scopes: IndexScopes,
+        notes: CommitNotes,
+        embeddings: Embeddings,
+        clock: Clock,
+        *,
+        follows: bool = True,
+    ) -> None:
+        self.follows = follows
+        self._reads = reads
+        self._index = index
+        self._scopes = scopes
+        self._notes = notes
+        self._embeddings = embeddings
+        self._unembedded: dict[str, str] = {}
+        self._some_unembedded = asyncio.Event()
+        self._clock = clock
+        self._spans: list[Span] = []
+        self._begun = False
+        self._marked_at = float("-inf")
+        self._unmarked = False
+        # Held from the reading of messages to the end of their indexing, and while others erase them:
+        # nothing that is being erased comes in.
+        self._taking_in = asyncio.Lock()
+        self._stepping = asyncio.Lock()
+        self.messages = 0
+        self.passages = 0
+
+    # --- state, for metrics
+
+    @property
+    def lag_seconds(self) -> float:
+        """How long ago the oldest message was committed that is not indexed yet, 0 if there is none."""
+        return self._notes.lag_seconds
+
+    @property
+    def waiting(self) -> int:
+        """Messages that were committed and are not indexed yet."""
+        return len(self._notes)
+
+    @property
+    def catching_up(self) -> bool:
+        """Whether older messages are still to be read: after a crash, or for the first time."""
+        return bool(self._spans) or not self._begun
+
+    # --- following
+
+    def schedule(self, jobs: Jobs) -> None:
+        """Hand over the job that follows, if this one does."""
+        if self.follows:
+            jobs.once("index conversations", self.run)
+            jobs.once("embed conversations", self.embed)
+
+    async def run(self) -> None:
+        """Follow commits for ever."""
+        while True:
+            try:
+                if not await self.step():
+                    await self._notes.some()
+                    await asyncio.sleep(GATHER_SECONDS)
+            except Exception:
+                log.exception("the index of conversations could not be written; it is tried again")
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def embed(self) -> None:
+        """Embed what has been indexed, for ever; what is not embedded here, the embeddings' own loop finds."""
+        while True:
+            await self._some_unembedded.wait()
+            self._some_unembedded.clear()
+            waiting, self._unembedded = self._unembedded, {}
+            try:
+                for source_id, owner_id in waiting.items():
+                    await self._embeddings.embed_source(owner_id, source_id)
+            except Exception:
+                log.exception("conversations could not be embedded")
+            await asyncio.sleep(MARK_SECONDS)
+
+    async def flush(self) -> None:
+        """Index what waits and write the mark, for as long as a stopping server has time."""
+        try:
+            async with asyncio.timeout(FLUSH_SECONDS):
+                while self._notes:
+                    await self.step()
+                if self._begun:
+                    async with self._stepping:
+                        await self._mark()
+        except Exception as error:  # the next start reads on from the last mark
+            log.warning("the index of conversations was left behind", exc_info=error)
+
+    async def step(self) -> bool:
+        """Index some of what waits, else some of what is older; returns False if there was nothing."""
+        async with self._stepping:
+            if not self._begun:
+                await self._begin()
+            missed = self._notes.take_missed()
+            if missed is not None:
+                self._spans.insert(0, Span(missed, BEYOND))
+            if waiting := self._notes.first(BATCH):
+                async with self._taking_in:
+                    await self._take_in(await self._reads.messages(waiting))
+                self._notes.done(waiting)
+            elif self._spans:
+                await self._read_older()
+            else:
+                await self._mark_if_due()
+                return False
+            self._unmarked = True
+            await self._mark_if_due()
+            return True
+
+    async def _begin(self) -> None:
+        kept = await self._scopes.marked(MARK)
+        progress = _decode(kept) if kept is not None else Progress("")
+        self._spans = [Span(progress.upto, BEYOND), *progress.spans]
+        self._begun = True
+
+    async def _read_older(self) -> None:
+        """Read one slice of the first span, newest first, and rest for as long as it took."""
+        began = self._clock.monotonic()
+        span = self._spans[0]
+        async with self._taking_in:
+            page = await self._reads.between(span.first, span.before, SLICE, SLICE_BYTES)
+            await self._take_in(page.data)
+        if page.before is None:
+            self._spans.pop(0)
+        else:
+            self._spans[0] = Span(span.first, page.before)
+        if self._spans:
+            await asyncio.sleep(self._clock.monotonic() - began)
+
+    async def _take_in(self, messages: Sequence[Said]) -> None:
+        cuts = await asyncio.to_thread(cut_messages, messages)
+        await asyncio.gather(*(self._index.add(source, passages) for source, passages in cuts))
+        self.messages += len(messages)
+        self.passages += sum(len(passages) for _, passages in cuts)
+        if self._embeddings.model is not None and len(self._unembedded) < UNEMBEDDED:
+            self._unembedded |= {source.id: source.owner_id for source, _ in cuts}
+            self._some_unembedded.set()
+
+    # --- the mark
+
+    async def _mark_if_due(self) -> None:
+        if self._unmarked and self._clock.monotonic() - self._marked_at >= MARK_SECONDS:
+            await self._mark()
+
+    async def _mark(self) -> None:
+        """Write how far everything is indexed: not beyond the begin of any answer that has not ended."""
+        began = await self._reads.oldest_open_run_us()
+        # Looked at afterwards, so that an answer that has just ended is found among the notes.
+        progress = Progress(self._upto(began), tuple(self._spans))
+        await self._scopes.mark(MARK, _encode(progress))
+        self._marked_at, self._unmarked = self._clock.monotonic(), False
+
+    def _upto(self, began_us: int | None) -> str:
+        now = self._clock.now_us()
+        oldest = lowest_id(min(now, now if began_us is None else began_us) - SLACK_US)
+        noted = self._notes.lowest
+        return oldest if noted is None else min(oldest, noted)
+
+    # --- forgetting
+
+    @asynccontextmanager
+    async def forgetting_items(
+        self, owner_id: str, conversation_id: str, item_ids: Sequence[str]
+    ) -> AsyncIterator[int]:
+        """See `Erasing`. A kill between both commits of a slice that was refused leaves it unindexed."""
+        async with self._taking_in:
+            count = await self._scopes.forget_items(conversation_id, item_ids)
+            try:
+                yield count
+            except BaseException:
+                self._notes.add(item_ids)
+                raise
+
+    async def forget_conversation(self, owner_id: str, conversation_id: str) -> int:
+        """See `Erasing`: every item was forgotten with its slice, so only the source is left."""
+        async with self._taking_in:
+            if not await self._reads.has_items(conversation_id):
+                await self._index.withdraw([conversation_id])
+                while await self._index.sweep(SWEEP):
+                    pass
+        return 0
+
+    async def forget_owner(self, owner_id: str) -> int:
+        """See `Erasing`."""
+        async with self._taking_in:
+            return await self._scopes.forget_owner(owner_id)
