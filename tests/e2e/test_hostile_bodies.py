@@ -244,6 +244,25 @@ async def test_heads_and_trailers_without_end(node: ServerProcess, name: str) ->
     check(name)
 
 
+ONE_READ: dict[str, bytes] = {
+    "one header of 200 KiB": b"x: " + b"y" * 200 * 1024 + b"\r\n",
+    "five thousand small ones": b"".join(b"x-%d: y\r\n" % index for index in range(5_000)),
+    "many, just too large": b"".join(b"x-%02d: %b\r\n" % (index, b"y" * 1000) for index in range(64)),
+    "an empty one very often": b"a:\r\n" * 2_500,
+}
+
+
+@pytest.mark.parametrize("name", ONE_READ)
+async def test_a_head_that_is_whole_in_one_read_is_bounded_too(node: ServerProcess, name: str) -> None:
+    """It ends properly and would be served: the parser takes what one read brings."""
+    head, _, end = request_bytes("GET", "/health").partition(b"\r\n")
+    exchange = await send(node.port, head + b"\r\n" + ONE_READ[name] + end)
+    await exchange.end(10)
+    assert exchange.status in (0, 431), "0: the connection was closed on what was still being sent"
+    if exchange.status:
+        require_error(exchange, name)
+
+
 async def test_a_usual_head_is_taken(node: ServerProcess) -> None:
     """30 KiB of cookies and headers are a browser's right, also a little at a time, also with trailers."""
     fields = {f"x-{index}": "y" * 1000 for index in range(30)}

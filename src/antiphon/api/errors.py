@@ -92,7 +92,7 @@ def decoding_error(error: Exception) -> errors.InvalidRequest:
     if isinstance(error, msgspec.ValidationError):
         text, _, path = message.partition(" - at ")
         param = path.rpartition(" in ")[2].strip("`").removeprefix("$").removeprefix(".") or None
-        param = param.removesuffix("[...]") if param else None
+        param = (param.removesuffix("[...]") or None) if param else None
         if "unknown field" in text:
             name = text.split("`")[1]
             param = f"{param}.{name}" if param else name

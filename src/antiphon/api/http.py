@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -25,6 +26,11 @@ MAX_VALUES: Final = 100_000
 
 SMALL_BYTES: Final = 64 * 1024
 """Bodies up to here are not looked at: they cannot hold that many."""
+
+LARGE_BYTES: Final = 1024 * 1024
+"""What is done with larger bodies is done in a thread: 32 MiB cost up to 100 ms."""
+
+Made = TypeVar("Made")
 
 _SEPARATORS: Final = (b",", b"[", b"{")
 _OUTSIDE: Final = rb'(?:[^",\[{]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+'
@@ -95,6 +101,17 @@ def decode_json(body: bytes) -> Any:
         return _decode_any(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise decoding_error(error) from None
+
+
+async def beside(held: list[bytes], work: Callable[[bytes], Made]) -> Made:
+    """Have a body read: at once, or in a thread if it is large.
+
+    It is taken out of the list: a thread that has done its work still holds what it was given for
+    a while, and that may be 32 MiB.
+    """
+    if len(held[0]) <= LARGE_BYTES:
+        return work(held.pop())
+    return await asyncio.to_thread(lambda: work(held.pop()))
 
 
 async def send_bytes(

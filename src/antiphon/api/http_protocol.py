@@ -15,7 +15,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from antiphon.api.errors import error_object
 
 MAX_HEAD_BYTES: Final = 64 * 1024
-"""Browsers and proxies stop at 8 to 32 KiB. What a single read brought may go beyond it."""
+"""Browsers and proxies stop at 8 to 32 KiB."""
+
+HEADER_BYTES: Final = 32
+"""What a header counts beside its name and value, as in HTTP/2 (RFC 9113, 6.5.2): small ones cost objects."""
 
 WRITE_BUFFER_BYTES: Final = 16 * 1024
 """With more than this unsent a writer waits for its client; the kernel's own buffer comes on top."""
@@ -33,12 +36,17 @@ _ANSWER: Final = (
 )
 
 
+class HeadTooLarge(Exception):
+    """Ends the parsing: one read can bring 256 KiB of headers."""
+
+
 class BoundedHttp(HttpToolsProtocol):
     """Closes a connection that sends too much without sending any body or ending its request."""
 
     _arriving_since: float | None = None
     _arrived_bytes = 0
     _in_head = False
+    _head_bytes = 0
     _useful = False
     _useless_bytes = 0
 
@@ -60,19 +68,41 @@ class BoundedHttp(HttpToolsProtocol):
             return
         self._useless_bytes += len(data)
         if self._useless_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            cycle: RequestResponseCycle | None = self.cycle  # none before the first request
-            if cycle is None or cycle.response_complete:
-                self.transport.write(_ANSWER)
-            self.transport.close()
+            self._refuse_head()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, and a head that is too large."""
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse_head()
+        else:
+            super().send_400_response(msg)
+
+    def _refuse_head(self) -> None:
+        cycle: RequestResponseCycle | None = self.cycle  # none before the first request
+        if cycle is None or cycle.response_complete:
+            self.transport.write(_ANSWER)
+        self.transport.close()
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the request's target."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise HeadTooLarge
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; trailers are read by nobody."""
         if self._in_head:
+            self._count(len(name) + len(value) + HEADER_BYTES)
             super().on_header(name, value)
 
     def on_message_begin(self) -> None:
         """See the protocol."""
         self._in_head = True
+        self._head_bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:

@@ -27,23 +27,37 @@ def is_reduced(payload: str) -> bool:
     return payload[0] == "["
 
 
-def take_out(payload: str, owner_id: str) -> tuple[str, dict[str, str]] | None:
+def take_out(payload: str, owner_id: str) -> tuple[str, dict[str, bytes]] | None:
     """Return a payload without its large data URLs and these by digest; None if there are none.
 
-    Nor if it would not come back byte for byte.
+    Nor if it would not come back byte for byte. A payload may be 32 MiB: no more than one copy of
+    it is made at a time beside what was decoded.
     """
     body = _decode(payload)
-    texts: dict[str, str] = {}
-    places: list[tuple[Path, str]] = []
-    for holder, key, path, text in list(_large_texts(body)):
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        texts[digest] = text
-        places.append((path, digest))
-        holder[key] = ""
-    if not places:
+    large = list(_large_texts(body))
+    if not large or not _is(payload, _encode(body)):
         return None
-    reduced = _encode([body, owner_id, places]).decode()
-    return (reduced, texts) if put_back(reduced, texts) == payload else None
+    contents: dict[str, bytes] = {}
+    places: list[tuple[Path, str]] = []
+    while large:
+        holder, key, path, text = large.pop()
+        holder[key] = ""
+        content = text.encode()
+        digest = hashlib.sha256(content).hexdigest()
+        contents[digest] = content
+        places.append((path, digest))
+    return _encode([body, owner_id, places]).decode(), contents
+
+
+def _is(text: str, encoded: bytes) -> bool:
+    """Whether a text has this encoding; it is encoded a piece at a time."""
+    view, end = memoryview(encoded), 0
+    for start in range(0, len(text), LARGE):
+        piece = text[start : start + LARGE].encode()
+        begin, end = end, end + len(piece)
+        if view[begin:end] != piece:
+            return False
+    return end == len(encoded)
 
 
 def blobs_of(payload: str) -> tuple[str, list[str]]:

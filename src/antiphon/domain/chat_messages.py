@@ -152,8 +152,9 @@ def chain_hash(owner_id: str, parent: bytes, item_type: str, payload: dict[str, 
 
     The key keeps equal texts of two people from having equal hashes.
     """
-    content = _canonical([item_type, *_content(item_type, payload)])
-    return hashlib.blake2b(parent + content, digest_size=HASH_BYTES, key=owner_id.encode()).digest()
+    found = hashlib.blake2b(parent, digest_size=HASH_BYTES, key=owner_id.encode())
+    found.update(_canonical([item_type, *_content(item_type, payload)]))
+    return found.digest()
 
 
 def _content(item_type: str, payload: dict[str, Any]) -> list[Any]:

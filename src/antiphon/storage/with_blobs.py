@@ -94,8 +94,8 @@ def _reduce_items(
         if taken is None:
             continue
         items[index] = msgspec.structs.replace(item, payload=taken[0])
-        for digest, text in taken[1].items():
-            contents[digest] = text.encode()
+        for digest, content in taken[1].items():
+            contents[digest] = content
             holds.append(
                 wb.HoldBlob(
                     owner_id=command.owner_id, slot=command.slot, digest=digest,

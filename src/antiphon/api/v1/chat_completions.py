@@ -11,7 +11,7 @@ from antiphon.api import sse
 from antiphon.api.authentication import caller_and_body
 from antiphon.api.caching import with_cache_use
 from antiphon.api.errors import error_object
-from antiphon.api.http import Receive, Scope, Send, send_bytes
+from antiphon.api.http import Receive, Scope, Send, beside, send_bytes
 from antiphon.api.idempotency import key_of
 from antiphon.api.v1.chat_events import ERROR_STATUS, ChatEvents, completion_object
 from antiphon.api.v1.chat_requests import parse_chat, stores, turn_request
@@ -24,6 +24,7 @@ from antiphon.domain.items import Item
 from antiphon.domain.run_events import OPENING_OPS
 from antiphon.services.answers import Answer
 from antiphon.services.runs.follow import Follower, Interrupted
+from antiphon.services.turn_plans import TurnRequest
 from antiphon.services.turns import Begun
 
 PATH = "/v1/chat/completions"
@@ -32,16 +33,16 @@ PATH = "/v1/chat/completions"
 async def create(application: Application, scope: Scope, receive: Receive, send: Send) -> None:
     """Begin a completion; stream it or wait for it."""
     who, raw = await caller_and_body(application, scope, receive, application.policy.max_body_bytes)
-    body, params = parse_chat(raw)
-    store = stores(body, application.policy.store_chat_completions)
-    request = with_cache_use(application, scope, turn_request(who, body, params, store=store))
-    key = key_of(scope, raw)
-    if key is not None:
-        request = msgspec.structs.replace(request, key=key)
+    held = [raw]
+    del raw  # it may be large, and what is made of it is larger
+    streams, request = await beside(held, partial(_asked, application, who, scope))
+    request = with_cache_use(application, scope, request)
+    include_usage = bool(request.echo["include_usage"])
     begun = await application.turns.begin(who, request)
+    del request  # a stream may stay open for long, and thousands beside it
     follower = await follower_of(application, who, begun)
-    if body.stream and await _speaks(follower):
-        encoder = ChatEvents(follower, include_usage=bool(request.echo["include_usage"]))
+    if streams and await _speaks(follower):
+        encoder = ChatEvents(follower, include_usage=include_usage)
         await sse.stream(
             follower,
             lambda _: encoder,
@@ -54,6 +55,15 @@ async def create(application: Application, scope: Scope, receive: Receive, send:
         return
     await wait_or_abandon(application, who, begun, follower, receive)
     await _send_completion(application, who, begun, send)
+
+
+def _asked(application: Application, who: Principal, scope: Scope, raw: bytes) -> tuple[bool, TurnRequest]:
+    """Return whether a create is to be streamed, and its turn."""
+    body, params = parse_chat(raw)
+    store = stores(body, application.policy.store_chat_completions)
+    request = turn_request(who, body, params, store=store)
+    key = key_of(scope, raw)
+    return bool(body.stream), msgspec.structs.replace(request, key=key) if key is not None else request
 
 
 async def _speaks(follower: Follower) -> bool:

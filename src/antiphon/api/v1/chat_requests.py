@@ -67,17 +67,14 @@ class CreateChatCompletion(msgspec.Struct, kw_only=True):
     reasoning_effort: str | None = None
 
 
-_decode = msgspec.json.Decoder(CreateChatCompletion).decode
-
-
 def parse_chat(raw: bytes) -> tuple[CreateChatCompletion, dict[str, Any]]:
     """Decode a create; returns the checked fields and the params to pass on. Raises InvalidRequest."""
+    everything = decode_json(raw)
     try:
-        body = _decode(raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        body = msgspec.convert(everything, CreateChatCompletion)
+    except (msgspec.ValidationError, RecursionError) as error:
         raise decoding_error(error) from None
     check_messages(body.messages)
-    everything = decode_json(raw)
     for name in FORBIDDEN_FIELDS & everything.keys():
         raise InvalidRequest(f"Unknown parameter: '{name}'.", code="unknown_parameter", param=name)
     params = {

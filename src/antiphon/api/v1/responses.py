@@ -14,7 +14,7 @@ from antiphon.api import sse
 from antiphon.api.authentication import caller_and_body
 from antiphon.api.caching import Headers, cache_header, with_cache_use
 from antiphon.api.errors import decoding_error
-from antiphon.api.http import Receive, Scope, Send, header, send_bytes
+from antiphon.api.http import Receive, Scope, Send, beside, header, send_bytes
 from antiphon.api.idempotency import key_of
 from antiphon.api.rate_limits import headers_of
 from antiphon.api.v1.response_events import ResponseEvents, encode_object
@@ -38,6 +38,7 @@ from antiphon.services.answers import Answer, summary_of
 from antiphon.services.runs.context import seal_compaction
 from antiphon.services.runs.follow import Follower, Interrupted
 from antiphon.services.tokens import refused
+from antiphon.services.turn_plans import TurnRequest
 from antiphon.services.turns import Begun
 
 PATH = "/v1/responses"
@@ -53,14 +54,13 @@ def answer_object(answer: Answer) -> dict[str, Any]:
 async def create(application: Application, scope: Scope, receive: Receive, send: Send) -> None:
     """Begin an answer and stream it, wait for it, or leave it in the background."""
     who, raw = await caller_and_body(application, scope, receive, application.policy.max_body_bytes)
-    body = parse_create(raw)
-    request = with_cache_use(application, scope, turn_request(body))
-    key = key_of(scope, raw)
-    if key is not None:
-        request = msgspec.structs.replace(request, key=key)
+    held = [raw]
+    del raw  # it may be large, and what is made of it is larger
+    streams, request = await beside(held, partial(_asked, scope))
+    request = with_cache_use(application, scope, request)
+    waits = not request.background
     begun = await application.turns.begin(who, request)
-    streams, waits = body.stream, not request.background
-    del raw, body, request  # a stream may stay open for long, and thousands beside it
+    del request  # a stream may stay open for long, and thousands beside it
     if streams:
         await stream_begun(application, who, begun, scope, receive, send)
         return
@@ -68,6 +68,14 @@ async def create(application: Application, scope: Scope, receive: Receive, send:
         follower = await follower_of(application, who, begun)
         await wait_or_abandon(application, who, begun, follower, receive)
     await send_answer(application, who, begun, send)
+
+
+def _asked(scope: Scope, raw: bytes) -> tuple[bool, TurnRequest]:
+    """Return whether a create is to be streamed, and its turn."""
+    body = parse_create(raw)
+    request = turn_request(body)
+    key = key_of(scope, raw)
+    return bool(body.stream), msgspec.structs.replace(request, key=key) if key is not None else request
 
 
 async def follower_of(application: Application, who: Principal, begun: Begun, after: int = -1) -> Follower:
