@@ -36,6 +36,7 @@ from antiphon.services.models import Models
 from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.purges import Purges
 from antiphon.services.quotas import Quotas
+from antiphon.services.retrieval import Retrieval
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
@@ -82,6 +83,7 @@ class Application:
     provider_keys: ProviderKeys
     embedding_calls: EmbeddingCalls
     embeddings: Embeddings
+    retrieval: Retrieval
     turns: Turns
     alternatives: Alternatives
     answers: Answers

@@ -48,6 +48,7 @@ actions = st.lists(
         st.sampled_from(
             (
                 "message",
+                "search",
                 "call",
                 "reasoning",
                 "part",
@@ -105,6 +106,16 @@ class Player:
 
     def do_reasoning(self, which: int, text: str) -> None:
         self._item({"type": "reasoning"}, which % 3)
+
+    def do_search(self, which: int, text: str) -> None:
+        self._item({"type": "file_search_call"}, 0)
+        index = self.open.pop()
+        steps = [("S", index, "in_progress"), ("S", index, "searching", [text]), ("S", index, "completed")]
+        for step in steps[: which + 1]:
+            self.log.append(step)
+        record = {"results": [{"text": text, "attributes": self.annotation}], "trace": {"what": text}}
+        status = ("failed", "incomplete", "completed")[which % 3]
+        self.log.append(("G", index, status, record) if which > 2 else ("G", index, status))
 
     def _pick(self, which: int) -> int | None:
         return self.open[which % len(self.open)] if self.open else None

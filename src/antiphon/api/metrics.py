@@ -98,6 +98,7 @@ class ApplicationState:
         yield from self._runs()
         yield from self._providers()
         yield from self._history()
+        yield from self._knowledge()
         counters = self._application.counters
         yield _histogram(
             "antiphon_journal_tick_seconds", "Time to commit one journal record.", counters.ticks
@@ -191,6 +192,21 @@ class ApplicationState:
             ("antiphon_history_passages", "Passages indexed.", history.passages),
         ):
             yield CounterMetricFamily(name, text, value=count)
+
+    def _knowledge(self) -> Iterator[Metric]:
+        counters = self._application.counters
+        searches = CounterMetricFamily(
+            "antiphon_searches", "Searches before answers; `unverified` are sources left out.",
+            labels=["outcome"],
+        )  # fmt: skip
+        citations = CounterMetricFamily(
+            "antiphon_citations", "Markers in answers from sources, and what became of them.",
+            labels=["outcome"],
+        )  # fmt: skip
+        for family, counted in ((searches, counters.searches), (citations, counters.citations)):
+            for outcome, count in counted.items():
+                family.add_metric([outcome], count)
+            yield family
 
 
 def _histogram(name: str, text: str, histogram: Histogram) -> Metric:

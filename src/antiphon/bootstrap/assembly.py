@@ -93,13 +93,15 @@ def assemble(
     quotas = limiting["quotas"]
     days = settings.response_ttl_days
     cache = response_cache(settings, clock)
-    documents, held = knowledge_of(settings, knowledge, storage, models, quotas, access, clock)
+    documents, searches, held = knowledge_of(
+        settings, knowledge, storage, models, quotas, access, counters, clock
+    )
     searching = search_of(storage, access, quotas, clock, knowledge.store, documents["embeddings"], notes)
     purges = Purges(
         storage, blobs, engine, runs, journal, clock, response_ttl_days=days, forget=cache.forget,
         erasures=Erasures((searching["history"], *held.holders)),
     )  # fmt: skip
-    turns = Turns(storage, access, idempotency, models, engine, runs, clock, quotas, cache)
+    turns = Turns(storage, access, idempotency, models, engine, runs, clock, quotas, searches, cache)
     stopping = Stopping(runs, engine)
     people = people_of(settings, storage, owner, clock, quotas, logins, models, cache, purges, stopping)
     application = Application(

@@ -85,6 +85,7 @@ class Embedders:
     def __init__(
         self, settings: Settings, models: Models, providers: Collection[ProviderSpec], http: OutboundHttp
     ) -> None:
+        self.providers = tuple(providers)
         self._settings = settings
         self._models = models
         self._providers = {spec.name: spec for spec in providers}

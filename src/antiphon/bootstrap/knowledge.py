@@ -6,25 +6,30 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
-from antiphon.bootstrap.embedding import Embedders, embedding_of
+from antiphon.bootstrap.embedding import Embedders, build_reranker, embedding_of
+from antiphon.bootstrap.searching import searching_of
 from antiphon.parsers.process import ConfinedParser
 from antiphon.ports.blob_store import BlobStore
 from antiphon.ports.clock import Clock
 from antiphon.ports.document_parser import DocumentParser, Limits
+from antiphon.ports.embedder import Reranker
 from antiphon.ports.outbound import OutboundHttp
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access
 from antiphon.services.collection_files import CollectionFiles
 from antiphon.services.collections import Collections
 from antiphon.services.contents import Contents
+from antiphon.services.counters import Counters
 from antiphon.services.document_erasure import CollectionErasure, FileErasure
 from antiphon.services.document_housekeeping import DocumentHousekeeping
 from antiphon.services.erasure import Erasures
+from antiphon.services.file_search import FileSearches
 from antiphon.services.files import Files
 from antiphon.services.ingestion import Ingestion
 from antiphon.services.kept_answers import KeptAnswers
 from antiphon.services.models import Models
 from antiphon.services.quotas import Quotas
+from antiphon.services.standing import Standing
 from antiphon.services.uploads import Uploads
 from antiphon.services.web_imports import WebImports
 from antiphon.settings import Settings
@@ -44,6 +49,7 @@ class OpenKnowledge:
     http: OutboundHttp
     parser: DocumentParser
     embedders: Embedders
+    reranker: Reranker | None
 
 
 async def opened_knowledge(
@@ -60,14 +66,19 @@ async def opened_knowledge(
     await blobs.clean()
     parser = parser or ConfinedParser()
     stack.push_async_callback(parser.close)
-    return OpenKnowledge(store=store, blobs=blobs, http=http, parser=parser, embedders=embedders)
+    reranker = build_reranker(settings, embedders.providers, http)
+    if reranker is not None:
+        stack.push_async_callback(reranker.close)
+    return OpenKnowledge(
+        store=store, blobs=blobs, http=http, parser=parser, embedders=embedders, reranker=reranker
+    )
 
 
 def knowledge_of(
     settings: Settings, opened: OpenKnowledge, storage: Storage, models: Models, quotas: Quotas,
-    access: Access, clock: Clock,
-) -> tuple[dict[str, Any], Erasures]:  # fmt: skip
-    """Return the services of knowledge by their names in `Application`, and who erases in it."""
+    access: Access, counters: Counters, clock: Clock,
+) -> tuple[dict[str, Any], FileSearches, Erasures]:  # fmt: skip
+    """Return the services of knowledge by their names in `Application`, what turns search, and who erases."""
     store = opened.store
     embedding = embedding_of(
         opened.embedders, store.vectors, store.scopes, models, storage.unit_of_work, quotas, clock
@@ -80,7 +91,11 @@ def knowledge_of(
     )  # fmt: skip
     files = Files(store, contents, kept, ingestion, clock, most_bytes=settings.max_file_bytes)
     uploads = Uploads(store, contents, kept, clock, most_bytes=settings.max_upload_bytes)
-    collections = Collections(store, files, access, kept, ingestion, clock)
+    standing = Standing(store.batches)
+    collections = Collections(store, files, access, kept, ingestion, standing, clock)
+    retrieval, searches = searching_of(
+        store, embedding["embeddings"], opened.reranker, standing, counters, clock
+    )
     keeping = DocumentHousekeeping(store, contents, files, uploads, collections, store.index, clock)
     services = {
         **embedding,
@@ -92,8 +107,9 @@ def knowledge_of(
         "ingestion": ingestion,
         "document_housekeeping": keeping,
         "kept_answers": kept,
+        "retrieval": retrieval,
     }
     erasures = Erasures(
-        (CollectionErasure(store, collections, store.scopes), FileErasure(store, contents, files, uploads))
+        (CollectionErasure(store, collections, standing, store.scopes), FileErasure(store, contents, files, uploads))
     )
-    return services, erasures
+    return services, searches, erasures

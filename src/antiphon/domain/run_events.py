@@ -12,13 +12,20 @@ Every op is exactly one event of the Responses stream, so an op's index is its
     ("E", output, kind, part)               channel's text is complete
     ("F", output, kind, part)               part is complete
     ("N", output, part, index, annotation)  annotation added
+    ("S", output, "in_progress")            a search has begun
+    ("S", output, "searching", queries)     it looks for these texts
+    ("S", output, "completed")              it has found what there is
     ("G", output, status)                   output item is complete
+    ("G", output, status, record)           the same of a search: what it found, and how (see below)
     ("R", json)                             an event nobody foresaw, verbatim
-    ("Z",)                                  the terminal event; its content is in the run
+    ("Z", reasons)                          the terminal event; its content is in the run
+    ("Z", reasons, citations)               the same of an answer from sources: how many were cited
 
 A channel is (output index, kind, part index), kind one of t text, r refusal, a arguments,
-s summary, n reasoning. After the end the deltas shrink to their lengths in code points over
-the stored items (`to_script`), from which `from_script` rebuilds the same ops.
+s summary, n reasoning. A search's record is `{"results": […], "trace": {…}}`: it lives here and
+nowhere else, so that items stay small, and is read where somebody asks for it. After the end the
+deltas shrink to their lengths in code points over the stored items (`to_script`), from which
+`from_script` rebuilds the same ops.
 """
 
 from __future__ import annotations
@@ -39,6 +46,9 @@ REFUSAL: Final = "r"
 ARGUMENTS: Final = "a"
 SUMMARY: Final = "s"
 REASONING: Final = "n"
+
+FILE_SEARCH: Final = "file_search_call"
+"""Type of the items that stand for searches."""
 
 _PART_TYPE: Final = {
     TEXT: "output_text",
@@ -90,7 +100,7 @@ class Part:
 class Output:
     """One output item as folded so far. `fixed` holds id, type and what never changes."""
 
-    __slots__ = ("choice", "fixed", "index", "parts", "status")
+    __slots__ = ("choice", "fixed", "index", "parts", "queries", "record", "status")
 
     def __init__(self, index: int, choice: int, fixed: dict[str, Any]) -> None:
         self.index = index
@@ -98,6 +108,8 @@ class Output:
         self.fixed = fixed
         self.status = "in_progress"
         self.parts: dict[tuple[str, int], Part] = {}
+        self.queries: list[str] = []
+        self.record: dict[str, Any] | None = None
 
     @property
     def id(self) -> str:
@@ -130,6 +142,8 @@ class Output:
             texts = [part.content() for part in self.parts.values() if part.kind == REASONING]
             if texts:
                 body["content"] = texts
+        elif self.type == FILE_SEARCH:
+            body["queries"], body["results"] = self.queries, None
         return body
 
 
@@ -150,6 +164,11 @@ class RunLog:
         self._pieces: list[str] = []
         for op in ops:
             self.append(op)
+
+    @property
+    def answered(self) -> bool:
+        """Whether anything was produced that answers: searching alone does not."""
+        return any(output.type != FILE_SEARCH for output in self.outputs)
 
     @property
     def emitted(self) -> bool:
@@ -188,8 +207,13 @@ class RunLog:
             self._select(op[1], op[2], op[3])
         elif code == "N":
             self.outputs[op[1]].part(TEXT, op[2]).annotations.append(op[4])
+        elif code == "S":
+            if op[2] == "searching":
+                self.outputs[op[1]].queries = list(op[3])
         elif code == "G":
             self.outputs[op[1]].status = op[2]
+            if len(op) > 3:
+                self.outputs[op[1]].record = op[3]
 
     def _select(self, output: int, kind: str, part: int) -> None:
         self._channel = (output, kind, part)
@@ -231,7 +255,9 @@ class _Stored:
 
     def __init__(self, identifier: str, payload: Mapping[str, Any]) -> None:
         self.payload = payload
-        left_out = ("content", "arguments", "summary") if "raw" not in payload else ()
+        left_out: tuple[str, ...] = ("content", "arguments", "summary") if "raw" not in payload else ()
+        if payload["type"] == FILE_SEARCH:
+            left_out = ("queries", "results")
         self.fixed = {"id": identifier} | {k: v for k, v in payload.items() if k not in left_out}
         self.used: dict[tuple[str, int], int] = {}
         self.used_logprobs: dict[int, int] = {}

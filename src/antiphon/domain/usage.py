@@ -106,10 +106,14 @@ _COUNTED: Final = ("content", "arguments", "output", "summary", "name", "encrypt
 _KNOWN_TYPES: Final = frozenset(
     {"message", "function_call", "function_call_output", "reasoning", "compaction"}
 )
+_UNSEEN: Final = frozenset({"file_search_call"})
+"""What models are not shown: a search's passages were in the prompt of their own turn only."""
 
 
 def estimate_item_tokens(payload: dict[str, Any]) -> int:
     """Estimate the tokens of an item's payload (always ≥ 1); of unknown types all of it counts."""
+    if payload.get("type") in _UNSEEN:
+        return 1
     if payload.get("type", "message") not in _KNOWN_TYPES:
         return TOKENS_PER_ITEM + len(msgspec.json.encode(payload)) // BYTES_PER_TOKEN
     total = TOKENS_PER_ITEM

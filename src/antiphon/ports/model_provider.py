@@ -7,19 +7,23 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
+from antiphon.domain.sources import Source
+
 
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One call to a model, in the shape of OpenAI's chat completions.
 
     `model` is the provider's own name. `messages` are chat messages; `params` holds every
     other field to send on (tools, tool_choice, response_format, temperature, n, …).
-    `extra_headers` never holds credentials: the provider adds its own.
+    `extra_headers` never holds credentials: the provider adds its own. `sources` are those the
+    messages hold already, for providers that read nothing but them.
     """
 
     model: str
     messages: list[dict[str, Any]]
     params: dict[str, Any] = {}
     extra_headers: dict[str, str] = {}
+    sources: tuple[Source, ...] = ()
 
 
 class TextDelta(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="text"):

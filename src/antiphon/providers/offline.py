@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import msgspec
 
+from antiphon.domain import relevance
 from antiphon.domain.errors import ProviderError
+from antiphon.domain.sources import Source
 from antiphon.ports.model_provider import ModelInfo, ModelRequest, ProviderEvent
 from antiphon.providers import local_answers as local
-from antiphon.providers import relevance
 
 NAME: Final = "offline"
 MODEL: Final = "extractive"
@@ -35,6 +36,8 @@ CONNECT: Final = (
 )
 GREETING: Final = "Hello! Tell me things and ask about them later: I find what was said and quote it."
 NOTED: Final = "I have read this. Nothing said earlier in this conversation has to do with it."
+IN_DOCUMENTS: Final = "In the documents it says:"
+UNSAID: Final = "No sentence of the documents that were found has a word in common with the question."
 NOTHING: Final = "Nothing said earlier in this conversation answers that."
 
 _GREETING = re.compile(
@@ -42,6 +45,9 @@ _GREETING = re.compile(
     r"guten (tag|morgen|abend)|greetings|howdy|yo)( (there|all|everyone|antiphon|bot))?\W*",
     re.IGNORECASE,
 )
+_REFERENCE = re.compile(r"\s?\[\d[\d,\s–-]*\]")
+"""A document's own references to literature, which would pass for citations of the sources."""
+
 _SPEAKERS: Final = {
     "user": "you said",
     "assistant": "I said",
@@ -79,6 +85,8 @@ async def _stream(request: ModelRequest) -> AsyncIterator[Sequence[ProviderEvent
     schema = local.wanted_json(request)
     if schema is not None:
         text = msgspec.json.encode(local.json_value(schema)).decode()
+    elif request.sources:
+        text = await asyncio.to_thread(compose_from, request.sources, request.messages)
     else:
         size = sum(len(local.text_of(message)) for message in request.messages)
         if size > THREAD_FROM:
@@ -98,6 +106,21 @@ def compose(messages: Sequence[dict[str, Any]]) -> str:
     if not quotes:
         return f"{NOTHING if '?' in question else NOTED} {CONNECT}"
     return "\n".join([*(_quoted(quote) for quote in quotes), "", CONNECT])
+
+
+def compose_from(sources: Sequence[Source], messages: Sequence[dict[str, Any]]) -> str:
+    """Return the sentences of the sources that have most in common with the last question, cited."""
+    question, _ = _question_and_earlier(messages)
+    sentences = [
+        relevance.Sentence(str(source.number), sentence)
+        for source in sources
+        for sentence in relevance.sentences(source.text)
+    ]
+    quotes = relevance.best(question, sentences, QUOTES)
+    if not quotes:
+        return f"{UNSAID} {CONNECT}"
+    said = [f"“{_REFERENCE.sub('', one.text)}” [{one.role}]" for one in quotes]
+    return "\n".join([IN_DOCUMENTS, *said, "", CONNECT])
 
 
 def _question_and_earlier(messages: Sequence[dict[str, Any]]) -> tuple[str, list[relevance.Sentence]]:

@@ -17,6 +17,8 @@ Directives are read from the last user message as `name=value` words.
 | `fail-before` | fails before the first token | `status retry_after` |
 | `fail-after` | fails after some tokens | `tokens delay_ms` |
 
+Those that answer from sources are in `scripted_sources`.
+
 `embedding` is no chat model: its vectors count hashed words, see `hashed_words`.
 """
 
@@ -43,7 +45,7 @@ from antiphon.ports.model_provider import (
     TextDelta,
     ToolCallDelta,
 )
-from antiphon.providers import hashed_words
+from antiphon.providers import hashed_words, scripted_sources
 from antiphon.providers import local_answers as local
 
 NAME: Final = "scripted"
@@ -294,6 +296,11 @@ _SCRIPTS: Final[dict[str, Callable[[ModelRequest], Batches]]] = {
     "parallel": _parallel,
     "fail-before": _fail_before,
     "fail-after": _fail_after,
+    "cites": scripted_sources.cites,
+    "cites-split": scripted_sources.cites_split,
+    "cites-wrong": scripted_sources.cites_wrong,
+    "cites-none": scripted_sources.cites_none,
+    "obeys": scripted_sources.obeys,
 }
 
 MODELS: Final = tuple(_SCRIPTS)

@@ -14,14 +14,14 @@ from antiphon.domain.errors import Forbidden, InvalidRequest
 from antiphon.domain.inputs import InputItem
 from antiphon.domain.items import Item, text_of
 from antiphon.domain.members import EDITOR, OWNER, Role
-from antiphon.domain.run_events import RunLog, decode_ops
+from antiphon.domain.run_events import FILE_SEARCH, Output, RunLog, decode_ops
 from antiphon.domain.runs import Run
 from antiphon.domain.usage import estimate_request_tokens
 from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
-from antiphon.services.access import Access, not_found
+from antiphon.services.access import Access, FoundRun, not_found
 from antiphon.services.erasure import Purged
 from antiphon.services.paging import Page
 from antiphon.services.purges import Purges
@@ -46,12 +46,23 @@ class OutputItem(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A run and its output so far (choice 0 first)."""
+    """A run and its output so far (choice 0 first).
+
+    `records` holds what searches found, by the id of their items; for ended runs only if asked for.
+    """
 
     run: Run
     outputs: list[OutputItem]
     choices: list[int]
     reasons: list[str | None]
+    records: dict[str, dict[str, Any]] = {}
+
+
+class Retrieved(msgspec.Struct, frozen=True):
+    """The searches of an answer, and what became of the markers in it; None where there were no sources."""
+
+    searches: list[Output]
+    citations: dict[str, int] | None
 
 
 class Answers:
@@ -88,10 +99,32 @@ class Answers:
         """Return the time for what is made but not stored."""
         return self._clock.now_us() // 1_000_000
 
-    async def get(self, who: Principal, wire_id: str, *prefixes: str) -> Answer:
-        """Return an answer as far as it is committed; raises NotFound."""
+    async def get(self, who: Principal, wire_id: str, *prefixes: str, records: bool = False) -> Answer:
+        """Return an answer as far as it is committed, on demand with what its searches found.
+
+        Raises NotFound.
+        """
         found = await self._access.run(who, wire_id, *prefixes)
-        return live_answer(found.live) if found.live is not None else await self.stored(found.run)
+        if found.live is not None:
+            return live_answer(found.live)
+        answer = await self.stored(found.run)
+        if records and any(output.type == FILE_SEARCH for output in answer.outputs):
+            return msgspec.structs.replace(answer, records=_records(await self._log_of(found)))
+        return answer
+
+    async def retrieval(self, who: Principal, wire_id: str) -> Retrieved:
+        """Return how an answer's searches went, as far as it is committed; raises NotFound."""
+        log = await self._log_of(await self._access.run(who, wire_id, ids.RESPONSE, ids.CHAT_COMPLETION))
+        searches = [output for output in log.outputs if output.type == FILE_SEARCH]
+        last = log.ops[-1] if log.ops else None
+        ended = last is not None and not isinstance(last, str) and last[0] == "Z"
+        citations = last[2] if last is not None and ended and len(last) > 2 else None
+        return Retrieved(searches, citations)
+
+    async def _log_of(self, found: FoundRun) -> RunLog:
+        if found.live is not None:
+            return committed_log(found.live)
+        return await self._followers.stored_log(found.run)
 
     async def stored(self, run: Run) -> Answer:
         """Return the answer of a run read from the store."""
@@ -241,11 +274,20 @@ class Answers:
         return base.context if base is not None else not_found("Response", wire_id)
 
 
+def committed_log(live: LiveRun) -> RunLog:
+    """Return a running answer's log as far as it is committed."""
+    return live.log if live.closed else RunLog(live.log.ops[: live.committed])
+
+
+def _records(log: RunLog) -> dict[str, dict[str, Any]]:
+    return {output.id: output.record for output in log.outputs if output.record is not None}
+
+
 def live_answer(live: LiveRun) -> Answer:
     """Return a running answer as far as it is committed."""
-    log = live.log if live.closed else RunLog(live.log.ops[: live.committed])
+    log = committed_log(live)
     outputs = [OutputItem(out.id, out.type, out.status, out.payload()) for out in log.outputs]
-    return Answer(live.run, outputs, [out.choice for out in log.outputs], _reasons(log))
+    return Answer(live.run, outputs, [out.choice for out in log.outputs], _reasons(log), _records(log))
 
 
 def _reasons(log: RunLog) -> list[str | None]:

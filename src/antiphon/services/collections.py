@@ -22,6 +22,7 @@ from antiphon.services.files import Files, Indexing
 from antiphon.services.idempotency import Key
 from antiphon.services.kept_answers import KeptAnswers
 from antiphon.services.paging import Page
+from antiphon.services.standing import Standing, conversation_target, user_target
 
 DAY_US: Final = 24 * 3600 * 1_000_000
 MAX_STANDING: Final = 16
@@ -59,7 +60,7 @@ class Collections:
 
     def __init__(
         self, knowledge: Knowledge, files: Files, access: Access, kept: KeptAnswers, indexing: Indexing,
-        clock: Clock,
+        standing: Standing, clock: Clock,
     ) -> None:  # fmt: skip
         self._collections = knowledge.collections
         self._batches = knowledge.batches
@@ -67,6 +68,7 @@ class Collections:
         self._access = access
         self._kept = kept
         self._indexing = indexing
+        self._standing = standing
         self._clock = clock
 
     async def create(
@@ -186,7 +188,7 @@ class Collections:
     async def standing(self, who: Principal, conversation_id: str | None = None) -> list[str]:
         """Return the wire ids of what every turn of the caller, or of a conversation, retrieves from."""
         owner_id, target = await self._target(who, conversation_id, change=False)
-        return [COLLECTION + one for one in await self._batches.standing(owner_id, target)]
+        return [COLLECTION + one for one in await self._standing.of(owner_id, target)]
 
     async def stand(
         self, who: Principal, collection_ids: Sequence[str], conversation_id: str | None = None
@@ -200,7 +202,7 @@ class Collections:
             )
         owner_id, target = await self._target(who, conversation_id, change=True)
         found = [await self.find(who, one, "vector_store_ids") for one in dict.fromkeys(collection_ids)]
-        await self._batches.stand(owner_id, target, [one.id for one in found])
+        await self._standing.replace(owner_id, target, [one.id for one in found])
         return [COLLECTION + one.id for one in found]
 
     async def _target(self, who: Principal, conversation_id: str | None, *, change: bool) -> tuple[str, str]:
@@ -208,16 +210,6 @@ class Collections:
             return who.actor_id, user_target(who.actor_id)
         _, conversation = await self._access.enter(who, conversation_id, OWNER if change else VIEWER)
         return conversation.owner_id, conversation_target(conversation.id)
-
-
-def user_target(account_id: str) -> str:
-    """Return the target of what every turn of a person retrieves from."""
-    return f"user:{account_id}"
-
-
-def conversation_target(conversation_id: str) -> str:
-    """Return the target of what every turn of a conversation retrieves from."""
-    return f"conversation:{conversation_id}"
 
 
 def end_of(days: int | None, now_us: int) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -59,12 +59,19 @@ class Counters:
         self.runs: dict[tuple[str, str, str], RunTotals] = {}
         self.ticks = Histogram()
         self.lag = Histogram()
+        self.searches = {"completed": 0, "failed": 0, "unverified": 0}
+        self.citations = {"cited": 0, "unknown": 0, "unverified": 0, "too_many": 0}
         self._models: set[tuple[str, str]] = set()
 
     def request_ended(self, method: str, route: str, status: int) -> None:
         """Count a request; `route` is a template, so that there are few."""
         key = (method, route, status)
         self.requests[key] = self.requests.get(key, 0) + 1
+
+    def citations_made(self, outcomes: Mapping[str, int]) -> None:
+        """Count what became of the markers of one answer."""
+        for outcome, count in outcomes.items():
+            self.citations[outcome] += count
 
     def run_ended(self, run: Run, provider: str, model: str, *, cached: bool = False) -> None:
         """Count a run that has just ended in this process, at the model that was called or stood for."""

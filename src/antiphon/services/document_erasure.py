@@ -8,9 +8,10 @@ from typing import Final
 
 from antiphon.ports.knowledge import Knowledge
 from antiphon.ports.passage_index import IndexScopes
-from antiphon.services.collections import Collections, conversation_target
+from antiphon.services.collections import Collections
 from antiphon.services.contents import Contents
 from antiphon.services.files import Files
+from antiphon.services.standing import Standing, conversation_target
 from antiphon.services.uploads import Uploads
 
 AT_ONCE: Final = 50
@@ -59,14 +60,17 @@ class CollectionErasure(_Holder):
 
     counted = "vector_stores"
 
-    def __init__(self, knowledge: Knowledge, collections: Collections, scopes: IndexScopes) -> None:
+    def __init__(
+        self, knowledge: Knowledge, collections: Collections, standing: Standing, scopes: IndexScopes
+    ) -> None:
         self._knowledge = knowledge
         self._collections = collections
+        self._standing = standing
         self._scopes = scopes
 
     async def forget_conversation(self, owner_id: str, conversation_id: str) -> int:
         """See the protocol."""
-        await self._knowledge.batches.stand(owner_id, conversation_target(conversation_id), ())
+        await self._standing.replace(owner_id, conversation_target(conversation_id), ())
         return 0
 
     async def forget_owner(self, owner_id: str) -> int:

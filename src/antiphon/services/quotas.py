@@ -22,6 +22,7 @@ from antiphon.domain.limits import (
     window_start,
 )
 from antiphon.domain.runs import Run
+from antiphon.domain.sources import sources_budget
 from antiphon.domain.usage import estimate_request_tokens
 from antiphon.ports import quota_writes as qw
 from antiphon.ports.clock import Clock
@@ -297,9 +298,10 @@ def _need(request: TurnRequest, route: ModelRoute, messages: Sequence[dict[str, 
     if not request.generate:
         return Need(route=route, input_tokens=0, answer_tokens=0, choices=0)
     choices = request.params.get("n")
+    sources = sources_budget(route.context_tokens) if request.grounded else 0
     return Need(
         route=route,
-        input_tokens=estimate_request_tokens(messages, request.params.get("tools") or ()),
+        input_tokens=estimate_request_tokens(messages, request.params.get("tools") or ()) + sources,
         answer_tokens=answer_budget(request, route.context_tokens),
         choices=choices if isinstance(choices, int) else 1,
     )

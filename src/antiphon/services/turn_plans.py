@@ -18,14 +18,18 @@ from antiphon.domain.conversations import (
     open_segment,
     segment_start,
 )
+from antiphon.domain.file_search import FileSearch
 from antiphon.domain.inputs import InputItem, new_item
 from antiphon.domain.items import Item, NewItem, Position
 from antiphon.domain.limits import Standing
 from antiphon.domain.runs import Run, Surface
+from antiphon.domain.sources import sources_budget
+from antiphon.domain.usage import estimate_item_tokens
 from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
 from antiphon.ports.storage import TurnBase
 from antiphon.services.idempotency import Key
+from antiphon.services.model_routes import ModelRoute
 from antiphon.services.response_cache import CacheUse
 
 MAX_CONFLICTS = 32
@@ -44,7 +48,9 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     sent to the model as they are, in place of the stored path. `generate` False stores the input
     and answers with nothing, to warm up. `lost` names the guards that earlier attempts lost,
     `rates` how the caller stands with its requests a minute. `echo` is the request in the surface's
-    own shape, `cache` what may be done with a cache of answers.
+    own shape, `cache` what may be done with a cache of answers. `search` is the file search that
+    the caller asks for; with `retrieves` False nothing is searched, not even what stands. `grounded`
+    is set once it is decided that the answer is given sources, which need room.
     """
 
     surface: Surface
@@ -71,13 +77,21 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     lost: tuple[str, ...] = ()
     cache: CacheUse = "use"
     rates: tuple[Standing, ...] = ()
+    search: FileSearch | None = None
+    retrieves: bool = True
+    grounded: bool = False
 
 
 def answer_budget(request: TurnRequest, context_tokens: int) -> int:
     """Return how many tokens an answer gets: what was asked for, a quarter of the window by default,
     never more than half.
     """
-    asked = request.params.get("max_completion_tokens") or request.params.get("max_tokens")
+    return answer_tokens(request.params, context_tokens)
+
+
+def answer_tokens(params: dict[str, Any], context_tokens: int) -> int:
+    """Return the same for what is sent on to a model."""
+    asked = params.get("max_completion_tokens") or params.get("max_tokens")
     return min(asked if isinstance(asked, int) else context_tokens // 4, context_tokens // 2)
 
 
@@ -231,6 +245,27 @@ def branch_name(wanted: str, taken: set[str], *, losses: int = 0) -> str:
     """Return a free branch name near `wanted`, at random among ever more after names were lost."""
     spread = secrets.randbelow(min(4 ** (losses - 1), MAX_SPREAD)) if losses > 1 else 0
     return free_name(wanted[:200], taken, spread=spread)
+
+
+def context_budget(request: TurnRequest, route: ModelRoute) -> int:
+    """Return how many tokens of history a turn may bring: the window less its input and its answer.
+
+    An answer from sources leaves them their share.
+    """
+    answer = answer_budget(request, route.context_tokens)
+    asked = sum(estimate_item_tokens(item.payload) for item in request.items)
+    sources = sources_budget(route.context_tokens) if request.grounded else 0
+    return max(route.context_tokens - answer - asked - sources, 0)
+
+
+def within(context: list[Item], budget: int) -> list[Item]:
+    """Return the newest items that fit, whole; the one that crosses the budget is left out."""
+    left = budget
+    for index in range(len(context) - 1, -1, -1):
+        left -= context[index].token_count
+        if left < 0:
+            return context[index + 1 :]
+    return context
 
 
 def known_calls(items: list[Item]) -> set[str]:

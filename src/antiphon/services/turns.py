@@ -18,7 +18,6 @@ from antiphon.domain.errors import (
     NotFound,
 )
 from antiphon.domain.inputs import InputItem, require_answered_calls
-from antiphon.domain.items import Item
 from antiphon.domain.limits import Standing
 from antiphon.domain.members import VIEWER
 from antiphon.domain.run_events import RunLog
@@ -31,6 +30,8 @@ from antiphon.ports.storage import Storage, TurnBase
 from antiphon.services.access import Access
 from antiphon.services.answers import count_input
 from antiphon.services.attachments import Attachments
+from antiphon.services.file_search import FileSearches
+from antiphon.services.file_search import Plan as SearchPlan
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.model_routes import ModelRoute
 from antiphon.services.models import Models
@@ -46,9 +47,10 @@ from antiphon.services.turn_plans import (
     Attachment,
     Plan,
     TurnRequest,
-    answer_budget,
+    context_budget,
     known_calls,
     plan_turn,
+    within,
 )
 
 Start = tuple[LiveRun, ModelRoute, ModelRequest | None]
@@ -79,6 +81,7 @@ class Turns:
         runs: LiveRuns,
         clock: Clock,
         quotas: Quotas,
+        searches: FileSearches,
         cache: ResponseCache | None = None,
     ) -> None:
         self._storage = storage
@@ -88,6 +91,7 @@ class Turns:
         self._runs = runs
         self._clock = clock
         self._limits = TurnLimits(quotas, idempotency)
+        self._searches = searches
         self._cache = cache
         self._access = access
         self._attachments = Attachments(storage, access)
@@ -128,11 +132,12 @@ class Turns:
             at, turn = await self._attachments.find(who, request, context_budget(request, route))
             if "PutItems" in request.lost and at.base is not None:
                 at = msgspec.structs.replace(at, fresh_segment=True)
+            turn, search = await self._planned(who, at, turn)
             run = self._new_run(at.who, request, route)
             messages = self._messages(turn, at, route)
             plan = plan_turn(turn, run, at, worker_id=self._engine.worker_id)
             try:
-                (begun,) = await self._commit_all(who, turn, [route], [plan], messages)
+                (begun,) = await self._commit_all(who, turn, [route], [plan], messages, search)
                 return begun
             except Conflict as lost:
                 if lost.message == "PutKey":
@@ -158,6 +163,7 @@ class Turns:
             at, turn = await self._attachments.find(who, request, context_budget(request, smallest))
             if "PutItems" in request.lost and at.base is not None:
                 at = msgspec.structs.replace(at, fresh_segment=True)
+            turn, search = await self._planned(who, at, turn)
             messages = self._messages(turn, at, smallest)
             run = self._new_run(at.who, turn, routes[0])
             plans = [plan_turn(turn, run, at, worker_id=self._engine.worker_id)]
@@ -167,7 +173,7 @@ class Turns:
                 other_run = self._new_run(at.who, other, route)
                 plans.append(plan_turn(other, other_run, beside, worker_id=self._engine.worker_id))
             try:
-                return await self._commit_all(who, turn, routes, plans, messages)
+                return await self._commit_all(who, turn, routes, plans, messages, search)
             except Conflict as lost:
                 if lost.message == "PutKey":
                     return [await self._join(who, request)]
@@ -181,6 +187,7 @@ class Turns:
         routes: Sequence[ModelRoute],
         plans: Sequence[Plan],
         messages: list[dict[str, Any]],
+        search: SearchPlan | None,
     ) -> list[Begun]:
         grant = await self._limits.grant(who, request, routes, plans, messages)
         commands: list[ws.Command] = [*grant.commands]
@@ -197,8 +204,11 @@ class Turns:
             params = grant.params(index, request.params)
             if plan.run.background:
                 plan.run.request["params"] = params  # with which it may have to begin again
+            if search is not None:
+                live.grounding = self._searches.grounding(search, plan.run, route, params)
             starts.append((live, route, _model_request(request, route, messages, params)))
-        if (cache := self.cache_in_use) is not None:
+        # Documents change: an answer from them is not given again.
+        if (cache := self.cache_in_use) is not None and search is None:
             await self._look(cache, who, request, starts, plans[0].within_id)
         await self._open(starts, commands)
         return [Begun(live.run.id, live, grant.standings) for live, _, _ in starts]
@@ -249,21 +259,23 @@ class Turns:
         live = LiveRun(run, RunLog(opening_ops(run)))
         begin = ws.StartRun(run_id=run.id, worker_id=self._engine.worker_id, attempt=run.attempt)
         params = run.request.get("params", {})
+        if (search := await self._searches.planned(run)) is not None:
+            live.grounding = self._searches.grounding(search, run, route, params)
         request = ModelRequest(model=route.model, messages=messages, params=params)
         await self._open([(live, route, request)], [begin])
 
     async def _begin_ephemeral(self, who: Principal, request: TurnRequest, route: ModelRoute) -> Begun:
         plan = Plan(run=self._new_run(who, request, route), items=[], commands=[])
-        if request.messages is not None:
-            messages = request.messages
-        else:
+        at = Attachment(who=who, base=None)
+        if request.messages is None:
             budget = context_budget(request, route)
             at, _ = await self._attachments.find(who, request, budget, need=VIEWER)
-            messages = self._messages(request, at, route)
             plan.within_id = at.who.account_id
+        request, search = await self._planned(who, at, request)
+        messages = self._messages(request, at, route)
         for _ in range(MAX_CONFLICTS):
             try:
-                (begun,) = await self._commit_all(who, request, [route], [plan], messages)
+                (begun,) = await self._commit_all(who, request, [route], [plan], messages, search)
                 return begun
             except Conflict as lost:
                 if lost.message == "PutKey":
@@ -327,6 +339,13 @@ class Turns:
             input_hash=request.path_hashes[-1] if request.path_hashes else None,
         )
 
+    async def _planned(
+        self, who: Principal, at: Attachment, request: TurnRequest
+    ) -> tuple[TurnRequest, SearchPlan | None]:
+        """Return the turn with what it is to search; raises NotFound."""
+        search = await self._searches.plan(who, at, request)
+        return (request if search is None else msgspec.structs.replace(request, grounded=True)), search
+
     def _messages(self, request: TurnRequest, at: Attachment, route: ModelRoute) -> list[dict[str, Any]]:
         if request.messages is not None:
             return request.messages
@@ -363,23 +382,6 @@ class Turns:
                 InputItem(type=stored.type, role=stored.role, status=stored.status, payload=stored.body())
             )
         return msgspec.structs.replace(request, items=tuple(items))
-
-
-def context_budget(request: TurnRequest, route: ModelRoute) -> int:
-    """Return how many tokens of history a turn may bring: the window less its input and its answer."""
-    answer = answer_budget(request, route.context_tokens)
-    asked = sum(estimate_item_tokens(item.payload) for item in request.items)
-    return max(route.context_tokens - answer - asked, 0)
-
-
-def within(context: list[Item], budget: int) -> list[Item]:
-    """Return the newest items that fit, whole; the one that crosses the budget is left out."""
-    left = budget
-    for index in range(len(context) - 1, -1, -1):
-        left -= context[index].token_count
-        if left < 0:
-            return context[index + 1 :]
-    return context
 
 
 def _activate(run: Run) -> ws.ActivateBranch:

@@ -40,6 +40,8 @@ def answering_request(
         top_p=body.top_p,
         max_output_tokens=body.max_output_tokens,
         tools=body.tools,
+        tool_choice=body.tool_choice,
+        include=body.include,
         metadata=body.metadata,
     )
     turn = turn_request(create)

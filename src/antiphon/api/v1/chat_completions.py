@@ -21,7 +21,7 @@ from antiphon.application import Application
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.items import Item
-from antiphon.domain.run_events import OPENING_OPS
+from antiphon.domain.run_events import FILE_SEARCH, OPENING_OPS
 from antiphon.services.answers import Answer
 from antiphon.services.runs.follow import Follower, Interrupted
 from antiphon.services.turn_plans import TurnRequest
@@ -69,11 +69,12 @@ def _asked(application: Application, who: Principal, scope: Scope, raw: bytes) -
 async def _speaks(follower: Follower) -> bool:
     """Wait for the first output, so that a failure before it can be an HTTP error SDKs understand.
 
-    After 15 silent seconds the stream begins all the same, to keep the line open.
+    A search is none, as nothing of it is shown here. After 15 silent seconds the stream
+    begins all the same, to keep the line open.
     """
     news = True
     try:
-        while news and follower.committed <= OPENING_OPS:
+        while news and not _has_begun(follower):
             follower.cursor = follower.committed
             if follower.finished:
                 break
@@ -82,7 +83,16 @@ async def _speaks(follower: Follower) -> bool:
         return True
     finally:
         follower.cursor = 0
-    return follower.run.error is None or bool(follower.log.outputs)
+    return follower.run.error is None or follower.log.answered
+
+
+def _has_begun(follower: Follower) -> bool:
+    """Whether something can be shown that is not a search."""
+    ops = follower.log.ops
+    shown = (ops[at] for at in range(OPENING_OPS, follower.committed))
+    return any(
+        isinstance(op, str) or op[0] == "Z" or (op[0] == "A" and op[3]["type"] != FILE_SEARCH) for op in shown
+    )
 
 
 def _abandon(application: Application, begun: Begun) -> None:

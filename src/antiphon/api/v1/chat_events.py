@@ -9,7 +9,7 @@ import msgspec
 from antiphon.api.errors import error_object
 from antiphon.api.v1.response_events import encode_object, encode_text
 from antiphon.domain import ids
-from antiphon.domain.run_events import ARGUMENTS, REASONING, REFUSAL, TEXT, Op, RunLog
+from antiphon.domain.run_events import ARGUMENTS, FILE_SEARCH, REASONING, REFUSAL, TEXT, Op, RunLog
 from antiphon.domain.runs import Run
 from antiphon.domain.usage import Usage
 from antiphon.services.answers import Answer
@@ -82,9 +82,18 @@ class ChatEvents:
             choice = self._log.outputs[op[1]].choice
             logprobs = {"content": op[5], "refusal": None}
             return [self._chunk(choice, {"content": op[4]}, logprobs=logprobs)]
+        elif code == "N":
+            choice = self._log.outputs[op[1]].choice
+            return [self._chunk(choice, {"annotations": shifted([op[4]], self._said_before(op[1]))})]
         elif code == "Z":
             return self._end(op)
         return []
+
+    def _said_before(self, output: int) -> int:
+        """Return how much of a choice's text stands in outputs before one: offsets count in all of it."""
+        outputs = self._log.outputs
+        earlier = (one for one in outputs[:output] if one.choice == outputs[output].choice)
+        return sum(len(part.text) for one in earlier for part in one.parts.values() if part.kind == TEXT)
 
     def _select(self, output: int, kind: str) -> None:
         self._output = output
@@ -96,6 +105,8 @@ class ChatEvents:
 
     def _added(self, op: Op) -> list[bytes]:
         output, choice, fixed = op[1], op[2], op[3]
+        if fixed["type"] == FILE_SEARCH:
+            return []
         first = choice not in self._greeted
         self._greeted.add(choice)
         if fixed["type"] != "function_call":
@@ -179,6 +190,13 @@ def completion_object(answer: Answer, *, with_metadata: bool = False) -> dict[st
     return body
 
 
+def shifted(annotations: list[dict[str, Any]], offset: int) -> list[dict[str, Any]]:
+    """Return the annotations of a text that begins at `offset` of a message's whole text."""
+    if not offset:
+        return annotations
+    return [one | {"index": one["index"] + offset} if "index" in one else one for one in annotations]
+
+
 def _choice(answer: Answer, choice: int) -> dict[str, Any]:
     texts: list[str] = []
     message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None, "annotations": []}
@@ -197,6 +215,7 @@ def _choice(answer: Answer, choice: int) -> dict[str, Any]:
             if part["type"] == "refusal":
                 message["refusal"] = part["refusal"]
             else:
+                message["annotations"] += shifted(part.get("annotations") or [], sum(map(len, texts)))
                 texts.append(part["text"])
                 logprobs += part.get("logprobs") or []
     if texts:

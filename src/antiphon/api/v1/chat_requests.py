@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from antiphon.api.errors import decoding_error
 from antiphon.api.http import decode_json
+from antiphon.api.v1.hosted_tools import Tools, sort_tools
 from antiphon.api.v1.response_requests import Metadata
 from antiphon.domain.accounts import Principal
 from antiphon.domain.chat_messages import check_messages, items_of, path_hashes
@@ -67,6 +68,9 @@ class CreateChatCompletion(msgspec.Struct, kw_only=True):
     reasoning_effort: str | None = None
 
 
+_OF_TOOLS: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+
+
 def parse_chat(raw: bytes) -> tuple[CreateChatCompletion, dict[str, Any]]:
     """Decode a create; returns the checked fields and the params to pass on. Raises InvalidRequest."""
     everything = decode_json(raw)
@@ -95,15 +99,32 @@ def turn_request(
 ) -> TurnRequest:
     """Return the turn that a create asks for."""
     items = items_of(body.messages) if store else []
+    tools = sort_tools(body.tools, body.tool_choice)
     include_usage = bool(body.stream_options and body.stream_options.include_usage)
     return TurnRequest(
         surface="chat",
         items=tuple(items),
         model=body.model,
-        params=params,
+        params=_offered(params, tools),
         echo={"include_usage": include_usage},
         metadata=msgspec.json.encode(body.metadata or {}).decode(),
         store=store,
         messages=body.messages,
         path_hashes=path_hashes(who.actor_id, items),
+        search=tools.search,
+        retrieves=tools.retrieves,
     )
+
+
+def _offered(params: dict[str, Any], tools: Tools) -> dict[str, Any]:
+    """Return what goes on to the model, without the tools that the server runs itself."""
+    if len(tools.offered) == len(params.get("tools") or ()):
+        return params
+    left = {name: value for name, value in params.items() if name not in _OF_TOOLS}
+    if tools.offered:
+        left["tools"] = tools.offered
+        if tools.choice is not None:
+            left["tool_choice"] = tools.choice
+        if "parallel_tool_calls" in params:
+            left["parallel_tool_calls"] = params["parallel_tool_calls"]
+    return left

@@ -82,6 +82,8 @@ class Answering(Body):
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    include: list[str] | None = None
     metadata: Metadata | None = None
     branch_name: Name | None = None
 

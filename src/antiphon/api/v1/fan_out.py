@@ -10,6 +10,7 @@ from antiphon.api.http import Receive, Send, send_bytes
 from antiphon.api.rate_limits import headers_of
 from antiphon.api.sse import HEADERS, PING, REVOKED
 from antiphon.api.v1.response_events import ResponseEvents, encode_object
+from antiphon.api.v1.response_objects import shows_results
 from antiphon.api.v1.responses import answer_object, follower_of, wait_for
 from antiphon.application import Application
 from antiphon.domain import ids
@@ -31,8 +32,8 @@ async def send(
         if one.live is not None:
             found = application.answers.of_live(one.live)
         else:
-            found = await application.answers.get(who, ids.RESPONSE + one.run_id)
-        data.append(answer_object(found))
+            found = await application.answers.get(who, ids.RESPONSE + one.run_id, records=True)
+        data.append(answer_object(found, results=shows_results(found.run)))
     body: dict[str, Any] = {"object": "response.fan_out", "data": data}
     await send_bytes(send, 200, encode_object(body), headers_of(begun[0].standings))
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from antiphon.api.v1.response_objects import output_item, response_object, snapshot
+from antiphon.api.v1.response_objects import output_item, response_object, shows_results, snapshot
 from antiphon.domain import ids
 from antiphon.domain.run_events import ARGUMENTS, REASONING, REFUSAL, SUMMARY, TEXT, Op, Output, RunLog
 from antiphon.domain.runs import Run
@@ -71,7 +71,13 @@ class ResponseEvents:
     """Encoder of one run for one or many readers; `run` returns the run as it may be shown."""
 
     def __init__(
-        self, log: RunLog, run: Callable[[], Run], *, with_ids: bool = False, framed: bool = True
+        self,
+        log: RunLog,
+        run: Callable[[], Run],
+        *,
+        with_ids: bool = False,
+        framed: bool = True,
+        results: bool = False,
     ) -> None:
         self._log = log
         self._run = run
@@ -79,6 +85,7 @@ class ResponseEvents:
         self._plain = framed and not with_ids
         self._head = b""
         self._framed = framed
+        self._results = results or shows_results(run())
         self._channel: tuple[int, str, int] | None = None
         self._prefix = b""
         self._suffix = b""
@@ -124,7 +131,7 @@ class ResponseEvents:
     def _event_frame(self, op: Op, sequence: int) -> bytes:
         """Return the frame of an op; large ones are rendered once for all readers of a shared log."""
         shared = self._log.frames
-        key = (sequence, self._with_ids, self._framed)
+        key = (sequence, self._with_ids, self._framed, self._results)
         if shared is not None and key in shared:
             return shared[key]
         frame = self._frame(*self._event(op, sequence), sequence)
@@ -196,8 +203,17 @@ class ResponseEvents:
         output = self._log.outputs[op[1]]
         return "response.output_item.done", {
             "output_index": op[1],
-            "item": output_item(output.id, output.type, op[2], output.payload()),
+            "item": self._shown(output, op[2]),
         }
+
+    def _shown(self, output: Output, status: str) -> dict[str, Any]:
+        record = output.record if self._results else None
+        return output_item(output.id, output.type, status, output.payload(), record)
+
+    def _search(self, op: Op) -> tuple[str, dict[str, Any]]:
+        output = self._log.outputs[op[1]]
+        place = {"item_id": ids.item_wire_id(output.type, output.id), "output_index": output.index}
+        return f"response.{output.type}.{op[2]}", place
 
     def _part_added(self, op: Op) -> tuple[str, dict[str, Any]]:
         return _part_event(self._log, op, "added")
@@ -231,7 +247,7 @@ class ResponseEvents:
 
     def _end(self, op: Op) -> tuple[str, dict[str, Any]]:
         run = self._run()
-        outputs = [output_item(out.id, out.type, out.status, out.payload()) for out in self._log.outputs]
+        outputs = [self._shown(out, out.status) for out in self._log.outputs]
         return _TERMINAL[run.state], {"response": response_object(run, outputs)}
 
 
@@ -245,6 +261,7 @@ _RENDER: Final[dict[str, Callable[[ResponseEvents, Op], tuple[str, dict[str, Any
     "E": ResponseEvents._channel_done,
     "F": ResponseEvents._part_done,
     "N": ResponseEvents._annotation,
+    "S": ResponseEvents._search,
     "G": ResponseEvents._item_done,
     "Z": ResponseEvents._end,
 }

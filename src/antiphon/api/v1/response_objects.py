@@ -11,18 +11,37 @@ from antiphon.domain.items import Item
 from antiphon.domain.runs import Run
 from antiphon.domain.usage import Usage
 
+RESULTS: Final = "file_search_call.results"
+"""What `include` says to have the results of searches."""
+
 _NO_STATUS: Final = frozenset({"compaction", "item_reference"})
 
 
-def output_item(identifier: str, item_type: str, status: str, payload: dict[str, Any]) -> dict[str, Any]:
-    """Return an item on the wire: id and type first, then status and the payload."""
+def output_item(
+    identifier: str,
+    item_type: str,
+    status: str,
+    payload: dict[str, Any],
+    record: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return an item on the wire: id and type first, then status and the payload.
+
+    `record` is a search's, where its results are to be shown.
+    """
     wire_id = ids.item_wire_id(item_type, identifier)
     head: dict[str, Any] = {"id": wire_id, "type": item_type}
     if item_type not in _NO_STATUS:
         head["status"] = status
     head.update(payload)
     head["id"] = wire_id  # whatever id the payload came with
+    if record is not None:
+        head["results"] = record["results"]
     return head
+
+
+def shows_results(run: Run) -> bool:
+    """Whether who asked wanted the results of searches in the answer and its events."""
+    return RESULTS in run.request.get("include", ())
 
 
 def stored_item(item: Item) -> dict[str, Any]:

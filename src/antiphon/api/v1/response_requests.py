@@ -11,6 +11,8 @@ import msgspec
 from msgspec import Meta
 
 from antiphon.api.errors import decoding_error
+from antiphon.api.v1.hosted_tools import Tools, echoed_tool, sort_tools
+from antiphon.api.v1.response_objects import RESULTS
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.inputs import parse_input
 from antiphon.services.turn_plans import TurnRequest
@@ -142,13 +144,14 @@ def turn_request(body: CreateResponse) -> TurnRequest:
     conversation = conversation_of(body)
     extension = body.antiphon or Extension()
     store = body.store is not False
+    tools = sort_tools(body.tools, body.tool_choice)
     _require_sense(body, conversation, extension, store=store)
     return TurnRequest(
         surface="responses",
         items=tuple(parse_input(body.input)),
         model=body.model,
         instructions=body.instructions,
-        params=chat_params(body),
+        params=chat_params(body, tools),
         echo=_echo(body, conversation),
         metadata=msgspec.json.encode(body.metadata or {}).decode(),
         background=bool(body.background),
@@ -160,6 +163,8 @@ def turn_request(body: CreateResponse) -> TurnRequest:
         new_branch=extension.branch_name,
         activate=extension.activate,
         refuse_truncation=body.truncation == "disabled",
+        search=tools.search,
+        retrieves=tools.retrieves,
     )
 
 
@@ -205,7 +210,7 @@ def _require_sense(
         raise InvalidRequest("The input is empty.", param="input", code="empty_array")
 
 
-def chat_params(body: CreateResponse) -> dict[str, Any]:
+def chat_params(body: CreateResponse, tools: Tools) -> dict[str, Any]:
     """Return what goes on to the model, in the shape of chat completions."""
     params = {name: value for name in _SENT_ON if (value := getattr(body, name)) is not None}
     if body.max_output_tokens is not None:
@@ -219,9 +224,9 @@ def chat_params(body: CreateResponse) -> dict[str, Any]:
     response_format = _response_format(body.text)
     if response_format is not None:
         params["response_format"] = response_format
-    choice = _chat_tool_choice(body.tool_choice) if body.tool_choice is not None else None
-    if body.tools:
-        params["tools"] = [_chat_tool(tool, index) for index, tool in enumerate(body.tools)]
+    choice = _chat_tool_choice(tools.choice) if tools.choice is not None else None
+    if tools.offered:
+        params["tools"] = [_chat_tool(tool, index) for index, tool in enumerate(tools.offered)]
         if choice is not None:
             params["tool_choice"] = choice
         if body.parallel_tool_calls is not None:
@@ -260,7 +265,7 @@ def _chat_tool(tool: dict[str, Any], index: int) -> dict[str, Any]:
     param = f"tools[{index}]"
     if tool.get("type") != "function":
         raise InvalidRequest(
-            f"Tools of type '{tool.get('type')}' are not supported here; functions are.",
+            f"Tools of type '{tool.get('type')}' are not supported here; functions and file_search are.",
             param=f"{param}.type",
             code="unsupported_tool",
         )
@@ -291,10 +296,9 @@ def _echo(body: CreateResponse, conversation: str | None) -> dict[str, Any]:
     if conversation is not None:
         echo["conversation"] = True
     if body.tools:
-        echo["tools"] = [
-            {"type": "function", "name": "", "description": None, "parameters": None, "strict": None} | tool
-            for tool in body.tools
-        ]
+        echo["tools"] = [echoed_tool(tool) for tool in body.tools]
+    if RESULTS in (body.include or ()):
+        echo["include"] = [RESULTS]
     if body.tool_choice is not None:
         echo["tool_choice"] = body.tool_choice
     if body.text is not None:

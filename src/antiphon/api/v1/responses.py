@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -18,7 +18,13 @@ from antiphon.api.http import Receive, Scope, Send, beside, header, send_bytes
 from antiphon.api.idempotency import key_of
 from antiphon.api.rate_limits import headers_of
 from antiphon.api.v1.response_events import ResponseEvents, encode_object
-from antiphon.api.v1.response_objects import output_item, response_object, usage_object
+from antiphon.api.v1.response_objects import (
+    RESULTS,
+    output_item,
+    response_object,
+    shows_results,
+    usage_object,
+)
 from antiphon.api.v1.response_requests import (
     CreateResponse,
     conversation_of,
@@ -34,7 +40,7 @@ from antiphon.domain.errors import InvalidRequest, NotFound
 from antiphon.domain.inputs import InputItem, parse_input
 from antiphon.domain.run_events import RunLog
 from antiphon.domain.usage import Usage, estimate_tokens
-from antiphon.services.answers import Answer, summary_of
+from antiphon.services.answers import Answer, Retrieved, summary_of
 from antiphon.services.runs.context import seal_compaction
 from antiphon.services.runs.follow import Follower, Interrupted
 from antiphon.services.tokens import refused
@@ -45,10 +51,35 @@ PATH = "/v1/responses"
 NOTHING_ELSE = "Nothing was said before but the messages above."
 
 
-def answer_object(answer: Answer) -> dict[str, Any]:
-    """Return an answer as a `response` object."""
-    outputs = [output_item(out.id, out.type, out.status, out.payload) for out in answer.outputs]
+def answer_object(answer: Answer, *, results: bool = False) -> dict[str, Any]:
+    """Return an answer as a `response` object, on demand with what its searches found."""
+    records = answer.records if results else {}
+    outputs = [
+        output_item(out.id, out.type, out.status, out.payload, records.get(out.id)) for out in answer.outputs
+    ]
     return response_object(answer.run, outputs)
+
+
+def retrieval_object(wire_id: str, found: Retrieved) -> dict[str, Any]:
+    """Return how an answer's searches went."""
+    searches = [
+        {
+            "id": ids.item_wire_id(one.type, one.id), "status": one.status, "queries": one.queries,
+            "trace": one.record["trace"] if one.record is not None else None,
+        }
+        for one in found.searches
+    ]  # fmt: skip
+    return {
+        "object": "response.retrieval",
+        "response_id": wire_id,
+        "searches": searches,
+        "citations": found.citations,
+    }
+
+
+def wants_results(named: Sequence[str]) -> bool:
+    """Whether an `include` asks for what searches found."""
+    return RESULTS in named
 
 
 async def create(application: Application, scope: Scope, receive: Receive, send: Send) -> None:
@@ -175,8 +206,9 @@ async def send_answer(application: Application, who: Principal, begun: Begun, se
     if begun.live is not None:
         answer = application.answers.of_live(begun.live)
     else:
-        answer = await application.answers.get(who, ids.RESPONSE + begun.run_id)
-    await send_bytes(send, 200, encode_object(answer_object(answer)), answer_headers(begun))
+        answer = await application.answers.get(who, ids.RESPONSE + begun.run_id, records=True)
+    body = answer_object(answer, results=shows_results(answer.run))
+    await send_bytes(send, 200, encode_object(body), answer_headers(begun))
 
 
 def request_id(run_id: str) -> Headers:
@@ -197,12 +229,14 @@ async def retrieve_stream(
     receive: Receive,
     send: Send,
     after: int,
+    *,
+    results: bool = False,
 ) -> None:
     """Replay and follow an answer from the event after `after`; GET streams carry `id:` lines."""
     follower = await application.answers.follow(who, wire_id, after)
 
     def encoder_of(log: RunLog) -> ResponseEvents:
-        return ResponseEvents(log, lambda: follower.run, with_ids=True)
+        return ResponseEvents(log, lambda: follower.run, with_ids=True, results=results)
 
     await sse.stream(
         follower, encoder_of, receive, send, headers=request_id(follower.run.id),

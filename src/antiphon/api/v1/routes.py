@@ -91,16 +91,29 @@ async def retrieve_response(
     response_id: str,
     stream: bool = False,
     starting_after: Annotated[str | None, Query(description="The last sequence number seen.")] = None,
+    include: Annotated[list[str] | None, Query(description="`file_search_call.results`.")] = None,
 ) -> Response:
     """Return a response, or replay and follow its stream from any event, live or long after the end."""
+    named = [*(include or ()), *request.query_params.getlist("include[]")]  # SDKs write it either way
+    results = responses.wants_results(named)
     if not stream:
-        return answer(responses.answer_object(await application.answers.get(who, response_id)))
+        found = await application.answers.get(who, response_id, records=results)
+        return answer(responses.answer_object(found, results=results))
     after = responses.starting_after(starting_after, request.scope)
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
-        await responses.retrieve_stream(application, who, response_id, scope, receive, send, after)
+        await responses.retrieve_stream(
+            application, who, response_id, scope, receive, send, after, results=results
+        )
 
     return AsgiResponse(handle)
+
+
+@router.get("/responses/{response_id}/retrieval", summary="Explain a response's searches", tags=["tree"])
+async def retrieve_retrieval(application: App, who: Caller, response_id: str) -> Response:
+    """Return how a response's sources were found: queries, ranks of both legs, what was left out and why."""
+    found = await application.answers.retrieval(who, response_id)
+    return answer(responses.retrieval_object(response_id, found))
 
 
 @router.delete("/responses/{response_id}", summary="Delete a response", tags=["responses"])

@@ -43,6 +43,8 @@ class Emitter:
         self.characters = 0
         # The choice whose text is the log's current channel; None if something else is.
         self._speaking: int | None = None
+        # What the terminal op holds besides the reasons.
+        self.notes: tuple[dict[str, int], ...] = ()
 
     def take(self, batch: Sequence[ProviderEvent]) -> None:
         """Append the ops of one batch."""

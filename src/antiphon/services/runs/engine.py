@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -70,7 +71,12 @@ class Engine:
         live.stop()
 
     async def _generate(self, live: LiveRun, route: ModelRoute, request: ModelRequest | None) -> None:
-        emitter = Emitter(live.log, live.run.slot)
+        grounding = live.grounding
+        emitter = (
+            Emitter(live.log, live.run.slot)
+            if grounding is None
+            else grounding.emitter(live.log, live.run.slot)
+        )
         live.generating = True
         try:
             if live.stopped:
@@ -80,6 +86,9 @@ class Engine:
                 live.log.append(("P",))
                 self._journal.touch(live, urgent=True)
             if request is not None:
+                if grounding is not None:
+                    shown = partial(self._journal.touch, live, urgent=True)
+                    request = await grounding.ground(live.log, live.run.slot, request, shown)
                 await self._relay(live, emitter, route, request)
             ending = _natural_end(emitter, live.log, request)
         except asyncio.CancelledError:
@@ -115,7 +124,7 @@ class Engine:
     def _finish(self, live: LiveRun, emitter: Emitter, route: ModelRoute, ending: Ending) -> None:
         emitter.close(ending.item_status)
         choices = max(emitter.reasons, default=-1) + 1
-        live.log.append(("Z", [emitter.reasons.get(choice) for choice in range(choices)]))
+        live.log.append(("Z", [emitter.reasons.get(choice) for choice in range(choices)], *emitter.notes))
         run = live.ended = _ended(live.run, emitter, ending, self._clock.now_us())
         answered = emitter.started
         by = route.answered_by(answered.provider, answered.model) if answered else route

@@ -8,7 +8,7 @@ from antiphon.domain import ids
 from antiphon.domain.chat_messages import chain_hash
 from antiphon.domain.conversations import open_segment, segment_start
 from antiphon.domain.items import NewItem, Position
-from antiphon.domain.run_events import Output, RunLog, compact
+from antiphon.domain.run_events import FILE_SEARCH, Output, RunLog, compact
 from antiphon.domain.runs import Run
 from antiphon.domain.usage import Price, estimate_item_tokens
 from antiphon.ports import write_sets as ws
@@ -34,12 +34,12 @@ def new_output_item(output: Output, path_hash: bytes | None = None) -> NewItem:
 def hashed_items(run: Run, outputs: list[Output]) -> list[NewItem]:
     """Return a choice's outputs as items, with path hashes where the run's history has them.
 
-    Reasoning is passed over: clients do not send it back.
+    Reasoning and searches are passed over: clients do not send them back.
     """
     last = run.input_hash
     items: list[NewItem] = []
     for output in outputs:
-        if last is None or output.type == "reasoning":
+        if last is None or output.type in ("reasoning", FILE_SEARCH):
             items.append(new_output_item(output))
             continue
         last = chain_hash(run.owner_id, last, output.type, output.payload())
@@ -92,18 +92,18 @@ def finish_set(
     commands: list[ws.Command] = [ws.FinishRun(run=run, log=kept, is_script=is_script, sealed=sealed), *items]
     if run.conversation_id is not None:
         if run.branch_id is not None:
-            commands.append(_end_claim(run, run.conversation_id, run.branch_id))
+            # Who only searched has not answered: a retry must not stack the question twice.
+            head = run.output_end if log.answered else None
+            commands.append(_end_claim(run, run.conversation_id, run.branch_id, head))
         commands.append(_change(run, run.conversation_id))
     commands += account_for(run, price, model, cached=cached)
-    if run.error is not None and not log.outputs:
+    if run.error is not None and not log.answered:
         commands.append(ws.FreeKey(owner_id=run.author_id, run_id=run.id))
     return tuple(commands)
 
 
-def _end_claim(run: Run, conversation_id: str, branch_id: str) -> ws.EndClaim:
-    return ws.EndClaim(
-        conversation_id=conversation_id, branch_id=branch_id, run_id=run.id, head=run.output_end
-    )
+def _end_claim(run: Run, conversation_id: str, branch_id: str, head: Position | None) -> ws.EndClaim:
+    return ws.EndClaim(conversation_id=conversation_id, branch_id=branch_id, run_id=run.id, head=head)
 
 
 def _change(run: Run, conversation_id: str) -> ws.AddLastChange:

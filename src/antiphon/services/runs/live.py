@@ -10,6 +10,7 @@ from antiphon.domain.run_events import RunLog
 from antiphon.domain.runs import Run
 from antiphon.ports.write_sets import WriteSet
 from antiphon.services.response_cache import Memo
+from antiphon.services.runs.grounding import Grounding
 
 BACKLOG_BYTES: Final = 256 * 1024
 """With this much of a run not committed its provider is not read."""
@@ -24,15 +25,15 @@ class LiveRun:
     `run` is the run as everybody may see it; `ended` what it becomes with its terminal commit.
     `committed` ops may be shown; `journaled` ops are in a record already handed to the store;
     `sealed` ops are in a chunk. Beyond `backlog_limit` characters the engine waits for a commit.
-    `memo` is there only where answers are cached.
+    `memo` is there only where answers are cached, `grounding` only where something is searched first.
     `closed` means the terminal op is committed, `lost` that this process may not go on with the
     run: followers resume later, from storage. `pull`, if set, takes what its provider has sent.
     """
 
     __slots__ = (
         "_waiters", "backlog_limit", "cancel_requested", "closed", "committed", "drained", "ended",
-        "finish", "generating", "journaled", "listeners", "log", "loop", "lost", "memo", "pending", "pull",
-        "run", "sealed", "stopped", "task",
+        "finish", "generating", "grounding", "journaled", "listeners", "log", "loop", "lost", "memo",
+        "pending", "pull", "run", "sealed", "stopped", "task",
     )  # fmt: skip
 
     def __init__(self, run: Run, log: RunLog) -> None:
@@ -56,6 +57,7 @@ class LiveRun:
         self.task: asyncio.Task[None] | None = None
         self.listeners: list[Callable[[], None]] = []
         self.memo: Memo | None = None
+        self.grounding: Grounding | None = None
         self._waiters: list[asyncio.Future[None]] = []
 
     def wait(self) -> asyncio.Future[None]:

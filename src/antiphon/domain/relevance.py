@@ -66,24 +66,53 @@ def _stem(word: str) -> str:
     return word
 
 
+def spans(text: str, longest: int = MAX_QUOTE) -> list[tuple[int, int]]:
+    """Return (start, end) of the sentences of a text, without white space around them.
+
+    Longer ones are cut into pieces of at most `longest` characters, between words where there are any.
+    """
+    found: list[tuple[int, int]] = []
+    at = 0
+    for end in [*(piece.start() for piece in _SENTENCE_END.finditer(text)), len(text)]:
+        start = end - len(text[at:end].lstrip())
+        stop = start + len(text[start:end].rstrip())
+        while stop - start > longest:
+            cut = text.rfind(" ", start + 1, start + longest + 1)
+            cut = cut if cut > start else start + longest
+            found.append((start, cut))
+            start = cut + len(text[cut:stop]) - len(text[cut:stop].lstrip())
+        if start < stop:
+            found.append((start, stop))
+        at = end
+    return found
+
+
+class Corpus:
+    """Texts that questions are compared with."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._bags = [Counter(terms(text)) for text in texts]
+        self._average = sum(bag.total() for bag in self._bags) / len(self._bags) if self._bags else 0.0
+
+    def scores(self, question: str) -> list[float]:
+        """Return how much each text has in common with the question, 0 for nothing."""
+        wanted = set(terms(question))
+        seen = Counter(term for bag in self._bags for term in bag.keys() & wanted)
+        count = len(self._bags)
+        weights = {term: math.log1p((count - seen[term] + 0.5) / (seen[term] + 0.5)) for term in seen}
+        return [_score(bag, weights, self._average) for bag in self._bags]
+
+
 def best(question: str, candidates: Sequence[Sentence], count: int) -> list[Sentence]:
     """Return up to `count` sentences, best first; none if no term of the question is in any.
 
     The second and third are left out when they score less than half of the first.
     """
-    wanted = set(terms(question))
-    if not wanted:
-        return []
     said = question.strip().casefold()
-    bags = [Counter(terms(candidate.text)) for candidate in candidates]
-    seen = Counter(term for bag in bags for term in bag.keys() & wanted)
-    if not seen:
-        return []
-    average = sum(bag.total() for bag in bags) / len(bags)
-    weights = {term: math.log1p((len(bags) - seen[term] + 0.5) / (seen[term] + 0.5)) for term in seen}
     ranked: dict[str, tuple[float, int]] = {}
-    for position, (candidate, bag) in enumerate(zip(candidates, bags, strict=True)):
-        score = _score(bag, weights, average) * (0.5 if candidate.text.endswith("?") else 1.0)
+    scores = Corpus([candidate.text for candidate in candidates]).scores(question)
+    for position, (candidate, found) in enumerate(zip(candidates, scores, strict=True)):
+        score = found * (0.5 if candidate.text.endswith("?") else 1.0)
         if score > 0 and candidate.text.casefold() != said:
             ranked[candidate.text] = max((score, position), ranked.get(candidate.text, (0.0, 0)))
     order = sorted(ranked.values(), reverse=True)[:count]
