@@ -17,7 +17,7 @@ from antiphon.bootstrap import SystemClock
 from antiphon.providers.offline import Offline
 from antiphon.services.models import Models
 from tests.api.client import Api, Event, front_of, in_process, over_sockets, reading
-from tests.harness.knowledge import MemoryKnowledge
+from tests.harness.library import Library
 from tests.services.hand import HAND, until
 from tests.services.world import World, open_world
 
@@ -32,13 +32,8 @@ SEARCH_EVENTS = [
 
 
 @pytest.fixture
-def knowledge() -> MemoryKnowledge:
-    return MemoryKnowledge()
-
-
-@pytest.fixture
-async def world(tmp_path: Path, knowledge: MemoryKnowledge) -> AsyncIterator[World]:
-    opened = await open_world(tmp_path / "data", searchable=knowledge.searchable())
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    opened = await open_world(tmp_path / "data")
     try:
         yield opened
     finally:
@@ -52,9 +47,14 @@ async def api(world: World) -> AsyncIterator[Api]:
 
 
 @pytest.fixture
-def docs(world: World, knowledge: MemoryKnowledge) -> str:
-    made = knowledge.collection(world.who.account_id)
-    knowledge.add(made, "bees.txt", f"{SENTENCE} They sting.\n\nWasps hunt.", pages=True, topic="insects")
+def library(world: World) -> Library:
+    return Library(world)
+
+
+@pytest.fixture
+async def docs(library: Library) -> str:
+    made = await library.collection()
+    await library.add(made, "bees.txt", f"{SENTENCE} They sting.\n\nWasps hunt.", pages=True, topic="insects")
     return made
 
 
@@ -142,19 +142,19 @@ async def test_a_replay_is_the_stream_again_byte_for_byte_from_any_event(api: Ap
 
 
 async def test_a_follower_that_joins_in_the_middle_of_a_search_sees_all_of_it(
-    world: World, docs: str, knowledge: MemoryKnowledge
+    world: World, docs: str, library: Library
 ) -> None:
-    knowledge.held = asyncio.Event()
+    library.index.held = asyncio.Event()
     async with over_sockets(world) as (api, _):
         begun = await api.post("/v1/responses", asking(docs, background=True))
         assert begun["status"] == "queued"
-        await until(lambda: knowledge.asked)
+        await until(lambda: library.index.asked)
         path = f"/v1/responses/{begun['id']}?stream=true&starting_after=2"
         async with reading(api, "GET", path) as reader:
             seen = await reader.until("response.file_search_call.searching")
             shown = await api.get(f"/v1/responses/{begun['id']}")
             assert [item["status"] for item in shown["output"]] == ["in_progress"]
-            knowledge.held.set()
+            library.index.held.set()
             seen += await reader.until("response.completed")
     assert [event.data["sequence_number"] for event in seen] == list(range(3, 3 + len(seen)))
 
@@ -343,7 +343,12 @@ async def test_a_websocket_shows_the_same_events(world: World, docs: str) -> Non
         replay = f"/v1/responses/{events[-1]['response']['id']}"
         await api.refused("GET", replay, status=404)
         previous = events[-1]["response"]["id"]
-        body = {"model": "scripted/echo", "input": "recall 1", "previous_response_id": previous, "store": False}
+        body = {
+            "model": "scripted/echo",
+            "input": "recall 1",
+            "previous_response_id": previous,
+            "store": False,
+        }
         await connection.send(json.dumps({"type": "response.create", **body}))
         events = []
         while not events or events[-1]["type"] != "response.completed":
@@ -351,13 +356,12 @@ async def test_a_websocket_shows_the_same_events(world: World, docs: str) -> Non
         assert events[-1]["response"]["output"][0]["content"][0]["text"] == QUESTION
 
 
-async def test_offline_answers_from_the_documents_and_says_what_it_is(
-    tmp_path: Path, knowledge: MemoryKnowledge
-) -> None:
+async def test_offline_answers_from_the_documents_and_says_what_it_is(tmp_path: Path) -> None:
     models = Models({Offline.name: Offline()}, clock=SystemClock())
-    world = await open_world(tmp_path / "offline", models=models, searchable=knowledge.searchable())
-    made = knowledge.collection(world.who.account_id)
-    knowledge.add(made, "bees.txt", f"{SENTENCE} See [1] for more of it.")
+    world = await open_world(tmp_path / "offline", models=models)
+    library = Library(world)
+    made = await library.collection()
+    await library.add(made, "bees.txt", f"{SENTENCE} See [1] for more of it.")
     async with in_process(world) as api:
         answer = await api.post("/v1/responses", asking(made, model="offline/extractive"))
     await world.close()
@@ -371,9 +375,9 @@ async def test_offline_answers_from_the_documents_and_says_what_it_is(
 
 async def test_standing_collections_are_set_listed_and_ended(api: Api, docs: str) -> None:
     conversation = await api.conversation()
-    for path in ("/v1/auth/me/vector_stores", f"/v1/conversations/{conversation}/vector_stores"):
+    for path in ("/v1/me/vector_stores", f"/v1/conversations/{conversation}/vector_stores"):
         empty = await api.get(path)
-        assert empty == {"object": "standing_vector_stores", "vector_store_ids": []}
+        assert empty == {"object": "vector_store.standing", "vector_store_ids": []}
         made = await api.call("PUT", path, {"vector_store_ids": [docs, docs]})
         assert made["vector_store_ids"] == [docs] and await api.get(path) == made
         fields = {"conversation": conversation, "model": CITES}

@@ -88,8 +88,8 @@ def test_it_does_not_matter_where_a_text_is_cut(said: str) -> None:
 pieces_of_text = st.lists(
     st.one_of(
         st.sampled_from(
-            ["[1]", "[9]", "[[2]]", "[", "]", "【1】", "【", "`", "```", "~~~", "\n", " ", "  ", "\t", "[1](", "[1,",
-             " 2]", "word", ". ", ":", "\\", "[0, 255]", "[Source ", "3]", "source", "1"]
+            ["[1]", "[9]", "[[2]]", "[", "]", "【1】", "【", "`", "```", "~~~", "\n", " ", "  ", "\t", "[1](",
+             "[1,", " 2]", "word", ". ", ":", "\\", "[0, 255]", "[Source ", "3]", "source", "1"]
         ),
         st.text(max_size=4),
     ),

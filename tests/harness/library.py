@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.analysis import analyse
@@ -15,6 +17,7 @@ from antiphon.domain.files import FILE, File, Version
 from antiphon.domain.passages import Candidates, IndexQuery, NewPassage, Passage, Source
 from antiphon.ports.passage_index import PassageIndex
 from antiphon.services.collections import NewCollection
+from antiphon.storage.sql.knowledge import FILE_NAME
 from tests.services.world import World
 
 
@@ -54,7 +57,7 @@ class Library:
             id=file_id, owner_id=owner, slot=1, filename=filename, purpose="assistants", digest=digest,
             bytes=version.bytes, created_us=1,
         )  # fmt: skip
-        await self.store.files.put(file, version)
+        await self.store.files.put(file, msgspec.structs.replace(version, text_state="none"))
         await self.store.texts.put_slice(owner, file_id, 1, 0, text)
         await self.store.texts.complete(version)
         member = Member(
@@ -71,13 +74,15 @@ class Library:
         return FILE + file_id
 
     async def _owner(self, collection_id: str) -> str:
-        (owner,) = self.world.knowledge_rows("SELECT owner_id FROM collections WHERE id=?", collection_id)
+        (owner,) = self.world.rows(
+            "SELECT owner_id FROM collections WHERE id=?", collection_id, name=FILE_NAME
+        )
         return str(owner[0])
 
     async def text(self, file_id: str, version: int = 1) -> str:
         """The whole text of a version, whoever's it is."""
         identifier = file_id.removeprefix(FILE)
-        (owner,) = self.world.knowledge_rows("SELECT owner_id FROM files WHERE id=?", identifier)
+        (owner,) = self.world.rows("SELECT owner_id FROM files WHERE id=?", identifier, name=FILE_NAME)
         found = await self.store.texts.read(str(owner[0]), identifier, version, 0, 1 << 40)
         assert found is not None
         return found
@@ -112,11 +117,7 @@ class WatchedIndex:
         found = await self._inner.passages(scopes, ids)
         if self.wrong is None:
             return found
-        return [Passage(**{**_fields(one), "text": self.wrong}) for one in found]
-
-
-def _fields(passage: Passage) -> dict[str, Any]:
-    return {name: getattr(passage, name) for name in passage.__struct_fields__}
+        return [msgspec.structs.replace(one, text=self.wrong) for one in found]
 
 
 def _paragraphs(text: str) -> list[tuple[int, str]]:

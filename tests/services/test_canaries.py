@@ -15,7 +15,7 @@ from antiphon.domain.errors import AntiphonError, Forbidden, NotFound
 from antiphon.domain.file_search import FileSearch, Ranking
 from antiphon.domain.filters import Comparison, Join
 from antiphon.services.retrieval import Asked
-from tests.harness.knowledge import MemoryKnowledge
+from tests.harness.library import Library
 from tests.services.hand import ECHO
 from tests.services.sharing import Scene, shared_scene
 from tests.services.world import World, open_world
@@ -29,19 +29,27 @@ TEXT = "The canary sings about the harvest: {}."
 class Town:
     """A scene of sharing in which the owner and the editor have documents of their own."""
 
-    def __init__(self, world: World, scene: Scene, knowledge: MemoryKnowledge) -> None:
+    def __init__(self, world: World, scene: Scene) -> None:
         self.world = world
         self.scene = scene
-        self.knowledge = knowledge
+        self.library = Library(world)
         self.owner, self.editor = scene.people["owner"], scene.people["editor"]
-        self.secret = self._library(self.owner, CANARY)
-        self.own = self._library(self.editor, OTHER_CANARY)
+        self.secret = self.own = ""
         self.seen: list[str] = []
 
-    def _library(self, who: Principal, canary: str) -> str:
-        made = self.knowledge.collection(who.account_id)
-        self.knowledge.add(made, f"{canary}.txt", TEXT.format(canary), kind="secret")
+    async def fill(self) -> None:
+        """Give both their documents."""
+        self.secret = await self._documents(self.owner, CANARY)
+        self.own = await self._documents(self.editor, OTHER_CANARY)
+
+    async def _documents(self, who: Principal, canary: str) -> str:
+        made = await self.library.collection(who)
+        await self.library.add(made, f"{canary}.txt", TEXT.format(canary), kind="secret")
         return made
+
+    async def stand(self, who: Principal, *collection_ids: str, at: str | None = None) -> None:
+        """Have collections stand for somebody, or on a conversation."""
+        await self.world.application.collections.stand(who, collection_ids, at)
 
     async def attempt(self, who: Principal, **fields: Any) -> None:
         """Begin a turn as somebody and note everything he can see of it; a refusal counts as well."""
@@ -62,12 +70,12 @@ class Town:
 
 @pytest.fixture
 async def town(tmp_path: Path) -> AsyncIterator[Town]:
-    knowledge = MemoryKnowledge()
-    world = await open_world(tmp_path / "data", searchable=knowledge.searchable())
+    world = await open_world(tmp_path / "data")
     try:
         scene = await shared_scene(world, running=False)
-        made = Town(world, scene, knowledge)
-        await world.application.standing.set_account(made.owner, [made.secret])
+        made = Town(world, scene)
+        await made.fill()
+        await made.stand(made.owner, made.secret)
         yield made
     finally:
         await world.close()
@@ -117,11 +125,11 @@ async def test_no_search_of_anybody_else_finds_it(town: Town, name: str) -> None
             town.seen.append(refused.message)
     assert len(town.seen) > 60
     assert CANARY not in "".join(town.seen)
-    assert all(town.secret.removeprefix("vs_") not in query.scopes for query in town.knowledge.asked)
+    assert all(town.secret.removeprefix("vs_") not in query.scopes for query in town.library.index.asked)
 
 
 async def test_a_members_own_documents_stay_his_where_he_does_not_name_them(town: Town) -> None:
-    await town.world.application.standing.set_account(town.editor, [town.own])
+    await town.stand(town.editor, town.own)
     await town.attempt(town.editor, conversation_id=town.scene.id)
     await town.attempt(town.owner, conversation_id=town.scene.id, retrieves=False)
     assert OTHER_CANARY not in "".join(town.seen)
@@ -132,13 +140,11 @@ async def test_a_members_own_documents_stay_his_where_he_does_not_name_them(town
 async def test_what_stands_on_a_shared_conversation_is_searched_for_who_writes_there_and_no_further(
     town: Town,
 ) -> None:
-    standing, scene = town.world.application.standing, town.scene
-    await standing.set_conversation(town.owner, scene.id, [town.secret])
+    scene = town.scene
+    await town.stand(town.owner, town.secret, at=scene.id)
     for name in ("editor", "viewer", "stranger"):
         with pytest.raises((NotFound, Forbidden)):
-            await standing.set_conversation(scene.people[name], scene.id, [town.own])
-        with pytest.raises((NotFound, Forbidden)):
-            await standing.of_conversation(scene.people[name], scene.id)
+            await town.stand(scene.people[name], town.own, at=scene.id)
     await town.attempt(scene.people["viewer"], conversation_id=scene.id)
     await town.attempt(scene.people["stranger"], conversation_id=scene.id)
     latest = await town.world.path(scene.id)
@@ -151,7 +157,7 @@ async def test_what_stands_on_a_shared_conversation_is_searched_for_who_writes_t
     own_fork = ids.CONVERSATION + forked.id
     await town.attempt(scene.people["viewer"], conversation_id=own_fork)
     with pytest.raises(NotFound):
-        await standing.set_conversation(scene.people["viewer"], own_fork, [town.secret])
+        await town.stand(scene.people["viewer"], town.secret, at=own_fork)
     assert CANARY not in "".join(town.seen)
     await town.attempt(town.editor, conversation_id=scene.id)
     assert CANARY in "".join(town.seen)

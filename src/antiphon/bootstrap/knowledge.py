@@ -110,6 +110,9 @@ def knowledge_of(
         "retrieval": retrieval,
     }
     erasures = Erasures(
-        (CollectionErasure(store, collections, standing, store.scopes), FileErasure(store, contents, files, uploads))
+        (
+            CollectionErasure(store, collections, standing, store.scopes),
+            FileErasure(store, contents, files, uploads),
+        )
     )
     return services, searches, erasures

@@ -2,7 +2,8 @@
 
 Whose documents may be read is decided here and nowhere else. Ids that a caller sends are his own
 collections'. A conversation's standing collections are its owner's, and are searched for whoever writes
-there; who only looks on and asks for himself (`store: false`) is given none of them. An account's own stand in its own conversations only: what it searches in somebody else's, it names.
+there; who only looks on and asks for himself (`store: false`) is given none of them. An account's own
+stand in its own conversations only: what it searches in somebody else's, it names.
 """
 
 from __future__ import annotations
