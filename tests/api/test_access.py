@@ -52,8 +52,6 @@ ROUTES: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", C + "/members/{user_id}"): ("viewer", None),
     ("PATCH", C + "/members/{user_id}"): ("owner", {"role": "editor"}),
     ("DELETE", C + "/members/{user_id}"): ("owner", None),
-    ("GET", C + "/vector_stores"): ("owner", None),
-    ("PUT", C + "/vector_stores"): ("owner", {"vector_store_ids": []}),
     ("GET", C + "/shares"): ("owner", None),
     ("POST", C + "/shares"): ("owner", {}),
     ("GET", C + "/shares/{share_id}"): ("owner", None),
