@@ -10,6 +10,7 @@ import msgspec
 from antiphon.domain import ids
 from antiphon.domain.files import FILE
 from tests.api.shared_town import Shared
+from tests.services.hand import ECHO
 
 CONTENT = b'{"any": "content"}'
 FILES = "/v1/files"
@@ -55,6 +56,7 @@ DOCUMENTS: dict[tuple[str, str], Any] = {
     ("GET", STORE + "/file_batches/{batch_id}"): None,
     ("POST", STORE + "/file_batches/{batch_id}/cancel"): None,
     ("GET", STORE + "/file_batches/{batch_id}/files"): None,
+    ("POST", STORE + "/search"): {"query": "anything"},
     ("GET", "/v1/me/vector_stores"): None,
     ("PUT", "/v1/me/vector_stores"): {"vector_store_ids": ["{vector_store_id}"]},
     ("DELETE", STORE + "/files/{file_id}"): None,
@@ -69,6 +71,15 @@ DOCUMENTS_NAMED: list[tuple[str, str, Any]] = [
     ("POST", "/v1/vector_stores/{mine}/file_batches", {"file_ids": ["{file_id}"]}),
     ("POST", "/v1/vector_stores/{mine}/file_batches", {"files": [{"file_id": "{file_id}"}]}),
     ("PUT", "/v1/me/vector_stores", {"vector_store_ids": ["{vector_store_id}"]}),
+    (
+        "POST",
+        "/v1/responses",
+        {
+            "model": ECHO,
+            "input": "x",
+            "tools": [{"type": "file_search", "vector_store_ids": ["{vector_store_id}"]}],
+        },
+    ),
 ]
 """Ids of documents in bodies; `{mine}` is a vector store of the caller's own."""
 

@@ -23,6 +23,7 @@ from antiphon.api.v1 import (
     branches,
     chat_completions,
     collection_files,
+    collection_search,
     collections,
     conversations,
     embeddings,
@@ -49,7 +50,8 @@ ROUTERS = (
     groups.router, operations.router, routes.router, conversations.router, branches.router,
     members.router, shares.router, shares.public, limits.router, provider_keys.router,
     external_logins.router, embeddings.router, files.router, uploads.router, collections.router,
-    collection_files.router, collections.standing, search.router, documentation.router,
+    collection_files.router, collection_search.router, collections.standing, search.router,
+    documentation.router,
 )  # fmt: skip
 
 Opened = Callable[[], AbstractAsyncContextManager[Application]]
