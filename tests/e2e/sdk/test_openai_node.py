@@ -127,3 +127,16 @@ def test_websocket(found: Findings) -> None:
     websocket = found["websocket"]
     assert websocket["numbers"] == list(range(len(websocket["numbers"])))
     assert websocket["remembered"] is True
+
+
+def test_documents(found: Findings) -> None:
+    documents = found["documents"]
+    assert (documents["file"]["filename"], documents["file"]["object"]) == ("a b.md", "file")
+    assert documents["file"]["expires_at"] == documents["file"]["created_at"] + 3600
+    assert documents["same"] is True
+    assert documents["alone"] == "completed"
+    assert (documents["batch"]["completed"], documents["batch"]["total"]) == (2, 2)
+    assert documents["listed"] == 4
+    assert documents["completed"] == ["completed", True]
+    assert documents["deleted"]["deleted"] is True
+    assert (documents["after"]["thrown"], documents["after"]["status"]) == ("NotFoundError", 404)

@@ -1,6 +1,6 @@
 // The official Node SDK.
 
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 import { ResponsesWS } from "openai/resources/responses/ws";
 import { zodResponseFormat, zodTextFormat } from "openai/helpers/zod";
 import { z } from "zod";
@@ -321,6 +321,45 @@ await run({
     for await (const message of client.chat.completions.messages.list(made.id)) said.push(message.content);
     const deleted = await client.chat.completions.delete(made.id);
     return { id: made.id, listed, said, deleted, after: await missing(client.chat.completions.retrieve(made.id)) };
+  },
+
+  async documents() {
+    const bytes = Buffer.from("The harbour master keeps the ledger.\n\n".repeat(200));
+    const named = (name) => toFile(bytes, name);
+    const file = await client.files.create({
+      file: await named("a b.md"),
+      purpose: "assistants",
+      expires_after: { anchor: "created_at", seconds: 3600 },
+    });
+    const content = Buffer.from(await (await client.files.content(file.id)).arrayBuffer());
+    const store = await client.vectorStores.create({ name: "docs", file_ids: [file.id] });
+    const alone = await client.vectorStores.files.uploadAndPoll(store.id, await named("ä.md"), { pollIntervalMs: 50 });
+    const batch = await client.vectorStores.fileBatches.uploadAndPoll(
+      store.id,
+      { files: [await named("c.md"), await named("d.md")] },
+      { pollIntervalMs: 50 },
+    );
+    const listed = [];
+    for await (const one of client.vectorStores.files.list(store.id, { limit: 2 })) listed.push(one.id);
+    const upload = await client.uploads.create({
+      filename: "big.txt",
+      bytes: bytes.length,
+      mime_type: "text/plain",
+      purpose: "assistants",
+    });
+    const part = await client.uploads.parts.create(upload.id, { data: await named("part") });
+    const completed = await client.uploads.complete(upload.id, { part_ids: [part.id] });
+    const deleted = await client.vectorStores.delete(store.id);
+    return {
+      file,
+      same: content.equals(bytes),
+      alone: alone.status,
+      batch: batch.file_counts,
+      listed: listed.length,
+      completed: [completed.status, completed.file.bytes === bytes.length],
+      deleted,
+      after: await missing(client.vectorStores.retrieve(store.id)),
+    };
   },
 
   async errors() {
