@@ -62,6 +62,18 @@ async def test_vectors_that_come_late_are_searched(world: IndexWorld) -> None:
     assert (found.embedded, len(found.dense)) == (2, 2)
 
 
+async def test_what_a_killed_process_did_not_drop_goes_with_a_sweep(world: IndexWorld) -> None:
+    await world.file(SCOPE, *(f"text {number}" for number in range(25)))
+    assert await world.vectors.drop(MODEL, 10) == 10
+    assert await world.vectors.models() == {}
+    swept = 0
+    while gone := await world.index.sweep(100):
+        swept += gone
+    assert swept == 15
+    await world.embed("o", ["text 1"])
+    assert await world.index.sweep(100) == 0 and await world.vectors.models() == {MODEL: 1}
+
+
 async def test_a_change_of_model_reaches_every_text_and_searches_never_mix(world: IndexWorld) -> None:
     """In batches, with a batch that failed on the way, and a file that was added behind the reader."""
     texts = [f"text {number}" for number in range(25)]

@@ -33,6 +33,7 @@ class MemoryVectors:
     kept: dict[tuple[str, str, bytes], bytes] = field(default_factory=dict)
     marks: dict[str, bytes] = field(default_factory=dict)
     puts: int = 0
+    _looked: dict[str, int] = field(default_factory=dict)
 
     def add(self, source_id: str, owner_id: str, texts: Sequence[str], *, live: bool = True) -> None:
         self.sources[source_id] = MemorySource(owner_id, list(texts), live)
@@ -50,8 +51,17 @@ class MemoryVectors:
         return [] if source is None else self._of(source, model)[:limit]
 
     async def missing_anywhere(self, model: str, limit: int) -> list[tuple[str, Unembedded]]:
+        """Go on where the last call ended, and begin anew at the end, as the index does."""
         live = [source for source in self.sources.values() if source.live]
-        return [(source.owner_id, one) for source in live for one in self._of(source, model)][:limit]
+        places = [(source.owner_id, one) for source in live for one in self._of(source, model)]
+        behind = [one for one in places if self._place(one) > self._looked.get(model, -1)]
+        found = (behind or places)[:limit]
+        self._looked[model] = self._place(found[-1]) if found else -1
+        return found
+
+    def _place(self, item: tuple[str, Unembedded]) -> int:
+        texts = [(source.owner_id, text) for source in self.sources.values() for text in source.texts]
+        return texts.index((item[0], item[1].text))
 
     def _of(self, source: MemorySource, model: str) -> list[Unembedded]:
         return [

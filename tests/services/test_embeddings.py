@@ -272,6 +272,25 @@ async def test_a_text_that_is_refused_in_every_form_harms_no_other(stage: Stage)
     assert (state.refused, state.status) == (2, "ready")
 
 
+async def test_a_change_is_not_over_while_only_the_last_texts_of_a_page_are_refused(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failure leaves texts behind the index's place; refused ones at the end must not hide them."""
+    monkeypatch.setattr(module, "PAGE", 4)
+    stage.store.add("s", stage.owner, [*texts(11), "poison"])
+    await (await stage.start("p/one")).catch_up()
+    service = await stage.start("p/two", batch=2)
+    stage.provider.poison = "poison"
+    stage.provider.fails_from = len(stage.provider.calls) + 1
+    with pytest.raises(ProviderError):
+        await service.catch_up()
+    stage.provider.fails_from = 10**9
+    await service.catch_up()
+    missing = await stage.store.missing("p/two", "s", 100)
+    assert [one.text for one in missing] == ["poison"]
+    assert service.model == "p/two"
+
+
 async def test_a_model_that_refuses_everything_is_no_fault_of_the_texts(stage: Stage) -> None:
     service = await stage.start(batch=4)
     stage.provider.failing = REFUSED

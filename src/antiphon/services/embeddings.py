@@ -280,12 +280,16 @@ class Embeddings:
 
     async def _todo(self, embedder: Embedder) -> dict[str, list[Unembedded]]:
         """Return a page of texts to embed by owner; nothing if only refused ones are left."""
-        limit = PAGE + len(self._texts.refused)
-        by_owner: dict[str, list[Unembedded]] = {}
-        for owner_id, one in await self._vectors.missing_anywhere(embedder.model, limit):
-            by_owner.setdefault(owner_id, []).append(one)
-        wanted = {owner_id: self._texts.wanted(embedder, ones) for owner_id, ones in by_owner.items()}
-        return {owner_id: ones for owner_id, ones in wanted.items() if ones}
+        seen: set[tuple[str, bytes]] = set()
+        while True:
+            by_owner: dict[str, list[Unembedded]] = {}
+            for owner_id, one in await self._vectors.missing_anywhere(embedder.model, PAGE):
+                by_owner.setdefault(owner_id, []).append(one)
+            wanted = {owner_id: self._texts.wanted(embedder, ones) for owner_id, ones in by_owner.items()}
+            found = {(owner_id, one.text_hash) for owner_id, ones in by_owner.items() for one in ones}
+            if any(wanted.values()) or found <= seen:
+                return {owner_id: ones for owner_id, ones in wanted.items() if ones}
+            seen |= found  # all of them refused; the index goes on behind them
 
     async def _switch(self, target: Embedder) -> None:
         await self._mark_target()

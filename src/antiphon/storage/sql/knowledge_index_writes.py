@@ -12,6 +12,7 @@ import msgspec
 from antiphon.domain.errors import Conflict
 from antiphon.domain.ids import slot_of
 from antiphon.domain.passages import NewPassage, Source
+from antiphon.storage.sql import knowledge_index_vectors as vectors
 
 Db = sqlite3.Connection
 
@@ -168,6 +169,7 @@ def doom_owner(db: Db, owner_id: str) -> None:
 def sweep(db: Db, limit: int, owner_id: str | None = None) -> tuple[int, bool]:
     """Erase up to `limit` passages of one withdrawn source, of one owner if one is named.
 
+    Where there are none, vectors of a retired model go that a dead process had begun to drop.
     Returns how many went and whether more may be left.
     """
     mine, values = ("", ()) if owner_id is None else (" AND owner_id=?", (owner_id,))
@@ -175,7 +177,8 @@ def sweep(db: Db, limit: int, owner_id: str | None = None) -> tuple[int, bool]:
         f"SELECT no,scope_no,owner_id FROM sources WHERE state='doomed'{mine} ORDER BY no LIMIT 1", values
     ).fetchone()
     if row is None:
-        return 0, False
+        gone = 0 if owner_id is not None else vectors.drop(db, limit)
+        return gone, gone == limit
     no, scope_no, owner = row
     found = db.execute("SELECT no,text_hash FROM passages WHERE source_no=? LIMIT ?", (no, limit)).fetchall()
     _erase(db, owner, found)
