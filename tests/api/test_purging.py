@@ -12,7 +12,7 @@ from tests.services.hand import ECHO
 
 MISSING = "0" * 32
 
-BESIDE = {"files": 0, "vector_stores": 0}
+BESIDE = {"passages": 0, "files": 0, "vector_stores": 0}
 """What else is counted: none of it belongs to a conversation."""
 
 

@@ -14,6 +14,7 @@ from antiphon.domain import ids
 from antiphon.domain.inputs import parse_input
 from antiphon.services import history, history_passages
 from antiphon.services.commit_notes import CommitNotes
+from antiphon.storage.sql.knowledge import FILE_NAME
 from tests.services.hand import HAND, until
 from tests.services.recall import Recalling, open_recalling, recalling
 from tests.services.world import another_person, say
@@ -225,3 +226,28 @@ async def test_a_commit_without_messages_is_not_noted_and_one_in_flight_holds_th
     assert follower.waiting == 0
     await world.application.conversations.update(world.who, conversation, title="t", metadata=None)
     assert follower.waiting == 0
+
+
+async def test_a_minute_after_a_purge_no_table_of_the_index_holds_a_word_of_it(world: Recalling) -> None:
+    word = "canaryoftheindex"
+    conversation = await world.conversation(f"{word} one", f"two {word}s")
+    await world.turn(f"three {word}", conversation_id=conversation)
+    for number in range(40):
+        await world.conversation(f"others say {number} and {number * 7}")
+    await world.indexed()
+    assert traces(world, word)
+    await world.application.conversations.delete(world.who, conversation, purge=True)
+    await world.follower.erase_traces()
+    assert traces(world, word) == []
+    assert len(await world.texts("others", limit=50)) == 40
+
+
+def traces(world: Recalling, word: str) -> list[str]:
+    """The tables of the index that hold a word."""
+    found = []
+    for (table,) in world.rows("SELECT name FROM sqlite_master WHERE type='table'", name=FILE_NAME):
+        for row in world.rows(f"SELECT * FROM {table}", name=FILE_NAME):
+            if any(word.encode() in (one if isinstance(one, bytes) else str(one).encode()) for one in row):
+                found.append(table)
+                break
+    return found

@@ -21,7 +21,7 @@ from tests.services.specified import PATH, C
 from tests.services.test_blobs import add, data_url, files, picture
 from tests.services.world import World, another_person, open_world
 
-BESIDE = {"files": 0, "vector_stores": 0}
+BESIDE = {"passages": 0, "files": 0, "vector_stores": 0}
 """What else is counted: none of it belongs to a conversation."""
 
 

@@ -332,7 +332,8 @@ async def open_world(
     prepare(directory)
     clock = SystemClock()
     notes = CommitNotes(clock)
-    storage = WatchedStorage(NotedStorage(await open_sqlite(directory), notes))
+    storage = WatchedStorage(await open_sqlite(directory))
+    noted = NotedStorage(storage, notes)
     try:
         hand = Hand()
         models = models or Models(
@@ -348,13 +349,13 @@ async def open_world(
         beside = AsyncExitStack()
         knowledge = await opened_knowledge(beside, chosen, http, embedders, parser=parser)
         application, engine = assemble(
-            chosen, storage, models, owner, clock, Drain(0.0), keys, logins or {}, knowledge, notes
+            chosen, noted, models, owner, clock, Drain(0.0), keys, logins or {}, knowledge, notes
         )
 
         async def restart(run: Any) -> None:
             await application.turns.resume(run)
 
-        await Recovery(storage.journal, storage.unit_of_work, models, clock).recover(restart)
+        await Recovery(noted.journal, noted.unit_of_work, models, clock).recover(restart)
         await application.quotas.sweep(older_than_us=0)
         await application.local.refresh()
         await storage.journal.forget_others(application.journal.worker_id)

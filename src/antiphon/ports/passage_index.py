@@ -77,6 +77,13 @@ class IndexScopes(Protocol):
         """Erase everything of an owner, for the deletion of accounts; returns how many passages went."""
         ...
 
+    async def erase_traces(self) -> bool:
+        """Do a part of what rids the index of the words of passages that are erased; False if none is left.
+
+        Erased passages are never found, but an index may keep their single words until it is asked.
+        """
+        ...
+
     async def mark(self, name: str, value: bytes) -> None:
         """Keep how far something has been indexed, under a name."""
         ...

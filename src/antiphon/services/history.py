@@ -38,6 +38,7 @@ UNEMBEDDED: Final = 1_000
 SLICE: Final = 200
 SLICE_BYTES: Final = 2 * 1024 * 1024
 SWEEP: Final = 500
+TRACES_SECONDS: Final = 60.0
 SLACK_US: Final = 60_000_000
 """Between the making of an id and the begin of its commit less time passes."""
 BEYOND: Final = "g"
@@ -128,7 +129,8 @@ class History:
     # --- following
 
     def schedule(self, jobs: Jobs) -> None:
-        """Hand over the job that follows, if this one does."""
+        """Hand over the jobs; without following there is only what erases."""
+        jobs.every(TRACES_SECONDS, "erase traces of erased words", self.erase_traces)
         if self.follows:
             jobs.once("index conversations", self.run)
             jobs.once("embed conversations", self.embed)
@@ -145,7 +147,7 @@ class History:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def embed(self) -> None:
-        """Embed what has been indexed, for ever; what is not embedded here, the embeddings' own loop finds."""
+        """Embed what has been indexed, for ever; what stays without, the embeddings' own loop finds."""
         while True:
             await self._some_unembedded.wait()
             self._some_unembedded.clear()
@@ -240,6 +242,13 @@ class History:
         return oldest if noted is None else min(oldest, noted)
 
     # --- forgetting
+
+    async def erase_traces(self) -> None:
+        """Rid the index of the words of what was erased, resting as long as each part took."""
+        began = self._clock.monotonic()
+        while await self._scopes.erase_traces():
+            await asyncio.sleep(self._clock.monotonic() - began)
+            began = self._clock.monotonic()
 
     @asynccontextmanager
     async def forgetting_items(

@@ -107,6 +107,10 @@ class SqliteIndexScopes:
         await self._store.write(writes.doom_owner, owner_id)
         return await _sweep(self._store, None, owner_id)
 
+    async def erase_traces(self) -> bool:
+        """See the port."""
+        return await self._store.write(writes.erase_traces)
+
     async def mark(self, name: str, value: bytes) -> None:
         """See the port."""
         await self._store.write(writes.mark, name, value)

@@ -19,6 +19,11 @@ Db = sqlite3.Connection
 SLICE: Final = 32
 """Passages written or erased in one transaction, about 5 ms."""
 
+TRACES: Final = "erased words"
+DUE, GOING = b"due", b"going"
+MERGED_PAGES: Final = 64
+"""Pages of the word index that one write merges: about 10 ms."""
+
 _TOUCH: Final = (
     "UPDATE sequence SET value=value+1",
     "UPDATE sources SET passages=passages+?,changed=(SELECT value FROM sequence) WHERE no=?",
@@ -215,6 +220,8 @@ def _erase(db: Db, owner_id: str, found: Sequence[tuple[int, bytes]]) -> None:
         " SELECT 'delete',no,place,title,body FROM passage_texts WHERE no=?",
         numbers,
     )
+    if numbers:
+        mark(db, TRACES, DUE)
     db.executemany("DELETE FROM passage_texts WHERE no=?", numbers)
     db.executemany("DELETE FROM passages WHERE no=?", numbers)
     db.executemany(
@@ -222,6 +229,26 @@ def _erase(db: Db, owner_id: str, found: Sequence[tuple[int, bytes]]) -> None:
         " JOIN sources s ON s.no=p.source_no WHERE p.text_hash=? AND s.owner_id=?)",
         [(owner_id, one, one, owner_id) for one in {one for _, one in found}],
     )
+
+
+def erase_traces(db: Db) -> bool:
+    """See port `IndexScopes.erase_traces`.
+
+    FTS5 notes a deletion in a newer part and drops the words when parts are merged, which may be
+    never; so all are merged into one, `MERGED_PAGES` at a time (fts5, "The 'merge' Command").
+    """
+    begun = db.execute("SELECT value FROM marks WHERE name=?", (TRACES,)).fetchone()
+    if begun is None:
+        return False
+    before = db.total_changes
+    pages = -MERGED_PAGES if begun[0] == DUE else MERGED_PAGES
+    db.execute("INSERT INTO words(words,rank) VALUES('merge',?)", (pages,))
+    more = db.total_changes - before > 1
+    if more:
+        mark(db, TRACES, GOING)
+    else:
+        db.execute("DELETE FROM marks WHERE name=?", (TRACES,))
+    return more
 
 
 def mark(db: Db, name: str, value: bytes) -> None:
