@@ -5,6 +5,7 @@ A device's token is worth a count of wrong passwords of its own, and nothing els
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -17,6 +18,7 @@ from antiphon.services.tokens import Kind
 from tests.api.people_fixtures import Town
 from tests.api.test_token_zoo import b64, forge, respell, unb64
 from tests.harness.people import CARRIERS, PASSWORD, SECRET_KEY, carry, log_in
+from tests.services.hand import until
 
 DEVICE = "__Host-antiphon-device"
 KEY = Keyring(SECRET_KEY).key(Kind.DEVICE.audience)
@@ -170,6 +172,21 @@ async def test_the_password_can_be_changed_while_others_guess(town: Town) -> Non
     await close(town, "ada")
     body = {"current_password": PASSWORD, "new_password": "another long password"}
     assert (await ada.call("POST", "/v1/auth/password", body)).status_code == 200
+
+
+async def test_a_flood_of_logins_leaves_room_for_known_devices(town: Town) -> None:
+    """Of strangers 256 wait for a hash, whatever names they try; everybody else is told to come back."""
+    ada = await town.person("ada")
+    device = await device_of(town, "ada")
+    flood = [asyncio.create_task(tried(town, f"nobody{n}", "wrong password")) for n in range(400)]
+    passwords = town.world.application.accounts._passwords
+    await until(lambda: passwords._free <= 0)
+    assert (await tried(town, "ada", PASSWORD)).status_code == 503
+    assert (await tried(town, "ada", PASSWORD, device)).status_code == 200
+    body = {"current_password": PASSWORD, "new_password": "another long password"}
+    assert (await ada.call("POST", "/v1/auth/password", body)).status_code == 200
+    statuses = {one.status_code for one in await asyncio.gather(*flood)}
+    assert statuses == {401, 503}
 
 
 async def test_a_name_that_looks_like_a_device_is_a_name(town: Town) -> None:

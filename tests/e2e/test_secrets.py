@@ -274,7 +274,10 @@ async def test_tokens_keys_and_passwords(node: ServerProcess) -> None:
     ISSUED.update(again.json()[kind].rpartition(".")[2] for kind in ("access_token", "refresh_token"))
     ISSUED.add(made.json()["key"].removeprefix("antk_"))
     ISSUED.add(cookie.headers["set-cookie"].partition(";")[0].rpartition(".")[2])
+    device = tokens["device_token"]
+    ISSUED.add(device.rpartition(".")[2])
     change = {"current_password": f"{PASSWORD}x", "new_password": PASSWORD}
+    wrong = {"username": "root", "password": f"{PASSWORD}x"}
     for path, body in (
         ("/token", {"grant_type": "password", "username": "root", "password": f"{PASSWORD}x"}),
         ("/token", {"grant_type": "password", "username": PASSWORD, "password": PASSWORD}),
@@ -282,11 +285,16 @@ async def test_tokens_keys_and_passwords(node: ServerProcess) -> None:
         ("/token", {"grant_type": "password", "username": "root", "password": PASSWORD, PASSWORD[:3]: 1}),
         ("/token", f"grant_type=password&username=root&password={PASSWORD}&password={PASSWORD}".encode()),
         ("/token", fresh),
+        ("/token", {**wrong, "device_token": device}),
+        ("/token", {**wrong, "device_token": device[:-1]}),
+        ("/token", {**wrong, "device_token": [device]}),
+        ("/token", {"grant_type": "refresh_token", "refresh_token": device}),
+        ("/v1/auth/oidc/nobody/link", {"current_password": PASSWORD, "next": PASSWORD}),
         ("/v1/auth/signup", {"username": "root", "password": PASSWORD}),
         ("/v1/auth/signup", {"username": "x", "password": {"a": PASSWORD}, "email": PASSWORD}),
         ("/v1/auth/password", change),
     ):
-        headers = dict(bearer) if path == "/v1/auth/password" else {"authorization": ""}
+        headers = dict(bearer) if path.endswith(("/password", "/link")) else {"authorization": ""}
         answered = await asked(node, "POST", path, body, **headers)
         require_none(answered.body, path, *ISSUED)
     for path in ("/v1/api_keys", "/v1/auth/me", "/v1/auth/sessions"):

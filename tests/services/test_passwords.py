@@ -12,7 +12,7 @@ from argon2.low_level import Type
 
 from antiphon.domain.errors import Unavailable, Unprocessable
 from antiphon.services.common_passwords import COMMON
-from antiphon.services.passwords import MIN_CHARACTERS, Passwords
+from antiphon.services.passwords import KNOWN, MIN_CHARACTERS, Passwords
 from antiphon.storage.memory.attempts import FAILURES, InProcessAttempts
 
 SECRET = "correct horse battery"
@@ -87,6 +87,22 @@ async def test_no_more_than_two_run_and_no_more_than_a_bound_wait() -> None:
     await asyncio.gather(*held, return_exceptions=True)
     assert most[0] == 2
     assert (await passwords.verify(await passwords.hash(SECRET), SECRET)).is_right
+    await passwords.close()
+
+
+async def test_a_flood_of_strangers_leaves_room_for_who_was_here_before() -> None:
+    passwords, gate = cheap(waiting=8), threading.Event()
+    held = [asyncio.create_task(passwords._run(lambda: gate.wait(5))) for _ in range(8)]
+    await asyncio.sleep(0)
+    stored = cheap()._nobody
+    known = [asyncio.create_task(passwords.verify(stored, SECRET, known=True)) for _ in range(KNOWN)]
+    await asyncio.sleep(0)
+    for one in (passwords.verify(stored, SECRET), passwords.verify(stored, SECRET, known=True)):
+        with pytest.raises(Unavailable):
+            await one
+    gate.set()
+    assert [one.is_right for one in await asyncio.gather(*known)] == [False] * KNOWN
+    await asyncio.gather(*held)
     await passwords.close()
 
 

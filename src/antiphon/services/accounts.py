@@ -148,21 +148,18 @@ class Accounts:
         """
         tried = name.lower()
         shown = self._devices.read(device)
-        async with self._guard.attempt(await self._counted(tried, shown)) as failed:
+        known = shown is not None and belongs(shown, await self._named(tried))
+        counted = by_device(shown.sid) if shown is not None and known else by_name(tried)
+        async with self._guard.attempt(counted) as failed:
             account = await self._named(tried)
-            verdict = await self._passwords.verify(account.password_hash if account else None, password)
+            stored = account.password_hash if account else None
+            verdict = await self._passwords.verify(stored, password, known=known)
             if account is None or not verdict.is_right or account.state != "active":
                 await failed()
                 raise wrong_password()
         if verdict.new_hash is not None:
             account = await self._rehash(account, verdict.new_hash)
         return self._with_device(await self.open_session(account, "password", visit), account, shown)
-
-    async def _counted(self, tried: str, device: SessionClaims | None) -> str:
-        """Return what a login's wrong passwords are counted under."""
-        if device is not None and belongs(device, await self._named(tried)):
-            return by_device(device.sid)
-        return by_name(tried)
 
     def _with_device(self, login: Login, account: Account, shown: SessionClaims | None) -> Login:
         return msgspec.structs.replace(
@@ -271,7 +268,8 @@ class Accounts:
 
     async def _prove(self, session: Credential, password: str) -> None:
         async with self._guard.attempt(by_session(session.id)) as failed:
-            if not (await self._passwords.verify(session.account.password_hash, password)).is_right:
+            verdict = await self._passwords.verify(session.account.password_hash, password, known=True)
+            if not verdict.is_right:
                 await failed()
                 raise wrong_password()
 
@@ -309,7 +307,7 @@ class Accounts:
         account = session.account
         self._passwords.check(new, account.name)
         await self._prove(session, current)
-        new_hash = await self._passwords.hash(new)
+        new_hash = await self._passwords.hash(new, known=True)
         now, generation = self._clock.now_us(), session.generation or 0
         expires = self._session_end(session.id, now)
         try:

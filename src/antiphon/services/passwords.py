@@ -28,6 +28,8 @@ LANES: Final = 1
 THREADS: Final = 2
 WAITING: Final = 256
 """Hashes that wait or run; further logins are told to come back."""
+KNOWN: Final = 32
+"""So many more of those who were here before: a flood of strangers does not keep them out."""
 
 MIN_CHARACTERS: Final = 8
 MAX_CHARACTERS: Final = 256
@@ -74,13 +76,13 @@ class Passwords:
             return
         raise Unprocessable(f"A password {problem}.", code="weak_password", param="password")
 
-    async def hash(self, password: str) -> str:
-        """Return a hash to store; raises Unavailable if too many wait."""
-        return await self._run(lambda: self._hasher.hash(_normal(password)))
+    async def hash(self, password: str, *, known: bool = False) -> str:
+        """Return a hash to store; raises Unavailable if too many wait, of strangers unless `known`."""
+        return await self._run(lambda: self._hasher.hash(_normal(password)), known=known)
 
-    async def verify(self, stored: str | None, password: str) -> Verdict:
-        """Compare with a stored hash, or with nobody's; raises Unavailable if too many wait."""
-        return await self._run(lambda: self._verify(stored, password))
+    async def verify(self, stored: str | None, password: str, *, known: bool = False) -> Verdict:
+        """Compare with a stored hash, or with nobody's; raises Unavailable as `hash` does."""
+        return await self._run(lambda: self._verify(stored, password), known=known)
 
     def _verify(self, stored: str | None, password: str) -> Verdict:
         tried = _normal(password) if len(password) <= MAX_CHARACTERS else ""
@@ -93,8 +95,8 @@ class Passwords:
         fresh = self._hasher.hash(tried) if self._hasher.check_needs_rehash(stored) else None
         return Verdict(True, fresh)
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        if self._free <= 0:
+    async def _run(self, work: Callable[[], T], *, known: bool = False) -> T:
+        if self._free <= (-KNOWN if known else 0):
             raise Unavailable("Too many passwords are being checked.", code="too_many_logins")
         self._free -= 1
         running = asyncio.get_running_loop().run_in_executor(self._pool, work)
