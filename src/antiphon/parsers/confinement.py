@@ -101,7 +101,7 @@ def confine(limits: Limits, parent: int) -> None:
 
 
 def _size() -> int:
-    """Bytes of address space that this process has already, mostly libraries it shares; 0 if it is not told."""
+    """Bytes of address space this process has already, mostly shared libraries; 0 if nobody tells."""
     try:
         return int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
     except OSError:
