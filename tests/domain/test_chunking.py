@@ -16,10 +16,8 @@ from antiphon.domain.usage import estimate_tokens
 
 SHAPES: tuple[Shape, ...] = ("plain", "markdown", "code")
 
-WORDS = ["alpha", "beta", "gamma.", "delta!", "é", "漢字かな", "ภาษาไทยไม่มีช่องว่าง", "e\u0301\u0301"] + [
-    "👩\u200d👩\u200d👧",
-    "x" * 900,
-]
+WORDS = ["alpha", "beta", "gamma.", "delta!", "é", "漢字かな", "ภาษาไทยไม่มีช่องว่าง", "e\u0301\u0301"]
+WORDS += ["👩\u200d👩\u200d👧", "x" * 900]
 BREAKS = [" ", "  ", "\n", "\n\n", "\r\n\r\n", ". ", "。", "\t", "\u3000", " " * 700]
 MARKS = ["# Title\n", "## Part\n", "Under\n===\n", "```\n", "| a | b |\n", "- item\n", "def f():\n", "    "]
 

@@ -181,8 +181,8 @@ def pdf_pixel_flood() -> bytes:
     """A page that is a picture of 30,000 × 30,000 points."""
     picture = made.pdf_stream(
         zeros_deflated(64 * MIB, b"\0"),
-        b"/Type /XObject /Subtype /Image /Width 30000 /Height 30000 /ColorSpace /DeviceRGB /BitsPerComponent 8"
-        b" /Filter /FlateDecode",
+        b"/Type /XObject /Subtype /Image /Width 30000 /Height 30000 /ColorSpace /DeviceRGB"
+        b" /BitsPerComponent 8 /Filter /FlateDecode",
     )
     return made.pdf_objects(
         [

@@ -174,6 +174,7 @@ async def test_protected_documents_say_so(refuse: Refuse) -> None:
         (made.archive({"a.txt": "text"}), "a.zip", "unsupported_file"),
         (made.archive({"a.txt": "text"}), "a.docx", "unsupported_file"),
         (b"{\\rtf1 text}", "a.rtf", "unsupported_file"),
+        (b"GIF89a=1;/*" + b"text " * 20, "picture_and_script.txt", "unsupported_file"),
         (b"%PDF-1.7\n", "a.pdf", "invalid_file"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -197,8 +198,6 @@ async def test_the_content_decides_what_a_document_is(read: Read) -> None:
 async def test_two_documents_in_one_are_the_first(read: Read) -> None:
     page, word = made.pdf(["A page."]), made.docx(made.word_paragraph("A paragraph."))
     assert (await read(page + word, "a.docx")).text.strip() == "A page."
-    found = await read(b"GIF89a=1;/*" + b"text " * 20, "a.gif.txt")
-    assert found.parsed.parser == "text-1"
 
 
 @pytest.mark.parametrize(
@@ -292,7 +291,7 @@ async def test_odd_pages_take_no_more_than_their_time(read: Read, source: str) -
 
 async def test_limits_on_memory_time_pages_and_passages_hold(refuse: Refuse) -> None:
     lines = "\n\n".join(f"Paragraph {n}." for n in range(200_000)).encode()
-    tiny = Limits(memory_bytes=160 * MIB)
+    tiny = Limits(memory_bytes=40 * MIB)
     assert "memory" in (await refuse(b'["' + b"x" * (30 * MIB) + b'"]', "a.json", limits=tiny)).message
     assert "passages" in (await refuse(lines, limits=Limits(passages=5))).message
     pages = made.pdf(["One."] * 12)

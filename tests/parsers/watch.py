@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -51,12 +51,17 @@ def resident(process: int | None = None) -> int:
     return int(field(process or os.getpid(), "VmRSS").split()[0]) * 1024
 
 
-def descriptors() -> set[str]:
-    return {
-        f"{entry.name}→{os.readlink(entry)}"
-        for entry in Path("/proc/self/fd").iterdir()
-        if entry.is_symlink()
-    }
+def proc(process: int, name: str) -> bytes:
+    return Path(f"/proc/{process}/{name}").read_bytes()
+
+
+def open_files(process: int | None = None) -> dict[str, str]:
+    """What each of a process's descriptors leads to."""
+    found = {}
+    for entry in Path(f"/proc/{process or os.getpid()}/fd").iterdir():
+        with suppress(FileNotFoundError):  # the one this listing is read with
+            found[entry.name] = str(entry.readlink())
+    return found
 
 
 class Peak:

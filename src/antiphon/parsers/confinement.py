@@ -16,6 +16,7 @@ import resource
 import signal
 import struct
 import sys
+from pathlib import Path
 from typing import Final
 
 from antiphon.ports.document_parser import Limits
@@ -95,8 +96,16 @@ def confine(limits: Limits, parent: int) -> None:
     _limit("RLIMIT_NOFILE", MAX_DESCRIPTORS)
     _limit("RLIMIT_NPROC", 0)
     _limit("RLIMIT_CPU", cpu, cpu + 2)
-    _limit("RLIMIT_AS", limits.memory_bytes)
+    _limit("RLIMIT_AS", _size() + limits.memory_bytes)
     _seal()
+
+
+def _size() -> int:
+    """Bytes of address space this process has already, mostly shared libraries; 0 if nobody tells."""
+    try:
+        return int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 0
 
 
 def _limit(name: str, soft: int, hard: int | None = None) -> None:

@@ -61,7 +61,7 @@ class ConfinedParser:
         self, path: Path, filename: str, chunking: Chunking, limits: Limits
     ) -> AsyncGenerator[Event, None]:
         """See the port."""
-        job = Job(next(self._numbers), filename, chunking, limits, self._fast_pdf)
+        job = Job(next(self._numbers), _whole(filename), chunking, limits, self._fast_pdf)
         document = await asyncio.to_thread(_open, path)
         try:
             async with contextlib.aclosing(self._work(job, document, AnswerCheck(limits))) as events:
@@ -74,7 +74,7 @@ class ConfinedParser:
         self, slices: AsyncIterable[str], filename: str, known: Parsed, chunking: Chunking, limits: Limits
     ) -> AsyncGenerator[Event, None]:
         """See the port."""
-        job = Job(next(self._numbers), filename, chunking, limits, text=known)
+        job = Job(next(self._numbers), _whole(filename), chunking, limits, text=known)
         document = await _spool(slices, limits)
         try:
             check = AnswerCheck(limits, known.characters)
@@ -222,6 +222,11 @@ def _why_it_died(number: int | None, limits: Limits) -> ParseFailed:
     if number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGSYS):
         return ParseFailed("The document crashes its reader.", code="invalid_file")
     return ParseFailed("The process that read the document was ended from outside.", code="server_error")
+
+
+def _whole(filename: str) -> str:
+    """A name without what no UTF-8 holds."""
+    return filename.encode("utf-8", "replace").decode()
 
 
 def _open(path: Path) -> int:

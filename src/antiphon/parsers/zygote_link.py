@@ -127,11 +127,14 @@ class ZygoteLink:
 
     async def close(self) -> None:
         """End the reading process and wait for its end."""
-        self.lost = True
-        self._orders.close()
-        self.kill()
-        await self._process.wait()
+        self._hang_up()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._orders.close()
+
+    def _hang_up(self) -> None:
+        self.lost = True
+        with contextlib.suppress(OSError):
+            self._orders.shutdown(socket.SHUT_RDWR)
 
     async def _listen(self, ours: socket.socket) -> None:
         try:
@@ -148,7 +151,12 @@ class ZygoteLink:
             pass
         finally:
             self._gone()
-        await self._process.wait()
+        try:
+            async with asyncio.timeout(KILL_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            self.kill()
+            await self._process.wait()
 
     def _hear(self, word: Word) -> None:
         if isinstance(word, Ready):
@@ -163,9 +171,7 @@ class ZygoteLink:
             ended.set_result(word.signal)
 
     def _gone(self) -> None:
-        self.lost = True
-        self.kill()
-        self._orders.close()
+        self._hang_up()
         if not self._ready.done():
             self._ready.set_exception(Lost("the reading process has ended"))
         jobs, self._jobs = self._jobs, {}
