@@ -97,6 +97,8 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._drain = drain
         self._end_runs = end_runs
+        self._unseen: list[Any] = []
+        self._slice = 1
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop; told so a second time, stop waiting for answers."""
@@ -105,11 +107,17 @@ class DrainingServer(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
-        """See uvicorn; every five seconds also let go of requests that do not arrive."""
-        if counter % SLOW_TICKS == 0:
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, BoundedHttp):
-                    connection.end_if_slow()
+        """See uvicorn; every five seconds also end requests that do not arrive and idle connections.
+
+        A part of them at a time: a look at thousands at once would hold up everybody's tokens.
+        """
+        if not self._unseen:
+            self._unseen = list(self.server_state.connections) if counter % SLOW_TICKS == 0 else []
+            self._slice = len(self._unseen) // SLOW_TICKS + 1
+        seen, self._unseen = self._unseen[: self._slice], self._unseen[self._slice :]
+        for connection in seen:
+            if isinstance(connection, BoundedHttp):
+                connection.end_if_slow()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: Sequence[Any] | None = None) -> None:

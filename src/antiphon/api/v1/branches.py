@@ -20,9 +20,9 @@ from antiphon.api.v1.conversation_objects import (
     segment_object,
 )
 from antiphon.api.v1.pages import answer, page_object, raw_answer
-from antiphon.api.v1.response_events import encode_object
 from antiphon.api.v1.response_objects import stored_item
 from antiphon.api.v1.responses import send_answer, stream_begun, wait_for
+from antiphon.api.v1.wire_json import encode_object
 from antiphon.application import Application
 from antiphon.domain.accounts import Principal
 from antiphon.domain.inputs import parse_input

@@ -14,10 +14,10 @@ from antiphon.api import sse
 from antiphon.api.authentication import principal_of
 from antiphon.api.caching import Headers, cache_header, with_cache_use
 from antiphon.api.errors import decoding_error
-from antiphon.api.http import Receive, Scope, Send, header, read_body, send_bytes
+from antiphon.api.http import Receive, Scope, Send, direct_of, header, read_body, send_bytes
 from antiphon.api.idempotency import key_of
 from antiphon.api.rate_limits import headers_of
-from antiphon.api.v1.response_events import ResponseEvents, encode_object
+from antiphon.api.v1.response_events import ResponseEvents
 from antiphon.api.v1.response_objects import output_item, response_object, usage_object
 from antiphon.api.v1.response_requests import (
     CreateResponse,
@@ -27,6 +27,7 @@ from antiphon.api.v1.response_requests import (
     parse_create,
     turn_request,
 )
+from antiphon.api.v1.wire_json import encode_object
 from antiphon.application import Application
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
@@ -93,7 +94,7 @@ async def stream_begun(
 
     await sse.stream(
         follower, encoder_of, receive, send, headers=answer_headers(begun),
-        watch=partial(application.credentials.watch, who), on_gone=on_gone,
+        watch=partial(application.credentials.watch, who), direct=direct_of(scope), on_gone=on_gone,
     )  # fmt: skip
 
 
@@ -199,7 +200,7 @@ async def retrieve_stream(
 
     await sse.stream(
         follower, encoder_of, receive, send, headers=request_id(follower.run.id),
-        watch=partial(application.credentials.watch, who),
+        watch=partial(application.credentials.watch, who), direct=direct_of(scope),
     )  # fmt: skip
 
 
