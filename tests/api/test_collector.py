@@ -51,7 +51,9 @@ async def test_an_answer_leaves_nothing_for_the_collector(world: World, surface:
         for _ in range(3):
             await ask(world, *call)
         gc.collect()
-        left = {type(found).__name__ for found in gc.garbage if type(found).__module__.startswith("antiphon.")}
+        left = {
+            type(found).__name__ for found in gc.garbage if type(found).__module__.startswith("antiphon.")
+        }
     finally:
         gc.set_debug(0)
         gc.garbage.clear()

@@ -36,7 +36,12 @@ def run_with(**fields: Any) -> Run:
         {"usage": Usage(3, 5, 1, 2)},
         {"conversation_id": None, "stored": False, "usage": None},
         {"state": "failed", "error": RunError("server_error", 'it said "no"\u2029')},
-        {"state": "incomplete", "incomplete_reason": "max_output_tokens", "branch_id": ID, "background": True},
+        {
+            "state": "incomplete",
+            "incomplete_reason": "max_output_tokens",
+            "branch_id": ID,
+            "background": True,
+        },
         {"model": "ünï\u0085/\\", "metadata": '{"k": "v", "n": "\u2028"}'},
     ],
 )
