@@ -21,11 +21,13 @@ ECHOES: list[dict[str, Any]] = [
 
 
 def run_with(**fields: Any) -> Run:
-    usual: dict[str, Any] = dict(
-        id=ID, owner_id=ID, slot=1, conversation_id=ID, branch_id=None, author_id=ID, credential_id=None,
-        surface="responses", parent=None, input_end=None, state="completed", background=False, stored=True,
-        request={}, model="openai/m", created_us=1_700_000_000_999_999, ended_us=1_700_000_001_000_000,
-    )  # fmt: skip
+    usual: dict[str, Any] = {
+        "slot": 1, "surface": "responses", "parent": None, "input_end": None, "state": "completed",
+        "background": False, "stored": True, "request": {}, "model": "openai/m", "credential_id": None,
+        "created_us": 1_700_000_000_999_999, "ended_us": 1_700_000_001_000_000, "branch_id": None,
+    }  # fmt: skip
+    for name in ("id", "owner_id", "author_id", "conversation_id"):
+        usual[name] = ID
     return Run(**usual | fields)
 
 

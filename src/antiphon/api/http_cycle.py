@@ -85,9 +85,9 @@ class Cycle:
     """
 
     __slots__ = (
-        "_chunked", "_default_headers", "_head", "_left", "_news", "_no_body", "_waiter", "body",
+        "_chunked", "_default_headers", "_head", "_left", "_news", "_no_body", "_scope", "_waiter", "body",
         "disconnected", "flow", "keep_alive", "more_body", "on_response", "response_complete",
-        "response_started", "scope", "transport", "waiting_for_100_continue",
+        "response_started", "transport", "waiting_for_100_continue",
     )  # fmt: skip
 
     def __init__(
@@ -101,7 +101,7 @@ class Cycle:
         keep_alive: bool,
         on_response: Callable[[], None],
     ) -> None:
-        self.scope = scope
+        self._scope: Scope | None = scope
         self.transport = transport
         self.flow = flow
         self.on_response: Callable[[], None] | None = on_response
@@ -114,7 +114,7 @@ class Cycle:
         self.response_complete = False
         self._default_headers = default_headers
         self._chunked = False
-        self._no_body = False
+        self._no_body = scope["method"] == "HEAD"
         self._left = 0
         self._head = b""
         self._news = False
@@ -126,8 +126,10 @@ class Cycle:
 
         In the end the current task is taken from `tasks`, which costs less than a callback.
         """
+        answering = app(self._scope or {}, self.receive, self.send)
+        self._scope = None  # a stream may stay open for long, and thousands beside it
         try:
-            await app(self.scope, self.receive, self.send)
+            await answering
         except BaseException:
             log.exception("Exception in ASGI application")
             await self._fail()
@@ -137,7 +139,6 @@ class Cycle:
                 await self._fail()
         finally:
             self.on_response = None
-            self.scope = {}  # holds this object
             tasks.discard(asyncio.current_task())
 
     async def _fail(self) -> None:
@@ -231,7 +232,7 @@ class Cycle:
             self.keep_alive = False
         elif not self.keep_alive:
             lines.append(b"connection: close\r\n")
-        self._no_body = self.scope["method"] == "HEAD" or status in NO_BODY
+        self._no_body = self._no_body or status in NO_BODY
         if length is None and not self._no_body:
             self._chunked = True
             lines.append(b"transfer-encoding: chunked\r\n")

@@ -14,7 +14,7 @@ from antiphon.api import sse
 from antiphon.api.authentication import principal_of
 from antiphon.api.caching import Headers, cache_header, with_cache_use
 from antiphon.api.errors import decoding_error
-from antiphon.api.http import Receive, Scope, Send, direct_of, header, read_body, send_bytes
+from antiphon.api.http import Direct, Receive, Scope, Send, direct_of, header, read_body, send_bytes
 from antiphon.api.idempotency import key_of
 from antiphon.api.rate_limits import headers_of
 from antiphon.api.v1.response_events import ResponseEvents
@@ -61,10 +61,10 @@ async def create(application: Application, scope: Scope, receive: Receive, send:
     if key is not None:
         request = msgspec.structs.replace(request, key=key)
     begun = await application.turns.begin(who, request)
-    streams, waits = body.stream, not request.background
-    del raw, body, request  # a stream may stay open for long, and thousands beside it
+    streams, waits, direct = body.stream, not request.background, direct_of(scope)
+    del raw, body, request, scope  # a stream may stay open for long, and thousands beside it
     if streams:
-        await stream_begun(application, who, begun, scope, receive, send)
+        await stream_begun(application, who, begun, receive, send, direct)
         return
     if waits:
         follower = await follower_of(application, who, begun)
@@ -80,7 +80,12 @@ async def follower_of(application: Application, who: Principal, begun: Begun, af
 
 
 async def stream_begun(
-    application: Application, who: Principal, begun: Begun, scope: Scope, receive: Receive, send: Send
+    application: Application,
+    who: Principal,
+    begun: Begun,
+    receive: Receive,
+    send: Send,
+    direct: Direct | None,
 ) -> None:
     """Stream an answer from its first event; an ephemeral one dies with its client."""
     follower = await follower_of(application, who, begun)
@@ -94,7 +99,7 @@ async def stream_begun(
 
     await sse.stream(
         follower, encoder_of, receive, send, headers=answer_headers(begun),
-        watch=partial(application.credentials.watch, who), direct=direct_of(scope), on_gone=on_gone,
+        watch=partial(application.credentials.watch, who), direct=direct, on_gone=on_gone,
     )  # fmt: skip
 
 
