@@ -47,7 +47,7 @@ _NOTHING_WAITS: Final = deque[Any]()
 class BoundedHttp(HttpToolsProtocol):
     """Closes a connection that sends too much without sending any body or ending its request."""
 
-    # Beside uvicorn's in one dictionary they would be too many for its keys to be shared: 1.3 KB a connection.
+    # With uvicorn's in one dictionary they would be too many for shared keys: 1.3 KB a connection.
     __slots__ = (
         "_arrived_bytes", "_arriving_since", "_in_head", "_resting_since", "_useful", "_useless_bytes",
         "_waiting",

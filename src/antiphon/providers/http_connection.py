@@ -14,7 +14,9 @@ KEEP_SECONDS = 30.0
 
 
 class Connection(asyncio.Protocol):
-    """A socket connected to `origin`: scheme, host, port. `on_free` is called when it can be used again, `on_lost` when it is gone.
+    """A socket connected to `origin` (scheme, host, port).
+
+    `on_free` is called when it can be used again, `on_lost` when it is gone.
 
     All its waiting hangs on one timer. A read only notes the time; when the timer rings it looks
     whether anything is really due and else sets itself anew, so that a token costs no timer.
