@@ -158,7 +158,7 @@ class _Pump:
     def _advance(self) -> None:
         """Render and write what is committed, unless an earlier write still waits."""
         try:
-            if self._busy():
+            if self._follower.task is not None:
                 self._follower.hold_less()
                 return
             while not self._busy() and not self._done.done():
@@ -178,9 +178,10 @@ class _Pump:
         if self._encoder is None:
             self._encoder = self._encoder_of(follower.log)
         self._body, self._offset = b"", 0
-        if follower.cursor < follower.committed:
+        committed = follower.committed
+        if follower.cursor < committed:
             self._body, follower.cursor = self._encoder.render(
-                follower.cursor, follower.committed, min(RENDER_BYTES, self._slice)
+                follower.cursor, committed, min(RENDER_BYTES, self._slice)
             )
             self._last = follower.finished
             if not self._body and not self._last:

@@ -8,7 +8,7 @@ them raises `domain.runs.WIRE_VERSION` and keeps this encoder for older runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -19,18 +19,18 @@ from antiphon.domain.run_events import ARGUMENTS, REASONING, REFUSAL, SUMMARY, T
 from antiphon.domain.runs import Run
 
 _DELTA: Final = {
-    TEXT: "response.output_text.delta",
-    REFUSAL: "response.refusal.delta",
-    ARGUMENTS: "response.function_call_arguments.delta",
-    SUMMARY: "response.reasoning_summary_text.delta",
-    REASONING: "response.reasoning_text.delta",
+    TEXT: b"response.output_text.delta",
+    REFUSAL: b"response.refusal.delta",
+    ARGUMENTS: b"response.function_call_arguments.delta",
+    SUMMARY: b"response.reasoning_summary_text.delta",
+    REASONING: b"response.reasoning_text.delta",
 }
-_DONE: Final = {kind: name.removesuffix(".delta") + ".done" for kind, name in _DELTA.items()}
+_DONE: Final = {kind: name.removesuffix(b".delta") + b".done" for kind, name in _DELTA.items()}
 _TERMINAL: Final = {
-    "completed": "response.completed",
-    "failed": "response.failed",
-    "incomplete": "response.incomplete",
-    "cancelled": "response.incomplete",
+    "completed": b"response.completed",
+    "failed": b"response.failed",
+    "incomplete": b"response.incomplete",
+    "cancelled": b"response.incomplete",
 }
 FEW_OPS: Final = 16
 MANY_OPS: Final = 512
@@ -48,8 +48,8 @@ class ResponseEvents:
     """Encoder of one run for one or many readers; `run` returns the run as it may be shown."""
 
     __slots__ = (
-        "_began", "_channel", "_framed", "_head", "_item", "_log", "_next", "_plain", "_prefix", "_run",
-        "_suffix", "_with_ids",
+        "_began", "_channel", "_framed", "_head", "_item", "_log", "_next", "_place", "_plain", "_prefix",
+        "_run", "_suffix", "_with_ids",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +63,7 @@ class ResponseEvents:
         self._framed = framed
         self._channel: tuple[int, str, int] | None = None
         self._prefix = b""
+        self._place = b""
         self._suffix = b""
         self._next = -1
         self._began: tuple[str, bytes] | None = None
@@ -100,11 +101,13 @@ class ResponseEvents:
                 else:
                     body = b"%b%b%b%d}" % (self._prefix, encode_text(op), self._suffix, sequence)
                     frames.append(self._frame(_DELTA[self._kind], body, sequence))
+            elif self._plain and self._log.frames is None:
+                frames.append(b"event: %b\ndata: %b\n\n" % self._event(op, sequence))
             else:
-                frames.append(self._event_frame(op, sequence))
+                frames.append(self._shared_frame(op, sequence))
         return frames
 
-    def _event_frame(self, op: Op, sequence: int) -> bytes:
+    def _shared_frame(self, op: Op, sequence: int) -> bytes:
         """Return the frame of an op; large ones are rendered once for all readers of a shared log."""
         shared = self._log.frames
         key = (sequence, self._with_ids, self._framed)
@@ -119,24 +122,30 @@ class ResponseEvents:
     def _kind(self) -> str:
         return self._channel[1] if self._channel else TEXT
 
-    def _frame(self, name: str, body: bytes, sequence: int) -> bytes:
+    def _frame(self, name: bytes, body: bytes, sequence: int) -> bytes:
         if not self._framed:
             return body
         if self._with_ids:
-            return b"id: %d\nevent: %b\ndata: %b\n\n" % (sequence, name.encode(), body)
-        return b"event: %b\ndata: %b\n\n" % (name.encode(), body)
+            return b"id: %d\nevent: %b\ndata: %b\n\n" % (sequence, name, body)
+        return b"event: %b\ndata: %b\n\n" % (name, body)
 
     def _select(self, channel: tuple[int, str, int] | None) -> None:
         self._channel = channel
         if channel is None:
             return
         index, kind, part = channel
-        place = _place(self._log.outputs[index], kind, part)
-        self._prefix = b'{"type":"%b",%b,"delta":' % (_DELTA[kind].encode(), place)
-        self._head = b"event: %b\ndata: %b" % (_DELTA[kind].encode(), self._prefix) if self._plain else b""
+        place = self._place = _place(self._log.outputs[index], kind, part)
+        self._prefix = b'{"type":"%b",%b,"delta":' % (_DELTA[kind], place)
+        self._head = b"event: %b\ndata: %b" % (_DELTA[kind], self._prefix) if self._plain else b""
         self._suffix = _TEXT_SUFFIX if kind == TEXT else _SUFFIX
 
-    def _event(self, op: Op, sequence: int) -> tuple[str, bytes]:
+    def _place_of(self, op: Op) -> bytes:
+        """Return where the channel of an op is; mostly it is the current one."""
+        if (op[1], op[2], op[3]) == self._channel:
+            return self._place
+        return _place(self._log.outputs[op[1]], op[2], op[3])
+
+    def _event(self, op: Op, sequence: int) -> tuple[bytes, bytes]:
         code = op[0]
         if code == "R":
             return _raw(op[1], sequence)
@@ -146,21 +155,21 @@ class ResponseEvents:
             body = b"%b%b%b%d}" % (self._prefix, encode_text(op[4]), self._suffix, sequence)
             return _DELTA[op[2]], body
         name, fields = _RENDER[code](self, op)
-        return name, b'{"type":"%b",%b,"sequence_number":%d}' % (name.encode(), fields, sequence)
+        return name, b'{"type":"%b",%b,"sequence_number":%d}' % (name, fields, sequence)
 
     # Each returns an event's name, and its fields between type and number.
 
-    def _created(self, op: Op) -> tuple[str, bytes]:
+    def _created(self, op: Op) -> tuple[bytes, bytes]:
         state = "queued" if self._run().background else "in_progress"
-        return "response.created", self._snapshot(state)
+        return b"response.created", self._snapshot(state)
 
-    def _queued(self, op: Op) -> tuple[str, bytes]:
-        return "response.queued", self._snapshot("queued")
+    def _queued(self, op: Op) -> tuple[bytes, bytes]:
+        return b"response.queued", self._snapshot("queued")
 
-    def _in_progress(self, op: Op) -> tuple[str, bytes]:
+    def _in_progress(self, op: Op) -> tuple[bytes, bytes]:
         response = self._snapshot("in_progress")
         self._began = None  # the last event that shows it; a stream may stay open for long
-        return "response.in_progress", response
+        return b"response.in_progress", response
 
     def _snapshot(self, state: str) -> bytes:
         """Return the encoded response as it began; two events in a row usually hold the same."""
@@ -168,7 +177,7 @@ class ResponseEvents:
             self._began = (state, b'"response":' + response_bytes(self._run(), b"[]", began_as=state))
         return self._began[1]
 
-    def _item_added(self, op: Op) -> tuple[str, bytes]:
+    def _item_added(self, op: Op) -> tuple[bytes, bytes]:
         if op[3]["type"] == "message" and list(op[3]) == _SPOKEN and op[3]["role"] == "assistant":
             fields = (
                 b'"output_index":%d,"item":{"id":"msg_%b","type":"message","status":"in_progress",'
@@ -178,30 +187,38 @@ class ResponseEvents:
             new = Output(op[1], op[2], op[3])
             item = output_item(new.id, new.type, "in_progress", new.payload())
             fields = b'"output_index":%d,"item":%b' % (op[1], encode_object(item))
-        return "response.output_item.added", fields
+        return b"response.output_item.added", fields
 
-    def _item_done(self, op: Op) -> tuple[str, bytes]:
+    def _item_done(self, op: Op) -> tuple[bytes, bytes]:
         item = self._output_bytes(self._log.outputs[op[1]], op[2])
         self._item = (op[1], item) if len(item) <= SMALL_ITEM else None
-        return "response.output_item.done", b'"output_index":%d,"item":%b' % (op[1], item)
+        return b"response.output_item.done", b'"output_index":%d,"item":%b' % (op[1], item)
 
     @staticmethod
     def _output_bytes(output: Output, status: str) -> bytes:
         return encode_object(output_item(output.id, output.type, status, output.payload()))
 
-    def _part_added(self, op: Op) -> tuple[str, bytes]:
-        return _part_event(self._log, op, "added")
+    def _part_added(self, op: Op) -> tuple[bytes, bytes]:
+        if op[2] == TEXT:
+            return b"response.content_part.added", b'%b,"part":%b' % (self._place_of(op), _NO_TEXT)
+        part = self._log.part_of(op).content()
+        empty = {field: "" if isinstance(value, str) else [] for field, value in part.items()}
+        return self._part_event(op, b"added", empty | {"type": part["type"]})
 
-    def _part_done(self, op: Op) -> tuple[str, bytes]:
-        return _part_event(self._log, op, "done")
+    def _part_done(self, op: Op) -> tuple[bytes, bytes]:
+        return self._part_event(op, b"done", self._log.part_of(op).content())
 
-    def _logprobs_delta(self, op: Op) -> tuple[str, bytes]:
-        place = _place(self._log.outputs[op[1]], op[2], op[3])
+    def _part_event(self, op: Op, ending: bytes, part: dict[str, Any]) -> tuple[bytes, bytes]:
+        name = b"response.reasoning_summary_part" if op[2] == SUMMARY else b"response.content_part"
+        return b"%b.%b" % (name, ending), b'%b,"part":%b' % (self._place_of(op), encode_object(part))
+
+    def _logprobs_delta(self, op: Op) -> tuple[bytes, bytes]:
+        place = self._place_of(op)
         return _DELTA[op[2]], b'%b,"delta":%b,"logprobs":%b' % (
             place, encode_text(op[4]), encode_object(op[5]),
         )  # fmt: skip
 
-    def _channel_done(self, op: Op) -> tuple[str, bytes]:
+    def _channel_done(self, op: Op) -> tuple[bytes, bytes]:
         output, kind = self._log.outputs[op[1]], op[2]
         part = self._log.part_of(op)
         text = encode_text(part.text)
@@ -213,15 +230,15 @@ class ResponseEvents:
             rest = b'"text":%b,"logprobs":%b' % (text, encode_object(part.logprobs))
         else:
             rest = b'"text":' + text
-        return _DONE[kind], b"%b,%b" % (_place(output, kind, op[3]), rest)
+        return _DONE[kind], b"%b,%b" % (self._place_of(op), rest)
 
-    def _annotation(self, op: Op) -> tuple[str, bytes]:
+    def _annotation(self, op: Op) -> tuple[bytes, bytes]:
         place = _place(self._log.outputs[op[1]], TEXT, op[2])
-        return "response.output_text.annotation.added", b'%b,"annotation_index":%d,"annotation":%b' % (
+        return b"response.output_text.annotation.added", b'%b,"annotation_index":%d,"annotation":%b' % (
             place, op[3], encode_object(op[4]),
         )  # fmt: skip
 
-    def _end(self, op: Op) -> tuple[str, bytes]:
+    def _end(self, op: Op) -> tuple[bytes, bytes]:
         run = self._run()
         known, self._item = self._item, None
         items = [
@@ -231,7 +248,7 @@ class ResponseEvents:
         return _TERMINAL[run.state], b'"response":' + response_bytes(run, b"[%b]" % b",".join(items))
 
 
-_RENDER: Final[dict[str, Callable[[ResponseEvents, Op], tuple[str, bytes]]]] = {
+_RENDER: Final[dict[str, Callable[[ResponseEvents, Op], tuple[bytes, bytes]]]] = {
     "C": ResponseEvents._created,
     "Q": ResponseEvents._queued,
     "P": ResponseEvents._in_progress,
@@ -255,25 +272,10 @@ def _place(output: Output, kind: str, part: int) -> bytes:
     return b'"item_id":%b,"output_index":%d,"%b":%d' % (item_id, output.index, field, part)
 
 
-def _part_event(log: RunLog, op: Op, ending: str) -> tuple[str, bytes]:
-    kind = op[2]
-    name = "response.reasoning_summary_part" if kind == SUMMARY else "response.content_part"
-    if ending == "added" and kind == TEXT:
-        encoded = _NO_TEXT
-    else:
-        part = log.part_of(op).content()
-        if ending == "added":
-            part = {field: "" if isinstance(value, str) else [] for field, value in part.items()} | {
-                "type": part["type"]
-            }
-        encoded = encode_object(part)
-    return f"{name}.{ending}", b'%b,"part":%b' % (_place(log.outputs[op[1]], kind, op[3]), encoded)
-
-
-def _raw(event: str, sequence: int) -> tuple[str, bytes]:
+def _raw(event: str, sequence: int) -> tuple[bytes, bytes]:
     body = msgspec.json.decode(event)
     body["sequence_number"] = sequence
-    return str(body["type"]), encode_object(body)
+    return str(body["type"]).encode(), encode_object(body)
 
 
 def _channel_at(ops: Sequence[Op], start: int) -> tuple[int, str, int] | None:
