@@ -73,7 +73,7 @@ async def test_a_python_error_in_a_job_is_its_own_too(writer: SqliteWriter) -> N
     jobs = [
         writer.submit(insert(1)),
         writer.submit(broken),
-        writer.submit(broken, atomic=False),
+        writer.submit(broken),
         writer.submit(insert(2)),
     ]
     held.go.set()

@@ -30,7 +30,7 @@ class Library:
     def __init__(self, world: World) -> None:
         self.world = world
         self.store = world.knowledge.store
-        self.index = WatchedIndex(self.store.index)
+        self.index: Any = WatchedIndex(self.store.index)
         world.application.retrieval._index = self.index
 
     async def collection(self, who: Principal | None = None, name: str = "docs") -> str:

@@ -73,7 +73,7 @@ def settings_for(directory: Path, **changes: Any) -> Settings:
         "drain_seconds": 0.0,
         **changes,
     }
-    return Settings(_env_file=None, **fields)  # type: ignore[call-arg]
+    return Settings(_env_file=None, **fields)
 
 
 class WatchedUnitOfWork:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -90,8 +90,8 @@ def create_app(opened: Opened) -> Front:
 
 def _hot_routes(application: Callable[[], Application | None]) -> dict[tuple[str, str], Handler]:
     def bound(handler: Any) -> Handler:
-        async def handle(scope: Scope, receive: Receive, send: Send) -> None:
-            await handler(application(), scope, receive, send)
+        def handle(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+            return handler(application(), scope, receive, send)  # type: ignore[no-any-return]
 
         return handle
 

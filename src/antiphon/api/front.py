@@ -59,16 +59,18 @@ class Front:
         if handler is None:
             await self._serve_counted(scope, receive, send)
             return
-        status = 200
+        status, method, path = 200, scope["method"], scope["path"]
+        answering = handler(scope, receive, send)
+        del scope  # a stream may stay open for long, and thousands beside it
         try:
-            await handler(scope, receive, send)
+            await answering
         except ClientGone:
             status = CLIENT_GONE
         except Exception as error:
             with contextlib.suppress(RuntimeError):  # the answer has begun: it can only break off
                 status = await send_error(send, error)
         finally:
-            self._count(scope["method"], scope["path"], status)
+            self._count(method, path, status)
 
     async def _serve_counted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Leave a request to the framework, and count what it answered."""

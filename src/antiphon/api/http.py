@@ -18,6 +18,12 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+Direct = Callable[[bytes, bool], bool]
+"""Writes a piece of a begun answer, True for the last; False, with nothing done, if the client is full."""
+
+DIRECT: Final = "antiphon.direct"
+"""The extension in a scope under which a server that can has a `Direct`."""
+
 _encode = msgspec.json.Encoder().encode
 _decode_any = msgspec.json.Decoder().decode
 
@@ -42,6 +48,12 @@ NO_STORE = (b"cache-control", b"no-store")
 
 class ClientGone(Exception):
     """The client closed the connection before its request was whole."""
+
+
+def direct_of(scope: Scope) -> Direct | None:
+    """Return how an answer's body can be written without waiting, None where only ASGI's way is there."""
+    found: Direct | None = scope.get("extensions", {}).get(DIRECT)
+    return found
 
 
 def header(scope: Scope, name: bytes) -> str | None:

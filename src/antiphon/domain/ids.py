@@ -66,9 +66,9 @@ _sequence = _Sequence()
 
 def new_id(slot: int, *, now_us: int | None = None) -> str:
     """Return a fresh id of 32 hex digits for an owner with `slot` (0 ≤ slot < 4096)."""
-    milliseconds, tail = _sequence.next((time.time_ns() if now_us is None else now_us * 1000) // 1_000_000)
-    tail |= 0x8000_0000_0000_0000
-    return f"{milliseconds & 0xFFFF_FFFF_FFFF:012x}7{slot & 0xFFF:03x}{tail:016x}"
+    milliseconds, tail = _sequence.next(time.time_ns() // 1_000_000 if now_us is None else now_us // 1000)
+    place = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | 0x7000_8000_0000_0000_0000 | (slot & 0xFFF) << 64
+    return f"{place | tail:032x}"
 
 
 def new_slot() -> int:

@@ -20,8 +20,10 @@ class ChatAnswer:
     Also port `Pullable`. `post` sends the request and returns a response of status 2xx.
     """
 
+    __slots__ = ("_blame", "_closed", "_post", "_reading", "_response")
+
     def __init__(self, post: Callable[[], Awaitable[OutboundResponse]], blame: Blame) -> None:
-        self._post = post
+        self._post: Callable[[], Awaitable[OutboundResponse]] | None = post
         self._blame = blame
         self._reading = ChatEvents(blame)
         self._response: OutboundResponse | None = None
@@ -56,7 +58,9 @@ class ChatAnswer:
         response = self._response
         if response is not None:
             return self._reading.feed(await _next_bytes(response, self._reading))
-        response = self._response = await self._post()
+        assert self._post is not None  # noqa: S101 - there is no response yet
+        posting, self._post = self._post(), None
+        response = self._response = await posting
         received = await _first_bytes(response)
         if received[:1] == b"<":
             raise provider_errors.web_page(self._blame)

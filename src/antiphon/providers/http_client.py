@@ -12,7 +12,7 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urljoin
@@ -133,21 +133,21 @@ class HttpClient:
                 return connection
         return None
 
-    def _free(self, origin: tuple[str, str, int], connection: Connection) -> None:
-        waiting = self._idle.setdefault(origin, [])
+    def _free(self, connection: Connection) -> None:
+        waiting = self._idle.setdefault(connection.origin, [])
         if self._closed or len(waiting) >= IDLE_PER_ORIGIN:
             connection.close()
         else:
             waiting.append(connection)
 
-    def _lost(self, origin: tuple[str, str, int], connection: Connection) -> None:
+    def _lost(self, connection: Connection) -> None:
         self._connections.discard(connection)
-        waiting = self._idle.get(origin)
+        waiting = self._idle.get(connection.origin)
         if waiting is not None:
             if connection in waiting:
                 waiting.remove(connection)
             if not waiting:
-                del self._idle[origin]
+                del self._idle[connection.origin]
 
     async def _connect(self, request: OutboundRequest, target: Target, due: float | None) -> Connection:
         loop = asyncio.get_running_loop()
@@ -186,7 +186,7 @@ class HttpClient:
         secure = target.scheme == "https"
         if secure and self._ssl_context is None:
             self._ssl_context = ssl.create_default_context()
-        connection = Connection(loop, partial(self._free, target.origin), partial(self._lost, target.origin))
+        connection = Connection(loop, target.origin, self._free, self._lost)
         await loop.create_connection(
             lambda: connection,
             address,

@@ -14,7 +14,9 @@ KEEP_SECONDS = 30.0
 
 
 class Connection(asyncio.Protocol):
-    """A connected socket. `on_free` is called when it can be used again, `on_lost` when it is gone.
+    """A socket connected to `origin` (scheme, host, port).
+
+    `on_free` is called when it can be used again, `on_lost` when it is gone.
 
     All its waiting hangs on one timer. A read only notes the time; when the timer rings it looks
     whether anything is really due and else sets itself anew, so that a token costs no timer.
@@ -30,15 +32,18 @@ class Connection(asyncio.Protocol):
         "_timer",
         "_total_due",
         "_transport",
+        "origin",
     )
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        origin: tuple[str, str, int],
         on_free: Callable[[Connection], None],
         on_lost: Callable[[Connection], None],
     ) -> None:
         self._loop = loop
+        self.origin = origin
         self._on_free = on_free
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -26,6 +27,12 @@ MAX_FRAMING_BYTES: Final = 1024 * 1024
 
 FINISH_BYTES: Final = 64 * 1024
 FINISH_SECONDS: Final = 1.0
+
+
+@lru_cache(maxsize=256)
+def _header_key(name: bytes) -> str:
+    """Return the key of a header; providers send the same ones with every answer."""
+    return name.decode("latin-1").lower()
 
 
 class Line(Protocol):
@@ -300,7 +307,7 @@ class Exchange:
         if self._header_count > MAX_HEADERS or self._header_bytes > MAX_HEAD_BYTES:
             self._fault = self._fault or OutboundTooLarge("the answer has too many or too large headers")
         elif not self._head_done:
-            key = name.decode("latin-1").lower()
+            key = _header_key(name)
             text = value.decode("latin-1")
             self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from antiphon.api.caching import with_cache_use
 from antiphon.api.dependencies import After, App, AsgiResponse, Caller, JsonRoute, Limit
-from antiphon.api.http import Receive, Scope, Send
+from antiphon.api.http import Receive, Scope, Send, direct_of
 from antiphon.api.idempotency import key_of, once
 from antiphon.api.v1 import fan_out as fan_out_stream
 from antiphon.api.v1.alternatives import answering_request, edit_items
@@ -20,9 +20,9 @@ from antiphon.api.v1.conversation_objects import (
     segment_object,
 )
 from antiphon.api.v1.pages import answer, page_object, raw_answer
-from antiphon.api.v1.response_events import encode_object
 from antiphon.api.v1.response_objects import stored_item
 from antiphon.api.v1.responses import send_answer, stream_begun, wait_for
+from antiphon.api.v1.wire_json import encode_object
 from antiphon.application import Application
 from antiphon.domain.accounts import Principal
 from antiphon.domain.inputs import parse_input
@@ -228,7 +228,7 @@ def begun_response(
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         if body.stream:
-            await stream_begun(application, who, begun, scope, receive, send)
+            await stream_begun(application, who, begun, receive, send, direct_of(scope))
             return
         if not body.background:
             await wait_for(application, who, begun)

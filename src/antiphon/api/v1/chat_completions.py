@@ -11,12 +11,12 @@ from antiphon.api import sse
 from antiphon.api.authentication import caller_and_body
 from antiphon.api.caching import with_cache_use
 from antiphon.api.errors import error_object
-from antiphon.api.http import Receive, Scope, Send, beside, send_bytes
+from antiphon.api.http import Receive, Scope, Send, beside, direct_of, send_bytes
 from antiphon.api.idempotency import key_of
 from antiphon.api.v1.chat_events import ERROR_STATUS, ChatEvents, completion_object
 from antiphon.api.v1.chat_requests import parse_chat, stores, turn_request
-from antiphon.api.v1.response_events import encode_object
 from antiphon.api.v1.responses import answer_headers, follower_of, wait_or_abandon
+from antiphon.api.v1.wire_json import encode_object
 from antiphon.application import Application
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
@@ -50,6 +50,7 @@ async def create(application: Application, scope: Scope, receive: Receive, send:
             send,
             headers=answer_headers(begun),
             watch=partial(application.credentials.watch, who),
+            direct=direct_of(scope),
             on_gone=lambda: _abandon(application, begun),
         )
         return

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from antiphon.api.errors import error_object
-from antiphon.api.v1.response_events import encode_object, encode_text
+from antiphon.api.v1.wire_json import encode_object, encode_text
 from antiphon.domain import ids
 from antiphon.domain.run_events import ARGUMENTS, FILE_SEARCH, REASONING, REFUSAL, TEXT, Op, RunLog
 from antiphon.domain.runs import Run

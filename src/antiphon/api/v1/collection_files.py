@@ -12,7 +12,7 @@ from antiphon.api.v1.collection_bodies import AddBatch, AddFile, Describe, attri
 from antiphon.api.v1.collection_objects import batch_object, deleted_member_object, member_object
 from antiphon.api.v1.collections import Before
 from antiphon.api.v1.pages import Order, answer, page_object, raw_answer
-from antiphon.api.v1.response_events import encode_object
+from antiphon.api.v1.wire_json import encode_object
 from antiphon.domain.collections import MemberState
 
 router = APIRouter(

@@ -13,7 +13,7 @@ from antiphon.api.idempotency import key_of, once
 from antiphon.api.v1.collection_bodies import CreateCollection, Stand, UpdateCollection, members_of
 from antiphon.api.v1.collection_objects import collection_object, deleted_collection_object
 from antiphon.api.v1.pages import Order, answer, page_object, raw_answer
-from antiphon.api.v1.response_events import encode_object
+from antiphon.api.v1.wire_json import encode_object
 from antiphon.services.collections import NewCollection
 
 router = APIRouter(prefix="/v1/vector_stores", tags=["vector stores"], route_class=JsonRoute)

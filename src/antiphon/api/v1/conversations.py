@@ -13,8 +13,8 @@ from antiphon.api.idempotency import key_of, once
 from antiphon.api.v1.conversation_bodies import AddItems, CreateConversation, UpdateConversation
 from antiphon.api.v1.conversation_objects import conversation_object, deleted_object
 from antiphon.api.v1.pages import Order, answer, page_object, raw_answer
-from antiphon.api.v1.response_events import encode_object
 from antiphon.api.v1.response_objects import stored_item
+from antiphon.api.v1.wire_json import encode_object
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.inputs import parse_input
 

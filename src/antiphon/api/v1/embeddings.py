@@ -17,8 +17,8 @@ from antiphon.api.v1.admin.caller import Admin
 from antiphon.api.v1.chat_events import ERROR_STATUS
 from antiphon.api.v1.embedding_bodies import parse_embedding
 from antiphon.api.v1.pages import answer, raw_answer
-from antiphon.api.v1.response_events import encode_object
 from antiphon.api.v1.schemas import body_of
+from antiphon.api.v1.wire_json import encode_object
 from antiphon.domain.errors import ProviderError
 from antiphon.services.embedding_calls import EmbeddedTexts
 

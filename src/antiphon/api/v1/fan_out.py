@@ -9,9 +9,10 @@ from typing import Any
 from antiphon.api.http import Receive, Send, send_bytes
 from antiphon.api.rate_limits import headers_of
 from antiphon.api.sse import HEADERS, PING, REVOKED
-from antiphon.api.v1.response_events import ResponseEvents, encode_object
+from antiphon.api.v1.response_events import ResponseEvents
 from antiphon.api.v1.response_objects import shows_results
 from antiphon.api.v1.responses import answer_object, follower_of, wait_for
+from antiphon.api.v1.wire_json import encode_object
 from antiphon.application import Application
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal

@@ -25,7 +25,7 @@ from antiphon.api.v1.file_forms import (
 )
 from antiphon.api.v1.file_objects import deleted_file_object, file_object
 from antiphon.api.v1.pages import Order, answer, page_object, raw_answer
-from antiphon.api.v1.response_events import encode_object
+from antiphon.api.v1.wire_json import encode_object
 from antiphon.domain.errors import InvalidRequest
 from antiphon.services.files import NewFile
 

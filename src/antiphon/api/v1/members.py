@@ -11,7 +11,7 @@ from antiphon.api.dependencies import After, App, Caller, IdentityRoute, Limit
 from antiphon.api.idempotency import key_of, once
 from antiphon.api.v1.conversation_bodies import Body
 from antiphon.api.v1.pages import answer, page_object, raw_answer
-from antiphon.api.v1.response_events import encode_object
+from antiphon.api.v1.wire_json import encode_object
 from antiphon.domain.accounts import USER
 from antiphon.domain.members import Member
 

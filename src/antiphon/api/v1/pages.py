@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from fastapi import Response
 
-from antiphon.api.v1.response_events import encode_object
+from antiphon.api.v1.wire_json import encode_object
 
 Order = Literal["asc", "desc"]
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from antiphon.api.v1.wire_json import encode_object, encode_text
 from antiphon.domain import ids
 from antiphon.domain.items import Item
 from antiphon.domain.runs import Run
@@ -84,21 +85,24 @@ def response_object(run: Run, outputs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _echoed(run: Run) -> dict[str, Any]:
     """Return what the request asked for and what came of it, with OpenAI's defaults."""
-    echo = run.request
-    named = run.conversation_id is not None and echo.get("conversation")
+    named = run.conversation_id is not None and run.request.get("conversation")
+    return _echo(run.request, run.conversation_id if named else None, run.stored, run.metadata)
+
+
+def _echo(echo: dict[str, Any], conversation_id: str | None, stored: bool, metadata: str) -> dict[str, Any]:
     return {
         "instructions": echo.get("instructions"),
         "max_output_tokens": echo.get("max_output_tokens"),
         "max_tool_calls": echo.get("max_tool_calls"),
         "parallel_tool_calls": echo.get("parallel_tool_calls", True),
         "previous_response_id": echo.get("previous_response_id"),
-        "conversation": {"id": f"{ids.CONVERSATION}{run.conversation_id}"} if named else None,
+        "conversation": {"id": f"{ids.CONVERSATION}{conversation_id}"} if conversation_id else None,
         "prompt_cache_key": echo.get("prompt_cache_key"),
         "prompt_cache_retention": echo.get("prompt_cache_retention"),
         "reasoning": echo.get("reasoning") or {"effort": None, "summary": None},
         "safety_identifier": echo.get("safety_identifier"),
         "service_tier": echo.get("service_tier", "default"),
-        "store": run.stored,
+        "store": stored,
         "temperature": echo.get("temperature", 1.0),
         "text": echo.get("text") or {"format": {"type": "text"}, "verbosity": "medium"},
         "tool_choice": echo.get("tool_choice", "auto"),
@@ -109,15 +113,8 @@ def _echoed(run: Run) -> dict[str, Any]:
         "frequency_penalty": echo.get("frequency_penalty", 0.0),
         "truncation": echo.get("truncation", "auto"),
         "user": echo.get("user"),
-        "metadata": msgspec.json.decode(run.metadata),
+        "metadata": msgspec.json.decode(metadata),
     }
-
-
-def snapshot(run: Run, state: str) -> dict[str, Any]:
-    """Return the response as it was when the run began, whatever it is now."""
-    body = response_object(run, [])
-    body.update(status=state, completed_at=None, error=None, incomplete_details=None, usage=None)
-    return body
 
 
 def extension(run: Run) -> dict[str, Any] | None:
@@ -130,3 +127,49 @@ def extension(run: Run) -> dict[str, Any] | None:
         "parent_id": run.request.get("parent_id"),
         "input_item_ids": run.request.get("input_item_ids", []),
     }
+
+
+_OF_THE_TREE: Final = frozenset({"parent_id", "input_item_ids"})
+_PLAIN_ECHO: Final = {stored: encode_object(_echo({}, None, stored, "{}"))[1:-1] for stored in (True, False)}
+"""The echo of a request that asked for nothing special, as most do."""
+
+
+def response_bytes(run: Run, outputs: bytes, *, began_as: str | None = None) -> bytes:
+    """Return `response_object` encoded, byte for byte, from its already encoded outputs.
+
+    With `began_as` it is the response as it was in that state when the run began, whatever it is now.
+    """
+    over = began_as is None
+    plain = run.metadata == "{}" and run.request.keys() <= _OF_THE_TREE
+    completed = run.ended_us // 1_000_000 if over and run.state == "completed" and run.ended_us else None
+    reason = run.incomplete_reason if over else None
+    error = {"code": run.error.code, "message": run.error.message} if over and run.error else None
+    return (
+        b'{"id":"resp_%b","object":"response","created_at":%d,"completed_at":%b,"status":"%b","background":%b,'
+        b'"error":%b,"incomplete_details":%b,"model":%b,"output":%b,%b,"usage":%b,"antiphon":%b}'
+        % (
+            run.id.encode(),
+            run.created_us // 1_000_000,
+            b"null" if completed is None else b"%d" % completed,
+            (run.state if began_as is None else began_as).encode(),
+            b"true" if run.background else b"false",
+            b"null" if error is None else encode_object(error),
+            b"null" if reason is None else b'{"reason":%b}' % encode_text(reason),
+            encode_text(run.model),
+            outputs,
+            _PLAIN_ECHO[run.stored] if plain else encode_object(_echoed(run))[1:-1],
+            _usage_bytes(run.usage if over else None),
+            encode_object(extension(run)),
+        )
+    )
+
+
+def _usage_bytes(usage: Usage | None) -> bytes:
+    if usage is None:
+        return b"null"
+    return (
+        b'{"input_tokens":%d,"input_tokens_details":{"cached_tokens":%d,"cache_write_tokens":0},'
+        b'"output_tokens":%d,"output_tokens_details":{"reasoning_tokens":%d},"total_tokens":%d}'
+        % (usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.reasoning_tokens,
+           usage.total_tokens)
+    )  # fmt: skip

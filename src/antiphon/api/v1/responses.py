@@ -14,10 +14,10 @@ from antiphon.api import sse
 from antiphon.api.authentication import caller_and_body
 from antiphon.api.caching import Headers, cache_header, with_cache_use
 from antiphon.api.errors import decoding_error
-from antiphon.api.http import Receive, Scope, Send, beside, header, send_bytes
+from antiphon.api.http import Direct, Receive, Scope, Send, beside, direct_of, header, send_bytes
 from antiphon.api.idempotency import key_of
 from antiphon.api.rate_limits import headers_of
-from antiphon.api.v1.response_events import ResponseEvents, encode_object
+from antiphon.api.v1.response_events import ResponseEvents
 from antiphon.api.v1.response_objects import (
     RESULTS,
     output_item,
@@ -33,6 +33,7 @@ from antiphon.api.v1.response_requests import (
     parse_create,
     turn_request,
 )
+from antiphon.api.v1.wire_json import encode_object
 from antiphon.application import Application
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
@@ -91,9 +92,10 @@ async def create(application: Application, scope: Scope, receive: Receive, send:
     request = with_cache_use(application, scope, request)
     waits = not request.background
     begun = await application.turns.begin(who, request)
-    del request  # a stream may stay open for long, and thousands beside it
+    direct = direct_of(scope)
+    del request, scope  # a stream may stay open for long, and thousands beside it
     if streams:
-        await stream_begun(application, who, begun, scope, receive, send)
+        await stream_begun(application, who, begun, receive, send, direct)
         return
     if waits:
         follower = await follower_of(application, who, begun)
@@ -117,7 +119,12 @@ async def follower_of(application: Application, who: Principal, begun: Begun, af
 
 
 async def stream_begun(
-    application: Application, who: Principal, begun: Begun, scope: Scope, receive: Receive, send: Send
+    application: Application,
+    who: Principal,
+    begun: Begun,
+    receive: Receive,
+    send: Send,
+    direct: Direct | None,
 ) -> None:
     """Stream an answer from its first event; an ephemeral one dies with its client."""
     follower = await follower_of(application, who, begun)
@@ -131,7 +138,7 @@ async def stream_begun(
 
     await sse.stream(
         follower, encoder_of, receive, send, headers=answer_headers(begun),
-        watch=partial(application.credentials.watch, who), on_gone=on_gone,
+        watch=partial(application.credentials.watch, who), direct=direct, on_gone=on_gone,
     )  # fmt: skip
 
 
@@ -240,7 +247,7 @@ async def retrieve_stream(
 
     await sse.stream(
         follower, encoder_of, receive, send, headers=request_id(follower.run.id),
-        watch=partial(application.credentials.watch, who),
+        watch=partial(application.credentials.watch, who), direct=direct_of(scope),
     )  # fmt: skip
 
 

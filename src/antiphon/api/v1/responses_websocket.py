@@ -17,9 +17,10 @@ from fastapi import WebSocket, WebSocketDisconnect
 from antiphon.api.caching import with_cache_use
 from antiphon.api.errors import decoding_error, describe
 from antiphon.api.http import require_few_values
-from antiphon.api.v1.response_events import ResponseEvents, encode_object
+from antiphon.api.v1.response_events import ResponseEvents
 from antiphon.api.v1.response_requests import WebSocketCreate, turn_request
 from antiphon.api.v1.responses import closed_to
+from antiphon.api.v1.wire_json import encode_object
 from antiphon.api.websocket_authentication import FORBIDDEN, UNAUTHENTICATED, SocketCaller, token_in
 from antiphon.application import Application
 from antiphon.domain import ids

@@ -16,8 +16,8 @@ from antiphon.api.errors import describe
 from antiphon.api.idempotency import key_of, once
 from antiphon.api.v1.conversation_bodies import Body
 from antiphon.api.v1.pages import Order, answer, page_object, raw_answer
-from antiphon.api.v1.response_events import encode_object
 from antiphon.api.v1.response_objects import stored_item
+from antiphon.api.v1.wire_json import encode_object
 from antiphon.domain import ids
 from antiphon.domain.errors import NotFound
 from antiphon.domain.shares import SHARE, ShareLink

@@ -22,7 +22,7 @@ from antiphon.api.v1.file_forms import (
 )
 from antiphon.api.v1.file_objects import part_object, upload_object
 from antiphon.api.v1.pages import answer, raw_answer
-from antiphon.api.v1.response_events import encode_object
+from antiphon.api.v1.wire_json import encode_object
 from antiphon.services.uploads import MAX_PART_BYTES, MAX_PARTS, NewUpload
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=FormRoute)

@@ -109,10 +109,10 @@ class Engine:
 
     async def _relay(self, live: LiveRun, emitter: Emitter, route: ModelRoute, request: ModelRequest) -> None:
         memo = live.memo
-        opening = (
-            self._models.open(route, request) if memo is None else memo.open(self._models, route, request)
-        )
-        call = await opening
+        if memo is None:
+            call = await self._models.open(route, request)
+        else:
+            call = await memo.open(self._models, route, request)
         # Closed on the way out, so that a cancelled answer's upstream call ends at once.
         async with aclosing(call):
             try:

@@ -183,6 +183,7 @@ class Follower:
     def release(self) -> None:
         """Forget the follower; call when its client has gone."""
         self._stop_listening()
+        self.on_silence = None  # its writer holds the follower: a cycle would wait for the collector
         self._followers.discard(self)
 
 

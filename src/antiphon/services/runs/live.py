@@ -19,6 +19,11 @@ Finish = Callable[[bool], WriteSet]
 """Builds the write set that ends a run; True asks for fresh segments after a lost place."""
 
 
+def _finished(fresh: bool) -> WriteSet:
+    """Nothing is left to be written."""
+    return ()
+
+
 class LiveRun:
     """A run with its log, its committed length and its waiting followers.
 
@@ -82,6 +87,7 @@ class LiveRun:
     def close(self) -> None:
         """The terminal op is committed: from now on the run is what it ended as."""
         self.closed = True
+        self.finish = _finished  # what it was holds this object, and a cycle waits for the collector
         if self.ended is not None:
             self.run = self.ended
 

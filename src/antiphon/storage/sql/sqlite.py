@@ -120,7 +120,7 @@ class SqliteJournal:
                     raise Conflict(lost.message, param=str(index)) from None
 
         try:
-            await self._writer.submit(work, atomic=bool(sets))
+            await self._writer.submit(work)
         except Conflict as lost:
             if lost.message == "tick":
                 raise Fenced(worker_id) from None
