@@ -28,6 +28,8 @@ ALLOWED = {
     "providers/http_client.py": {"socket", "create_connection", "getaddrinfo"},
     "process.py": {"socket"},  # listens, and sets options of what it accepts
     "cli/doctor_server.py": {"socket", "getaddrinfo"},  # whether the port to listen on is free
+    "parsers/zygote_link.py": {"socket", "open_connection"},  # a pair of sockets to the process it starts
+    "parsers/zygote.py": {"socket"},  # the other one of the pair
     "cli/api_client.py": {"http.client"},  # the command line is a client of the server it is told
 }
 
