@@ -126,8 +126,8 @@ async def index(
 
 def _passage(number: int, text: str) -> NewPassage:
     return NewPassage(
-        ordinal=number, start=0, end=len(text), text=text, heading=text[:40], title_terms=analyse(text[:40], "en"),
-        body_terms=analyse(text, "en"),
+        ordinal=number, start=0, end=len(text), text=text, heading=text[:40],
+        title_terms=analyse(text[:40], "en"), body_terms=analyse(text, "en"),
     )  # fmt: skip
 
 

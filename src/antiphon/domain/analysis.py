@@ -2,9 +2,9 @@
 
 A text is cut into words, words are folded (NFKC, case, digits), stemmed by their language's Snowball
 algorithm (Porter 2001, https://snowballstem.org) and freed of accents. Names in code and words with
-digits are also indexed by their parts, compounds with hyphens also as one word. Scripts that are written without spaces become overlapping pairs of
-characters, and single characters for questions of one. Stop words leave the question only, so that
-"to be or not to be" is still found.
+digits are also indexed by their parts, compounds with hyphens also as one word. Scripts that are
+written without spaces become overlapping pairs of characters, and single characters for questions of
+one. Stop words leave the question only, so that "to be or not to be" is still found.
 
 Terms hold no space and, beyond letters and digits, only `_`, `.`, `+` and `#`.
 """

@@ -79,11 +79,11 @@ class Benchmark:
 
     def fingerprint(self) -> str:
         """Return a hash of the corpus."""
-        digest = hashlib.sha256()
-        with (self._folder / "corpus.jsonl").open("rb") as lines:
-            while part := lines.read(1 << 20):
-                digest.update(part)
-        return digest.hexdigest()
+        try:
+            with (self._folder / "corpus.jsonl").open("rb") as lines:
+                return hashlib.file_digest(lines, "sha256").hexdigest()
+        except OSError as error:
+            raise self._unreadable("corpus.jsonl", error) from None
 
     def _lines(self, name: str, kind: type[T]) -> Iterator[T]:
         decoder = msgspec.json.Decoder(kind)
@@ -95,9 +95,12 @@ class Benchmark:
                     if line.strip():
                         yield decoder.decode(line)
         except OSError as error:
-            raise InvalidRequest(f"'{self._folder / name}' cannot be read: {error.strerror}.") from None
+            raise self._unreadable(name, error) from None
         except msgspec.DecodeError as error:
             raise InvalidRequest(f"'{name}', line {number}: {error}.") from None
+
+    def _unreadable(self, name: str, error: OSError) -> InvalidRequest:
+        return InvalidRequest(f"'{self._folder / name}' cannot be read: {error.strerror}.")
 
     def _read_judgements(self) -> dict[str, dict[str, int]]:
         path = self._folder / "qrels" / "test.tsv"
@@ -108,7 +111,7 @@ class Benchmark:
                 if number or grade.lstrip("-").isdecimal():  # the first line names the columns
                     found.setdefault(query, {})[document] = int(grade)
         except OSError as error:
-            raise InvalidRequest(f"'{path}' cannot be read: {error.strerror}.") from None
+            raise self._unreadable("qrels/test.tsv", error) from None
         except ValueError:
             raise InvalidRequest(f"'{path}': each line is a query, a document and a grade.") from None
         return found
