@@ -1,6 +1,7 @@
 """``python -m bench``: measure Antiphon and nginx in front of the same scripted model, one core for each.
 
 The server under test has a core to itself; the load generator and the model share another.
+``python -m bench knowledge`` measures indexing and searching documents instead.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from bench import knowledge
 from bench.machine import cores, pin
 from bench.processes import StartError
 from bench.report import figures, noisy, table, write_docs, write_json
@@ -27,6 +29,9 @@ _LETTERS: Final = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and write. 0 if every answer was intact, 1 if not, 2 if nothing could be measured."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments[:1] == ["knowledge"]:
+        return knowledge.main(arguments[1:])
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are ended on the way out
     where = cores()

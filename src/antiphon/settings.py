@@ -93,6 +93,7 @@ class Settings(BaseSettings):
     list_scripted_models: bool = False
     provider_connect_seconds: float = Field(default=10.0, gt=0)
     provider_idle_seconds: float = Field(default=60.0, gt=0)
+    knowledge_cache_mb: int = Field(default=256, ge=0, le=1 << 20)
     embedding_model: str | None = None
     embedding_dimensions: int | None = Field(default=None, ge=1, le=16_384)
     embedding_base_url: str | None = None

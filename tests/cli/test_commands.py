@@ -21,7 +21,7 @@ HEAVY = (
 )
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["doctor"], ["chat"]])
+@pytest.mark.parametrize("command", [[], ["serve"], ["doctor"], ["chat"], ["eval"]])
 def test_help_is_there_for_every_command(runner: CliRunner, command: list[str]) -> None:
     result = runner.invoke(app, [*command, "--help"])
     assert result.exit_code == 0

@@ -65,17 +65,22 @@ async def fill(world: IndexWorld, put: list[tuple[str, dict[str, Any], list[str]
 @pytest.mark.parametrize("few", [1, 64])
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    put=files, filter_=st.none() | filters, scopes=st.sets(st.sampled_from(SCOPES), min_size=1), question=texts,
+    put=files,
+    filter_=st.none() | filters,
+    scopes=st.sets(st.sampled_from(SCOPES), min_size=1),
+    question=texts,
     limit=st.integers(1, 12),
-)  # fmt: skip
+)
 def test_both_legs_find_what_brute_force_finds(
     tmp_path_factory: pytest.TempPathFactory, name: str, few: int, put: list[Any], filter_: Filter | None,
     scopes: set[str], question: str, limit: int,
 ) -> None:  # fmt: skip
     async def work(world: IndexWorld) -> None:
         known = await fill(world, put)
-        passing = {one["id"]: one for one in known
-                   if one["scope"] in scopes and (filter_ is None or matches(filter_, one["attributes"]))}  # fmt: skip
+        asked_of = [one for one in known if one["scope"] in scopes]
+        passing = {
+            one["id"]: one for one in asked_of if filter_ is None or matches(filter_, one["attributes"])
+        }
         found = await world.search(sorted(scopes), question, filter=filter_, limit=limit)
 
         everything = await world.search(SCOPES, question, limit=200)
@@ -101,11 +106,17 @@ def test_both_legs_find_what_brute_force_finds(
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     questions=st.lists(
-        st.tuples(st.sets(st.sampled_from([*SCOPES, "d" * 32, "h", "%", "", "a"]), max_size=5), st.none() | filters,
-                  texts, st.integers(1, 200), st.none() | st.builds(HistoryFilter, author_id=st.just("owner of a"))),
-        min_size=1, max_size=6,
+        st.tuples(
+            st.sets(st.sampled_from([*SCOPES, "d" * 32, "h", "%", "", "a"]), max_size=5),
+            st.none() | filters,
+            texts,
+            st.integers(1, 200),
+            st.none() | st.builds(HistoryFilter, author_id=st.just("owner of a")),
+        ),
+        min_size=1,
+        max_size=6,
     )
-)  # fmt: skip
+)
 def test_nobody_finds_a_canary(
     tmp_path_factory: pytest.TempPathFactory, name: str, questions: list[Any]
 ) -> None:
@@ -113,8 +124,12 @@ def test_nobody_finds_a_canary(
     mine, chats = SCOPES[0], "h" + "a" * 32
 
     async def work(world: IndexWorld) -> None:
-        await fill(world, [(mine, {"kind": "report"}, [f"canary {word}" for word in WORDS]),
-                           (SCOPES[1], {"kind": "report"}, list(WORDS)), (SCOPES[2], {}, ["fox whale"])])  # fmt: skip
+        put = [
+            (mine, {"kind": "report"}, [f"canary {word}" for word in WORDS]),
+            (SCOPES[1], {"kind": "report"}, list(WORDS)),
+            (SCOPES[2], {}, ["fox whale"]),
+        ]
+        await fill(world, put)
         said = new_source(chats, owner=f"owner of {mine[0]}", kind="history")
         await world.index.add(said, [passage(0, "canary fox", item_id="i", author_id="owner of a")])
         await world.embed(f"owner of {mine[0]}", ["canary fox"])
@@ -146,10 +161,9 @@ async def test_the_one_file_of_ten_thousand_that_passes_is_found(name: str, tmp_
         kept = "fox den far away"
         for start in range(0, len(sources), 500):
             part = sources[start : start + 500]
-            await asyncio.gather(*(
-                world.index.add(source, [passage(0, kept if source is sources[7_777] else f"fox fox {source.id}")])
-                for source in part
-            ))  # fmt: skip
+            texts = [kept if source is sources[7_777] else f"fox fox {source.id}" for source in part]
+            adding = zip(part, texts, strict=True)
+            await asyncio.gather(*(world.index.add(source, [passage(0, text)]) for source, text in adding))
             assert all(await asyncio.gather(*(world.index.publish(source.id) for source in part)))
         missing = await world.vectors.missing_anywhere("test/model", 20_000)
         await world.vectors.put(

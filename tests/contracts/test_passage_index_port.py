@@ -1,4 +1,4 @@
-"""Ports `PassageIndex` and `IndexScopes`: what is published is found whole and at once, what is gone is not."""
+"""Ports `PassageIndex` and `IndexScopes`: what is published is found whole at once, what is gone is not."""
 
 from __future__ import annotations
 

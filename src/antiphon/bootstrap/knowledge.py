@@ -60,7 +60,11 @@ async def opened_knowledge(
 
     `parser` replaces the usual one.
     """
-    store = await open_knowledge(settings.data_dir, power_safe=settings.durability == "power")
+    store = await open_knowledge(
+        settings.data_dir,
+        power_safe=settings.durability == "power",
+        cache_bytes=settings.knowledge_cache_mb << 20,
+    )
     stack.push_async_callback(store.close)
     blobs = FileBlobs(settings.data_dir / DOCUMENTS)
     await blobs.clean()

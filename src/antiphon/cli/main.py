@@ -66,6 +66,37 @@ def doctor(
     run_doctor(host=host, port=port, data_dir=data_dir, api_key=api_key, json_output=json_output)
 
 
+@app.command("eval")
+def evaluate(
+    dataset: Annotated[
+        Path, typer.Argument(help="Folder in BEIR's shape: corpus.jsonl, queries.jsonl, qrels/test.tsv.")
+    ],
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data-dir", help="Keep the index here, to measure again without indexing again."),
+    ] = None,
+    passage_tokens: Annotated[
+        int, typer.Option("--passage-tokens", min=100, max=4096, help="Cut documents to this length.")
+    ] = 200,
+    candidates: Annotated[
+        int, typer.Option("--candidates", min=1, max=200, help="What words and vectors each may propose.")
+    ] = 100,
+    min_ndcg: Annotated[float | None, typer.Option("--min-ndcg", help="Exit 1 below this nDCG@10.")] = None,
+    min_recall: Annotated[
+        float | None, typer.Option("--min-recall", help="Exit 1 below this Recall@100.")
+    ] = None,
+    min_mrr: Annotated[float | None, typer.Option("--min-mrr", help="Exit 1 below this MRR.")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Measure retrieval on a benchmark, with the embedding model of the settings if there is one."""
+    from antiphon.cli.evaluation import Bounds, run_evaluation
+
+    run_evaluation(
+        dataset, data_dir=data_dir, passage_tokens=passage_tokens, candidates=candidates,
+        bounds=Bounds(min_ndcg, min_recall, min_mrr), json_output=json_output,
+    )  # fmt: skip
+
+
 @app.command()
 def chat(
     question: Annotated[

@@ -1,10 +1,10 @@
 """From text to the terms it is found by; questions and documents go the same way.
 
 A text is cut into words, words are folded (NFKC, case, digits), stemmed by their language's Snowball
-algorithm (Porter 2001, https://snowballstem.org) and freed of accents. Names in code are also
-indexed by their parts. Scripts that are written without spaces become overlapping pairs of
-characters, and single characters for questions of one. Stop words leave the question only, so that
-"to be or not to be" is still found.
+algorithm (Porter 2001, https://snowballstem.org) and freed of accents. Names in code and words with
+digits are also indexed by their parts, compounds with hyphens also as one word. Scripts that are
+written without spaces become overlapping pairs of characters, and single characters for questions of
+one. Stop words leave the question only, so that "to be or not to be" is still found.
 
 Terms hold no space and, beyond letters and digits, only `_`, `.`, `+` and `#`.
 """
@@ -23,7 +23,7 @@ import Stemmer
 
 from antiphon.domain.stop_words import STOP_WORDS
 
-ANALYSIS_VERSION: Final = 1
+ANALYSIS_VERSION: Final = 2
 """Raised whenever the same text yields other terms: what was indexed before must be indexed again."""
 
 MAX_QUERY_TERMS: Final = 96
@@ -58,7 +58,11 @@ _MARKS: Final = (  # what `\w` leaves out and words are written with: vowel sign
     "\u102b-\u103e\u1056-\u1060\u17b4-\u17d3\u1ab0-\u1aff\u1dc0-\u1dff\u200c\u200d\u20d0-\u20ff\u3099\u309a"
     "\ufe20-\ufe2f"
 )
-_TOKEN: Final = re.compile(rf"\d+(?:[.,]\d+)+(?![^\W_])|[A-Za-z](?:\+\+|#)(?!\w)|(?:\w|[{_MARKS}])+")
+_LETTER: Final = rf"(?:\w|[{_MARKS}])"
+_TOKEN: Final = re.compile(
+    rf"\d+(?:[.,]\d+)+(?![^\W_])|[A-Za-z](?:\+\+|#)(?!\w)|{_LETTER}++(?:[-\u2010]{_LETTER}++)*"
+)
+_HYPHEN: Final = re.compile(r"[-\u2010]")
 _RUNS: Final = re.compile(rf"[{_PAIRED}\u3099\u309a]+|[{_CLUSTERED}]+|[^{_PAIRED}{_CLUSTERED}]+")
 _UNSPACED: Final = re.compile(rf"[{_PAIRED}{_CLUSTERED}]")
 _IS_PAIRED: Final = re.compile(rf"[{_PAIRED}]")
@@ -66,6 +70,7 @@ _CLUSTER: Final = re.compile(rf"[^{_MARKS}][{_MARKS}]*|[{_MARKS}]+")
 _CONTRACTION: Final = re.compile(r"(?<=\w)['’](?:s|S)\b|(?<=\w)n['’]t\b")
 _PARTS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 _NO_WORD: Final = re.compile(r"[\d_+#.]")
+_DIGIT: Final = re.compile(r"\d")
 _GROUPED: Final = re.compile(r"\d{1,3}(?:,\d{3})+")
 _LETTERS: Final = str.maketrans(
     {
@@ -118,7 +123,19 @@ def _known(language: str | None) -> str:
 def _words(text: str) -> list[str]:
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
-    return _TOKEN.findall(_CONTRACTION.sub("", text))
+    found = _TOKEN.findall(_CONTRACTION.sub("", text))
+    if "-" not in text and "\u2010" not in text:
+        return found
+    return [word for token in found for word in _members(token)]
+
+
+def _members(token: str) -> list[str]:
+    """Return a word, or the members of a compound and what they are without hyphens."""
+    members = _HYPHEN.split(token)
+    if len(members) == 1:
+        return members
+    joined = "".join(members)
+    return members if joined.isdecimal() else [*members, joined]
 
 
 def _terms_of(word: str, language: str, asked: bool) -> tuple[str, ...]:
@@ -149,7 +166,7 @@ def _run_terms(run: str, language: str, asked: bool) -> Iterable[str]:
 
 
 def _word_terms(word: str, language: str) -> tuple[str, ...]:
-    """Return a word's term, and its parts' if it is a name in code (`snake_case`, `camelCase`)."""
+    """Return a word's term, and its parts' if it is a name (`snake_case`, `camelCase`, `utf8`)."""
     whole = word.strip("_")[: MAX_TERM_CHARACTERS * 4]
     if not whole:
         return ()
@@ -162,7 +179,9 @@ def _word_terms(word: str, language: str) -> tuple[str, ...]:
 
 
 def _is_name(word: str) -> bool:
-    return "_" in word or (any(map(str.isupper, word[1:])) and any(map(str.islower, word)))
+    if "_" in word or (_DIGIT.search(word) and not word.isdecimal()):
+        return True
+    return any(map(str.isupper, word[1:])) and any(map(str.islower, word))
 
 
 def _known_terms(words: Sequence[str], language: str) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ MAX_TOKENS: Final = 4096
 """OpenAI's bounds on `max_chunk_size_tokens`."""
 
 MAX_HEADING: Final = 400
-MAX_HEADING_PART: Final = 120
+MAX_HEADING_PART: Final = 200
 """Characters of a passage's path of titles, and of one title in it."""
 
 _SENTENCE: Final = re.compile(
