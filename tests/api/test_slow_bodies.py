@@ -117,3 +117,23 @@ async def test_a_slow_body_of_one_that_holds_is_served(
 
     response = await asked(town, path, headers, nothing)
     assert response.status_code in (200, 201), response.text
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+async def test_a_file_whose_sender_is_revoked_meanwhile_is_not_kept(town: Town, carrier: str) -> None:
+    ada, headers = await caller(town, carrier)
+    head = b'--b\r\ncontent-disposition: form-data; name="%b"%b\r\n\r\n'
+
+    async def body() -> AsyncIterator[bytes]:
+        yield head % (b"purpose", b"") + b"batch\r\n" + head % (b"file", b'; filename="a"') + b"half"
+        for key in ada.keys:
+            assert (await ada.call("DELETE", f"/v1/api_keys/{key['id']}")).status_code == 200
+        assert (await ada.call("POST", "/v1/auth/logout")).status_code == 200
+        yield b"\r\n--b--\r\n"
+
+    form = {**headers, "content-type": "multipart/form-data; boundary=b"}
+    response = await town.http.post("/v1/files", content=body(), headers=form)
+    assert response.status_code == 401, response.text
+    assert town.world.rows("SELECT COUNT(*) FROM files", name="knowledge.db") == [(0,)]
+    left = [one for one in (town.world.directory / "documents").rglob("*") if one.is_file()]
+    assert left == []

@@ -116,6 +116,39 @@ async def _drop(blobs: BlobStore, digest: str) -> None:
     await blobs.delete(OWNER, digest)
 
 
+@pytest.mark.parametrize("start", [0, 1, PIECE_BYTES - 1, PIECE_BYTES, 2 * PIECE_BYTES + 5, 10**9])
+@pytest.mark.parametrize("length", [0, 1, PIECE_BYTES + 1, None])
+async def test_a_span_of_content_is_read_as_if_cut_from_it(
+    blobs: BlobStore, start: int, length: int | None
+) -> None:
+    content = os.urandom(2 * PIECE_BYTES + 10)
+    kept = await blobs.put(OWNER, content)
+    end = None if length is None else start + length
+    pieces = [piece async for piece in blobs.open(OWNER, kept.digest, start=start, end=end)]
+    assert b"".join(pieces) == content[start:end]
+
+
+async def test_content_can_be_had_as_a_file_of_this_machine(blobs: BlobStore) -> None:
+    kept = await blobs.put(OWNER, b"local")
+    async with blobs.local(OWNER, kept.digest) as path:
+        assert path.read_bytes() == b"local"
+    for owner, digest in ((OWNER, ABSENT), (STRANGER, kept.digest)):
+        with pytest.raises(NotFound):
+            async with blobs.local(owner, digest):
+                raise AssertionError("there is none")
+
+
+async def test_owners_are_listed_once_in_order(blobs: BlobStore) -> None:
+    assert await blobs.owners(after=None, limit=9) == []
+    owners = sorted([OWNER, STRANGER])
+    for owner in owners:
+        await blobs.put(owner, b"x")
+        await blobs.put(owner, b"y")
+    assert await blobs.owners(after=None, limit=9) == owners
+    assert await blobs.owners(after=owners[0], limit=9) == owners[1:]
+    assert await blobs.owners(after=None, limit=1) == owners[:1]
+
+
 async def test_pages_list_every_blob_of_an_owner_once_in_order(blobs: BlobStore) -> None:
     kept = [await blobs.put(OWNER, b"%d" % number) for number in range(25)]
     await blobs.put(STRANGER, b"other")

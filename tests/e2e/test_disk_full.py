@@ -234,3 +234,30 @@ async def test_seals_that_fail_on_a_full_disk_lose_nothing(
     text = stored_text(response)
     assert check_prefix("moment", text) is None, check_prefix("moment", text)
     assert text.startswith(text_of(events_of(stream.body)))
+
+
+async def test_a_file_for_which_there_is_no_room_is_refused_and_leaves_nothing(
+    new_server: NewServer, disk_of: Callable[[ServerProcess], SmallDisk]
+) -> None:
+    server = new_server(DRAIN_SECONDS="1")
+    disk = disk_of(server)
+    await asyncio.to_thread(server.start)
+    form = {"content-type": "multipart/form-data; boundary=b"}
+    head = b'--b\r\ncontent-disposition: form-data; name="%b"%b\r\n\r\n%b\r\n'
+    purpose = head % (b"purpose", b"", b"batch")
+    kept = purpose + head % (b"file", b'; filename="a"', b"kept") + b"--b--\r\n"
+    made = (await call(server.port, "POST", "/v1/files", kept, form)).json()
+    disk.fill()
+    large = purpose + head % (b"file", b'; filename="b"', b"x" * (2 << 20)) + b"--b--\r\n"
+    refused = await call(server.port, "POST", "/v1/files", large, form)
+    assert refused.status in (503, 507), (refused.status, bytes(refused.body[:300]))
+    assert int(refused.headers["retry-after"]) > 0
+    content = await call(server.port, "GET", f"/v1/files/{made['id']}/content")
+    assert (content.status, bytes(content.body)) == (200, b"kept"), "reads go on"
+    disk.free()
+    await until(lambda: server.health("/health/ready") == 200, "room is found")
+    listed = await get(server.port, "/v1/files")
+    assert [one["id"] for one in listed["data"]] == [made["id"]]
+    documents = [one for one in (server.data / "documents").rglob("*") if one.is_file()]
+    assert [one.name for one in documents] == [made["antiphon"]["sha256"]]
+    assert (await call(server.port, "POST", "/v1/files", large, form)).status == 200

@@ -29,6 +29,7 @@ class PlainParser:
     def __init__(self) -> None:
         self.before: Any = None
         self.parsed: list[str] = []
+        self.notes: tuple[str, ...] = ()
 
     def version_for(self, filename: str, head: bytes) -> str:
         return "plain-1"
@@ -69,7 +70,7 @@ class PlainParser:
     def _parsed(self, characters: int, passages: int) -> Parsed:
         return Parsed(
             parser="plain-1", media_type="text/plain", language="en", title=None, characters=characters,
-            page_starts=(), passages=passages,
+            page_starts=(), passages=passages, notes=self.notes,
         )  # fmt: skip
 
     async def close(self) -> None:

@@ -166,6 +166,29 @@ async def test_an_account_that_goes_leaves_nothing(library: Library) -> None:
     assert again.counts()["files"] == 0
 
 
+@pytest.mark.parametrize("stage", ["erase", "erase_unneeded"])
+async def test_an_accounts_erasing_that_breaks_off_is_finished_by_the_next(
+    library: Library, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    somebody = await another_person(library.world)
+    files = [await library.file(f"theirs {n}", who=somebody) for n in range(4)]
+    await library.collection(*files, who=somebody)
+
+    async def broken(*_: object) -> int:
+        raise OSError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"antiphon.services.contents.Contents.{stage}", broken)
+        with pytest.raises(OSError, match="killed"):
+            await library.application.purges.purge_account(somebody.account_id)
+    assert len(library.blobs()) > 0 or stage == "erase_unneeded"
+    await library.application.purges.purge_account(somebody.account_id)
+    assert library.blobs() == []
+    for table in ("files", "versions", "collections", "members", "sources", "kept_answers"):
+        found = library.rows(f"SELECT COUNT(*) FROM {table} WHERE owner_id='{somebody.account_id}'")
+        assert found == [(0,)], table
+
+
 async def test_a_version_is_made_of_received_bytes_only(library: Library) -> None:
     """The name is the client's, and only ever shown."""
     file = await library.file("x", name="../../etc/passwd\0" + "ü" * 300)

@@ -57,6 +57,17 @@ async def test_a_file_becomes_searchable_with_its_text(library: Library) -> None
     assert await read(library.who, FILE + file.id, 1, 10, 30) == text[10:30]
 
 
+async def test_what_could_not_be_read_of_it_is_told(library: Library) -> None:
+    library.work()
+    library.parser.notes = ("page 2: no text", "page 7: no text")
+    file = await library.file("hello")
+    collection = await library.collection(file)
+    member = await library.member(collection, file)
+    assert await library.application.collection_files.notes(member) == []
+    await library.indexed(collection)
+    assert await library.application.collection_files.notes(member) == list(library.parser.notes)
+
+
 async def test_progress_is_seen_while_it_works(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingestion, "PROGRESS_SECONDS", 0.0)
     gate = Gate(library)
@@ -248,6 +259,21 @@ async def test_another_way_of_cutting_is_another_indexing_of_the_same_text(libra
     assert (await library.member(collection, file)).source_id not in (None, before)
     assert "".join(library.live(collection)) == "x" * 5000
     assert len(library.parser.parsed) == 1
+
+
+async def test_a_way_of_cutting_that_changes_meanwhile_is_the_one_that_counts(library: Library) -> None:
+    gate = Gate(library)
+    library.work()
+    file = await library.file("x" * 30_000)
+    collection = await library.collection(file)
+    await gate.next()
+    cut = Chunking(300, 0, automatic=False)
+    await library.add(collection, file, chunking=cut)
+    gate.open.set()
+    await library.indexed(collection)
+    member = await library.member(collection, file)
+    assert (member.chunking, member.attempts) == (cut, 1)
+    assert "".join(library.live(collection)) == "x" * 30_000
 
 
 async def test_an_expired_collection_is_emptied_and_takes_nothing(library: Library) -> None:

@@ -345,8 +345,7 @@ async def open_world(
         vault, stored = await open_secrets(chosen, storage, clock)
         keys = ProviderKeys(models, vault, storage.unit_of_work, clock, stored)
         http = http or HttpClient()
-        embedders = Embedders(chosen, models, (), http)
-        beside = AsyncExitStack()
+        beside, embedders = AsyncExitStack(), Embedders(chosen, models, (), http)
         knowledge = await opened_knowledge(beside, chosen, http, embedders, parser=parser)
         application, engine = assemble(
             chosen, noted, models, owner, clock, Drain(0.0), keys, logins or {}, knowledge, notes

@@ -46,7 +46,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
     `characters` are code points of the canonical text; `page_starts` holds the offset in code
     points at which each page (slide, sheet, chapter) begins, empty where there are no pages. A
-    version's text never changes: citations point into it.
+    version's text never changes: citations point into it. `error` says why nothing could be read,
+    or, line by line, what of a text that is `ready` could not.
     """
 
     file_id: str

@@ -128,6 +128,13 @@ class CollectionFiles:
             raise invalid_cursor(shown)
         return identifier
 
+    async def notes(self, member: Member) -> list[str]:
+        """Return, for people, what of a member's file could not be read or had to be guessed."""
+        version = await self._files.version_of(member)
+        if version is None or version.text_state != "ready":
+            return []
+        return (version.error or "").splitlines()
+
     async def describe(
         self, who: Principal, collection_id: str, file_id: str, attributes: Attributes
     ) -> Member:

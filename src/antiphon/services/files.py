@@ -10,6 +10,7 @@ import msgspec
 
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
+from antiphon.domain.collections import Member
 from antiphon.domain.errors import Conflict, InvalidRequest
 from antiphon.domain.files import FILE, File, Version, clean_filename
 from antiphon.ports.blob_store import StoredBlob
@@ -136,6 +137,10 @@ class Files:
         file = await self.get(who, file_id)
         found = await self._files.version(who.actor_id, file.id, number)
         return file, found if found is not None else not_found("Version", number)
+
+    async def version_of(self, member: Member) -> Version | None:
+        """Return the version that a member is or will be searched in."""
+        return await self._files.version(member.owner_id, member.file_id, member.version)
 
     def read(self, version: Version, start: int, end: int) -> AsyncIterator[bytes]:
         """Iterate over the bytes `start` to `end` of a version's content."""

@@ -233,7 +233,9 @@ class Ingestion:
         title = parsed.title or filename
         await self._index.add(msgspec.structs.replace(source, title=title, language=parsed.language), ())
         now = await self._members.get(member.owner_id, member.collection_id, member.file_id)
-        if now is None or now.state != "in_progress" or now.version != member.version:
+        if now is None or now.state != "in_progress":
+            raise _Gone
+        if (now.version, now.chunking) != (member.version, member.chunking):
             raise _Gone
         if not await self._index.publish(source.id, replaces=now.source_id):
             raise _Gone
@@ -284,7 +286,8 @@ class _Intake:
             raise ParseFailed("The file could not be read to its end.", code="server_error")
         if version.text_state != "ready":
             await self._note(
-                text_state="ready", error=None, parser=parsed.parser, media_type=parsed.media_type,
+                text_state="ready", error="\n".join(parsed.notes) or None, parser=parsed.parser,
+                media_type=parsed.media_type,
                 language=parsed.language, title=parsed.title, characters=parsed.characters,
                 page_starts=parsed.page_starts,
             )  # fmt: skip

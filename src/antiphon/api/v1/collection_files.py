@@ -61,7 +61,8 @@ async def list_files(
 @router.get("/files/{file_id}", summary="Retrieve a file of a vector store")
 async def retrieve(application: App, who: Caller, vector_store_id: str, file_id: str) -> Response:
     """Return a file with its state."""
-    return answer(member_object(await application.collection_files.get(who, vector_store_id, file_id)))
+    found = await application.collection_files.get(who, vector_store_id, file_id)
+    return answer(member_object(found, await application.collection_files.notes(found)))
 
 
 @router.post("/files/{file_id}", summary="Update a file's attributes")

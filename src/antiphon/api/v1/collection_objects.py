@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -50,10 +51,11 @@ def deleted_collection_object(collection_id: str) -> dict[str, Any]:
     return {"id": COLLECTION + collection_id, "object": "vector_store.deleted", "deleted": True}
 
 
-def member_object(member: Member) -> dict[str, Any]:
+def member_object(member: Member, notes: Sequence[str] | None = None) -> dict[str, Any]:
     """Return a file in a vector store; its id is the file's.
 
-    The extension says how far a running job is, and which file's passages stand for an equal content.
+    The extension says how far a running job is, which file's passages stand for an equal content, and,
+    where one file is asked for, what of it could not be read.
     """
     error = None
     if member.error_code is not None:
@@ -73,6 +75,7 @@ def member_object(member: Member) -> dict[str, Any]:
             "done": member.done,
             "total": member.total,
             "duplicate_of": FILE + member.duplicate_of if member.duplicate_of else None,
+            **({"notes": list(notes)} if notes is not None else {}),
         },
     }
 
