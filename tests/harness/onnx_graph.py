@@ -83,56 +83,73 @@ class Graph:
         path.write_bytes(_field(1, 9) + _field(7, graph) + _field(8, _field(1, "") + _field(2, OPSET)))
 
 
-def write_bert(model: Path, target: Path) -> None:
-    """Write `target`/model.onnx from `model`/model.safetensors and config.json."""
-    config = json.loads((model / "config.json").read_text())
-    tensors = SafeTensors(model / "model.safetensors")
-    size, heads, inner = config["hidden_size"], config["num_attention_heads"], config["intermediate_size"]
-    graph = Graph()
+class _Bert:
+    """Lays a model's weights and layers into a graph."""
 
-    def weight(name: str, *shape: int) -> str:
-        return graph.constant(tensors.array(name, shape))
+    def __init__(self, model: Path) -> None:
+        self.graph = Graph()
+        self.config = json.loads((model / "config.json").read_text())
+        self.tensors = SafeTensors(model / "model.safetensors")
+        self.size, self.inner = self.config["hidden_size"], self.config["intermediate_size"]
+        self.heads = self.config["num_attention_heads"]
 
-    def linear(x: str, name: str, rows: int, columns: int) -> str:
-        turned = graph.constant(tensors.array(f"{name}.weight", (rows, columns)).T)
-        return graph.node("Add", graph.node("MatMul", x, turned), weight(f"{name}.bias", rows))
+    def weight(self, name: str, *shape: int) -> str:
+        return self.graph.constant(self.tensors.array(name, shape))
 
-    def norm(x: str, name: str) -> str:
-        parts = (weight(f"{name}.{part}", size) for part in ("weight", "bias"))
-        return graph.node("LayerNormalization", x, *parts, epsilon=float(config["layer_norm_eps"]), axis=-1)
+    def linear(self, x: str, name: str, rows: int, columns: int) -> str:
+        turned = self.graph.constant(self.tensors.array(f"{name}.weight", (rows, columns)).T)
+        return self.graph.node("Add", self.graph.node("MatMul", x, turned), self.weight(f"{name}.bias", rows))
 
-    def by_head(x: str) -> str:
-        shape = graph.constant([0, 0, heads, size // heads])
-        return graph.node("Transpose", graph.node("Reshape", x, shape), perm=(0, 2, 1, 3))
+    def norm(self, x: str, name: str) -> str:
+        parts = (self.weight(f"{name}.{part}", self.size) for part in ("weight", "bias"))
+        epsilon = float(self.config["layer_norm_eps"])
+        return self.graph.node("LayerNormalization", x, *parts, epsilon=epsilon, axis=-1)
 
-    def embedding(name: str, count: str, ids: str) -> str:
-        return graph.node("Gather", weight(f"embeddings.{name}_embeddings.weight", config[count], size), ids)
+    def by_head(self, x: str) -> str:
+        shape = self.graph.constant([0, 0, self.heads, self.size // self.heads])
+        return self.graph.node("Transpose", self.graph.node("Reshape", x, shape), perm=(0, 2, 1, 3))
 
-    length = graph.node("Gather", graph.node("Shape", "input_ids"), graph.constant(1))
-    places = graph.node("Range", graph.constant(0), length, graph.constant(1))
-    x = graph.node(
-        "Add",
-        embedding("word", "vocab_size", "input_ids"),
-        embedding("position", "max_position_embeddings", places),
-    )
-    x = graph.node("Add", x, embedding("token_type", "type_vocab_size", "token_type_ids"))
-    x = norm(x, "embeddings.LayerNorm")
-    absent = graph.node("Sub", graph.constant(1.0), graph.node("Cast", "attention_mask", to=FLOAT))
-    bias = graph.node("Mul", graph.node("Unsqueeze", absent, graph.constant([1, 2])), graph.constant(-1e9))
-    for index in range(config["num_hidden_layers"]):
-        at = f"encoder.layer.{index}"
+    def embeddings(self) -> str:
+        graph = self.graph
+        length = graph.node("Gather", graph.node("Shape", "input_ids"), graph.constant(1))
+        places = graph.node("Range", graph.constant(0), length, graph.constant(1))
+        found = []
+        for name, count, ids in (
+            ("word", "vocab_size", "input_ids"),
+            ("position", "max_position_embeddings", places),
+            ("token_type", "type_vocab_size", "token_type_ids"),
+        ):
+            table = self.weight(f"embeddings.{name}_embeddings.weight", self.config[count], self.size)
+            found.append(graph.node("Gather", table, ids))
+        x = graph.node("Add", graph.node("Add", found[0], found[1]), found[2])
+        return self.norm(x, "embeddings.LayerNorm")
+
+    def layer(self, x: str, bias: str, at: str) -> str:
+        graph, size = self.graph, self.size
         query, key, value = (
-            by_head(linear(x, f"{at}.attention.self.{part}", size, size))
+            self.by_head(self.linear(x, f"{at}.attention.self.{part}", size, size))
             for part in ("query", "key", "value")
         )
         scores = graph.node("MatMul", query, graph.node("Transpose", key, perm=(0, 1, 3, 2)))
-        scores = graph.node("Mul", scores, graph.constant(float((size // heads) ** -0.5)))
+        scores = graph.node("Mul", scores, graph.constant(float((size // self.heads) ** -0.5)))
         shares = graph.node("Softmax", graph.node("Add", scores, bias), axis=-1)
         mixed = graph.node("Transpose", graph.node("MatMul", shares, value), perm=(0, 2, 1, 3))
         mixed = graph.node("Reshape", mixed, graph.constant([0, 0, size]))
-        mixed = linear(mixed, f"{at}.attention.output.dense", size, size)
-        x = norm(graph.node("Add", mixed, x), f"{at}.attention.output.LayerNorm")
-        wide = graph.node("Gelu", linear(x, f"{at}.intermediate.dense", inner, size))
-        narrow = linear(wide, f"{at}.output.dense", size, inner)
-        x = norm(graph.node("Add", narrow, x), f"{at}.output.LayerNorm")
-    graph.write(target / "model.onnx", x, ("b", "t", size), ("input_ids", "attention_mask", "token_type_ids"))
+        mixed = self.linear(mixed, f"{at}.attention.output.dense", size, size)
+        x = self.norm(graph.node("Add", mixed, x), f"{at}.attention.output.LayerNorm")
+        wide = graph.node("Gelu", self.linear(x, f"{at}.intermediate.dense", self.inner, size))
+        narrow = self.linear(wide, f"{at}.output.dense", size, self.inner)
+        return self.norm(graph.node("Add", narrow, x), f"{at}.output.LayerNorm")
+
+
+def write_bert(model: Path, target: Path) -> None:
+    """Write `target`/model.onnx from `model`/model.safetensors and config.json."""
+    bert = _Bert(model)
+    graph = bert.graph
+    x = bert.embeddings()
+    absent = graph.node("Sub", graph.constant(1.0), graph.node("Cast", "attention_mask", to=FLOAT))
+    bias = graph.node("Mul", graph.node("Unsqueeze", absent, graph.constant([1, 2])), graph.constant(-1e9))
+    for index in range(bert.config["num_hidden_layers"]):
+        x = bert.layer(x, bias, f"encoder.layer.{index}")
+    inputs = ("input_ids", "attention_mask", "token_type_ids")
+    graph.write(target / "model.onnx", x, ("b", "t", bert.size), inputs)

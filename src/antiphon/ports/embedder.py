@@ -27,7 +27,6 @@ class EmbeddingRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     texts: list[str]
     dimensions: int | None = None
-    user: str | None = None
 
 
 @runtime_checkable

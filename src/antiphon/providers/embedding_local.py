@@ -28,7 +28,7 @@ STEP_TOKENS: Final = 4096
 """Tokens that are computed at a time: some tenths of a second, after which others get their turn."""
 
 URGENT_TEXTS: Final = 4
-NICE: Final = 10
+NICE: Final = 5
 
 T = TypeVar("T")
 

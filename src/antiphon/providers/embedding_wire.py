@@ -47,8 +47,6 @@ def encode_request(request: EmbeddingRequest, *, base64_vectors: bool) -> bytes:
     body["encoding_format"] = "base64" if base64_vectors else "float"
     if request.dimensions is not None:
         body["dimensions"] = request.dimensions
-    if request.user is not None:
-        body["user"] = mend(request.user)
     return msgspec.json.encode(body)
 
 
