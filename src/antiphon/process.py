@@ -11,7 +11,7 @@ import re
 import signal
 import socket
 import traceback
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -144,22 +144,41 @@ class DirectCalls:
         self._front = create_app(lambda: nullcontext(opened))
         self._front.application = opened
 
-    def request(self, method: str, target: str, body: bytes = b"") -> tuple[int, bytes]:
+    def request(
+        self,
+        method: str,
+        target: str,
+        body: Iterable[bytes] = (),
+        content_type: str = "application/json",
+    ) -> tuple[int, bytes]:
         """Return status and body of the answer to one call."""
-        return self._runner.run(self._request(method, target, body))
+        return self._runner.run(self._request(method, target, iter(body), content_type))
 
-    async def _request(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
+    def wait(self, seconds: float) -> None:
+        """Let what goes on beside the calls go on."""
+        self._runner.run(asyncio.sleep(seconds))
+
+    async def _request(
+        self, method: str, target: str, body: Iterator[bytes], content_type: str
+    ) -> tuple[int, bytes]:
         path, _, query = target.partition("?")
         scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method,
             "scheme": "http", "path": unquote(path), "raw_path": path.encode(), "root_path": "",
             "query_string": query.encode(), "client": None, "server": None,
-            "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
+            "headers": [(b"host", b"localhost"), (b"content-type", content_type.encode())],
         }  # fmt: skip
         status, parts = 0, list[bytes]()
 
+        sent = False
+
         async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body}
+            nonlocal sent
+            if sent:
+                await asyncio.Event().wait()  # a caller that never leaves
+            piece = next(body, None)
+            sent = piece is None
+            return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
 
         async def send(message: Any) -> None:
             nonlocal status
@@ -171,13 +190,16 @@ class DirectCalls:
 
 
 @contextmanager
-def direct_calls(settings: Settings) -> Iterator[DirectCalls]:
-    """Open the application for the block; raises Unavailable while another process has its data."""
+def direct_calls(settings: Settings, *, indexing: bool = False) -> Iterator[DirectCalls]:
+    """Open the application for the block; raises Unavailable while another process has its data.
+
+    With `indexing` documents are read and embedded while calls or waits go on.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        opening = stack.enter_async_context(open_at_rest(settings))
+        opening = stack.enter_async_context(open_at_rest(settings, indexing=indexing))
         try:
             yield DirectCalls(runner, runner.run(opening))
         finally:

@@ -83,10 +83,11 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
 
 
 @asynccontextmanager
-async def open_at_rest(settings: Settings) -> AsyncIterator[Application]:
+async def open_at_rest(settings: Settings, *, indexing: bool = False) -> AsyncIterator[Application]:
     """Open the store for the command line: nothing runs, and what an earlier process left stays so.
 
-    Raises Unavailable while another process has the data directory.
+    With `indexing` documents are read and embedded, and what open providers offer is known. Raises
+    Unavailable while another process has the data directory.
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
@@ -102,7 +103,20 @@ async def open_at_rest(settings: Settings) -> AsyncIterator[Application]:
         )
         stack.push_async_callback(application.accounts.close)
         await application.administration.settings.refresh()
+        if indexing:
+            await _index(application, models, stack)
         yield application
+
+
+async def _index(application: Application, models: Models, stack: AsyncExitStack) -> None:
+    """Begin to index what waits."""
+    await application.embeddings.open()
+    stack.push_async_callback(application.embeddings.close)
+    jobs = InProcessJobs()
+    stack.push_async_callback(jobs.close)
+    application.embeddings.schedule(jobs)
+    application.ingestion.schedule(jobs)
+    await _prepare(models)
 
 
 async def _open_store(

@@ -2,16 +2,21 @@
 
 import http.client
 import json
+import secrets
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 Json = dict[str, Any]
 
 ANSWER_SECONDS = 30.0
+UPLOAD_SECONDS = 300.0
+PIECE_BYTES = 256 * 1024
 # The server sends a ping every 15 s, so a stream that is silent for longer has lost its connection.
 STREAM_SILENCE_SECONDS = 40.0
 
@@ -50,6 +55,35 @@ class ServerEvent:
         return number if isinstance(number, int) else None
 
 
+class Form:
+    """One file and some fields as `multipart/form-data`."""
+
+    def __init__(self, file: Path, fields: Mapping[str, str]) -> None:
+        self._file = file
+        boundary = secrets.token_hex(16)
+        self.content_type = f"multipart/form-data; boundary={boundary}"
+        parts = [
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+            for name, value in fields.items()
+        ]
+        name = file.name.replace("\\", "%5C").replace('"', "%22").replace("\r", " ").replace("\n", " ")
+        parts.append(
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        )
+        self._head = "".join(parts).encode("utf-8", "replace")
+        self._tail = f"\r\n--{boundary}--\r\n".encode()
+        self.size = len(self._head) + file.stat().st_size + len(self._tail)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The form, piece by piece; a file that has shrunk or grown since gives another size."""
+        yield self._head
+        with self._file.open("rb") as file:
+            while piece := file.read(PIECE_BYTES):
+                yield piece
+        yield self._tail
+
+
 def quoted(segment: str) -> str:
     """A path segment that came from a person or a server."""
     return quote(segment, safe="")
@@ -84,6 +118,16 @@ class ApiClient:
     def put(self, path: str, body: Json | None = None) -> Json:
         return self._json("PUT", path, body or {})
 
+    def upload(self, path: str, file: Path, **fields: str) -> Json:
+        """Send a file as a form; it is read while it is sent."""
+        form = Form(file, fields)
+        connection, response = self._send("POST", path, form, {}, UPLOAD_SECONDS)
+        return _decoded(connection, response, f"POST {path}")
+
+    def wait(self, seconds: float) -> None:
+        """Let the server work."""
+        time.sleep(seconds)
+
     def stream(
         self, method: str, path: str, body: Json | None = None, *, idempotency_key: str | None = None
     ) -> Iterator[ServerEvent]:
@@ -96,18 +140,18 @@ class ApiClient:
             yield from read_events(response)
 
     def _json(self, method: str, path: str, body: Json | None = None) -> Json:
-        connection, response = self._send(method, path, body, {}, ANSWER_SECONDS)
-        with closing(connection):
-            try:
-                value = json.loads(response.read() or b"{}")
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                raise ConnectionBroken(f"unreadable answer to {method} {path}") from error
-        return value if isinstance(value, dict) else {"data": value}
+        return _decoded(*self._send(method, path, body, {}, ANSWER_SECONDS), f"{method} {path}")
 
     def _send(
-        self, method: str, path: str, body: Json | None, extra: Mapping[str, str], seconds: float
+        self, method: str, path: str, body: "Json | Form | None", extra: Mapping[str, str], seconds: float
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         headers = {"Content-Type": "application/json", "User-Agent": "antiphon-cli", **extra}
+        content: bytes | Iterator[bytes] | None
+        if isinstance(body, Form):
+            headers |= {"Content-Type": body.content_type, "Content-Length": str(body.size)}
+            content = body.pieces()
+        else:
+            content = None if body is None else json.dumps(body).encode()
         if self._api_key:
             headers["Authorization"] = f"Bearer {self._api_key}"
         connection = self._connection(seconds)
@@ -116,7 +160,6 @@ class ApiClient:
         except OSError as error:
             raise NoServer(f"no server at {self.base_url} ({error})") from error
         try:
-            content = None if body is None else json.dumps(body).encode()
             connection.request(method, self._prefix + path, body=content, headers=headers)
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
@@ -132,6 +175,15 @@ class ApiClient:
             context = ssl.create_default_context()
             return http.client.HTTPSConnection(self._host, self._port, timeout=seconds, context=context)
         return http.client.HTTPConnection(self._host, self._port, timeout=seconds)
+
+
+def _decoded(connection: http.client.HTTPConnection, response: http.client.HTTPResponse, what: str) -> Json:
+    with closing(connection):
+        try:
+            value = json.loads(response.read() or b"{}")
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise ConnectionBroken(f"unreadable answer to {what}") from error
+    return value if isinstance(value, dict) else {"data": value}
 
 
 def read_events(response: http.client.HTTPResponse) -> Iterator[ServerEvent]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
-from antiphon.cli.api_client import ApiError, Json
+from antiphon.cli.api_client import ApiError, Form, Json
 from antiphon.process import DirectCalls, direct_calls
 from antiphon.settings import Settings
 
@@ -19,9 +19,12 @@ def has_data(settings: Settings) -> bool:
 
 
 @contextmanager
-def direct_client(settings: Settings) -> Iterator["DirectClient"]:
-    """Open the application for the block; raises Unavailable while another process has the directory."""
-    with direct_calls(settings) as calls:
+def direct_client(settings: Settings, *, indexing: bool = False) -> Iterator["DirectClient"]:
+    """Open the application for the block, on demand with the indexing of documents.
+
+    Raises Unavailable while another process has the directory.
+    """
+    with direct_calls(settings, indexing=indexing) as calls:
         yield DirectClient(calls)
 
 
@@ -43,9 +46,19 @@ class DirectClient:
     def delete(self, path: str) -> Json:
         return self._json("DELETE", path)
 
+    def upload(self, path: str, file: Path, **fields: str) -> Json:
+        form = Form(file, fields)
+        return self._answer(*self._calls.request("POST", path, form.pieces(), form.content_type))
+
+    def wait(self, seconds: float) -> None:
+        self._calls.wait(seconds)
+
     def _json(self, method: str, path: str, body: Json | None = None) -> Json:
         content = b"" if body is None else json.dumps(body).encode()
-        status, answer = self._calls.request(method, path, content)
+        return self._answer(*self._calls.request(method, path, [content]))
+
+    @staticmethod
+    def _answer(status: int, answer: bytes) -> Json:
         value: Json = json.loads(answer or b"{}")
         if status >= 400:
             error = value["error"]

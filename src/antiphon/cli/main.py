@@ -98,6 +98,30 @@ def evaluate(
 
 
 @app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="What the documents are to answer.")],
+    docs: Annotated[Path, typer.Option("--docs", "-d", help="Folder of documents.")],
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Model to ask; the default one otherwise.")
+    ] = None,
+    data_dir: DataDir = None,
+    temporary: Annotated[
+        bool, typer.Option("--temporary", help="Keep nothing: everything is indexed again next time.")
+    ] = False,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", envvar="ANTIPHON_BASE_URL", help="Use this server instead.")
+    ] = None,
+    api_key: ApiKey = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the response as JSON.")] = False,
+) -> None:
+    """Answer a question from a folder of documents, with citations. No server is needed."""
+    from antiphon.cli.ask import Asked, run_ask
+
+    asked = Asked(question, docs, model, json_output)
+    run_ask(asked, url=base_url, key=api_key, data_dir=data_dir, temporary=temporary)
+
+
+@app.command()
 def chat(
     question: Annotated[
         str | None, typer.Argument(help="Ask this and leave; what is piped in is added to it.")

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from antiphon.domain import relevance
+from antiphon.domain.stop_words import STOP_WORDS
 
 FEW_TERMS: Final = 2
 MAX_CARRIED: Final = 12
@@ -37,6 +38,7 @@ _CONTINUING: Final = frozenset(
     )
     for word in line.split()
 )
+_EMPTY: Final = _CONTINUING.union(*(STOP_WORDS.get(one, ()) for one in ("en", "de", "fr", "es", "it", "nl")))
 _ASKING: Final = frozenset(
     (
         "what",
@@ -68,7 +70,7 @@ class Rewritten(msgspec.Struct, frozen=True):
 def rewrite(question: str, earlier: Sequence[str]) -> Rewritten:
     """Return what to search for; `earlier` are the user's turns before the question, oldest first."""
     question = question.strip()[-MAX_QUERY:]
-    own = set(relevance.terms(question))
+    own = {term for word in _telling(question) for term in relevance.terms(word)}
     reason = _reason(question, own) if earlier else None
     carried = _carried(own, earlier[-MAX_TURNS:]) if reason is not None else []
     if not carried:
@@ -90,13 +92,18 @@ def _reason(question: str, own: set[str]) -> str | None:
     return None
 
 
+def _telling(text: str) -> list[str]:
+    """Return the words of a text without those that carry no meaning in any of the languages."""
+    return [word for word in _WORD.findall(text) if word.casefold() not in _EMPTY]
+
+
 def _carried(own: set[str], earlier: Sequence[str]) -> list[str]:
     """Return the telling words of earlier turns as they were written, newest turn first."""
     numbered = any(term.isdecimal() for term in own)
     seen = set(own)
     found: list[str] = []
     for text in reversed(earlier):
-        for word in _WORD.findall(text[-MAX_QUERY:]):
+        for word in _telling(text[-MAX_QUERY:]):
             terms = relevance.terms(word)
             new = [term for term in terms if term not in seen and not (numbered and term.isdecimal())]
             if new and len(found) < MAX_CARRIED:
