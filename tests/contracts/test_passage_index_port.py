@@ -227,6 +227,46 @@ async def test_erased_messages_are_gone_and_a_conversation_goes_on_growing(world
     assert await world.scopes.forget_items("unknown", ["00"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("text", "asked", "expected"),
+    [
+        ("red", {"phrases": (("red sky",),)}, {"red sky at night"}),
+        ("red", {"phrases": (("nothing", "sky so"),)}, {"night sky so red"}),
+        ("red", {"phrases": (("red sky",), ("sky so",))}, set()),
+        ("sky", {"excluded": ("night",)}, {"skylark at dawn sky"}),
+        ("sky", {"excluded": ("sky at", "dawn")}, {"night sky so red"}),
+        ("nothing", {"prefix": "skyl"}, {"skylark at dawn sky"}),
+        ("nothing", {"prefix": 'sk"y'}, {"red sky at night", "night sky so red", "skylark at dawn sky"}),
+        ("", {"prefix": "re"}, {"red sky at night", "night sky so red"}),
+    ],
+)
+async def test_phrases_exclusions_and_the_beginning_of_a_word(
+    world: IndexWorld, text: str, asked: dict[str, Any], expected: set[str]
+) -> None:
+    source = new_source(HISTORY, kind="history")
+    texts = ("red sky at night", "night sky so red", "skylark at dawn sky")
+    await world.index.add(source, [passage(n, one, item_id=f"{n}") for n, one in enumerate(texts)])
+    assert (await world.found([HISTORY], text, **asked))[0] == expected
+
+
+async def test_erased_words_leave_no_trace_once_they_are_asked_to(world: IndexWorld) -> None:
+    source = new_source(HISTORY, kind="history")
+    said = [passage(n, f"canary{n} among others", item_id=f"{n}") for n in range(30)]
+    for one in said:
+        await world.index.add(source, [one])
+    assert not await world.scopes.erase_traces(), "nothing was erased"
+    await world.scopes.forget_items(source.id, ["7"])
+    while await world.scopes.erase_traces():
+        pass
+    blocks = b"".join(row[0] for row in world.execute("SELECT block FROM words_data"))
+    assert b"canary8" in blocks or b"canary" in blocks
+    assert await world.found([HISTORY], "canary7") == [set(), set()]
+    (vocabulary,) = world.execute("SELECT count(*) FROM words WHERE words MATCH '\"canary7\"'")[0]
+    assert vocabulary == 0
+    assert (await world.search([HISTORY], "among")).total == 29
+    assert len((await world.search([HISTORY], "among")).lexical) == 29
+
+
 async def test_nothing_is_left_of_a_forgotten_owner(world: IndexWorld) -> None:
     await world.file(SCOPE, *(f"fox {number}" for number in range(40)))
     await world.file(OTHER, "fox", owner="p")

@@ -20,13 +20,23 @@ from antiphon.storage.sql import (
     reads,
     reads_accounts,
     reads_administration,
+    reads_history,
     reads_quotas,
     reads_runs,
     reads_sharing,
 )
 from antiphon.storage.sql.sqlite import FILE_NAME
 from antiphon.storage.sql.sqlite_writer import run_commands
-from tests.contracts.builders import OWNER, end_of, new_branch, new_conversation, new_item, put, segment
+from tests.contracts.builders import (
+    OWNER,
+    STRANGER,
+    end_of,
+    new_branch,
+    new_conversation,
+    new_item,
+    put,
+    segment,
+)
 from tests.services.world import prepare
 
 TOKENS = 10
@@ -249,6 +259,14 @@ READS: list[Callable[[sqlite3.Connection, Conversation, Position], object]] = [
     lambda db, c, head: reads_administration.group_by_name(db, "readers"),
     lambda db, c, head: reads_administration.group_sizes(db, [OWNER, c.id]),
     lambda db, c, head: reads_administration.deleting(db, 1, 20),
+    lambda db, c, head: reads_history.messages(db, [head.item_id or ""]),
+    lambda db, c, head: reads_history.between(db, "0", "g", 20, 1 << 20),
+    lambda db, c, head: reads_history.shown(db, OWNER, [head.item_id or ""], None),
+    lambda db, c, head: reads_history.shown(db, OWNER, [head.item_id or ""], OWNER),
+    lambda db, c, head: reads_history.shown(db, STRANGER, [head.item_id or ""], None),
+    lambda db, c, head: reads_history.origins(db, [c.id], 20),
+    lambda db, c, head: reads_history.has_items(db, c.id),
+    lambda db, c, head: reads_history.oldest_open_run_us(db),
 ]
 
 

@@ -23,6 +23,8 @@ from antiphon.services.search_cursor import Cursor, tail_of
 
 ROUNDS: Final = 3
 SLICE: Final = 50
+"""Proposals looked up at once, fewer if the page is smaller: `SPARE` more than it holds."""
+SPARE: Final = 5
 DENSE: Final = 50
 """So many are proposed for their meaning alone: something is near to every question."""
 Part = tuple[tuple[str, ...], tuple[str, ...] | None]
@@ -93,8 +95,9 @@ class Asked:
         for _ in range(ROUNDS):
             known = len(self._gone)
             fused, full = await self._proposals()
-            for at in range(0, len(fused), SLICE):
-                await self._dispose(fused[at : at + SLICE], found)
+            size = min(most + SPARE, SLICE)
+            for at in range(0, len(fused), size):
+                await self._dispose(fused[at : at + size], found)
                 if len(found) >= most:
                     break
             if len(found) >= most or not full or len(self._gone) == known:

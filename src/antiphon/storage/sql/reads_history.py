@@ -27,7 +27,7 @@ MAX_BELOW: Final = 1_000
 
 BELOW: Final = (
     "WITH RECURSIVE below(id,first) AS (SELECT :segment,:depth UNION ALL"
-    " SELECT t.id,-1 FROM below b CROSS JOIN segments t WHERE t.parent_id=b.id AND t.fork_depth>=b.first"
+    " SELECT t.id,-1 FROM below w CROSS JOIN segments t WHERE t.parent_id=w.id AND t.fork_depth>=w.first"
     f" LIMIT {MAX_BELOW})"
 )
 """The segments on whose paths an item lies, each with the depth from which on it does."""
@@ -37,15 +37,16 @@ BRANCH_BELOW: Final = (
     " WHERE b.conversation_id=:conversation ORDER BY b.id=:active DESC,b.id LIMIT 1"
 )
 FORK_BELOW: Final = (
-    f"{BELOW} SELECT c.id FROM below w CROSS JOIN conversations c ON c.base_segment_id=w.id"
+    f"{BELOW} SELECT c.id FROM below w CROSS JOIN conversations c INDEXED BY conversations_base"
+    " ON c.base_segment_id=w.id AND c.base_segment_id IS NOT NULL"
     " AND c.base_depth>=w.first AND c.deleted IS NULL AND {condition} AND NOT EXISTS"
     " (SELECT 1 FROM hidden_items h WHERE h.conversation_id=c.id AND h.item_id=:item) LIMIT 1"
 )
 ORIGINS: Final = (
-    "WITH RECURSIVE up(id) AS (SELECT base_segment_id FROM conversations"
-    " WHERE id=? AND base_segment_id IS NOT NULL UNION ALL"
-    " SELECT s.parent_id FROM up u CROSS JOIN segments s WHERE s.id=u.id AND s.parent_id IS NOT NULL)"
-    " SELECT DISTINCT s.conversation_id FROM up u CROSS JOIN segments s WHERE s.id=u.id LIMIT ?"
+    "WITH RECURSIVE w(owner,parent) AS (SELECT s.conversation_id,s.parent_id FROM conversations c"
+    " CROSS JOIN segments s WHERE c.id=? AND s.id=c.base_segment_id UNION ALL"
+    " SELECT s.conversation_id,s.parent_id FROM w CROSS JOIN segments s WHERE s.id=w.parent)"
+    " SELECT DISTINCT owner FROM w LIMIT ?"
 )
 
 
