@@ -14,6 +14,7 @@ import uvicorn
 
 from antiphon.api.app import create_app
 from antiphon.api.front import Front
+from antiphon.api.http_protocol import BoundedHttp
 from antiphon.application import Application
 from tests.services.hand import ECHO, PATIENCE_SECONDS
 from tests.services.world import World
@@ -139,7 +140,7 @@ class Server(uvicorn.Server):
     def __init__(self, front: Front) -> None:
         super().__init__(
             uvicorn.Config(
-                front, port=0, http="httptools", ws="websockets-sansio", lifespan="off", log_config=None
+                front, port=0, http=BoundedHttp, ws="websockets-sansio", lifespan="off", log_config=None
             )
         )
         self.ready = asyncio.Event()

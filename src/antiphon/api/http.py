@@ -21,6 +21,8 @@ Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 Direct = Callable[[bytes, bool], bool]
 """Writes a piece of a begun answer, True for the last; False, with nothing done, if the client is full."""
 
+_HEADERS: Final = "antiphon.headers"
+
 DIRECT: Final = "antiphon.direct"
 """The extension in a scope under which a server that can has a `Direct`."""
 
@@ -58,11 +60,11 @@ def direct_of(scope: Scope) -> Direct | None:
 
 def header(scope: Scope, name: bytes) -> str | None:
     """Return the first header of that (lower-case) name, or None."""
-    for key, value in scope["headers"]:
-        if key == name:
-            found: str = value.decode("latin-1")
-            return found
-    return None
+    known: dict[bytes, bytes] | None = scope.get(_HEADERS)
+    if known is None:  # asked for ten times a request
+        known = scope[_HEADERS] = dict(reversed(scope["headers"]))
+    value = known.get(name)
+    return None if value is None else value.decode("latin-1")
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -185,7 +185,11 @@ class Cycle:
         """Send a piece of an answer that has begun, at once; False, with nothing done, if that must wait."""
         if self.flow.write_paused and not self.disconnected:
             return False
-        if not self.disconnected:
+        if self.disconnected:
+            return True
+        if body and self._chunked and not (last or self._head):
+            self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        else:
             self._write(body, last)
         return True
 

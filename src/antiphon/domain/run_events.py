@@ -100,7 +100,7 @@ class Part:
 class Output:
     """One output item as folded so far. `fixed` holds id, type and what never changes."""
 
-    __slots__ = ("choice", "fixed", "index", "parts", "queries", "record", "status")
+    __slots__ = ("_payload", "choice", "fixed", "index", "parts", "queries", "record", "status")
 
     def __init__(self, index: int, choice: int, fixed: dict[str, Any]) -> None:
         self.index = index
@@ -110,6 +110,7 @@ class Output:
         self.parts: dict[tuple[str, int], Part] = {}
         self.queries: list[str] = []
         self.record: dict[str, Any] | None = None
+        self._payload: dict[str, Any] | None = None
 
     @property
     def id(self) -> str:
@@ -131,7 +132,9 @@ class Output:
         return found
 
     def payload(self) -> dict[str, Any]:
-        """Return the item as stored: without id and status."""
+        """Return the item as stored: without id and status. Not to be changed: once complete it is kept."""
+        if self._payload is not None:
+            return self._payload
         body = {name: value for name, value in self.fixed.items() if name != "id"}
         if self.type == "message":
             body["content"] = [part.content() for part in self.parts.values()]
@@ -144,7 +147,15 @@ class Output:
                 body["content"] = texts
         elif self.type == FILE_SEARCH:
             body["queries"], body["results"] = self.queries, None
+        if self.status != "in_progress":
+            self._payload = body
         return body
+
+    def forget_texts(self) -> None:
+        """Keep every text once, as its pieces."""
+        self._payload = None
+        for part in self.parts.values():
+            part.forget_text()
 
 
 class RunLog:
@@ -222,8 +233,7 @@ class RunLog:
     def forget_texts(self) -> None:
         """Keep every text once, as its ops; for a log that stays in memory behind a slow reader."""
         for output in self.outputs:
-            for part in output.parts.values():
-                part.forget_text()
+            output.forget_texts()
 
     def part_of(self, op: Op) -> Part:
         """Return the part that a delta, B, E, F or N op speaks of."""

@@ -154,7 +154,11 @@ class ChatEvents:
                         text = self._joiner.join((index, "text", 0), text)
                     if text or choice.logprobs is not None:
                         events.append(TextDelta(index, text, choice.logprobs))
-                self._read_delta(index, delta, events)
+                if (
+                    delta.reasoning_content or delta.reasoning or delta.refusal
+                    or delta.tool_calls or delta.function_call is not None
+                ):  # fmt: skip
+                    self._read_delta(index, delta, events)
             if choice.finish_reason and not self._choices[index]:
                 self._finish(index, choice.finish_reason, events)
 

@@ -250,7 +250,9 @@ class Models:
             entry.counts.refused += 1
             raise _unavailable(route.provider, breaker.retry_in_seconds)
         entry.counts.calls += 1
-        rest = entry.provider.stream(msgspec.structs.replace(request, model=route.model))
+        if request.model != route.model:
+            request = msgspec.structs.replace(request, model=route.model)
+        rest = entry.provider.stream(request)
         try:
             return Call(route, entry, await self._first(rest, permit), rest)
         except ProviderError as error:

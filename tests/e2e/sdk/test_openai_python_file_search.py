@@ -72,7 +72,9 @@ def test_the_stream_accumulates_to_the_same(client: OpenAI, store: str) -> None:
     assert message.type == "message" and streamed.type == "message"
     part, shown_part = message.content[0], streamed.content[0]
     assert part.type == "output_text" and shown_part.type == "output_text"
-    assert [note.to_dict() for note in part.annotations] == [note.to_dict() for note in shown_part.annotations]
+    assert [note.to_dict() for note in part.annotations] == [
+        note.to_dict() for note in shown_part.annotations
+    ]
 
 
 def test_an_unknown_vector_store_is_not_found(client: OpenAI) -> None:

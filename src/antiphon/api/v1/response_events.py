@@ -81,6 +81,11 @@ class ResponseEvents:
 
         It stops behind the op with which the frames reach `limit` bytes.
         """
+        if start == self._next == end - 1 and self._plain:
+            op = self._log.ops[start]
+            if isinstance(op, str):  # the next token, which is what streams are made of
+                self._next = end
+                return b"%b%b%b%d}\n\n" % (self._head, encode_text(op), self._suffix, start), end
         if end - start <= FEW_OPS and len(self._log.ops) < MANY_OPS:
             frames = self.frames(start, end)
             if sum(map(len, frames)) <= limit:
