@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -30,8 +30,8 @@ class Library:
     def __init__(self, world: World) -> None:
         self.world = world
         self.store = world.knowledge.store
-        self.index: Any = WatchedIndex(self.store.index)
-        world.application.retrieval._index = self.index
+        self.index = WatchedIndex(self.store.index)
+        world.application.retrieval._index = cast(PassageIndex, self.index)
 
     async def collection(self, who: Principal | None = None, name: str = "docs") -> str:
         """Make a collection; returns its wire id."""
