@@ -297,7 +297,6 @@ class World:
                     await self.application.accounts.close()
             finally:
                 await self.beside.aclose()
-                await self.storage.close()
 
     async def kill(self) -> None:
         """Go away without a last word: nothing that is not committed yet will be."""
@@ -313,7 +312,6 @@ class World:
         await self.application.followers.close()
         await self.application.accounts.close()
         await self.beside.aclose()
-        await self.storage.close()
 
 
 async def open_world(
@@ -346,6 +344,7 @@ async def open_world(
         keys = ProviderKeys(models, vault, storage.unit_of_work, clock, stored)
         http = http or HttpClient()
         beside, embedders = AsyncExitStack(), Embedders(chosen, models, (), http)
+        beside.push_async_callback(storage.close)
         knowledge = await opened_knowledge(beside, chosen, http, embedders, parser=parser)
         application, engine = assemble(
             chosen, noted, models, owner, clock, Drain(0.0), keys, logins or {}, knowledge, notes

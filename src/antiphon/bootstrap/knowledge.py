@@ -113,10 +113,6 @@ def knowledge_of(
         "kept_answers": kept,
         "retrieval": retrieval,
     }
-    erasures = Erasures(
-        (
-            CollectionErasure(store, collections, standing, store.scopes),
-            FileErasure(store, contents, files, uploads),
-        )
-    )
-    return services, searches, erasures
+    of_collections = CollectionErasure(store, collections, standing, store.scopes)
+    of_files = FileErasure(store, contents, files, uploads)
+    return services, searches, Erasures((of_collections, of_files))
