@@ -19,7 +19,7 @@ from antiphon.cli.chat import COMMANDS, Chat
 from antiphon.cli.chat_session import ChatSession
 from antiphon.cli.chat_view import View, harmless, preview, segment_tree
 from antiphon.cli.main import app
-from tests.cli.fake_server import WORDS, FakeServer, answer_events
+from tests.cli.fake_server import WORDS, FakeServer, answer_events, page
 
 TEXT = "".join(WORDS)
 STREAMED = {"stream": True, "background": True}
@@ -353,3 +353,20 @@ def _read_until(descriptor: int, wanted: str) -> None:
         assert time.monotonic() < deadline, shown
         if select.select([descriptor], [], [], 0.2)[0]:
             shown += os.read(descriptor, 4096)
+
+
+def test_what_is_found_can_be_opened_by_its_number(talk: Talk, server: FakeServer) -> None:
+    hits = [
+        {
+            "id": f"msg_{n}", "role": "user", "conversation": {"id": f"conv_{n}", "title": f"title {n}"},
+            "snippet": {"text": f"tides \n of {n}"},
+        }
+        for n in (1, 7)
+    ]  # fmt: skip
+    server.replies["GET /v1/search"] = page(hits)
+    shown = talk("/search high tides")
+    assert "title 7" in shown and "tides of 7" in shown
+    assert any("query=high+tides" in path for _, path, _ in server.requests)
+    talk("/open 2")
+    assert talk.session.conversation_id == "conv_7"
+    assert "usage" in talk("/search")

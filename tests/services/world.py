@@ -323,10 +323,7 @@ async def open_world(
     parser: DocumentParser | None = None,
     **settings: Any,
 ) -> World:
-    """Open a core on a directory, ending first what an earlier one left, as the server does.
-
-    Its conversations are indexed when a test says so (`indexed`), not by themselves.
-    """
+    """Open a core on a directory, ending first what an earlier one left, as the server does."""
     prepare(directory)
     clock = SystemClock()
     notes = CommitNotes(clock)

@@ -79,11 +79,22 @@ class Chat:
         rows = ((str(n), title(c), c["id"]) for n, c in enumerate(self.listed, start=1))
         self.view.table(("", "title", "id"), rows)
 
+    def search(self, words: str) -> None:
+        if not words:
+            raise ClientError("usage: /search WORDS")
+        hits = self.session.search(words)
+        self.listed = [hit["conversation"] for hit in hits]
+        rows = (
+            (str(n), title(hit["conversation"]), str(hit.get("role")), found(hit))
+            for n, hit in enumerate(hits, start=1)
+        )
+        self.view.table(("", "title", "", "found"), rows)
+
     def open(self, wanted: str) -> None:
         number = int(wanted) if wanted.isdecimal() else 0
         known = self.listed[number - 1]["id"] if 0 < number <= len(self.listed) else wanted
         if not known:
-            raise ClientError("usage: /open ID, or a number of /list")
+            raise ClientError("usage: /open ID, or a number of /list or /search")
         self.session.open(str(known))
         self.items("")
 
@@ -140,7 +151,8 @@ COMMANDS = {
     "help": Command(Chat.help, "/help", "this list"),
     "new": Command(Chat.new, "/new", "begin another conversation"),
     "list": Command(Chat.list, "/list", "the latest conversations"),
-    "open": Command(Chat.open, "/open ID", "continue a conversation, by id or by its number in /list"),
+    "search": Command(Chat.search, "/search WORDS", 'find messages; "exact phrases" and -words too'),
+    "open": Command(Chat.open, "/open ID", "continue a conversation, by id or number of /list or /search"),
     "branches": Command(Chat.branches, "/branches", "the branches of this conversation"),
     "branch": Command(Chat.branch, "/branch NAME [N]", "branch off at the Nth item back, and go there"),
     "switch": Command(Chat.switch, "/switch NAME", "go to another branch"),
@@ -157,6 +169,10 @@ COMMANDS = {
 
 def title(conversation: Json) -> str:
     return " ".join(str(conversation.get("title") or "untitled").split())
+
+
+def found(hit: Json) -> str:
+    return " ".join(str(hit.get("snippet", {}).get("text", "")).split())
 
 
 def run_chat(

@@ -55,6 +55,10 @@ class ChatSession:
         """The latest conversations."""
         return _data(self.client.get("/v1/conversations", limit=20))
 
+    def search(self, words: str) -> list[Json]:
+        """Messages of any conversation in which the words are found, the best first."""
+        return _data(self.client.get("/v1/search", query=words, limit=10))
+
     def open(self, conversation_id: str) -> Json:
         found = self.client.get(f"/v1/conversations/{quoted(conversation_id)}")
         self.conversation_id = str(found["id"])
