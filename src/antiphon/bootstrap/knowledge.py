@@ -93,9 +93,8 @@ def knowledge_of(
     uploads = Uploads(store, contents, kept, clock, most_bytes=settings.max_upload_bytes)
     standing = Standing(store.batches)
     collections = Collections(store, files, access, kept, ingestion, standing, clock)
-    retrieval, searches = searching_of(
-        store, embedding["embeddings"], opened.reranker, standing, counters, clock
-    )
+    embeddings = embedding["embeddings"]
+    retrieval, searches = searching_of(store, embeddings, opened.reranker, standing, counters, clock)
     keeping = DocumentHousekeeping(store, contents, files, uploads, collections, store.index, clock)
     services = {
         **embedding,
@@ -109,10 +108,6 @@ def knowledge_of(
         "kept_answers": kept,
         "retrieval": retrieval,
     }
-    erasures = Erasures(
-        (
-            CollectionErasure(store, collections, standing, store.scopes),
-            FileErasure(store, contents, files, uploads),
-        )
-    )
-    return services, searches, erasures
+    documents = FileErasure(store, contents, files, uploads)
+    of_collections = CollectionErasure(store, collections, standing, store.scopes)
+    return services, searches, Erasures((of_collections, documents))
