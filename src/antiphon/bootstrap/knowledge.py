@@ -97,9 +97,8 @@ def knowledge_of(
     uploads = Uploads(store, contents, kept, clock, most_bytes=settings.max_upload_bytes)
     standing = Standing(store.batches)
     collections = Collections(store, files, access, kept, ingestion, standing, clock)
-    retrieval, searches = searching_of(
-        store, embedding["embeddings"], opened.reranker, standing, counters, clock
-    )
+    embeddings = embedding["embeddings"]
+    retrieval, searches = searching_of(store, embeddings, opened.reranker, standing, counters, clock)
     keeping = DocumentHousekeeping(store, contents, files, uploads, collections, store.index, clock)
     services = {
         **embedding,

@@ -99,6 +99,7 @@ class FileSearches:
             self._counters,
             plan.collections,
             plan.search,
+            slot=run.slot,
             explicit=plan.explicit,
             room_tokens=window - answer_tokens(params, window),
             budget_tokens=sources_budget(window),

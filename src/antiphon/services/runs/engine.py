@@ -71,12 +71,9 @@ class Engine:
         live.stop()
 
     async def _generate(self, live: LiveRun, route: ModelRoute, request: ModelRequest | None) -> None:
-        grounding = live.grounding
-        emitter = (
-            Emitter(live.log, live.run.slot)
-            if grounding is None
-            else grounding.emitter(live.log, live.run.slot)
-        )
+        # Not kept with the run: who reads an answer slowly must not hold its sources in memory.
+        grounding, live.grounding = live.grounding, None
+        emitter = Emitter(live.log, live.run.slot) if grounding is None else grounding.emitter(live.log)
         live.generating = True
         try:
             if live.stopped:
@@ -88,7 +85,7 @@ class Engine:
             if request is not None:
                 if grounding is not None:
                     shown = partial(self._journal.touch, live, urgent=True)
-                    request = await grounding.ground(live.log, live.run.slot, request, shown)
+                    request = await grounding.ground(live.log, request, shown)
                 await self._relay(live, emitter, route, request)
             ending = _natural_end(emitter, live.log, request)
         except asyncio.CancelledError:

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 class Grounding:
-    """The search of one run.
+    """The search of one run, whose ids carry `slot`.
 
     `explicit` tells that the caller asked for it. `room_tokens` is the model's window less the answer,
     `budget_tokens` what of it sources may take at most.
@@ -56,6 +56,7 @@ class Grounding:
         collections: Sequence[Collection],
         search: FileSearch,
         *,
+        slot: int,
         explicit: bool,
         room_tokens: int,
         budget_tokens: int,
@@ -65,25 +66,24 @@ class Grounding:
         self._counters = counters
         self._collections = collections
         self._search = search
+        self._slot = slot
         self._explicit = explicit
         self._room_tokens = room_tokens
         self._budget_tokens = budget_tokens
         self._emitter: CitingEmitter | None = None
 
-    def emitter(self, ops: RunLog, slot: int) -> CitingEmitter:
+    def emitter(self, ops: RunLog) -> CitingEmitter:
         """Return the emitter of the run, which takes the markers out once sources were given."""
-        self._emitter = CitingEmitter(ops, slot, self._counters)
+        self._emitter = CitingEmitter(ops, self._slot, self._counters)
         return self._emitter
 
-    async def ground(
-        self, ops: RunLog, slot: int, request: ModelRequest, shown: Callable[[], None]
-    ) -> ModelRequest:
+    async def ground(self, ops: RunLog, request: ModelRequest, shown: Callable[[], None]) -> ModelRequest:
         """Search and return the request with its sources; `shown` is called when events are to be seen.
 
         Raises ProviderError if the search failed and was asked for.
         """
         output = len(ops.outputs)
-        ops.append(("A", output, 0, {"id": ids.new_id(slot), "type": FILE_SEARCH}))
+        ops.append(("A", output, 0, {"id": ids.new_id(self._slot), "type": FILE_SEARCH}))
         ops.append(("S", output, "in_progress"))
         shown()
         asked = self._asked(request)
