@@ -132,17 +132,37 @@ async def test_a_worker_has_nothing_but_its_document(parser: ConfinedParser, tmp
 
 
 async def test_a_reader_that_asks_for_no_more_stops_the_work(parser: ConfinedParser, tmp_path: Path) -> None:
-    """The worker waits, the server keeps next to nothing, and waiting does not count against its time."""
+    """The worker waits, and the server keeps next to nothing of a text of 12 MB."""
+    with watch.memory() as peak:
+        async with contextlib.aclosing(await begun(parser, tmp_path / "a")):
+            _, (worker,) = family()
+            await until(lambda: watch.state(worker) == "S", 30)
+            await asyncio.sleep(0.5)
+            assert watch.state(worker) == "S"
+    assert peak.grown < 8 << 20
+
+
+async def test_waiting_for_the_reader_does_not_count_as_work(parser: ConfinedParser, tmp_path: Path) -> None:
     path = write(tmp_path / "a", LONG[:1_500_000])
     events = parser.parse(path, "a.txt", Chunking(), Limits(wall_seconds=5))
     await anext(events)
-    _, (worker,) = family()
-    with watch.memory() as peak:
-        await until(lambda: watch.state(worker) == "S")
-        await asyncio.sleep(5.5)  # longer than the document may take
-    assert peak.grown < 8 << 20
+    await asyncio.sleep(5.5)  # longer than the document may take
     rest = [event async for event in events]
     assert isinstance(rest[-1], Parsed)
+
+
+async def test_a_worker_that_says_nothing_is_ended_too(parser: ConfinedParser, tmp_path: Path) -> None:
+    """It would not notice by itself that nobody listens: the tree of this page takes a minute to build."""
+    page = write(tmp_path / "a", "<html>" + ("<div>" * 19_000 + "</div>" * 19_000) * 60)
+    reading = asyncio.ensure_future(anext(parser.parse(page, "a.html", Chunking(), Limits())))
+    await until(lambda: bool(watch.children()) and bool(family()[1]))
+    zygote, (worker,) = family()
+    await until(lambda: float(watch.proc(worker, "stat").split()[13]) > 20)  # 0.2 s of work
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await until(lambda: not watch.alive(worker))
+    assert watch.alive(zygote)
 
 
 async def test_closing_ends_the_worker_at_once(parser: ConfinedParser, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from antiphon.parsers.worker import clean
 from tests.parsers import documents as made
 from tests.parsers.conftest import Read
 
@@ -103,3 +104,4 @@ async def test_what_a_text_may_not_hold_is_replaced(read: Read) -> None:
     assert "\U0001f600" in found.text or "\\ud83d" in found.text
     late = await read(b"a" * 5_000 + b"\0b", "a.txt")
     assert late.text == "a" * 5_000 + "\ufffdb"
+    assert clean("a\ud800b\0c\U0001f600") == "a\ufffdb\ufffdc\U0001f600"
