@@ -133,9 +133,9 @@ async def test_a_worker_has_nothing_but_its_document(parser: ConfinedParser, tmp
 
 async def test_a_reader_that_asks_for_no_more_stops_the_work(parser: ConfinedParser, tmp_path: Path) -> None:
     """The worker waits, and the server keeps next to nothing of a text of 12 MB."""
-    with watch.memory() as peak:
-        async with contextlib.aclosing(await begun(parser, tmp_path / "a")):
-            _, (worker,) = family()
+    async with contextlib.aclosing(await begun(parser, tmp_path / "a")):
+        _, (worker,) = family()
+        with watch.memory() as peak:
             await until(lambda: watch.state(worker) == "S", 30)
             await asyncio.sleep(0.5)
             assert watch.state(worker) == "S"
