@@ -194,7 +194,7 @@ async def test_the_trace_explains_the_search(api: Api, docs: str) -> None:
     assert trace["mode"] == "lexical" and trace["collections"] == [docs] and trace["queries"] == [QUESTION]
     (passage,) = trace["passages"]
     assert passage["lexical"]["rank"] == 1 and passage["dense"] is None
-    assert (passage["outcome"], passage["source"], passage["score"]) == ("used", 1, 1.0)
+    assert (passage["outcome"], passage["source"]) == ("used", 1) and passage["score"] > 0.7
     assert {"index", "passages", "files"} <= trace["times_ms"].keys()
     assert found["citations"] == {"cited": 1, "unknown": 0, "unverified": 0, "too_many": 0}
     plain = await api.ask("x")

@@ -70,19 +70,21 @@ def fuse(proposed: Sequence[Leg]) -> list[Fused]:
     if not telling:
         return []
     ids = sorted({hit.passage_id for leg in telling for hit in leg.hits})
-    standards = {id(leg): _standardised(leg, ids) for leg in telling}
     weights = sum(leg.weight for leg in telling)
-    ranks = [{hit.passage_id: (rank, hit.score) for rank, hit in enumerate(leg.hits, 1)} for leg in proposed]
-    found = []
-    for index, passage_id in enumerate(ids):
-        fused = sum(leg.weight * standards[id(leg)][index] for leg in telling) / weights
-        places = tuple(
-            Place(*rank[passage_id], standards[id(leg)][index] if id(leg) in standards else 0.0)
-            if passage_id in rank
-            else None
-            for leg, rank in zip(proposed, ranks, strict=True)
-        )
-        found.append(Fused(passage_id, 1 / (1 + math.exp(-fused)), fused, places))
+    fused = [0.0] * len(ids)
+    places: list[dict[int, Place]] = []
+    for leg in proposed:
+        standing = _standardised(leg, ids) if leg.hits and leg.weight > 0 else [0.0] * len(ids)
+        fused = [sum_ + leg.weight / weights * one for sum_, one in zip(fused, standing, strict=True)]
+        standard = dict(zip(ids, standing, strict=True))
+        places.append(
+            {hit.passage_id: Place(rank, hit.score, standard[hit.passage_id])
+             for rank, hit in enumerate(leg.hits, 1) if hit.passage_id in standard}
+        )  # fmt: skip
+    found = [
+        Fused(passage_id, 1 / (1 + math.exp(-total)), total, tuple(leg.get(passage_id) for leg in places))
+        for passage_id, total in zip(ids, fused, strict=True)
+    ]
     return sorted(found, key=lambda one: (-one.fused, one.passage_id))
 
 
@@ -94,8 +96,8 @@ def _standardised(leg: Leg, ids: Sequence[int]) -> list[float]:
     rest = leg.hits[-1].score if leg.rest is None else leg.rest
     known = {hit.passage_id: hit.score for hit in leg.hits}
     scores = [known.get(passage_id, rest) for passage_id in ids]
-    mean = math.fsum([*scores, rest]) / (len(scores) + 1)
-    variance = math.fsum((score - mean) ** 2 for score in [*scores, rest]) / (len(scores) + 1)
+    mean = (sum(scores) + rest) / (len(scores) + 1)
+    variance = (sum((score - mean) ** 2 for score in scores) + (rest - mean) ** 2) / (len(scores) + 1)
     deviation = math.sqrt(variance)
     if deviation <= abs(mean) * 1e-9:
         return [0.0] * len(scores)

@@ -21,7 +21,8 @@ from antiphon.domain.errors import AntiphonError, InvalidRequest, NotFound
 from antiphon.domain.file_search import DEFAULT_RESULTS, Ranking
 from antiphon.domain.files import FILE, File
 from antiphon.domain.filters import Filter
-from antiphon.domain.passages import MAX_CANDIDATES, Candidates, IndexQuery, LegHit, Passage
+from antiphon.domain.passages import MAX_CANDIDATES, Candidates, IndexQuery, Passage
+from antiphon.domain.ranking import Place, fuse, legs
 from antiphon.domain.retrieval import Found, Hit, Rank, Trace, TracedPassage
 from antiphon.ports.clock import Clock
 from antiphon.ports.collections import Collections
@@ -29,11 +30,11 @@ from antiphon.ports.embedder import Reranker
 from antiphon.ports.files import Files
 from antiphon.ports.passage_index import IndexScopes, PassageIndex
 
-CANDIDATES: Final = 50
-"""Passages each leg proposes at least, and that are reranked at most."""
+CANDIDATES: Final = 100
+"""Passages each leg proposes at least; with fewer the fusion knows less of what is usual."""
 
-RRF_K: Final = 60
-"""Cormack, Clarke and Büttcher 2009, "Reciprocal Rank Fusion": the constant of their paper."""
+RERANKED: Final = 50
+"""Passages that are reranked at most."""
 
 MAX_QUERIES: Final = 8
 EMBED_SECONDS: Final = 5.0
@@ -157,7 +158,7 @@ class Retrieval:
         vectors = await self._vectors(trace, timer)
         trace.embedding_model = next((one.model for one in vectors if one is not None), None)
         timer.start("index")
-        limit = min(max(CANDIDATES, 2 * asked.limit), MAX_CANDIDATES)
+        limit = _candidates(asked)
         queries = [
             IndexQuery(
                 scopes=tuple(scopes), terms=self._analyse(query, languages),
@@ -203,20 +204,26 @@ class Retrieval:
         timer: _Timer,
     ) -> list[_Ranked]:
         """Return the candidates in one order, best first."""
-        fusion = _Fusion(asked.ranking)
-        for one in candidates:
-            fusion.add(one)
-        order = fusion.order()
+        weights = asked.ranking
+        limit = _candidates(asked)
+        proposed = [
+            leg
+            for one in candidates
+            for leg in legs(
+                one, limit, text_weight=weights.text_weight, embedding_weight=weights.embedding_weight
+            )
+        ]
+        fused = {one.passage_id: one for one in fuse(proposed)[:MAX_CANDIDATES]}
         timer.start("passages")
-        passages = await self._index.passages(tuple(scopes), order)
+        passages = await self._index.passages(tuple(scopes), list(fused))
         timer.stop("passages")
         ranked = []
         for passage in passages:
             traced = TracedPassage(
                 collection_id=COLLECTION + passage.scope, file_id=FILE + passage.ref_id,
                 version=passage.version, start=passage.start, end=passage.end, page=passage.page,
-                lexical=fusion.lexical.get(passage.id), dense=fusion.dense.get(passage.id),
-                fused=round(fusion.scores[passage.id], 6), score=round(fusion.share(passage.id), 4),
+                lexical=_best(fused[passage.id].places[::2]), dense=_best(fused[passage.id].places[1::2]),
+                fused=round(fused[passage.id].fused, 6), score=round(fused[passage.id].score, 4),
             )  # fmt: skip
             trace.passages.append(traced)
             ranked.append(_Ranked(passage, traced))
@@ -227,7 +234,7 @@ class Retrieval:
         if self._reranker is None or asked.ranking.ranker == "none" or len(ranked) < 2:
             return
         trace.reranking_model = self._reranker.model
-        first = ranked[:CANDIDATES]
+        first = ranked[:RERANKED]
         timer.start("reranking")
         try:
             async with asyncio.timeout(RERANK_SECONDS):
@@ -305,38 +312,15 @@ class _Timer:
         self._times[step] = round((time.perf_counter() - self._began[step]) * 1000, 3)
 
 
-class _Fusion:
-    """Reciprocal rank fusion over both legs of every query, with the legs' weights."""
+def _candidates(asked: Asked) -> int:
+    """Return how many passages each leg may propose."""
+    return min(max(CANDIDATES, 2 * asked.limit), MAX_CANDIDATES)
 
-    def __init__(self, ranking: Ranking) -> None:
-        self._ranking = ranking
-        self.scores: dict[int, float] = {}
-        self.lexical: dict[int, Rank] = {}
-        self.dense: dict[int, Rank] = {}
-        self._most = 0.0
 
-    def add(self, candidates: Candidates) -> None:
-        """Add what one query found."""
-        self._leg(candidates.lexical, self._ranking.text_weight, self.lexical)
-        self._leg(candidates.dense, self._ranking.embedding_weight, self.dense)
-
-    def _leg(self, hits: Sequence[LegHit], weight: float, ranks: dict[int, Rank]) -> None:
-        if not hits or not weight:
-            return
-        self._most += weight / (RRF_K + 1)
-        for rank, hit in enumerate(hits, 1):
-            self.scores[hit.passage_id] = self.scores.get(hit.passage_id, 0.0) + weight / (RRF_K + rank)
-            known = ranks.get(hit.passage_id)
-            if known is None or rank < known.rank:
-                ranks[hit.passage_id] = Rank(rank, round(hit.score, 6))
-
-    def order(self) -> list[int]:
-        """Return the ids of all candidates, best first; those that are equal as the index has them."""
-        return sorted(self.scores, key=lambda one: (-self.scores[one], one))[:MAX_CANDIDATES]
-
-    def share(self, passage_id: int) -> float:
-        """Return a score as its share of what the first of every list would have: 0 to 1."""
-        return self.scores[passage_id] / self._most
+def _best(places: Iterable[Place | None]) -> Rank | None:
+    """Return the best of a passage's ranks in the legs of one kind, one for each query."""
+    found = min((place for place in places if place is not None), key=lambda place: place.rank, default=None)
+    return Rank(found.rank, round(found.score, 6)) if found is not None else None
 
 
 def _new_trace(collections: Sequence[Collection], asked: Asked) -> Trace:
