@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import pytest
 from antiphon.bootstrap import SystemClock
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
-from antiphon.domain.errors import Forbidden, InvalidRequest, NotFound
+from antiphon.domain.errors import Forbidden, InvalidRequest, NotFound, ProviderError
 from antiphon.domain.inputs import parse_input
 from antiphon.services import search_hits
-from tests.services.hand import ECHO
+from antiphon.storage.sql.knowledge import FILE_NAME
+from tests.harness.local_model import minilm
+from tests.services.hand import ECHO, until
 from tests.services.recall import Recalling, recalling
 from tests.services.world import another_person, say
 
@@ -213,3 +216,39 @@ async def test_words_are_found_in_other_forms_and_in_scripts_without_spaces(worl
         snippet: Any = hit.snippet
         assert hit.passage.text == text
         assert [snippet.text[a:b] for a, b in snippet.highlights] == marked, query
+
+
+async def embedded(world: Recalling) -> None:
+    """Index what was said, and embed it as the job does."""
+    await world.indexed()
+    job = asyncio.create_task(world.follower.embed())
+    try:
+        await until(lambda: world.rows("SELECT COUNT(*) FROM vectors", name=FILE_NAME) == [(2,)])
+    finally:
+        job.cancel()
+
+
+async def test_where_a_model_embeds_messages_are_found_by_their_meaning(tmp_path: Path) -> None:
+    async with recalling(tmp_path / "data", embedding_model=f"local:{minilm()}") as world:
+        await wrote(world, world.who, "The vessel sank in heavy seas off the coast.")
+        await wrote(world, world.who, "She planted tomatoes and beans in spring.")
+        await embedded(world)
+        page = await world.find("a shipwreck during a storm")
+        assert page.mode == "hybrid"
+        assert page.data[0].passage.text.startswith("The vessel sank")
+        only_words = await world.find('"shipwreck during a storm"')
+        assert (only_words.mode, only_words.data) == ("lexical", [])
+        assert [hit.passage.text for hit in (await world.find("garden -tomatoes")).data] == [
+            "The vessel sank in heavy seas off the coast."
+        ]
+
+
+async def test_a_model_that_fails_leaves_the_words(world: Recalling, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(text: str) -> None:
+        raise ProviderError("gone")
+
+    await wrote(world, world.who, "still found")
+    await world.indexed()
+    monkeypatch.setattr(world.application.embeddings, "embed_query", refuse)
+    found = await world.find("found")
+    assert (found.mode, len(found.data)) == ("lexical", 1)
