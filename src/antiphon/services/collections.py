@@ -188,7 +188,7 @@ class Collections:
     async def standing(self, who: Principal, conversation_id: str | None = None) -> list[str]:
         """Return the wire ids of what every turn of the caller, or of a conversation, retrieves from."""
         owner_id, target = await self._target(who, conversation_id, change=False)
-        return [COLLECTION + one for one in await self._standing.of(owner_id, target)]
+        return [COLLECTION + one for one in await self._batches.standing(owner_id, target)]
 
     async def stand(
         self, who: Principal, collection_ids: Sequence[str], conversation_id: str | None = None

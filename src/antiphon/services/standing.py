@@ -21,13 +21,17 @@ class Standing:
     def __init__(self, batches: Batches) -> None:
         self._batches = batches
         self._known: OrderedDict[tuple[str, str], tuple[str, ...]] = OrderedDict()
+        self._changes = 0
 
     async def of(self, owner_id: str, target: str) -> tuple[str, ...]:
         """Return the ids of the collections that stand for a target."""
         key = (owner_id, target)
         known = self._known.get(key)
         if known is None:
+            before = self._changes
             known = await self._batches.standing(owner_id, target)
+            if self._changes != before:
+                return known  # what was read may be from before a change
             self._known[key] = known
             if len(self._known) > CACHED_TARGETS:
                 self._known.popitem(last=False)
@@ -40,6 +44,7 @@ class Standing:
         try:
             await self._batches.stand(owner_id, target, collection_ids)
         finally:
+            self._changes += 1
             self._known.pop((owner_id, target), None)  # a turn may have asked while it was written
 
 
