@@ -68,6 +68,5 @@ async def open_knowledge(
     path = directory / FILE_NAME
     connection = connect(path, synchronous="FULL" if power_safe else "NORMAL")
     path.chmod(0o600)
-    if migrate.current_revision(connection) != migrate.NEWEST_KNOWLEDGE:
-        await asyncio.to_thread(migrate.upgrade_sqlite, path, scripts=migrate.KNOWLEDGE)
+    await asyncio.to_thread(migrate.bring_up, connection, path, migrate.KNOWLEDGE)
     return SqliteKnowledge(path, SqliteWriter(connection, asyncio.get_running_loop()), cache_bytes)

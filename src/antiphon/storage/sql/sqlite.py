@@ -200,8 +200,7 @@ async def open_sqlite(directory: Path, *, power_safe: bool = False) -> SqliteSto
     try:
         connection = connect(path, synchronous="FULL" if power_safe else "NORMAL")
         path.chmod(0o600)
-        if migrate.current_revision(connection) != migrate.NEWEST_REVISION:
-            await asyncio.to_thread(migrate.upgrade_sqlite, path)
+        await asyncio.to_thread(migrate.bring_up, connection, path)
         return SqliteStorage(path, SqliteWriter(connection, asyncio.get_running_loop()), lock)
     except BaseException:
         os.close(lock)
