@@ -13,17 +13,29 @@ from antiphon.storage.sql import migrate
 
 
 def schema_of(path: Path) -> str:
-    """Return the statements that make a database like the one at `path`, without its rows."""
+    """Return the statements that make a database like the one at `path`, with the rows it begins with."""
     connection = sqlite3.connect(path)
     try:
-        shadows = {
-            row[0] for row in connection.execute("SELECT name FROM pragma_table_list WHERE type='shadow'")
-        }
+        kinds = dict(connection.execute("SELECT name,type FROM pragma_table_list WHERE schema='main'"))
         rows = connection.execute("SELECT name,sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid")
-        statements = [sql for name, sql in rows if name not in shadows and not name.startswith("sqlite_")]
+        statements = [
+            sql for name, sql in rows if kinds.get(name) != "shadow" and not name.startswith("sqlite_")
+        ]
+        for table in sorted(name for name, kind in kinds.items() if kind == "table"):
+            if table not in ("alembic_version", "sqlite_schema"):
+                statements += _rows(connection, table)
     finally:
         connection.close()
     return "".join(f"{statement.strip()};\n" for statement in statements)
+
+
+def _rows(connection: sqlite3.Connection, table: str) -> list[str]:
+    """Return the statements that put a table's rows; the revision is put by whoever reads them."""
+    columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+    quoted = ",".join(f'quote("{column}")' for column in columns)
+    names = ",".join(columns)
+    found = connection.execute(f"SELECT {quoted} FROM {table}")  # noqa: S608 - names of our own schema
+    return [f"INSERT INTO {table} ({names}) VALUES ({','.join(row)})" for row in found]
 
 
 def migrated(scripts: str) -> str:

@@ -253,3 +253,4 @@ CREATE TRIGGER members_described AFTER UPDATE OF attributes ON members
     UPDATE sequence SET value=value+1;
     UPDATE scopes SET seq=(SELECT value FROM sequence) WHERE scope=new.collection_id;
     END;
+INSERT INTO sequence (value) VALUES (0);
