@@ -34,7 +34,7 @@ def _rows(connection: sqlite3.Connection, table: str) -> list[str]:
     columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
     quoted = ",".join(f'quote("{column}")' for column in columns)
     names = ",".join(columns)
-    found = connection.execute(f"SELECT {quoted} FROM {table}")  # noqa: S608 - names of our own schema
+    found = connection.execute(f"SELECT {quoted} FROM {table}")
     return [f"INSERT INTO {table} ({names}) VALUES ({','.join(row)})" for row in found]
 
 
