@@ -136,17 +136,22 @@ class CitingEmitter(Emitter):
         if not marker.numbers:
             return
         index = self._length(choice)
+        self._settle(choice, speech)
         if len(terms(marker.claim)) >= FEW_TERMS:
             self._cite(choice, speech, index, marker.numbers, marker.claim)
         else:
             speech.waiting.append(_Waiting(index, marker.numbers, f"{marker.claim} "))
 
     def _hear(self, choice: int, speech: _Speech, text: str) -> None:
-        """Settle the markers that wait for the end of their sentence."""
-        if not speech.waiting:
-            return
+        """Note some text for the markers that wait for the end of their sentence."""
+        if speech.waiting:
+            for waiting in speech.waiting:
+                waiting.said += text
+            self._settle(choice, speech)
+
+    def _settle(self, choice: int, speech: _Speech) -> None:
+        """Cite by what has been said since, where that is a sentence or long enough."""
         for waiting in list(speech.waiting):
-            waiting.said += text
             end = ends_sentence(waiting.said)
             if end is not None or len(waiting.said) > MAX_WAIT:
                 speech.waiting.remove(waiting)
