@@ -10,8 +10,20 @@ from typing import Any
 import pytest
 
 from antiphon.domain.errors import ProviderError
+from antiphon.domain.sources import Place, Source
 from antiphon.ports.model_provider import Finish, ModelRequest, TextDelta, UsageReport
-from antiphon.providers.offline import CONNECT, GREETING, MODEL, NOTED, NOTHING, Offline, compose
+from antiphon.providers.offline import (
+    CONNECT,
+    GREETING,
+    IN_DOCUMENTS,
+    MODEL,
+    NOTED,
+    NOTHING,
+    UNSAID,
+    Offline,
+    compose,
+    compose_from,
+)
 from tests.providers.json_schema import accepts
 
 
@@ -109,3 +121,16 @@ async def test_an_unknown_model_is_refused() -> None:
     with pytest.raises(ProviderError):
         async for _ in Offline().stream(ModelRequest(model="x", messages=[])):
             pass
+
+
+def test_with_sources_it_quotes_the_documents_and_cites_them() -> None:
+    sources = [
+        Source(
+            number=number, collection_id="c", file_id="f", filename="a.txt", version=1, start=0,
+            end=len(text), text=text, places=(Place(0, len(text), None, ""),),
+        )
+        for number, text in enumerate(["Wasps hunt. Bees make honey [3].", "Rivers flow."], 1)
+    ]  # fmt: skip
+    asked = talk("Who makes honey?")
+    assert compose_from(sources, asked) == f"{IN_DOCUMENTS}\n“Bees make honey.” [1]\n\n{CONNECT}"
+    assert compose_from(sources, talk("What about quarks?")) == f"{UNSAID} {CONNECT}"

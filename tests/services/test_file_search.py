@@ -10,22 +10,16 @@ from typing import Any
 import pytest
 
 from antiphon.domain import ids
-from antiphon.domain.errors import NotFound, ProviderError
-from antiphon.domain.file_search import FileSearch
+from antiphon.domain.errors import NotFound, ProviderError, RateLimited
 from antiphon.domain.filters import Comparison
 from antiphon.services.answers import Answer
 from antiphon.services.turns import Begun
 from tests.harness.library import Library
+from tests.services.cited import CITES, HONEY, RIVERS, annotations, said, search
 from tests.services.hand import HAND, until
+from tests.services.quota_looks import day, limited
 from tests.services.tree_rules import tree_problems
 from tests.services.world import World, another_person, open_world
-
-HONEY = (
-    "Bees make honey in summer. They store it in combs.\n\nA hive has one queen. She lays the eggs.\n\n"
-    "Wasps do not make honey. They hunt other insects."
-)
-RIVERS = "The Weser flows through Bremen. It is 451 km long.\n\nThe Elbe flows through Hamburg."
-CITES = "scripted/cites"
 
 
 @pytest.fixture
@@ -50,26 +44,6 @@ async def docs(library: Library) -> str:
     await library.add(made, "bees.txt", HONEY, pages=True, topic="insects")
     await library.add(made, "rivers.txt", RIVERS, topic="water")
     return made
-
-
-def search(*collection_ids: str, **fields: Any) -> FileSearch:
-    return FileSearch(collection_ids=collection_ids, **fields)
-
-
-def annotations(answer: Answer) -> list[Any]:
-    return [
-        one
-        for output in answer.outputs
-        if output.type == "message"
-        for part in output.payload["content"]
-        for one in part["annotations"]
-    ]
-
-
-def said(answer: Answer) -> str:
-    return "".join(
-        part["text"] for out in answer.outputs if out.type == "message" for part in out.payload["content"]
-    )
 
 
 async def test_a_search_is_an_item_before_the_answer_and_its_results_lie_in_the_log(
@@ -248,6 +222,17 @@ async def test_only_what_fits_is_given_and_the_rest_is_in_the_trace(world: World
     assert outcomes.count("no room in the prompt") == 30 - len(call.request.sources) > 1
     given = sum(len(source.text) for source in call.request.sources) // 4
     assert given < trace["budget_tokens"] <= 8192 // 4
+
+
+async def test_a_limited_caller_reserves_what_sources_may_take(world: World, docs: str) -> None:
+    who = limited(world.who, day("tokens", 3_000))
+    fields: dict[str, Any] = {"model": CITES, "params": {"max_completion_tokens": 1_000}}
+    await world.wait(await world.begin("Who makes honey?", who=who, **fields))
+    with pytest.raises(RateLimited):
+        tight = limited(world.who, day("tokens", 2_000))
+        await world.begin("Who makes honey?", who=tight, search=search(docs), **fields)
+    plain = await world.begin("Who makes honey?", who=limited(world.who, day("tokens", 2_000)), **fields)
+    await world.wait(plain)
 
 
 # --- failing

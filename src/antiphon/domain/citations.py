@@ -44,6 +44,7 @@ _LENTICULAR = re.compile(r"(\d{1,4}(?:\s?[,、;]\s?\d{1,4})*)\s?(:\d+)?(?:†.*)
 _NUMBERS = re.compile(r"(\d+)(?:\s?[–-]\s?(\d+))?")
 _GAP = re.compile(rf"[ \t]{{1,{MAX_GAP}}}\Z")
 _CLOSERS: Final = frozenset(" \t\r\n.,;:!?)]}…»”’\"'*_|。！？，、")
+_LAST_SIGN = re.compile(r"(?<=[^\W\d][.!?…])\Z")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
 
 
@@ -303,8 +304,11 @@ def claim_of(text: str) -> str:
 
 
 def ends_sentence(text: str) -> int | None:
-    """Return where the first sentence of a text ends, None if it goes on."""
-    found = _SENTENCE_END.search(text)
+    """Return where the first sentence of a text ends, None if it goes on.
+
+    A sign that ends sentences may be the last of the text, unless it may be within a number.
+    """
+    found = _SENTENCE_END.search(text) or _LAST_SIGN.search(text)
     return found.start() if found else None
 
 

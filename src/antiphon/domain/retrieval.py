@@ -63,6 +63,9 @@ class Trace(msgspec.Struct, kw_only=True):
     passages_in_scope: int = 0
     passages_embedded: int = 0
     budget_tokens: int | None = None
+    candidates: int = 0
+    """How many passages both legs proposed; a log keeps the first of them only."""
+
     passages: list[TracedPassage] = []
     notes: list[str] = []
     """What did not go as it should: an embedder that failed, a reranker that took too long."""

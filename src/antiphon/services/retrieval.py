@@ -225,6 +225,7 @@ class Retrieval:
                 lexical=_best(fused[passage.id].places[::2]), dense=_best(fused[passage.id].places[1::2]),
                 fused=round(fused[passage.id].fused, 6), score=round(fused[passage.id].score, 4),
             )  # fmt: skip
+            trace.candidates += 1
             trace.passages.append(traced)
             ranked.append(_Ranked(passage, traced))
         return ranked

@@ -74,11 +74,12 @@ class _Waiting(msgspec.Struct):
 
 
 class _Speech:
-    """One choice's text."""
+    """One choice's text, of which `length` code points have been shown."""
 
-    __slots__ = ("markers", "places", "waiting")
+    __slots__ = ("length", "markers", "places", "waiting")
 
-    def __init__(self, known: int) -> None:
+    def __init__(self, known: int, length: int) -> None:
+        self.length = length
         self.markers = MarkerFilter(known)
         self.waiting: list[_Waiting] = []
         self.places: set[tuple[int, int]] = set()
@@ -115,7 +116,7 @@ class CitingEmitter(Emitter):
     def _say(self, given: Given, event: TextDelta) -> None:
         speech = self._speeches.get(event.choice)
         if speech is None:
-            speech = self._speeches[event.choice] = _Speech(given.count)
+            speech = self._speeches[event.choice] = _Speech(given.count, self._shown(event.choice))
         pieces = speech.markers.feed(event.text)
         if pieces == [event.text]:
             super().take((event,))  # with the probabilities of its tokens, if it has any
@@ -135,18 +136,24 @@ class CitingEmitter(Emitter):
         self._outcomes["unknown"] += marker.unknown
         if not marker.numbers:
             return
-        index = self._length(choice)
+        index = speech.length
+        self._settle(choice, speech)
         if len(terms(marker.claim)) >= FEW_TERMS:
             self._cite(choice, speech, index, marker.numbers, marker.claim)
         else:
             speech.waiting.append(_Waiting(index, marker.numbers, f"{marker.claim} "))
 
     def _hear(self, choice: int, speech: _Speech, text: str) -> None:
-        """Settle the markers that wait for the end of their sentence."""
-        if not speech.waiting:
-            return
+        """Note what was shown, also for the markers that wait for the end of their sentence."""
+        speech.length += len(text)
+        if speech.waiting:
+            for waiting in speech.waiting:
+                waiting.said += text
+            self._settle(choice, speech)
+
+    def _settle(self, choice: int, speech: _Speech) -> None:
+        """Cite by what has been said since, where that is a sentence or long enough."""
         for waiting in list(speech.waiting):
-            waiting.said += text
             end = ends_sentence(waiting.said)
             if end is not None or len(waiting.said) > MAX_WAIT:
                 speech.waiting.remove(waiting)
@@ -159,17 +166,19 @@ class CitingEmitter(Emitter):
             if (number, index) in speech.places:
                 continue
             speech.places.add((number, index))
+            if len(known) >= MAX_CITATIONS:
+                self._outcomes["too_many"] += 1
+                continue
             found = self._given.annotation(number, claim, index) if self._given is not None else None
-            outcome = (
-                "unverified" if found is None else "too_many" if len(known) >= MAX_CITATIONS else "cited"
-            )
-            self._outcomes[outcome] += 1
-            if outcome == "cited":
-                self._log.append(("N", output, part, len(known), found))
-                self._speaking = None
+            if found is None:
+                self._outcomes["unverified"] += 1
+                continue
+            self._outcomes["cited"] += 1
+            self._log.append(("N", output, part, len(known), found))
+            self._speaking = None
 
-    def _length(self, choice: int) -> int:
-        """Return how many code points of a choice's text have been shown."""
+    def _shown(self, choice: int) -> int:
+        """Return how much of a choice's text its open message holds already."""
         output, part = self._part(choice, TEXT)
         self._speaking = None
         return len(self._log.outputs[output].part(TEXT, part).text)

@@ -37,6 +37,8 @@ from antiphon.services.runs.citations import CitingEmitter, Given
 SEARCH_SECONDS: Final = 30.0
 RULES_TOKENS: Final = 220
 FENCE_BYTES: Final = 9
+TRACED: Final = 60
+"""Candidates that a log keeps, best first: those that may be results, and some of what was not."""
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +191,8 @@ def _failed(trace: Trace, error: Exception) -> Trace:
 
 def _record(hits: Sequence[Hit], trace: Trace) -> dict[str, Any]:
     """Return what the log keeps of a search: the results as OpenAI has them, and the trace."""
-    return {"results": [_result(hit) for hit in hits], "trace": msgspec.to_builtins(trace)}
+    kept = msgspec.structs.replace(trace, passages=trace.passages[:TRACED])
+    return {"results": [_result(hit) for hit in hits], "trace": msgspec.to_builtins(kept)}
 
 
 def _result(hit: Hit) -> dict[str, Any]:
