@@ -92,10 +92,8 @@ async def missing(server: ServerProcess, life: Round) -> set[str]:
     left = life.user | life.assistant
     after: str | None = None
     while True:
-        page = await get(
-            server.port,
-            f"/v1/search?query=%22{life.common}%22&role=user&limit=100" + (f"&after={after}" if after else ""),
-        )
+        path = f"/v1/search?query=%22{life.common}%22&role=user&limit=100"
+        page = await get(server.port, path + (f"&after={after}" if after else ""))
         said = " ".join(hit["snippet"]["text"] for hit in page["data"])
         left -= {word for word in life.user if word in said}
         after = page["next_cursor"]
