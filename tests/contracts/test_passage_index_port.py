@@ -249,6 +249,14 @@ async def test_phrases_exclusions_and_the_beginning_of_a_word(
     assert (await world.found([HISTORY], text, **asked))[0] == expected
 
 
+async def test_what_is_indexed_whole_is_known(world: IndexWorld) -> None:
+    source = new_source(HISTORY, kind="history")
+    await world.index.add(source, [passage(1, "b", item_id="half"), passage(0, "a", item_id="whole")])
+    asked = [(source.id, "half"), (source.id, "whole"), (source.id, "none"), ("unknown", "whole")]
+    assert await world.scopes.holding(asked) == {"whole"}
+    assert await world.scopes.holding([]) == set()
+
+
 async def test_erased_words_leave_no_trace_once_they_are_asked_to(world: IndexWorld) -> None:
     source = new_source(HISTORY, kind="history")
     said = [passage(n, f"canary{n} among others", item_id=f"{n}") for n in range(30)]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from antiphon.bootstrap import SystemClock
 from antiphon.domain import ids
 from antiphon.domain.inputs import parse_input
+from antiphon.domain.passages import NewPassage, Source
 from antiphon.services import history, history_passages
 from antiphon.services.commit_notes import CommitNotes
 from antiphon.storage.sql.knowledge import FILE_NAME
@@ -83,7 +85,7 @@ async def test_a_history_that_was_there_before_is_indexed_newest_first_and_can_b
     follower = world.follower
     for _ in range(2):
         await follower.step()
-    assert len(world.items()) == 8 and await world.texts("word19") == ["word19 common"]
+    assert len(world.items()) == 8 and await world.texts('"word19"') == ["word19 common"]
     await world.kill()
     async with recalling(tmp_path / "data") as again:
         await again.indexed()
@@ -102,7 +104,7 @@ async def test_after_a_crash_everything_that_was_acknowledged_is_found_once(tmp_
     async with recalling(tmp_path / "data") as world:
         await world.indexed()
         for number in range(4):
-            assert len(await world.texts(f"crash{number}")) == 3
+            assert len(await world.texts(f'"crash{number}"')) == 3
 
 
 async def test_an_answer_that_began_long_before_the_mark_is_not_missed(
@@ -251,3 +253,24 @@ def traces(world: Recalling, word: str) -> list[str]:
                 found.append(table)
                 break
     return found
+
+
+async def test_a_long_message_that_was_cut_off_is_indexed_whole(tmp_path: Path) -> None:
+    text = "\n\n".join(f"paragraph {number} " + "with many words in it " * 40 for number in range(60))
+    async with recalling(tmp_path / "data") as world:
+        await world.conversation(f"{text}\n\nthe very end")
+        add = world.index._inner.add
+
+        async def half(source: Source, passages: Sequence[NewPassage]) -> None:
+            await add(source, passages[: len(passages) // 2])
+            raise OSError("gone")
+
+        world.index._inner = SimpleNamespace(add=half)
+        with pytest.raises(OSError):
+            await world.indexed()
+        assert len(world.items()) > 20
+        await world.kill()
+    async with recalling(tmp_path / "data") as again:
+        await again.indexed()
+        for place in ("paragraph 0", "paragraph 30", "the very end"):
+            assert any(place in one for one in await again.texts(f'"{place}"')), place

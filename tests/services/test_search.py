@@ -205,7 +205,8 @@ async def test_where_it_is_turned_off_it_says_so(tmp_path: Path) -> None:
 
 async def test_words_are_found_in_other_forms_and_in_scripts_without_spaces(world: Recalling) -> None:
     english = "The ships were sailing to the harbours of the island, and that is what they have to do."
-    await wrote(world, world.who, english, "東京の天気は晴れです", "naïve Größe")
+    await wrote(world, world.who, english)
+    await wrote(world, world.who, "東京の天気は晴れです", "naïve Größe")
     await world.indexed()
     for query, text, marked in (
         ("harbour", english, ["harbours"]), ("sailed ship", english, ["ships", "sailing"]),

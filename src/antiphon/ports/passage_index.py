@@ -69,6 +69,10 @@ class IndexScopes(Protocol):
         """Return ids of sources that were staged and not published; after a crash they are swept."""
         ...
 
+    async def holding(self, messages: Sequence[tuple[str, str]]) -> set[str]:
+        """Return the items among (source, item) that are indexed whole: their passages come last to first."""
+        ...
+
     async def forget_items(self, source_id: str, item_ids: Sequence[str]) -> int:
         """Erase the passages of messages of a conversation's source; returns how many went."""
         ...

@@ -41,8 +41,9 @@ SWEEP: Final = 500
 TRACES_SECONDS: Final = 60.0
 SLACK_US: Final = 60_000_000
 """Between the making of an id and the begin of its commit less time passes."""
+EVERYTHING: Final = ""
 BEYOND: Final = "g"
-"""Above every id."""
+"""Below and above every id."""
 
 log = logging.getLogger(__name__)
 
@@ -194,22 +195,27 @@ class History:
 
     async def _begin(self) -> None:
         kept = await self._scopes.marked(MARK)
-        progress = _decode(kept) if kept is not None else Progress("")
+        progress = _decode(kept) if kept is not None else Progress(EVERYTHING)
         self._spans = [Span(progress.upto, BEYOND), *progress.spans]
         self._begun = True
 
     async def _read_older(self) -> None:
-        """Read one slice of the first span, newest first, and rest for as long as it took."""
+        """Read one slice of the first span, newest first.
+
+        The reading of a whole history rests for as long as it worked, so as not to be felt; what a crash
+        has left is wanted at once, and mostly indexed already.
+        """
         began = self._clock.monotonic()
         span = self._spans[0]
         async with self._taking_in:
             page = await self._reads.between(span.first, span.before, SLICE, SLICE_BYTES)
-            await self._take_in(page.data)
+            known = await self._scopes.holding([(one.conversation_id, one.item_id) for one in page.data])
+            await self._take_in([one for one in page.data if one.item_id not in known])
         if page.before is None:
             self._spans.pop(0)
         else:
             self._spans[0] = Span(span.first, page.before)
-        if self._spans:
+        if span.first == EVERYTHING:
             await asyncio.sleep(self._clock.monotonic() - began)
 
     async def _take_in(self, messages: Sequence[Said]) -> None:

@@ -53,7 +53,7 @@ def cut_messages(messages: Iterable[Said]) -> list[Cut]:
         try:
             text = message_text(said.payload)
             language = guess_language(text)
-            passages = _cut(said, text, language)
+            passages = _cut(said, text, language)[::-1]  # what has its first passage is whole
         except Exception:
             log.exception("message %s cannot be indexed", said.item_id)
             continue

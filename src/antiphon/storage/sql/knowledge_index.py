@@ -92,6 +92,10 @@ class SqliteIndexScopes:
         """See the port."""
         return await self._store.read(reads.staged, limit)
 
+    async def holding(self, messages: Sequence[tuple[str, str]]) -> set[str]:
+        """See the port."""
+        return await self._store.read(reads.holding, messages)
+
     async def forget_items(self, source_id: str, item_ids: Sequence[str]) -> int:
         """See the port."""
         gone = 0

@@ -86,6 +86,15 @@ def staged(db: Db, limit: int) -> list[str]:
     return [row[0] for row in rows]
 
 
+def holding(db: Db, messages: Sequence[tuple[str, str]]) -> set[str]:
+    """See port `IndexScopes.holding`."""
+    find = (
+        "SELECT 1 FROM sources s CROSS JOIN passages p ON p.source_no=s.no AND p.item_id=? AND p.ordinal=0"
+        " WHERE s.id=?"
+    )
+    return {item for source, item in messages if db.execute(find, (item, source)).fetchone() is not None}
+
+
 def marked(db: Db, name: str) -> bytes | None:
     """See port `IndexScopes.marked`."""
     row = db.execute("SELECT value FROM marks WHERE name=?", (name,)).fetchone()
