@@ -68,8 +68,13 @@ def doctor(
 
 @app.command("eval")
 def evaluate(
-    dataset: Annotated[
-        Path, typer.Argument(help="Folder in BEIR's shape: corpus.jsonl, queries.jsonl, qrels/test.tsv.")
+    named: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATASET",
+            help="Folder in BEIR's shape: corpus.jsonl, queries.jsonl, qrels/test.tsv. With --answers: ids of"
+            " responses, or files of them.",
+        ),
     ],
     data_dir: Annotated[
         Path | None,
@@ -86,13 +91,27 @@ def evaluate(
         float | None, typer.Option("--min-recall", help="Exit 1 below this Recall@100.")
     ] = None,
     min_mrr: Annotated[float | None, typer.Option("--min-mrr", help="Exit 1 below this MRR.")] = None,
+    answers: Annotated[
+        bool, typer.Option("--answers", help="Check that every quote of answers stands in its file.")
+    ] = False,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", envvar="ANTIPHON_BASE_URL", help="The server of the answers.")
+    ] = None,
+    api_key: ApiKey = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Measure retrieval on a benchmark, with the embedding model of the settings if there is one."""
+    if answers:
+        from antiphon.cli.groundedness import run_groundedness
+
+        run_groundedness(named, url=base_url, key=api_key, data_dir=data_dir, json_output=json_output)
+        return
     from antiphon.cli.evaluation import Bounds, run_evaluation
 
+    if len(named) != 1:
+        raise typer.BadParameter("one data set at a time")
     run_evaluation(
-        dataset, data_dir=data_dir, passage_tokens=passage_tokens, candidates=candidates,
+        Path(named[0]), data_dir=data_dir, passage_tokens=passage_tokens, candidates=candidates,
         bounds=Bounds(min_ndcg, min_recall, min_mrr), json_output=json_output,
     )  # fmt: skip
 
