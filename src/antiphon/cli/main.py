@@ -2,7 +2,7 @@
 
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -66,33 +66,62 @@ def doctor(
     run_doctor(host=host, port=port, data_dir=data_dir, api_key=api_key, json_output=json_output)
 
 
+Measured = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DATASET",
+        help="Folder in BEIR's shape: corpus.jsonl, queries.jsonl, qrels/test.tsv. With --answers: ids of"
+        " responses, or files of them.",
+    ),
+]
+IndexDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        help="Keep the index here, to measure again sooner. With --answers: the server's data.",
+    ),
+]
+AnswersUrl = Annotated[
+    str | None, typer.Option("--base-url", envvar="ANTIPHON_BASE_URL", help="The server of the answers.")
+]
+
+
+def _at_least(option: str, measure: str) -> Any:
+    return typer.Option(option, help=f"Exit 1 below this {measure}.")
+
+
 @app.command("eval")
 def evaluate(
-    dataset: Annotated[
-        Path, typer.Argument(help="Folder in BEIR's shape: corpus.jsonl, queries.jsonl, qrels/test.tsv.")
-    ],
-    data_dir: Annotated[
-        Path | None,
-        typer.Option("--data-dir", help="Keep the index here, to measure again without indexing again."),
-    ] = None,
+    named: Measured,
+    data_dir: IndexDir = None,
     passage_tokens: Annotated[
         int, typer.Option("--passage-tokens", min=100, max=4096, help="Cut documents to this length.")
     ] = 200,
     candidates: Annotated[
         int, typer.Option("--candidates", min=1, max=200, help="What words and vectors each may propose.")
     ] = 100,
-    min_ndcg: Annotated[float | None, typer.Option("--min-ndcg", help="Exit 1 below this nDCG@10.")] = None,
-    min_recall: Annotated[
-        float | None, typer.Option("--min-recall", help="Exit 1 below this Recall@100.")
-    ] = None,
-    min_mrr: Annotated[float | None, typer.Option("--min-mrr", help="Exit 1 below this MRR.")] = None,
+    min_ndcg: Annotated[float | None, _at_least("--min-ndcg", "nDCG@10")] = None,
+    min_recall: Annotated[float | None, _at_least("--min-recall", "Recall@100")] = None,
+    min_mrr: Annotated[float | None, _at_least("--min-mrr", "MRR")] = None,
+    answers: Annotated[
+        bool, typer.Option("--answers", help="Check that every quote of answers stands in its file.")
+    ] = False,
+    base_url: AnswersUrl = None,
+    api_key: ApiKey = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Measure retrieval on a benchmark, with the embedding model of the settings if there is one."""
+    if answers:
+        from antiphon.cli.groundedness import run_groundedness
+
+        run_groundedness(named, url=base_url, key=api_key, data_dir=data_dir, json_output=json_output)
+        return
     from antiphon.cli.evaluation import Bounds, run_evaluation
 
+    if len(named) != 1:
+        raise typer.BadParameter("one data set at a time")
     run_evaluation(
-        dataset, data_dir=data_dir, passage_tokens=passage_tokens, candidates=candidates,
+        Path(named[0]), data_dir=data_dir, passage_tokens=passage_tokens, candidates=candidates,
         bounds=Bounds(min_ndcg, min_recall, min_mrr), json_output=json_output,
     )  # fmt: skip
 
