@@ -175,8 +175,8 @@ class BoundedHttp(HttpToolsProtocol):
             return
         cycle.more_body = False
         cycle.arrived()
-        # Whoever answers has them for as long as they are wanted.
-        self.scope = self.headers = None  # type: ignore[assignment]
+        if not self.parser.should_upgrade():  # else they are looked at once more, behind the head
+            self.scope = self.headers = None  # type: ignore[assignment]
 
     def _upgrades(self) -> bool:
         return bool(self.parser.should_upgrade()) and self._should_upgrade()
