@@ -197,3 +197,17 @@ async def test_a_connection_that_rests_too_long_is_ended_and_one_that_is_answere
         await asyncio.sleep(0.01)
         connection.end_if_slow()
         assert await reader.read() == b""
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"CONNECT a:1 HTTP/1.1\r\nHost: h\r\n\r\n", GET[:-2] + b"Connection: upgrade\r\nUpgrade: h2c\r\n\r\n"],
+)
+async def test_an_upgrade_that_is_not_offered_is_answered_as_a_request(head: bytes) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({**START, "status": 404, "headers": [(b"content-length", b"0")]})
+        await send(body(b""))
+
+    async with talking(app) as (_, reader, writer):
+        writer.write(head)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 400 "))

@@ -47,9 +47,6 @@ _NOTHING_WAITS: Final = deque[Any]()
 """In the place of uvicorn's queue of pipelined requests: an empty one of 760 bytes for every connection."""
 
 
-_NO_HEADERS: Final[list[Any]] = []
-
-
 class HeadTooLarge(Exception):
     """Ends the parsing: one read can bring 256 KiB of headers."""
 
@@ -207,9 +204,8 @@ class BoundedHttp(HttpToolsProtocol):
             return
         cycle.more_body = False
         cycle.arrived()
-        # Whoever answers has them for as long as they are wanted.
-        self.scope = None  # type: ignore[assignment]
-        self.headers = _NO_HEADERS  # an upgrade that is none is still looked for in them
+        if not self.parser.should_upgrade():  # else they are looked at once more, behind the head
+            self.scope = self.headers = None  # type: ignore[assignment]
 
     def _upgrades(self) -> bool:
         return bool(self.parser.should_upgrade()) and self._should_upgrade()
