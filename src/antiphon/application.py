@@ -60,6 +60,7 @@ class Policy:
     cors_origins: frozenset[str]
     metrics_token_hash: bytes | None
     environment: str
+    dialects: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,7 +63,7 @@ def serve(settings: Settings) -> None:
         for engine in engines:
             await engine.close()
 
-    config = _server_config(settings, create_app(opened))
+    config = _server_config(settings, create_app(opened, settings.spoken_dialects))
     # uvicorn raises the signal again when it is done; being told to stop is not a failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
@@ -141,7 +141,7 @@ class DirectCalls:
         self._runner = runner
         policy = replace(application.policy, needs_credentials=False, allowed_hosts=None)
         opened = replace(application, policy=policy)
-        self._front = create_app(lambda: nullcontext(opened))
+        self._front = create_app(lambda: nullcontext(opened), ())
         self._front.application = opened
 
     def request(

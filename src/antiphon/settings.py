@@ -36,6 +36,8 @@ SAMPLES = (
 )
 """Words of sample values: a secret that has one was copied from somewhere."""
 DOTENV = ".env"
+DIALECTS = ("chatai", "branching", "redis-chat", "chatgroq", "book")
+"""Names of the older surfaces that can be served beside `/v1`."""
 
 
 class Settings(BaseSettings):
@@ -70,6 +72,7 @@ class Settings(BaseSettings):
     metrics_token: SecretStr | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     config_file: Path = Path("antiphon.toml")
+    dialects: str = "all"
     durability: Literal["process", "power"] = "process"
     store_chat_completions: Literal["asked", "always", "never"] = "asked"
     max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
@@ -146,6 +149,14 @@ class Settings(BaseSettings):
                 raise ValueError("is a list of origins like https://chat.example.org; '*' is none")
         return value
 
+    @field_validator("dialects")
+    @classmethod
+    def _are_dialects(cls, value: str) -> str:
+        unknown = set() if value in ("all", "none") else set(names_in(value)) - set(DIALECTS)
+        if unknown or not value.strip():
+            raise ValueError(f"is 'all', 'none' or a list of: {', '.join(DIALECTS)}")
+        return value
+
     @field_validator("default_limits")
     @classmethod
     def _readable(cls, text: str) -> str:
@@ -162,6 +173,13 @@ class Settings(BaseSettings):
                 " make one with: openssl rand -hex 32)"
             )
         return self
+
+    @property
+    def spoken_dialects(self) -> frozenset[str]:
+        """The names of the older surfaces that are served."""
+        if self.dialects in ("all", "none"):
+            return frozenset(DIALECTS if self.dialects == "all" else ())
+        return frozenset(names_in(self.dialects))
 
     @property
     def is_loopback(self) -> bool:

@@ -15,6 +15,7 @@ from antiphon.api.app import create_app
 from antiphon.domain.external_logins import ExternalIdentity
 from antiphon.services.identities import linking
 from tests.api.client import ORIGIN
+from tests.api.dialect_routes import SPOKEN
 from tests.api.document_routes import DOCUMENTS, Form, library_of
 from tests.api.people_fixtures import Town
 from tests.api.shared_town import Shared, share
@@ -48,6 +49,7 @@ OF_ONES_OWN: dict[Operation, Any] = {
     ("GET", "/v1/conversations"): None,
     ("POST", "/v1/conversations"): {},
     **DOCUMENTS,
+    **SPOKEN,
     ("GET", "/v1/search"): None,
     ("POST", "/v1/search"): {"query": "hello"},
     ("GET", "/v1/usage"): None,
@@ -167,7 +169,7 @@ class Gated:
         body = CLOSED[operation]
         if isinstance(body, Form):
             return await self.http.request(method, where, data=body.fields, files=body.files, headers=headers)
-        if operation in DOCUMENTS:
+        if operation in DOCUMENTS or operation in SPOKEN:
             body = filled(s, body, never=never)
         return await self.http.request(method, where, json=body, headers=headers)
 

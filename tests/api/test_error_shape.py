@@ -1,7 +1,7 @@
 """The contract of errors: every route answers with OpenAI's error object, and never with a fault.
 
 `{"error": {"message", "type", "param", "code"}}`, all four keys present; 4xx for what the caller did, 5xx
-for nothing that a caller can do.
+for nothing that a caller can do. The dialects answer `{"detail": …}`, as what they stand for did.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 from antiphon.api.app import create_app
 from tests.api.client import Api, in_process
 from tests.domain.hostile_runs import json_values, texts
+from tests.harness.error_shapes import require_error_shape
 from tests.harness.open_routes import OPEN_OPERATIONS
 from tests.services.hand import ECHO
 from tests.services.world import with_policy
@@ -29,6 +30,7 @@ WIRE = {
     "user_id": "user_", "share_id": "share_", "token": "ants_",
     "provider": "nobody-",
     "limit_id": "lim_", "group_id": "grp_", "invite_id": "inv_",
+    "file_id": "file-", "upload_id": "upload_", "vector_store_id": "vs_", "batch_id": "vsfb_", "number": "",
 }  # fmt: skip
 
 
@@ -73,7 +75,7 @@ async def test_an_id_that_was_never_issued_is_404_or_a_refusal(api: Api, method:
         return
     response = await api.http.request(method, filled(path), json={} if method in ("POST", "PATCH") else None)
     assert response.status_code in (400, 404, 422), response.text
-    assert response.json()["error"].keys() == {"message", "type", "param", "code"}
+    require_error_shape(response.json())
 
 
 @pytest.mark.parametrize(("method", "path"), [one for one in ALL if one[0] in ("POST", "PUT", "PATCH")])
@@ -88,7 +90,7 @@ async def test_a_body_that_is_no_proper_json_is_a_refusal(
     )
     assert 400 <= response.status_code < 500 or response.is_success, response.text
     if not response.is_success:
-        assert response.json()["error"].keys() == {"message", "type", "param", "code"}
+        require_error_shape(response.json())
 
 
 @pytest.mark.parametrize(("method", "path"), ALL)
@@ -102,8 +104,10 @@ async def test_without_its_key_every_route_but_health_is_401(api: Api, method: s
                 method, filled(path), json={} if method in ("POST", "PATCH") else None, headers=headers
             )
             assert response.status_code == 401, response.text
-            error = response.json()["error"]
-            assert (error["type"], error["code"]) == ("authentication_error", "invalid_api_key")
+            if (body := response.json()).keys() == {"error"}:
+                error = body["error"]
+                assert (error["type"], error["code"]) == ("authentication_error", "invalid_api_key")
+            require_error_shape(body)
             assert response.headers["www-authenticate"] == "Bearer"
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.server_process import ServerProcess
 from tests.e2e.wire import call, gather_limited, get, request_bytes, send
+from tests.harness.error_shapes import require_error_shape
 
 LIMIT = 262_144
 """MAX_BODY_BYTES of the server under test."""
@@ -66,14 +67,10 @@ def path_of(template: str, values: dict[str, str]) -> str:
 
 
 def require_error(answer: Any, what: str) -> None:
-    """A 4xx in OpenAI's shape."""
+    """A 4xx in OpenAI's shape, or a dialect's."""
     assert 400 <= answer.status < 500, f"{what}: {answer.status} {bytes(answer.body[:300])!r}"
     assert answer.headers["content-type"].startswith("application/json"), what
-    body = answer.json()
-    assert body.keys() == {"error"}, what
-    assert body["error"].keys() == {"message", "type", "param", "code"}, f"{what}: {body}"
-    assert isinstance(body["error"]["message"], str), what
-    assert body["error"]["message"], what
+    require_error_shape(answer.json(), what)
 
 
 def require_no_5xx(answer: Any, what: str) -> None:

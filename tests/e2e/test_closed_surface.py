@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.e2e.server_process import ServerProcess, running
-from tests.e2e.test_bad_input import require_error, require_no_5xx
+from tests.e2e.test_bad_input import require_no_5xx
 from tests.e2e.two_people import PROTECTED, Asker, two_people
 from tests.e2e.wire import call, gather_limited, send
 from tests.harness.open_routes import OPEN_OPERATIONS
@@ -88,10 +88,7 @@ FILES = (
     "/etc/passwd",
     "/proc/self/environ",
     "/metrics",
-    "/docs",
     "/docs/oauth2-redirect",
-    "/redoc",
-    "/openapi.json",
     "/openapi.yaml",
     "/swagger.json",
     "/graphql",
@@ -116,12 +113,10 @@ async def test_a_stranger_finds_nothing(node: ServerProcess, path: str) -> None:
         )
 
 
-async def test_the_documentation_is_for_callers(node: ServerProcess, people: tuple[Asker, Asker]) -> None:
+async def test_the_documentation_is_for_everybody(node: ServerProcess) -> None:
+    """It tells what the source tells; the older surfaces show it without a token, too."""
     for path in ("/docs", "/openapi.json"):
-        refused = await call(node.port, "GET", path)
-        require_error(refused, path)
-        assert refused.status == 401
-        shown = await people[1].call("GET", path)
+        shown = await call(node.port, "GET", path)
         assert shown.status == 200 and b"openapi" in shown.body
 
 

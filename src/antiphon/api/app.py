@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -13,7 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from antiphon import __version__
-from antiphon.api import documentation, health, metrics
+from antiphon.api import dialects, documentation, health, metrics
+from antiphon.api.dialects.dialect import refusal
+from antiphon.api.dialects.mounting import Mounted
 from antiphon.api.errors import describe, error_object, field_problem
 from antiphon.api.front import Front
 from antiphon.api.http import Handler, Receive, Scope, Send
@@ -58,8 +60,12 @@ Opened = Callable[[], AbstractAsyncContextManager[Application]]
 """Opens the application for the time the server runs."""
 
 
-def create_app(opened: Opened) -> Front:
-    """Return the ASGI application; nothing is opened before its lifespan begins."""
+def create_app(opened: Opened, spoken: Collection[str] = dialects.NAMES) -> Front:
+    """Return the ASGI application; nothing is opened before its lifespan begins.
+
+    `spoken` are the names of the dialects that are served beside `/v1`.
+    """
+    others = dialects.mounted(spoken)
 
     @asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
@@ -73,17 +79,18 @@ def create_app(opened: Opened) -> Front:
         description="A self-hosted conversation server that speaks OpenAI's API.",
         lifespan=lifespan,
         responses=ERRORS,
+        openapi_tags=others.tags,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
-    front = Front(api, _hot_routes(lambda: front.application))
+    front = Front(api, _hot_routes(lambda: front.application), others.respell)
     api.state.front = front
-    for router in ROUTERS:
+    for router in (*ROUTERS, *others.routers):
         api.include_router(router)
     api.add_api_websocket_route("/v1/responses", responses_websocket.serve)
-    _shape_errors(api)
+    _shape_errors(api, others)
     api.openapi = lambda: _document(api)  # type: ignore[method-assign]
     return front
 
@@ -101,7 +108,7 @@ def _hot_routes(application: Callable[[], Application | None]) -> dict[tuple[str
     }
 
 
-def _shape_errors(api: FastAPI) -> None:
+def _shape_errors(api: FastAPI, others: Mounted) -> None:
     async def named(request: Request, error: Exception) -> Response:
         status, body, headers = describe(error)
         shown = {key.decode(): value.decode() for key, value in headers}
@@ -111,10 +118,14 @@ def _shape_errors(api: FastAPI) -> None:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
         if isinstance(error.__cause__, AntiphonError):
             return await named(request, error.__cause__)
+        if error.status_code == 405:
+            allow = ", ".join(sorted(_methods(request, others)))
+            error.headers = {**(error.headers or {}), "allow": allow}
+            shape = others.shape_of(request.scope)
+            if shape is not None:
+                return refusal(error, shape)
         body = error_object(error.status_code, str(error.detail), param=None, code=_code(error.status_code))
         shown = {name.lower(): value for name, value in (error.headers or {}).items()}
-        if error.status_code == 405:
-            shown["allow"] = ", ".join(sorted(_methods(request)))
         return answer(body, status=error.status_code, headers=shown)
 
     async def invalid(request: Request, error: Exception) -> Response:
@@ -130,12 +141,13 @@ def _shape_errors(api: FastAPI) -> None:
     api.add_exception_handler(AntiphonError, named)
 
 
-def _methods(request: Request) -> set[str]:
+def _methods(request: Request, others: Mounted) -> set[str]:
     """Return the methods of all routes of a path; the framework names those of the first only.
 
     A path that is written out is not also an id in the place of a parameter.
     """
-    everything = [route for router in ROUTERS for route in router.routes if isinstance(route, Route)]
+    routers = (*ROUTERS, *others.routers)
+    everything = [route for router in routers for route in router.routes if isinstance(route, Route)]
     literal = [route for route in everything if route.path == request.scope["path"]]
     matching = [route for route in everything if route.matches(request.scope)[0] is not Match.NONE]
     return {method for route in literal or matching for method in route.methods or ()}
@@ -154,8 +166,9 @@ def _validation_error(error: RequestValidationError) -> dict[str, Any]:
 def _document(api: FastAPI) -> dict[str, Any]:
     if api.openapi_schema is None:
         document = get_openapi(
-            title=api.title, version=api.version, description=api.description, routes=api.routes
-        )
+            title=api.title, version=api.version, description=api.description, routes=api.routes,
+            tags=api.openapi_tags,
+        )  # fmt: skip
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas.update(components())
         for name in ("HTTPValidationError", "ValidationError"):

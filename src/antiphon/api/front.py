@@ -9,7 +9,7 @@ the origins that configuration names may call from elsewhere (CORS).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from antiphon.api.authentication import SAFE_METHODS
 from antiphon.api.http import ClientGone, Handler, Message, Receive, Scope, Send, header, send_error
@@ -27,12 +27,15 @@ class Front:
     """Checks where a request comes from and dispatches it.
 
     `hot` maps (method, path) to handlers that skip the framework's routing; everything else,
-    and every scope that is not HTTP or WebSocket, goes to `inner`.
+    and every scope that is not HTTP or WebSocket, goes to `inner`, its path as `respell` writes it.
     """
 
-    def __init__(self, inner: Handler, hot: Mapping[tuple[str, str], Handler]) -> None:
+    def __init__(
+        self, inner: Handler, hot: Mapping[tuple[str, str], Handler], respell: Callable[[str], str]
+    ) -> None:
         self._inner = inner
         self._hot = hot
+        self._respell = respell
         self.application: Application | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,6 +78,7 @@ class Front:
     async def _serve_counted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Leave a request to the framework, and count what it answered."""
         status = CLIENT_GONE
+        scope["path"] = self._respell(scope["path"])
 
         async def noting(message: Message) -> None:
             nonlocal status

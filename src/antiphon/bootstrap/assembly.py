@@ -63,6 +63,7 @@ def policy_of(settings: Settings) -> Policy:
         cors_origins=frozenset(names_in(settings.cors_origins)),
         metrics_token_hash=hashlib.sha256(token.encode()).digest() if token else None,
         environment=settings.environment,
+        dialects=settings.spoken_dialects,
     )
 
 

@@ -1,0 +1,1 @@
+"""ChatAI-API: conversations with their messages, and one completion at a time."""
