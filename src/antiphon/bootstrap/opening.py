@@ -15,13 +15,13 @@ from antiphon.bootstrap.embedding import Embedders, listed_embeddings
 from antiphon.bootstrap.identity import first_administrator, local_owner, open_secrets
 from antiphon.bootstrap.knowledge import opened_knowledge
 from antiphon.bootstrap.providers import build_models, login_providers, provider_specs
+from antiphon.bootstrap.stores import open_store
 from antiphon.bootstrap.timing import Drain, SystemClock
 from antiphon.domain.errors import ProviderError
 from antiphon.domain.runs import Run
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
 from antiphon.providers.http_client import HttpClient
-from antiphon.services.commit_notes import CommitNotes
 from antiphon.services.counters import LoopLag
 from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.models import Models
@@ -32,8 +32,6 @@ from antiphon.services.runs.recover import Recovery
 from antiphon.settings import Settings
 from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.jobs import InProcessJobs
-from antiphon.storage.sql.sqlite import open_sqlite
-from antiphon.storage.watched import WatchedStorage
 
 PURGE_SECONDS = 60.0
 log = structlog.get_logger(__name__)
@@ -44,7 +42,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
     """Open the store, end what an earlier process left, and serve until the context closes."""
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        storage, notes = await _open_store(stack, settings, clock)
+        storage, notes = await open_store(stack, settings, clock)
         await FileBlobs(settings.data_dir / BLOBS).clean()
         http = HttpClient()
         stack.push_async_callback(http.close)
@@ -91,7 +89,7 @@ async def open_at_rest(settings: Settings, *, indexing: bool = False) -> AsyncIt
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        storage, notes = await _open_store(stack, settings, clock)
+        storage, notes = await open_store(stack, settings, clock)
         http = HttpClient()
         stack.push_async_callback(http.close)
         models, keys, embedders = await _open_models(settings, storage, http, clock)
@@ -117,18 +115,6 @@ async def _index(application: Application, models: Models, stack: AsyncExitStack
     application.embeddings.schedule(jobs)
     application.ingestion.schedule(jobs)
     await _prepare(models)
-
-
-async def _open_store(
-    stack: AsyncExitStack, settings: Settings, clock: Clock
-) -> tuple[Storage, CommitNotes | None]:
-    """Return the store and, if conversations are searched, the notes of what it commits."""
-    storage = await open_sqlite(settings.data_dir, power_safe=settings.durability == "power")
-    stack.push_async_callback(storage.close)
-    if settings.history_search == "off":
-        return storage, None
-    notes = CommitNotes(clock)
-    return WatchedStorage(storage, notes), notes
 
 
 async def _open_models(

@@ -91,8 +91,8 @@ def _update_conversation(c: ws.UpdateConversation) -> Iterator[Step]:
     keeps = c.expires_us is UNSET
     yield (
         "UPDATE conversations SET title=COALESCE(?,title), metadata=COALESCE(?,metadata),"
-        " expires=CASE WHEN ? THEN expires ELSE ? END"
-        " WHERE id=? AND deleted IS NULL AND (? IS NULL OR revision=?)",
+        " expires=CASE WHEN ?=1 THEN expires ELSE ? END"
+        " WHERE id=? AND deleted IS NULL AND (CAST(? AS BIGINT) IS NULL OR revision=?)",
         (c.title, c.metadata, int(keeps), None if keeps else c.expires_us, c.conversation_id, c.revision,
          c.revision),
         1,

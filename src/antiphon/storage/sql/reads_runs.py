@@ -1,4 +1,4 @@
-"""SQLite reads of runs, their items, their keys and what a dead worker left; see `reads`."""
+"""Reads of runs, their items, their keys and what a dead worker left; see `reads`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from antiphon.domain.run_events import OPENING_OPS, decode_ops
 from antiphon.domain.runs import Run
 from antiphon.ports.storage import KeyRecord, Recovered
 from antiphon.storage.sql import context_sqlite, rows
-from antiphon.storage.sql.reads import Db, keyset
+from antiphon.storage.sql.database import Db
+from antiphon.storage.sql.reads import keyset
 
 
 def run(db: Db, account_id: str, run_id: str) -> Run | None:

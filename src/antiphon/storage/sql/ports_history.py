@@ -1,4 +1,4 @@
-"""Port `History` on SQLite."""
+"""Port `History` in SQL."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from antiphon.ports.history import Said, SaidPage, Shown
 from antiphon.storage.sql import reads_history as reads
-from antiphon.storage.sql.sqlite_readers import Readers
+from antiphon.storage.sql.database import Reads
 
 
-class SqliteHistory:
+class SqlHistory:
     """Port `History`."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Reads) -> None:
         self._read = readers
 
     async def messages(self, item_ids: Sequence[str]) -> list[Said]:
