@@ -13,10 +13,11 @@ Place = tuple[str, int]
 
 def tree_problems(directory: Path, *, at_rest: bool = False) -> list[str]:
     """Return every broken rule; `at_rest` says that no run goes on, so no claim may be left."""
-    return look(directory, lambda db: list(_problems(db, at_rest)))
+    return look(directory, lambda db: list(problems(db, at_rest)))
 
 
-def _problems(db: Db, at_rest: bool) -> Iterator[str]:
+def problems(db: Db, at_rest: bool) -> Iterator[str]:
+    """Look for broken rules on an open store; see `tree_problems`."""
     segments = {
         row[0]: row[1:]
         for row in db.execute("SELECT id,parent_id,fork_depth,fork_tokens,conversation_id FROM segments")

@@ -56,17 +56,24 @@ class Mirrors:
         """Return a run that another process generates, None if there is none or it has ended."""
         if not self._workers.is_shared or run.is_terminal:
             return None
-        for watch in self._watches.values():
-            if (known := watch.mirrors.get(run.id)) is not None and not known.lost:
-                return known
+        if (known := self._known(run.id)) is not None:
+            return known
         found = await self._workers.running_log(run.id)
         if found is None:
             return None
+        if (known := self._known(run.id)) is not None:
+            return known  # somebody else asked meanwhile
         mirror = LiveRun(msgspec.structs.replace(run), RunLog(opening_ops(run) + found.ops))
         if any(_code(op) == "P" for op in found.ops[:1]):
             mirror.run.state = "in_progress"
         self._watched(found.worker_id, found.tick, mirror)
         return mirror
+
+    def _known(self, run_id: str) -> LiveRun | None:
+        for watch in self._watches.values():
+            if (known := watch.mirrors.get(run_id)) is not None and not known.lost:
+                return known
+        return None
 
     async def close(self) -> None:
         """Stop; followers are left to come back."""
