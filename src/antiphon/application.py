@@ -40,6 +40,7 @@ from antiphon.services.retrieval import Retrieval
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
+from antiphon.services.runs.mirrors import Mirrors
 from antiphon.services.search import Search
 from antiphon.services.sessions import Sessions
 from antiphon.services.shares import Shares
@@ -108,6 +109,7 @@ class Application:
     limits: Limits
     usage: Usage
     followers: Followers
+    mirrors: Mirrors
     runs: LiveRuns
     journal: RunJournal
     counters: Counters

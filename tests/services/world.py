@@ -1,4 +1,4 @@
-"""The whole core in one process: real services, a real SQLite store, a model played by the test."""
+"""The whole core in one process: real services, a real store (`tests.store`), a model played by the test."""
 
 from __future__ import annotations
 
@@ -34,15 +34,17 @@ from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.models import Models, Retrying
 from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.runs.engine import Engine
+from antiphon.services.runs.leases import Leases
 from antiphon.services.runs.recover import Recovery
 from antiphon.services.turn_plans import TurnRequest
 from antiphon.services.turns import Begun
 from antiphon.settings import Settings
 from antiphon.storage.sql.knowledge import FILE_NAME as KNOWLEDGE_FILE
 from antiphon.storage.sql.migrate import CONVERSATIONS, KNOWLEDGE, upgrade_sqlite
-from antiphon.storage.sql.sqlite import FILE_NAME, open_sqlite
+from antiphon.storage.sql.sqlite import FILE_NAME
 from antiphon.storage.watched import WatchedStorage as NotedStorage
 from tests.services.hand import ECHO, PATIENCE_SECONDS, Hand
+from tests.store import open_store, query
 
 
 @cache
@@ -151,6 +153,7 @@ class WatchedStorage:
         self.secrets = inner.secrets
         self.quotas = inner.quotas
         self.ledger = inner.ledger
+        self.workers = inner.workers
         self.check = inner.check
         self.close = inner.close
 
@@ -169,6 +172,7 @@ class World:
         self.engine = engine
         self.knowledge = knowledge
         self.beside = beside
+        self.leases = Leases(storage.workers, application.journal, application.runs, engine)
         self.who = application.owner
         self.open = True
 
@@ -258,11 +262,13 @@ class World:
         found = await self.application.conversations.get(self.who, conversation_id)
         return ids.BRANCH + found.active_branch_id
 
-    def rows(self, query: str, *values: Any, name: str = FILE_NAME) -> list[tuple[Any, ...]]:
-        """Look into a file beside the server."""
+    def rows(self, statement: str, *values: Any, name: str = FILE_NAME) -> list[tuple[Any, ...]]:
+        """Look into the store, or a file of it, beside the server."""
+        if name == FILE_NAME:
+            return query(self.directory, statement, *values)
         connection = sqlite3.connect(f"file:{self.directory / name}?mode=ro", uri=True)
         try:
-            return connection.execute(query, values).fetchall()
+            return connection.execute(statement, values).fetchall()
         finally:
             connection.close()
 
@@ -276,6 +282,8 @@ class World:
             journal=application.journal,
             runs=application.runs,
             clock=SystemClock(),
+            workers=storage.workers,
+            leases=self.leases,
         )
 
         async def restart(run: Any) -> None:
@@ -327,7 +335,7 @@ async def open_world(
     prepare(directory)
     clock = SystemClock()
     notes = CommitNotes(clock)
-    storage = WatchedStorage(await open_sqlite(directory))
+    storage = WatchedStorage(await open_store(directory))
     noted = NotedStorage(storage, notes)
     try:
         hand = Hand()

@@ -37,6 +37,7 @@ from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
+from antiphon.services.runs.mirrors import Mirrors
 from antiphon.services.shares import Shares
 from antiphon.services.turns import Turns
 from antiphon.services.usage import Usage
@@ -88,7 +89,7 @@ def assemble(
     storage = StorageWithBlobs(storage, blobs, clock)
     runs, counters, journal, engine = generation_of(storage, models, clock)
     access = Access(storage.conversations, storage.tree, storage.runs, storage.members, runs)
-    followers = Followers(storage.runs)
+    followers, mirrors = Followers(storage.runs), Mirrors(storage.workers, storage.runs)
     idempotency = Idempotency(storage.runs, clock)
     limiting = limits_of(settings, storage, runs, owner, clock)
     quotas = limiting["quotas"]
@@ -107,8 +108,8 @@ def assemble(
     people = people_of(settings, storage, owner, clock, quotas, logins, models, cache, purges, stopping)
     application = Application(
         owner=owner, policy=policy_of(settings), models=models, provider_keys=provider_keys, purges=purges,
-        answers=Answers(storage, access, engine, followers, purges, clock), idempotency=idempotency,
-        turns=turns, followers=followers, runs=runs, journal=journal, counters=counters,
+        answers=Answers(storage, access, engine, followers, mirrors, purges, clock), idempotency=idempotency,
+        turns=turns, followers=followers, mirrors=mirrors, runs=runs, journal=journal, counters=counters,
         ready=storage.check, draining=lambda: drain.began is not None,
         **people, **documents, **limiting, **searching,
         **conversations_of(storage, access, idempotency, purges, followers, turns, clock),

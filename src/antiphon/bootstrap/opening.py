@@ -28,6 +28,7 @@ from antiphon.services.models import Models
 from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.purges import Purges
 from antiphon.services.runs.engine import Engine
+from antiphon.services.runs.leases import Leases
 from antiphon.services.runs.recover import Recovery
 from antiphon.settings import Settings
 from antiphon.storage.files import FileBlobs
@@ -55,10 +56,14 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         )
         await first_administrator(settings, application)
         recovery = Recovery(storage.journal, storage.unit_of_work, models, clock)
-        await recovery.recover(_restart(application))
+        alone = not storage.workers.is_shared
+        if alone:  # else others may live: see Housekeeping.take_over
+            await recovery.recover(_restart(application))
+            await storage.journal.forget_others(application.journal.worker_id)
         await application.administration.settings.refresh()
-        await _begin_limits(application)
-        await storage.journal.forget_others(application.journal.worker_id)
+        await _begin_limits(application, alone=alone)
+        leases = Leases(storage.workers, application.journal, application.runs, engine)
+        await leases.start()
         application.journal.start()
         application.followers.start()
         await application.embeddings.open()
@@ -67,7 +72,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         stack.push_async_callback(jobs.close)
         Housekeeping(
             storage.unit_of_work, storage.conversations, recovery, application.journal, application.runs,
-            clock,
+            clock, storage.workers, leases,
         ).schedule(jobs, _restart(application))  # fmt: skip
         _schedule_services(application, jobs)
         jobs.once("prepare models", lambda: _prepare(models))
@@ -77,6 +82,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
             yield application
         finally:
             await _finish(application, engine, drain)
+            await leases.close()
             await models.close()
 
 
@@ -133,9 +139,9 @@ def _warn(models: Models) -> None:
         log.warning("configuration", problem=problem)
 
 
-async def _begin_limits(application: Application) -> None:
-    """Release what a dead process reserved: on SQLite this one is the only one, and has begun nothing."""
-    await application.quotas.sweep(older_than_us=0)
+async def _begin_limits(application: Application, *, alone: bool) -> None:
+    """Release what a dead process reserved, at once if this is the only one, which has begun nothing."""
+    await application.quotas.sweep(**({"older_than_us": 0} if alone else {}))
     await application.local.refresh()
 
 
@@ -188,6 +194,7 @@ async def _finish(application: Application, engine: Engine, drain: Drain) -> Non
         one.cancel()
     await engine.close()
     await application.followers.close()
+    await application.mirrors.close()
     await application.journal.close()
     await application.history.flush()
     await application.accounts.close()

@@ -22,6 +22,7 @@ from antiphon.ports.purging import Garbage, Remains
 from antiphon.ports.quotas import Ledger, Quotas
 from antiphon.ports.retention import Retention
 from antiphon.ports.secrets import SecretReads
+from antiphon.ports.workers import Workers
 from antiphon.ports.write_sets import WriteSet
 
 
@@ -113,11 +114,17 @@ class Journal(Protocol):
         ...
 
     async def unfinished(self, limit: int, *, after: str = "") -> Sequence[Recovered]:
-        """Return runs that are not terminal, with their committed ops, by id, beginning after `after`."""
+        """Return runs that are not terminal, with their committed ops, by id, beginning after `after`.
+
+        Where several processes share the store, those that other living ones own are left out.
+        """
         ...
 
     async def forget_others(self, worker_id: str) -> None:
-        """Drop the records of all workers but `worker_id`, once their runs have ended."""
+        """Drop the records of all workers but `worker_id`, once their runs have ended.
+
+        For a store without other workers; see `Workers.forget` for the others.
+        """
         ...
 
 
@@ -289,6 +296,9 @@ class Storage(Protocol):
 
     @property
     def journal(self) -> Journal: ...
+
+    @property
+    def workers(self) -> Workers: ...
 
     @property
     def conversations(self) -> Conversations: ...

@@ -52,8 +52,7 @@ class FirstAdministrator:
         if not needs_credentials or await self._storage.accounts.has_administrator():
             return None
         drawn = secrets.token_urlsafe(18)
-        await self._store(NAME, drawn)
-        return Made(NAME, drawn)
+        return Made(NAME, drawn) if await self._store(NAME, drawn) else None
 
     async def _configured(self, name: str, password: str, needs_credentials: bool) -> Made | None:
         proper = account_name(name)
@@ -70,8 +69,7 @@ class FirstAdministrator:
         found = await self._storage.accounts.by_name(proper)
         if found is not None and found.password_hash is not None:
             return None
-        await self._store(proper, password)
-        return Made(proper, is_weak=is_weak)
+        return Made(proper, is_weak=is_weak) if await self._store(proper, password) else None
 
     async def _disarm(self, names: set[str]) -> None:
         """Take the password from an administrator whose password stands in a guide."""
@@ -81,7 +79,8 @@ class FirstAdministrator:
                 if found and (await self._passwords.verify(found.password_hash, password)).is_right:
                     await self._set_password(found, None)
 
-    async def _store(self, name: str, password: str) -> None:
+    async def _store(self, name: str, password: str) -> bool:
+        """Make the account an administrator; False if another server that starts has just done so."""
         now, slot = self._clock.now_us(), ids.new_slot()
         hashed = await self._passwords.hash(password)
         account = Account(
@@ -95,7 +94,10 @@ class FirstAdministrator:
             found = await self._storage.accounts.by_name(name)
             if found is None:
                 raise
+            if found.role == "admin" and found.password_hash is not None:
+                return False
             await self._set_password(found, hashed)
+        return True
 
     async def _set_password(self, account: Account, hashed: str | None) -> None:
         now = self._clock.now_us()

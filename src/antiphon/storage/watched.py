@@ -95,5 +95,6 @@ class WatchedStorage:
         self.retention = inner.retention
         self.conversations = inner.conversations
         self.history = inner.history
+        self.workers = inner.workers
         self.check = inner.check
         self.close = inner.close

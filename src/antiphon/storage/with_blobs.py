@@ -207,6 +207,7 @@ class StorageWithBlobs:
         self.retention = inner.retention
         self.journal = inner.journal
         self.conversations = inner.conversations
+        self.workers = inner.workers
         self.check = inner.check
         self.close = inner.close
 

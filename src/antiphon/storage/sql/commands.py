@@ -273,8 +273,8 @@ def _finish_run(c: ws.FinishRun) -> Iterator[Step]:
 def _start_run(c: ws.StartRun) -> Iterator[Step]:
     yield (
         "UPDATE runs SET state='in_progress', worker_id=?, attempt=?"
-        " WHERE id=? AND state IN ('queued','in_progress')",
-        (c.worker_id, c.attempt, c.run_id),
+        " WHERE id=? AND state IN ('queued','in_progress') AND attempt<?",
+        (c.worker_id, c.attempt, c.run_id, c.attempt),
         1,
     )
     yield DROP_CHUNKS, (c.run_id,), None  # its log begins anew

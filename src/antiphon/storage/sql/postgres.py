@@ -18,6 +18,7 @@ from antiphon.storage.sql.ports_sharing import SqlMembers, SqlShares
 from antiphon.storage.sql.postgres_journal import PostgresJournal
 from antiphon.storage.sql.postgres_pool import Pool, open_pool
 from antiphon.storage.sql.postgres_reading import PostgresReads
+from antiphon.storage.sql.postgres_workers import PostgresWorkers
 from antiphon.storage.sql.postgres_writer import PostgresWriter
 
 CONNECTIONS = 10
@@ -31,6 +32,7 @@ class PostgresStorage:
         self._reads = reads = PostgresReads(pool)
         self.unit_of_work = PostgresWriter(pool)
         self.journal = PostgresJournal(url, pool, reads)
+        self.workers = PostgresWorkers(url, pool, reads)
         self.accounts = SqlAccounts(reads)
         self.credentials = SqlCredentials(reads)
         self.groups = SqlGroups(reads)
@@ -57,6 +59,7 @@ class PostgresStorage:
     async def close(self) -> None:
         """See the port."""
         await self.unit_of_work.close()
+        await self.workers.close()
         await self.journal.close()
         await self._pool.close()
 

@@ -15,8 +15,11 @@ from antiphon.ports.write_sets import WriteSet
 from antiphon.storage.sql import commands, reads_runs
 from antiphon.storage.sql.postgres_pool import LOST, Pool, Session, connect, named
 from antiphon.storage.sql.postgres_reading import PostgresReads
+from antiphon.storage.sql.postgres_workers import LIVES
 from antiphon.storage.sql.postgres_writer import InDoubt, run, run_commands, transaction
 
+# The newest record stays: the number after it is where a fence belongs.
+TRIM_TICKS: Final = "DELETE FROM journal WHERE worker_id=? AND tick<?"
 TICK: Final = "SELECT ops FROM journal WHERE worker_id=$1 AND tick=$2"
 
 
@@ -34,9 +37,11 @@ class PostgresJournal:
         self._own: Session | None = None
         self._turn = asyncio.Lock()
         self._doubtful: tuple[str, int] | None = None
+        self._worker_id = ""
 
     async def write_tick(self, worker_id: str, tick: int, ops: bytes, sets: Sequence[WriteSet]) -> None:
         """See the port."""
+        self._worker_id = worker_id
         async with self._turn:
             doubtful, self._doubtful = self._doubtful == (worker_id, tick), None
             try:
@@ -67,13 +72,14 @@ class PostgresJournal:
             async def work() -> None:
                 for chunk in chunks:
                     await run(connection, commands.PUT_CHUNK, chunk)
-                await run(connection, commands.TRIM_TICKS, (worker_id, upto_tick))
+                await run(connection, TRIM_TICKS, (worker_id, upto_tick))
 
             await transaction(connection, [], work)
 
     async def unfinished(self, limit: int, *, after: str = "") -> Sequence[Recovered]:
         """See the port."""
-        return await self._read(reads_runs.unfinished, limit, after)
+        condition = f" AND (r.worker_id=? OR NOT {LIVES.format(worker='r.worker_id')})"
+        return await self._read(reads_runs.unfinished, limit, after, condition, self._worker_id)
 
     async def forget_others(self, worker_id: str) -> None:
         """See the port."""

@@ -56,6 +56,10 @@ class Session(Protocol):
         """Call back with (connection, pid, channel, payload) for every notification."""
         ...
 
+    def add_termination_listener(self, callback: Any) -> None:
+        """Call back with the connection when it is gone."""
+        ...
+
     def is_closed(self) -> bool:
         """Whether the connection is gone."""
         ...

@@ -15,10 +15,13 @@ from typing import Any, Final
 import asyncpg
 
 from antiphon.domain.errors import Conflict, Unavailable
+from antiphon.ports import write_sets as ws
+from antiphon.ports.workers import CANCEL
 from antiphon.ports.write_sets import Command
 from antiphon.storage.sql import commands, postgres_locks
 from antiphon.storage.sql.postgres_pool import AGAIN, LOST, Pool, Session
 from antiphon.storage.sql.postgres_text import bound, translated
+from antiphon.storage.sql.postgres_workers import CHANNEL
 
 ATTEMPTS: Final = 5
 PAUSE_SECONDS: Final = 0.01
@@ -41,6 +44,7 @@ async def run(connection: Session, statement: str, parameters: Sequence[Any]) ->
 async def run_commands(connection: Session, sets: Sequence[Command]) -> None:
     """Execute a write set; raises Conflict at the first guard that does not hold."""
     for command in sets:
+        rows = 0
         for statement, parameters, expect in commands.steps(command):
             try:
                 rows = await run(connection, statement, parameters)
@@ -50,6 +54,8 @@ async def run_commands(connection: Session, sets: Sequence[Command]) -> None:
                 raise Conflict(type(command).__name__) from None
             if expect is not None and rows < expect:
                 raise Conflict(type(command).__name__)
+        if rows and type(command) is ws.RequestCancel:
+            await connection.execute("SELECT pg_notify($1,$2)", CHANNEL, f"{CANCEL} {command.run_id}")
 
 
 async def transaction(
@@ -78,7 +84,10 @@ class PostgresWriter:
         self._going: set[asyncio.Task[None]] = set()
 
     async def commit(self, *sets: Command) -> None:
-        """See the port."""
+        """See the port. An empty set waits for those before it, as it would in one writer's queue."""
+        if not sets:
+            await self.close()
+            return
         task = asyncio.create_task(self._write(sets), name="write set")
         self._going.add(task)
         task.add_done_callback(self._going.discard)

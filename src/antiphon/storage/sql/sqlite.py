@@ -35,6 +35,7 @@ from antiphon.storage.sql.ports_history import SqlHistory
 from antiphon.storage.sql.ports_operations import SqlSecrets
 from antiphon.storage.sql.ports_quotas import SqlLedger, SqlQuotas
 from antiphon.storage.sql.ports_sharing import SqlMembers, SqlShares
+from antiphon.storage.sql.sole_worker import SoleWorker
 from antiphon.storage.sql.sqlite_readers import Readers
 from antiphon.storage.sql.sqlite_writer import SqliteWriter, run_commands
 
@@ -157,6 +158,7 @@ class SqliteStorage:
         self._readers = Readers(path)
         self.unit_of_work = SqliteUnitOfWork(writer)
         self.journal = SqliteJournal(writer, self._readers)
+        self.workers = SoleWorker()
         self.accounts = SqlAccounts(self._readers)
         self.credentials = SqlCredentials(self._readers)
         self.groups = SqlGroups(self._readers)
