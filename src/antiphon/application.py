@@ -43,6 +43,7 @@ from antiphon.services.runs.live import LiveRuns
 from antiphon.services.search import Search
 from antiphon.services.sessions import Sessions
 from antiphon.services.shares import Shares
+from antiphon.services.turn_order import TurnOrder
 from antiphon.services.turns import Turns
 from antiphon.services.uploads import Uploads
 from antiphon.services.usage import Usage
@@ -86,6 +87,7 @@ class Application:
     embeddings: Embeddings
     retrieval: Retrieval
     turns: Turns
+    turn_order: TurnOrder
     alternatives: Alternatives
     answers: Answers
     conversations: Conversations

@@ -10,5 +10,6 @@ from typing import Any
 
 SPOKEN: dict[tuple[str, str], Any] = {
     ("POST", "/conversation"): None,
+    ("GET", "/conversation"): None,
 }
 """In an order in which one caller can do all of them; `{…_id}` stands for the caller's own object."""

@@ -38,6 +38,7 @@ from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
 from antiphon.services.shares import Shares
+from antiphon.services.turn_order import TurnOrder
 from antiphon.services.turns import Turns
 from antiphon.services.usage import Usage
 from antiphon.services.users import Stopping
@@ -108,7 +109,8 @@ def assemble(
     application = Application(
         owner=owner, policy=policy_of(settings), models=models, provider_keys=provider_keys, purges=purges,
         answers=Answers(storage, access, engine, followers, purges, clock), idempotency=idempotency,
-        turns=turns, followers=followers, runs=runs, journal=journal, counters=counters,
+        turns=turns, turn_order=TurnOrder(storage, access, turns, runs), followers=followers, runs=runs,
+        journal=journal, counters=counters,
         ready=storage.check, draining=lambda: drain.began is not None,
         **people, **documents, **limiting, **searching,
         **conversations_of(storage, access, idempotency, purges, followers, turns, clock),
