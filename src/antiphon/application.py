@@ -13,6 +13,7 @@ from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
 from antiphon.services.api_keys import ApiKeys
 from antiphon.services.branches import Branches
+from antiphon.services.chat_sessions import ChatSessions
 from antiphon.services.collection_files import CollectionFiles
 from antiphon.services.collections import Collections
 from antiphon.services.conversations import Conversations
@@ -91,6 +92,7 @@ class Application:
     alternatives: Alternatives
     answers: Answers
     conversations: Conversations
+    chat_sessions: ChatSessions
     branches: Branches
     purges: Purges
     members: Members

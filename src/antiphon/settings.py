@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     signup: Literal["closed", "invite", "open"] = "closed"
     default_admin_username: str | None = None
     default_admin_password: SecretStr | None = None
+    access_token_expire_minutes: int = Field(default=60, ge=1, le=24 * 60)
     access_token_minutes: int = Field(default=15, ge=1, le=24 * 60)
     refresh_token_days: int = Field(default=30, ge=1, le=365)
     discard_unreadable_secrets: bool = False
@@ -84,6 +85,9 @@ class Settings(BaseSettings):
     response_cache_seconds: float = Field(default=3600.0, gt=0)
     response_cache_mb: int = Field(default=64, ge=1)
     history_search: Literal["on", "off"] = "on"
+    memory_ttl_seconds: int = Field(default=3600, ge=1, le=10 * 365 * 24 * 3600)
+    max_cache_size: int = Field(default=1000, ge=1)
+    session_max_messages: int = Field(default=0, ge=0)
     response_ttl_days: int = Field(default=30, ge=0)
     audit_days: int = Field(default=400, ge=0)
     user_retention_days: int = Field(default=0, ge=0, le=36_500)
@@ -91,8 +95,11 @@ class Settings(BaseSettings):
     registration_message: str = Field(default="", max_length=2_000)
     drain_seconds: float = Field(default=30.0, ge=0)
     default_limits: str = ""
+    llm_provider: str | None = None
     default_model: str | None = None
     model_aliases: str = ""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_tokens: int | None = Field(default=None, ge=1)
     list_scripted_models: bool = False
     provider_connect_seconds: float = Field(default=10.0, gt=0)
     provider_idle_seconds: float = Field(default=60.0, gt=0)

@@ -20,6 +20,7 @@ from antiphon.services.access import Access
 from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
 from antiphon.services.branches import Branches
+from antiphon.services.chat_sessions import ChatSessions
 from antiphon.services.commit_notes import CommitNotes
 from antiphon.services.conversations import Conversations
 from antiphon.services.counters import Counters
@@ -33,6 +34,7 @@ from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.purges import Purges
 from antiphon.services.quotas import Quotas
 from antiphon.services.response_cache import ResponseCache
+from antiphon.services.retention import Retention
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
@@ -113,7 +115,10 @@ def assemble(
         journal=journal, counters=counters,
         ready=storage.check, draining=lambda: drain.began is not None,
         **people, **documents, **limiting, **searching,
-        **conversations_of(storage, access, idempotency, purges, followers, turns, clock),
+        **conversations_of(
+            settings, storage, access, idempotency, purges, followers, turns,
+            people["administration"].retention, clock,
+        ),
     )  # fmt: skip
     return application, engine
 
@@ -143,18 +148,29 @@ def limits_of(
 
 
 def conversations_of(
+    settings: Settings,
     storage: Storage,
     access: Access,
     idempotency: Idempotency,
     purges: Purges,
     followers: Followers,
     turns: Turns,
+    retention: Retention,
     clock: Clock,
 ) -> dict[str, Any]:
     """Return the services of conversations and who shares them, by their names in `Application`."""
     conversations = Conversations(storage, access, idempotency, purges, clock)
     return {
         "conversations": conversations,
+        "chat_sessions": ChatSessions(
+            storage,
+            conversations,
+            retention,
+            clock,
+            ttl_seconds=settings.memory_ttl_seconds,
+            most_sessions=settings.max_cache_size,
+            most_messages=settings.session_max_messages,
+        ),
         "branches": Branches(storage, access, conversations, idempotency, clock),
         "alternatives": Alternatives(storage, access, conversations, turns, idempotency, clock),
         "members": Members(storage, access, conversations, idempotency, followers, clock),
