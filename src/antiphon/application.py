@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from antiphon.domain.accounts import Principal
+from antiphon.services.account_credentials import AccountCredentials
 from antiphon.services.accounts import Accounts
 from antiphon.services.admin import Administration
 from antiphon.services.alternatives import Alternatives
@@ -34,7 +35,9 @@ from antiphon.services.limits import Limits
 from antiphon.services.local_owner import LocalOwner
 from antiphon.services.members import Members
 from antiphon.services.models import Models
+from antiphon.services.old_chats import OldChats
 from antiphon.services.provider_keys import ProviderKeys
+from antiphon.services.provider_status import ProviderStatuses
 from antiphon.services.purges import Purges
 from antiphon.services.quotas import Quotas
 from antiphon.services.retrieval import Retrieval
@@ -63,11 +66,15 @@ class Policy:
     metrics_token_hash: bytes | None
     environment: str
     dialects: frozenset[str]
+    temperature: float
+    max_tokens: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Application:
-    """All services; `ready` tells whether the store answers.
+    """All services; `ready` tells whether the store answers, `redis_answers` whether Redis does.
+
+    The latter is None where no Redis is configured.
 
     `owner` is the local owner's account, `local` the same with the limits that hold for it now.
     """
@@ -77,6 +84,7 @@ class Application:
     policy: Policy
     credentials: Credentials
     accounts: Accounts
+    account_credentials: AccountCredentials
     api_keys: ApiKeys
     sessions: Sessions
     identities: Identities
@@ -84,6 +92,7 @@ class Application:
     first_administrator: FirstAdministrator
     models: Models
     provider_keys: ProviderKeys
+    provider_statuses: ProviderStatuses
     embedding_calls: EmbeddingCalls
     embeddings: Embeddings
     retrieval: Retrieval
@@ -93,6 +102,7 @@ class Application:
     answers: Answers
     conversations: Conversations
     chat_sessions: ChatSessions
+    old_chats: OldChats
     branches: Branches
     purges: Purges
     members: Members
@@ -118,3 +128,5 @@ class Application:
     administration: Administration
     ready: Callable[[], Awaitable[None]]
     draining: Callable[[], bool]
+    uptime_seconds: Callable[[], float]
+    redis_answers: Callable[[], Awaitable[bool]] | None = None

@@ -121,16 +121,19 @@ class Settings(BaseSettings):
     vllm_base_url: str | None = None
     llamacpp_base_url: str | None = None
 
-    @field_validator("secret_key", "secret_key_previous", "api_key")
+    @field_validator("secret_key")
+    @classmethod
+    def _is_given(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value is not None and value.get_secret_value() else None
+
+    @field_validator("secret_key_previous", "api_key")
     @classmethod
     def _is_secret(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None or not value.get_secret_value():
             return None
-        text = value.get_secret_value()
-        if len(text.encode()) < MIN_SECRET_BYTES:
-            raise ValueError(f"needs at least {MIN_SECRET_BYTES} bytes; make one with: openssl rand -hex 32")
-        if len(set(text)) < MIN_SECRET_VARIETY or any(word in text.lower() for word in SAMPLES):
-            raise ValueError("is a sample value; make one with: openssl rand -hex 32")
+        problem = _weakness(value)
+        if problem is not None:
+            raise ValueError(problem)
         return value
 
     @field_validator("public_url")
@@ -172,14 +175,27 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _safe(self) -> Settings:
-        if bool(self.default_admin_username) != bool(self.default_admin_password):
-            raise ValueError("DEFAULT_ADMIN_USERNAME and DEFAULT_ADMIN_PASSWORD come together")
         if self.needs_credentials and self.secret_key is None:
             raise ValueError(
                 f"this server wants credentials, so SECRET_KEY is needed (at least {MIN_SECRET_BYTES} bytes;"
                 " make one with: openssl rand -hex 32)"
             )
+        weakness = self.secret_key_weakness
+        if self.needs_credentials and weakness is not None:
+            raise ValueError(f"SECRET_KEY {weakness}")
         return self
+
+    @property
+    def secret_key_weakness(self) -> str | None:
+        """What is wrong with the secret given, as an end of a sentence; None if nothing is."""
+        return _weakness(self.secret_key) if self.secret_key is not None else None
+
+    @property
+    def usable_secret_key(self) -> str | None:
+        """The secret given, None for none: one that others know signs nothing."""
+        if self.secret_key is None or self.secret_key_weakness is not None:
+            return None
+        return self.secret_key.get_secret_value()
 
     @property
     def spoken_dialects(self) -> frozenset[str]:
@@ -207,6 +223,16 @@ class Settings(BaseSettings):
 def names_in(text: str) -> list[str]:
     """Return the entries of a comma-separated list."""
     return [name for part in text.split(",") if (name := part.strip())]
+
+
+def _weakness(secret: SecretStr) -> str | None:
+    """Return what makes a secret one that can be guessed, None if nothing does."""
+    text = secret.get_secret_value()
+    if len(text.encode()) < MIN_SECRET_BYTES:
+        return f"needs at least {MIN_SECRET_BYTES} bytes; make one with: openssl rand -hex 32"
+    if len(set(text)) < MIN_SECRET_VARIETY or any(word in text.lower() for word in SAMPLES):
+        return "is a sample value; make one with: openssl rand -hex 32"
+    return None
 
 
 def _is_loopback(host: str) -> bool:

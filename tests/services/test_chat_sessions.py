@@ -1,4 +1,4 @@
-"""Chat sessions: named by their owners, forgotten some time after their last use, the longest unused first."""
+"""Chat sessions: named by their owners, forgotten when unused for long, the longest unused first."""
 
 from __future__ import annotations
 
@@ -192,10 +192,3 @@ async def test_of_a_long_session_a_model_sees_as_many_messages_as_it_may(session
         await sessions.world.turn("last", conversation_id=conversation_id, most_before=most)
         messages = [one["content"] for one in sessions.world.hand.calls[-1].request.messages]
         assert messages == seen if seen else len(messages) == 11
-
-
-async def test_who_speaks_meanwhile_waits_for_the_answer(sessions: Sessions) -> None:
-    one, same, other = await sessions.open("a"), await sessions.open("a"), await sessions.open("b")
-    async with sessions.service.speaking(one):
-        assert sessions.service.speaking(same).locked() and not sessions.service.speaking(other).locked()
-    assert not sessions.service.speaking(same).locked()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from antiphon.application import Application, Policy
@@ -30,7 +30,9 @@ from antiphon.services.limits import Limits
 from antiphon.services.local_owner import LocalOwner
 from antiphon.services.members import Members
 from antiphon.services.models import Models
+from antiphon.services.old_chats import OldChats
 from antiphon.services.provider_keys import ProviderKeys
+from antiphon.services.provider_status import ProviderStatuses
 from antiphon.services.purges import Purges
 from antiphon.services.quotas import Quotas
 from antiphon.services.response_cache import ResponseCache
@@ -51,6 +53,8 @@ from antiphon.storage.memory.limits import MemoryRateLimiter
 from antiphon.storage.with_blobs import StorageWithBlobs
 
 BLOBS = "blobs"
+TEMPERATURE, MAX_TOKENS = 0.7, 1024
+"""What older chat services ask with where configuration says nothing else."""
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "testserver"})  # noqa: S104
 
 
@@ -67,6 +71,8 @@ def policy_of(settings: Settings) -> Policy:
         metrics_token_hash=hashlib.sha256(token.encode()).digest() if token else None,
         environment=settings.environment,
         dialects=settings.spoken_dialects,
+        temperature=TEMPERATURE if settings.temperature is None else settings.temperature,
+        max_tokens=settings.max_tokens or MAX_TOKENS,
     )
 
 
@@ -109,11 +115,12 @@ def assemble(
     stopping = Stopping(runs, engine)
     people = people_of(settings, storage, owner, clock, quotas, logins, models, cache, purges, stopping)
     application = Application(
-        owner=owner, policy=policy_of(settings), models=models, provider_keys=provider_keys, purges=purges,
+        owner=owner, policy=policy_of(settings), models=models, provider_keys=provider_keys,
+        provider_statuses=ProviderStatuses(models), purges=purges,
         answers=Answers(storage, access, engine, followers, purges, clock), idempotency=idempotency,
         turns=turns, turn_order=TurnOrder(storage, access, turns, runs), followers=followers, runs=runs,
         journal=journal, counters=counters,
-        ready=storage.check, draining=lambda: drain.began is not None,
+        ready=storage.check, draining=lambda: drain.began is not None, uptime_seconds=uptime_of(clock),
         **people, **documents, **limiting, **searching,
         **conversations_of(
             settings, storage, access, idempotency, purges, followers, turns,
@@ -121,6 +128,12 @@ def assemble(
         ),
     )  # fmt: skip
     return application, engine
+
+
+def uptime_of(clock: Clock) -> Callable[[], float]:
+    """Return what tells for how many seconds the server has been up."""
+    began = clock.monotonic()
+    return lambda: clock.monotonic() - began
 
 
 def generation_of(
@@ -160,17 +173,14 @@ def conversations_of(
 ) -> dict[str, Any]:
     """Return the services of conversations and who shares them, by their names in `Application`."""
     conversations = Conversations(storage, access, idempotency, purges, clock)
+    sessions = ChatSessions(
+        storage, conversations, retention, clock, ttl_seconds=settings.memory_ttl_seconds,
+        most_sessions=settings.max_cache_size, most_messages=settings.session_max_messages,
+    )  # fmt: skip
     return {
         "conversations": conversations,
-        "chat_sessions": ChatSessions(
-            storage,
-            conversations,
-            retention,
-            clock,
-            ttl_seconds=settings.memory_ttl_seconds,
-            most_sessions=settings.max_cache_size,
-            most_messages=settings.session_max_messages,
-        ),
+        "chat_sessions": sessions,
+        "old_chats": OldChats(storage, conversations, sessions, clock),
         "branches": Branches(storage, access, conversations, idempotency, clock),
         "alternatives": Alternatives(storage, access, conversations, turns, idempotency, clock),
         "members": Members(storage, access, conversations, idempotency, followers, clock),

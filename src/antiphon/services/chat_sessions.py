@@ -6,9 +6,6 @@ server keeps: the longest unused goes first. A session keeps the kind it was mad
 
 from __future__ import annotations
 
-import asyncio
-from weakref import WeakValueDictionary
-
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.chat_sessions import ChatSession, SessionMemory, is_session_name, session_name, uuid_of
@@ -53,7 +50,6 @@ class ChatSessions:
         self.most_messages = most_messages
         self._evicted = 0
         self._expired = 0
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def open(self, who: Principal, name: str | None, *, ephemeral: bool) -> ChatSession:
         """Return the caller's session of a name, made if there is none; its time begins anew.
@@ -90,13 +86,6 @@ class ChatSessions:
         found = await self.get(who, name)
         await self._conversations.delete(who, ids.CONVERSATION + found.conversation.id, purge=True)
         return found.name
-
-    def speaking(self, session: ChatSession) -> asyncio.Lock:
-        """Return what is held while somebody speaks: who comes meanwhile is answered with that in mind."""
-        lock = self._locks.get(session.conversation.id)
-        if lock is None:
-            lock = self._locks[session.conversation.id] = asyncio.Lock()
-        return lock
 
     async def memory(self) -> SessionMemory:
         """Count what is held for everybody."""
