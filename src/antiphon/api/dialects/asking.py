@@ -45,11 +45,13 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 async def begin(
-    application: Application, who: Principal, request: Request, conversation_id: str, text: str, **params: Any
-) -> Begun:
+    application: Application, who: Principal, request: Request, conversation_id: str, text: str,
+    *, most_before: int = 0, **params: Any,
+) -> Begun:  # fmt: skip
     """Begin to answer a user's message at the end of a conversation (the core's id).
 
-    The message is stored, whatever comes of the answer. `params` go to the model as they are.
+    The message is stored, whatever comes of the answer. `params` go to the model as they are, and of what
+    was said before at most `most_before` messages, 0: as many as it has room for.
     """
     turn = TurnRequest(
         surface="responses",
@@ -57,6 +59,7 @@ async def begin(
         params=params,
         echo={"conversation": True},
         conversation_id=ids.CONVERSATION + conversation_id,
+        most_before=most_before,
         key=key_of(request.scope, await request.body()),
     )
     return await application.turn_order.begin(who, with_cache_use(application, request.scope, turn))
@@ -71,6 +74,23 @@ async def reply_of(application: Application, who: Principal, begun: Begun) -> Re
         answer = await application.answers.get(who, ids.RESPONSE + begun.run_id)
     require_answer(answer.run)
     return folded(answer)
+
+
+async def asked_once(application: Application, who: Principal, text: str, **params: Any) -> Answer:
+    """Ask the model one thing that belongs to nothing and is not kept; it may have failed."""
+    turn = TurnRequest(
+        surface="chat", items=(), messages=[{"role": "user", "content": text}], store=False, params=params,
+        cache="off",
+    )  # fmt: skip
+    begun = await application.turns.begin(who, turn)
+    await wait_for(application, who, begun)
+    assert begun.live is not None  # noqa: S101 - nothing leads to an earlier run without a key
+    return application.answers.of_live(begun.live)
+
+
+def model_of(run: Run) -> str:
+    """Return the provider's own name of the model that answered."""
+    return run.model.removeprefix(f"{run.provider}/")
 
 
 def folded(answer: Answer) -> Reply:
