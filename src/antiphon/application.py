@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from antiphon.domain.accounts import Principal
+from antiphon.services.account_credentials import AccountCredentials
 from antiphon.services.accounts import Accounts
 from antiphon.services.admin import Administration
 from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
 from antiphon.services.api_keys import ApiKeys
 from antiphon.services.branches import Branches
+from antiphon.services.chat_sessions import ChatSessions
 from antiphon.services.collection_files import CollectionFiles
 from antiphon.services.collections import Collections
 from antiphon.services.conversations import Conversations
@@ -33,7 +35,9 @@ from antiphon.services.limits import Limits
 from antiphon.services.local_owner import LocalOwner
 from antiphon.services.members import Members
 from antiphon.services.models import Models
+from antiphon.services.old_chats import OldChats
 from antiphon.services.provider_keys import ProviderKeys
+from antiphon.services.provider_status import ProviderStatuses
 from antiphon.services.purges import Purges
 from antiphon.services.quotas import Quotas
 from antiphon.services.retrieval import Retrieval
@@ -44,6 +48,7 @@ from antiphon.services.runs.mirrors import Mirrors
 from antiphon.services.search import Search
 from antiphon.services.sessions import Sessions
 from antiphon.services.shares import Shares
+from antiphon.services.turn_order import TurnOrder
 from antiphon.services.turns import Turns
 from antiphon.services.uploads import Uploads
 from antiphon.services.usage import Usage
@@ -62,11 +67,15 @@ class Policy:
     metrics_token_hash: bytes | None
     environment: str
     dialects: frozenset[str]
+    temperature: float
+    max_tokens: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Application:
-    """All services; `ready` tells whether the store answers.
+    """All services; `ready` tells whether the store answers, `redis_answers` whether Redis does.
+
+    The latter is None where no Redis is configured.
 
     `owner` is the local owner's account, `local` the same with the limits that hold for it now.
     """
@@ -76,6 +85,7 @@ class Application:
     policy: Policy
     credentials: Credentials
     accounts: Accounts
+    account_credentials: AccountCredentials
     api_keys: ApiKeys
     sessions: Sessions
     identities: Identities
@@ -83,13 +93,17 @@ class Application:
     first_administrator: FirstAdministrator
     models: Models
     provider_keys: ProviderKeys
+    provider_statuses: ProviderStatuses
     embedding_calls: EmbeddingCalls
     embeddings: Embeddings
     retrieval: Retrieval
     turns: Turns
+    turn_order: TurnOrder
     alternatives: Alternatives
     answers: Answers
     conversations: Conversations
+    chat_sessions: ChatSessions
+    old_chats: OldChats
     branches: Branches
     purges: Purges
     members: Members
@@ -116,3 +130,5 @@ class Application:
     administration: Administration
     ready: Callable[[], Awaitable[None]]
     draining: Callable[[], bool]
+    uptime_seconds: Callable[[], float]
+    redis_answers: Callable[[], Awaitable[bool]] | None = None

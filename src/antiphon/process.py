@@ -11,12 +11,12 @@ import re
 import signal
 import socket
 import traceback
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import structlog
@@ -29,6 +29,8 @@ from antiphon.bootstrap import Drain, open_application, open_at_rest
 from antiphon.services.runs import follow
 from antiphon.services.runs.engine import Engine
 from antiphon.settings import Settings
+
+T = TypeVar("T")
 
 CLOSING_SECONDS = 3
 """How long connections may take to close after the drain before they are cut."""
@@ -195,15 +197,40 @@ def direct_calls(settings: Settings, *, indexing: bool = False) -> Iterator[Dire
 
     With `indexing` documents are read and embedded while calls or waits go on.
     """
+    with _at_rest(settings, indexing=indexing) as (runner, application):
+        yield DirectCalls(runner, application)
+
+
+@contextmanager
+def _at_rest(settings: Settings, *, indexing: bool = False) -> Iterator[tuple[asyncio.Runner, Application]]:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         opening = stack.enter_async_context(open_at_rest(settings, indexing=indexing))
         try:
-            yield DirectCalls(runner, runner.run(opening))
+            yield runner, runner.run(opening)
         finally:
             runner.run(stack.aclose())
+
+
+class DirectImport:
+    """The service that takes over what older servers kept, run one call after the other."""
+
+    def __init__(self, runner: asyncio.Runner, application: Application) -> None:
+        self._runner = runner
+        self.old_chats = application.old_chats
+
+    def run(self, call: Coroutine[Any, Any, T]) -> T:
+        """Return what a call returns."""
+        return self._runner.run(call)
+
+
+@contextmanager
+def direct_import(settings: Settings) -> Iterator[DirectImport]:
+    """Open the application for the block; raises Unavailable while another process has its data."""
+    with _at_rest(settings) as (runner, application):
+        yield DirectImport(runner, application)
 
 
 def _tame_collector() -> None:

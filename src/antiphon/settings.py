@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     signup: Literal["closed", "invite", "open"] = "closed"
     default_admin_username: str | None = None
     default_admin_password: SecretStr | None = None
+    access_token_expire_minutes: int = Field(default=60, ge=1, le=24 * 60)
     access_token_minutes: int = Field(default=15, ge=1, le=24 * 60)
     refresh_token_days: int = Field(default=30, ge=1, le=365)
     discard_unreadable_secrets: bool = False
@@ -86,6 +87,9 @@ class Settings(BaseSettings):
     response_cache_seconds: float = Field(default=3600.0, gt=0)
     response_cache_mb: int = Field(default=64, ge=1)
     history_search: Literal["on", "off"] = "on"
+    memory_ttl_seconds: int = Field(default=3600, ge=1, le=10 * 365 * 24 * 3600)
+    max_cache_size: int = Field(default=1000, ge=1)
+    session_max_messages: int = Field(default=0, ge=0)
     response_ttl_days: int = Field(default=30, ge=0)
     audit_days: int = Field(default=400, ge=0)
     user_retention_days: int = Field(default=0, ge=0, le=36_500)
@@ -93,8 +97,11 @@ class Settings(BaseSettings):
     registration_message: str = Field(default="", max_length=2_000)
     drain_seconds: float = Field(default=30.0, ge=0)
     default_limits: str = ""
+    llm_provider: str | None = None
     default_model: str | None = None
     model_aliases: str = ""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_tokens: int | None = Field(default=None, ge=1)
     list_scripted_models: bool = False
     provider_connect_seconds: float = Field(default=10.0, gt=0)
     provider_idle_seconds: float = Field(default=60.0, gt=0)
@@ -116,16 +123,19 @@ class Settings(BaseSettings):
     vllm_base_url: str | None = None
     llamacpp_base_url: str | None = None
 
-    @field_validator("secret_key", "secret_key_previous", "api_key")
+    @field_validator("secret_key")
+    @classmethod
+    def _is_given(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value is not None and value.get_secret_value() else None
+
+    @field_validator("secret_key_previous", "api_key")
     @classmethod
     def _is_secret(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None or not value.get_secret_value():
             return None
-        text = value.get_secret_value()
-        if len(text.encode()) < MIN_SECRET_BYTES:
-            raise ValueError(f"needs at least {MIN_SECRET_BYTES} bytes; make one with: openssl rand -hex 32")
-        if len(set(text)) < MIN_SECRET_VARIETY or any(word in text.lower() for word in SAMPLES):
-            raise ValueError("is a sample value; make one with: openssl rand -hex 32")
+        problem = _weakness(value)
+        if problem is not None:
+            raise ValueError(problem)
         return value
 
     @field_validator("database_url")
@@ -178,14 +188,27 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _safe(self) -> Settings:
-        if bool(self.default_admin_username) != bool(self.default_admin_password):
-            raise ValueError("DEFAULT_ADMIN_USERNAME and DEFAULT_ADMIN_PASSWORD come together")
         if self.needs_credentials and self.secret_key is None:
             raise ValueError(
                 f"this server wants credentials, so SECRET_KEY is needed (at least {MIN_SECRET_BYTES} bytes;"
                 " make one with: openssl rand -hex 32)"
             )
+        weakness = self.secret_key_weakness
+        if self.needs_credentials and weakness is not None:
+            raise ValueError(f"SECRET_KEY {weakness}")
         return self
+
+    @property
+    def secret_key_weakness(self) -> str | None:
+        """What is wrong with the secret given, as an end of a sentence; None if nothing is."""
+        return _weakness(self.secret_key) if self.secret_key is not None else None
+
+    @property
+    def usable_secret_key(self) -> str | None:
+        """The secret given, None for none: one that others know signs nothing."""
+        if self.secret_key is None or self.secret_key_weakness is not None:
+            return None
+        return self.secret_key.get_secret_value()
 
     @property
     def spoken_dialects(self) -> frozenset[str]:
@@ -213,6 +236,16 @@ class Settings(BaseSettings):
 def names_in(text: str) -> list[str]:
     """Return the entries of a comma-separated list."""
     return [name for part in text.split(",") if (name := part.strip())]
+
+
+def _weakness(secret: SecretStr) -> str | None:
+    """Return what makes a secret one that can be guessed, None if nothing does."""
+    text = secret.get_secret_value()
+    if len(text.encode()) < MIN_SECRET_BYTES:
+        return f"needs at least {MIN_SECRET_BYTES} bytes; make one with: openssl rand -hex 32"
+    if len(set(text)) < MIN_SECRET_VARIETY or any(word in text.lower() for word in SAMPLES):
+        return "is a sample value; make one with: openssl rand -hex 32"
+    return None
 
 
 def _is_loopback(host: str) -> bool:

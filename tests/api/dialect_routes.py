@@ -8,7 +8,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.harness.people import PASSWORD
+
 SPOKEN: dict[tuple[str, str], Any] = {
     ("POST", "/conversation"): None,
+    ("GET", "/conversation"): None,
+    ("GET", "/admin/info"): None,
+    ("GET", "/admin/sessions"): None,
+    ("POST", "/chat/"): {"session_id": "gate", "message": "hello"},
+    ("DELETE", "/chat/sessions/{chat_session}"): None,
 }
 """In an order in which one caller can do all of them; `{…_id}` stands for the caller's own object."""
+
+SPOKEN_LAST: dict[tuple[str, str], Any] = {
+    ("POST", "/admin/logout"): None,
+    ("POST", "/admin/change-credentials"): {"new_username": "ada", "new_password": PASSWORD},
+}
+"""What ends its caller's login."""
+
+SPOKEN_BY_ADMINS: dict[tuple[str, str], Any] = {
+    ("GET", "/admin/status"): None,
+    ("GET", "/chat/memory/stats"): None,
+    ("POST", "/admin/test-chat"): {"message": "hello"},
+}
+"""What administrators only may do, in the same way."""

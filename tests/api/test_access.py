@@ -68,6 +68,7 @@ ROUTES: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", COMPLETION): ("editor", {"metadata": {}}),
     ("DELETE", COMPLETION): ("owner", None),
     ("GET", COMPLETION + "/messages"): ("viewer", None),
+    ("POST", "/conversation/completion/{conversation_id}"): ("editor", {"message": "x"}),
 }
 """The role it takes, and a body."""
 

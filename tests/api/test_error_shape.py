@@ -28,7 +28,7 @@ WIRE = {
     "completion_id": "chatcmpl-", "model": "nobody/", "key_id": "key_", "session_id": "sess_",
     "identity_id": "identity_",
     "user_id": "user_", "share_id": "share_", "token": "ants_",
-    "provider": "nobody-",
+    "provider": "nobody-", "chat_session": "conv_",
     "limit_id": "lim_", "group_id": "grp_", "invite_id": "inv_",
     "file_id": "file-", "upload_id": "upload_", "vector_store_id": "vs_", "batch_id": "vsfb_", "number": "",
 }  # fmt: skip
@@ -51,7 +51,7 @@ def routes() -> list[tuple[str, str]]:
     """Method and path of every HTTP route the application has."""
     found: set[tuple[str, str]] = set()
     for route in every_route():
-        if isinstance(route, Route) and not route.path.startswith(("/docs", "/openapi")):
+        if isinstance(route, Route) and not route.path.startswith(("/docs", "/redoc", "/openapi")):
             found |= {(method, route.path) for method in (route.methods or ()) if method != "HEAD"}
     return sorted(found)
 

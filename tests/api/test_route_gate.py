@@ -21,7 +21,7 @@ from antiphon.bootstrap import SystemClock
 from antiphon.providers.http_client import HttpClient
 from antiphon.providers.oidc import OidcLogin
 from tests.api.client import over_sockets
-from tests.api.dialect_routes import SPOKEN
+from tests.api.dialect_routes import SPOKEN, SPOKEN_BY_ADMINS, SPOKEN_LAST
 from tests.api.document_routes import DOCUMENTS_NAMED
 from tests.api.people_fixtures import Town, opened_town
 from tests.api.route_matrix import (
@@ -57,9 +57,24 @@ NAMED += [one for one, body in SPOKEN.items() if "_id}" in json.dumps(body) or o
 """Operations on an object that belongs to a user."""
 ENDING = frozenset({
     ("DELETE", "/v1/auth/sessions"), ("POST", "/v1/auth/logout"), ("POST", "/v1/auth/password"),
+    *SPOKEN_LAST,
 })  # fmt: skip
 """Operations that end their caller's session, or need one that is fresh."""
-PASSING = frozenset({"last_used_at", "last_seen_at", "used", "remaining", "reset_seconds", "reset_at"})
+OF_ONE_LOGIN = ("/metrics", "/v1/auth/sessions", "/v1/auth/me", "/admin/sessions", "/admin/status")
+"""Answers that tell which credential was shown, or the time."""
+PASSING = frozenset(
+    {
+        "uptime_seconds",
+        "uptime_formatted",
+        "last_login_at",
+        "last_used_at",
+        "last_seen_at",
+        "used",
+        "remaining",
+        "reset_seconds",
+        "reset_at",
+    }
+)
 """Fields that asking changes, or time alone."""
 
 
@@ -116,7 +131,7 @@ def test_every_operation_and_every_parameter_is_decided() -> None:
 def test_the_administrators_operations_are_those_under_their_path() -> None:
     assert {one for one in CLOSED if one[1].startswith("/v1/admin")} | {
         ("GET", "/metrics")
-    } == OF_ADMINS.keys()
+    } | SPOKEN_BY_ADMINS.keys() == OF_ADMINS.keys()
 
 
 def test_there_is_one_websocket() -> None:
@@ -280,7 +295,7 @@ async def test_who_is_no_administrator_is_403_whatever_the_id(gated: Gated) -> N
 @pytest.mark.parametrize("carrier", CARRIERS)
 async def test_who_may_is_answered_alike_by_every_carrier(gated: Gated, carrier: str) -> None:
     for operation in CLOSED:
-        if operation[0] in SAFE and operation[1] not in ("/metrics", "/v1/auth/sessions", "/v1/auth/me"):
+        if operation[0] in SAFE and operation[1] not in OF_ONE_LOGIN:
             who = "root" if of_admins(operation) else "owner"
             usual = await gated.ask(operation, gated.carried[who, "access token"])
             response = await gated.ask(operation, gated.carried[who, carrier])

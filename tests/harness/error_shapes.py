@@ -25,4 +25,6 @@ def code_of(body: Any) -> str | None:
     if isinstance(body.get("error"), dict):
         code: str | None = body["error"]["code"]
         return code
-    return "insufficient_scope" if "has no scope" in str(body["detail"]) else None
+    told = str(body["detail"])
+    refused = "has no scope" in told or "for administrators" in told
+    return "insufficient_scope" if refused else None

@@ -6,13 +6,14 @@ import asyncio
 import threading
 import time
 
+import bcrypt
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 from argon2.low_level import Type
 
 from antiphon.domain.errors import Unavailable, Unprocessable
 from antiphon.services.common_passwords import COMMON
-from antiphon.services.passwords import KNOWN, MIN_CHARACTERS, Passwords
+from antiphon.services.passwords import KNOWN, MIN_CHARACTERS, Passwords, Verdict, is_bcrypt
 from antiphon.storage.memory.attempts import FAILURES, InProcessAttempts
 
 SECRET = "correct horse battery"
@@ -152,3 +153,38 @@ async def test_failures_are_counted_in_a_moving_window_and_in_bounded_memory() -
     for number in range(5_000):
         await attempts.failed(f"{number}" * 1_000)
     assert len(attempts._failures) == 1_000
+
+
+# --- hashes from older servers
+
+
+@pytest.mark.parametrize("prefix", ["2a", "2b", "2y"])
+async def test_a_bcrypt_hash_is_verified_and_made_anew(prefix: str) -> None:
+    passwords = cheap()
+    old = "$" + prefix + bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(4)).decode()[3:]
+    assert is_bcrypt(old)
+    verdict = await passwords.verify(old, SECRET)
+    assert verdict.is_right and verdict.new_hash is not None and verdict.new_hash.startswith("$argon2id$")
+    assert (await passwords.verify(verdict.new_hash, SECRET)).is_right
+    for wrong in ("", SECRET + " ", SECRET[:-1], SECRET + "\0", "x" * 300):
+        assert await passwords.verify(old, wrong) == Verdict(False)
+    await passwords.close()
+
+
+async def test_of_a_long_password_bcrypt_knows_the_beginning_and_its_new_hash_all() -> None:
+    passwords, long = cheap(), "x" * 71 + "yz and more"
+    old = bcrypt.hashpw(long.encode()[:72], bcrypt.gensalt(4)).decode()
+    verdict = await passwords.verify(old, long)
+    assert verdict.is_right and verdict.new_hash is not None
+    assert not (await passwords.verify(verdict.new_hash, long + "!")).is_right
+    await passwords.close()
+
+
+@pytest.mark.parametrize(
+    "hashed", ["$2b$31$" + "a" * 53, "$2b$12$short", "$2x$12$" + "a" * 53, "$1$abc", "plain"]
+)
+async def test_what_is_too_dear_or_no_bcrypt_hash_is_nobodys(hashed: str) -> None:
+    passwords = cheap()
+    assert not is_bcrypt(hashed)
+    assert not (await passwords.verify(hashed, SECRET)).is_right
+    await passwords.close()

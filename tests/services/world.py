@@ -143,6 +143,7 @@ class WatchedStorage:
         self.operations = inner.operations
         self.retention = inner.retention
         self.conversations = inner.conversations
+        self.chat_sessions = inner.chat_sessions
         self.tree = inner.tree
         self.runs = inner.runs
         self.history = inner.history

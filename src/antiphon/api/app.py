@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from antiphon import __version__
 from antiphon.api import dialects, documentation, health, metrics
+from antiphon.api.dependencies import wants_caller
 from antiphon.api.dialects.dialect import refusal
 from antiphon.api.dialects.mounting import Mounted
 from antiphon.api.errors import describe, error_object, field_problem
@@ -43,7 +45,7 @@ from antiphon.api.v1 import (
 )
 from antiphon.api.v1.admin import groups, operations, users
 from antiphon.api.v1.pages import answer
-from antiphon.api.v1.schemas import ERRORS, components
+from antiphon.api.v1.schemas import ERRORS, SCHEMES, components
 from antiphon.application import Application
 from antiphon.domain.errors import AntiphonError
 
@@ -87,12 +89,25 @@ def create_app(opened: Opened, spoken: Collection[str] = dialects.NAMES) -> Fron
     )
     front = Front(api, _hot_routes(lambda: front.application), others.respell)
     api.state.front = front
+    api.state.dialects = others.dialects
     for router in (*ROUTERS, *others.routers):
         api.include_router(router)
+    api.state.open = _open_operations((*ROUTERS, *others.routers))
     api.add_api_websocket_route("/v1/responses", responses_websocket.serve)
     _shape_errors(api, others)
     api.openapi = lambda: _document(api)  # type: ignore[method-assign]
     return front
+
+
+def _open_operations(routers: Collection[APIRouter]) -> set[tuple[str, str]]:
+    """Return the operations that ask for no credential, where it is the framework that asks."""
+    found = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    return {
+        (method, route.path_format)
+        for route in found
+        if route.path != metrics.PATH and not wants_caller(route.dependant)
+        for method in route.methods or ()
+    }
 
 
 def _hot_routes(application: Callable[[], Application | None]) -> dict[tuple[str, str], Handler]:
@@ -171,6 +186,8 @@ def _document(api: FastAPI) -> dict[str, Any]:
         )  # fmt: skip
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas.update(components())
+        document["components"]["securitySchemes"] = SCHEMES
+        _open(api, document)
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         for operations in document["paths"].values():
@@ -178,3 +195,11 @@ def _document(api: FastAPI) -> dict[str, Any]:
                 operation["responses"].pop("422", None)
         api.openapi_schema = document
     return api.openapi_schema
+
+
+def _open(api: FastAPI, document: dict[str, Any]) -> None:
+    """Say of the operations that ask for no credential that they do not."""
+    for method, path in api.state.open:
+        operation = document["paths"].get(path, {}).get(method.lower())
+        if operation is not None:
+            operation["security"] = []

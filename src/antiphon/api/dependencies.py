@@ -80,9 +80,9 @@ async def caller_of(request: Request) -> Principal:
     return await principal_of(application_of(request), request.scope)
 
 
-def _wants_caller(dependant: Dependant) -> bool:
+def wants_caller(dependant: Dependant) -> bool:
     """Whether a route or what it depends on asks who calls."""
-    return any(one.call is caller_of or _wants_caller(one) for one in dependant.dependencies)
+    return any(one.call is caller_of or wants_caller(one) for one in dependant.dependencies)
 
 
 class JsonRoute(APIRoute):
@@ -90,7 +90,7 @@ class JsonRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the framework's handler."""
-        handler, closed = super().get_route_handler(), _wants_caller(self.dependant)
+        handler, closed = super().get_route_handler(), wants_caller(self.dependant)
 
         async def handle(request: Request) -> Response:
             if closed:
@@ -111,7 +111,7 @@ class IdentityRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the framework's handler."""
-        handler, closed = super().get_route_handler(), _wants_caller(self.dependant)
+        handler, closed = super().get_route_handler(), wants_caller(self.dependant)
 
         async def handle(request: Request) -> Response:
             if closed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from antiphon.api.dependencies import App
 from antiphon.api.v1.pages import answer
@@ -29,7 +29,11 @@ async def ready(application: App) -> Response:
 
 
 @router.get("/health", summary="Health in short")
-async def health(application: App) -> Response:
-    """Like ready, with what is going on."""
+async def health(application: App, request: Request) -> Response:
+    """Like ready, with what is going on, and with what the dialects tell."""
     await ready(application)
-    return answer({"status": "ok", "running": len(application.runs), "followers": len(application.followers)})
+    told = {"status": "ok", "running": len(application.runs), "followers": len(application.followers)}
+    for dialect in request.app.state.dialects:
+        if dialect.health is not None:
+            told |= await dialect.health(application)
+    return answer(told)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from antiphon.application import Application, Policy
@@ -20,6 +20,7 @@ from antiphon.services.access import Access
 from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
 from antiphon.services.branches import Branches
+from antiphon.services.chat_sessions import ChatSessions
 from antiphon.services.commit_notes import CommitNotes
 from antiphon.services.conversations import Conversations
 from antiphon.services.counters import Counters
@@ -29,16 +30,20 @@ from antiphon.services.limits import Limits
 from antiphon.services.local_owner import LocalOwner
 from antiphon.services.members import Members
 from antiphon.services.models import Models
+from antiphon.services.old_chats import OldChats
 from antiphon.services.provider_keys import ProviderKeys
+from antiphon.services.provider_status import ProviderStatuses
 from antiphon.services.purges import Purges
 from antiphon.services.quotas import Quotas
 from antiphon.services.response_cache import ResponseCache
+from antiphon.services.retention import Retention
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
 from antiphon.services.runs.mirrors import Mirrors
 from antiphon.services.shares import Shares
+from antiphon.services.turn_order import TurnOrder
 from antiphon.services.turns import Turns
 from antiphon.services.usage import Usage
 from antiphon.services.users import Stopping
@@ -49,6 +54,8 @@ from antiphon.storage.memory.limits import MemoryRateLimiter
 from antiphon.storage.with_blobs import StorageWithBlobs
 
 BLOBS = "blobs"
+TEMPERATURE, MAX_TOKENS = 0.7, 1024
+"""What older chat services ask with where configuration says nothing else."""
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "testserver"})  # noqa: S104
 
 
@@ -65,6 +72,8 @@ def policy_of(settings: Settings) -> Policy:
         metrics_token_hash=hashlib.sha256(token.encode()).digest() if token else None,
         environment=settings.environment,
         dialects=settings.spoken_dialects,
+        temperature=TEMPERATURE if settings.temperature is None else settings.temperature,
+        max_tokens=settings.max_tokens or MAX_TOKENS,
     )
 
 
@@ -107,14 +116,25 @@ def assemble(
     stopping = Stopping(runs, engine)
     people = people_of(settings, storage, owner, clock, quotas, logins, models, cache, purges, stopping)
     application = Application(
-        owner=owner, policy=policy_of(settings), models=models, provider_keys=provider_keys, purges=purges,
+        owner=owner, policy=policy_of(settings), models=models, provider_keys=provider_keys,
+        provider_statuses=ProviderStatuses(models), purges=purges,
         answers=Answers(storage, access, engine, followers, mirrors, purges, clock), idempotency=idempotency,
-        turns=turns, followers=followers, mirrors=mirrors, runs=runs, journal=journal, counters=counters,
-        ready=storage.check, draining=lambda: drain.began is not None,
+        turns=turns, turn_order=TurnOrder(storage, access, turns, runs), followers=followers,
+        mirrors=mirrors, runs=runs, journal=journal, counters=counters,
+        ready=storage.check, draining=lambda: drain.began is not None, uptime_seconds=uptime_of(clock),
         **people, **documents, **limiting, **searching,
-        **conversations_of(storage, access, idempotency, purges, followers, turns, clock),
+        **conversations_of(
+            settings, storage, access, idempotency, purges, followers, turns,
+            people["administration"].retention, clock,
+        ),
     )  # fmt: skip
     return application, engine
+
+
+def uptime_of(clock: Clock) -> Callable[[], float]:
+    """Return what tells for how many seconds the server has been up."""
+    began = clock.monotonic()
+    return lambda: clock.monotonic() - began
 
 
 def generation_of(
@@ -142,18 +162,26 @@ def limits_of(
 
 
 def conversations_of(
+    settings: Settings,
     storage: Storage,
     access: Access,
     idempotency: Idempotency,
     purges: Purges,
     followers: Followers,
     turns: Turns,
+    retention: Retention,
     clock: Clock,
 ) -> dict[str, Any]:
     """Return the services of conversations and who shares them, by their names in `Application`."""
     conversations = Conversations(storage, access, idempotency, purges, clock)
+    sessions = ChatSessions(
+        storage, conversations, retention, clock, ttl_seconds=settings.memory_ttl_seconds,
+        most_sessions=settings.max_cache_size, most_messages=settings.session_max_messages,
+    )  # fmt: skip
     return {
         "conversations": conversations,
+        "chat_sessions": sessions,
+        "old_chats": OldChats(storage, conversations, sessions, clock),
         "branches": Branches(storage, access, conversations, idempotency, clock),
         "alternatives": Alternatives(storage, access, conversations, turns, idempotency, clock),
         "members": Members(storage, access, conversations, idempotency, followers, clock),

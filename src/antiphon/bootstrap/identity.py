@@ -20,11 +20,12 @@ from antiphon.ports.clock import Clock
 from antiphon.ports.external_logins import LoginProvider
 from antiphon.ports.storage import Storage
 from antiphon.services import external_logins
+from antiphon.services.account_credentials import AccountCredentials
 from antiphon.services.accounts import Accounts
 from antiphon.services.api_keys import ApiKeys
 from antiphon.services.credentials import Credentials
 from antiphon.services.external_logins import ExternalLogins
-from antiphon.services.first_administrator import FirstAdministrator, Made
+from antiphon.services.first_administrator import NAME, FirstAdministrator, Made, Wanted
 from antiphon.services.identities import Identities
 from antiphon.services.keyring import Keyring
 from antiphon.services.login_guard import LoginGuard
@@ -36,8 +37,11 @@ from antiphon.services.secrets import PURPOSE, Secrets
 from antiphon.services.sessions import Sessions
 from antiphon.services.tokens import Tokens
 from antiphon.settings import MIN_SECRET_BYTES, Settings
+from antiphon.storage.administrator_mirror import FileAdministratorMirror
 from antiphon.storage.memory.attempts import InProcessAttempts
 
+CHATGROQ = "chatgroq"
+"""The dialect whose guide names the first administrator's password."""
 OWN_SECRET = "secret_key"  # noqa: S105 - a file name
 log = structlog.get_logger(__name__)
 
@@ -46,7 +50,7 @@ def keyring_of(settings: Settings) -> Keyring:
     """Return the server's secret: the configured one, else one of its own beside its data (mode 0600)."""
     previous = settings.secret_key_previous
     return Keyring(
-        settings.secret_key.get_secret_value() if settings.secret_key else _own_secret(settings),
+        settings.usable_secret_key or _own_secret(settings),
         [previous.get_secret_value()] if previous else [],
     )
 
@@ -80,13 +84,20 @@ def _draw_secret(path: Path) -> None:
 async def first_administrator(settings: Settings, application: Application) -> None:
     """Make sure that somebody can log in; a password that was drawn is shown here and never again."""
     password = settings.default_admin_password
-    made = await application.first_administrator.ensure(
-        name=settings.default_admin_username,
-        password=password.get_secret_value() if password else None,
+    wanted = Wanted(
+        name=settings.default_admin_username or None,
+        password=(password.get_secret_value() if password else None) or None,
         needs_credentials=settings.needs_credentials,
+        documented=CHATGROQ in settings.spoken_dialects,
+        production=settings.environment == "production",
     )
+    made = await application.first_administrator.ensure(wanted)
     if made is None:
         return
+    if made.is_reset:
+        log.warning(
+            "the first administrator was reset, as somebody asked by deleting its key", name=made.name
+        )
     if made.is_weak:
         log.warning("the first administrator's password stands in every guide: for this machine only")
     if made.password is not None:
@@ -140,6 +151,7 @@ def identity_of(
         keyring,
         clock,
         access_seconds=settings.access_token_minutes * 60,
+        plain_seconds=settings.access_token_expire_minutes * 60,
         refresh_seconds=settings.refresh_token_days * 24 * 3600,
     )
     key = settings.api_key.get_secret_value() if settings.api_key and settings.needs_credentials else None
@@ -154,7 +166,9 @@ def identity_of(
         "credentials": credentials,
         **_ways_in(settings, storage, credentials, tokens, passwords, clock, keyring, logins),
         "api_keys": ApiKeys(storage, credentials, clock),
-        "first_administrator": FirstAdministrator(storage, passwords, clock),
+        "first_administrator": FirstAdministrator(
+            storage, passwords, clock, FileAdministratorMirror(settings.data_dir)
+        ),
     }
 
 
@@ -171,6 +185,10 @@ def _ways_in(
     sealer = Sealer(external_logins.PURPOSE, keyring)
     return {
         "accounts": accounts,
+        "account_credentials": AccountCredentials(
+            storage, passwords, credentials, sessions, clock,
+            first_name=(settings.default_admin_username or NAME).lower(),
+        ),
         "sessions": sessions,
         "identities": identities,
         "external_logins": ExternalLogins(

@@ -30,7 +30,7 @@ from antiphon.services.purges import Purges
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.leases import Leases
 from antiphon.services.runs.recover import Recovery
-from antiphon.settings import Settings
+from antiphon.settings import Settings, environment
 from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.jobs import InProcessJobs
 
@@ -48,7 +48,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         http = HttpClient()
         stack.push_async_callback(http.close)
         models, provider_keys, embedders = await _open_models(settings, storage, http, clock)
-        _warn(models)
+        _warn(settings, models)
         owner, logins = await local_owner(storage, clock), login_providers(settings, http, clock)
         knowledge = await opened_knowledge(stack, settings, http, embedders)
         application, engine = assemble(
@@ -133,8 +133,12 @@ async def _open_models(
     return models, keys, Embedders(settings, models, provider_specs(settings, stored), http)
 
 
-def _warn(models: Models) -> None:
-    """Say what is wrong with the configuration of models."""
+def _warn(settings: Settings, models: Models) -> None:
+    """Say what is wrong with the configuration."""
+    if settings.secret_key_weakness is not None:
+        log.warning(f"SECRET_KEY {settings.secret_key_weakness}; one of the server's own is used instead")
+    if environment().get("REDIS_URL"):
+        log.warning("REDIS_URL is set, but nothing is kept in Redis by this release")
     for problem in models.problems():
         log.warning("configuration", problem=problem)
 

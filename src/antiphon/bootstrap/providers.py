@@ -17,6 +17,8 @@ from antiphon.providers.registry import ProviderSpec, build_providers, from_toml
 from antiphon.services.models import Models
 from antiphon.settings import Settings, environment, read_config_file
 
+GROQ, CHATGROQ = "groq", "chatgroq"
+"""Groq's provider, and what older configurations call it."""
 OF_PROVIDERS = (
     "_api_key", "_base_url", "_model_name", "hf_token", "_issuer", "_client_id", "_client_secret"
 )  # fmt: skip
@@ -61,7 +63,7 @@ def build_models(
     further: Sequence[ModelInfo] = (),
 ) -> Models:
     """Return all models with their terms, aliases and fallback chains; `further` are listed besides."""
-    specs = provider_specs(settings, stored)
+    specs = _preferred(settings, provider_specs(settings, stored))
     tables = read_config_file(settings.config_file)
     aliases = dict(tables.get("aliases", {}))
     for pair in filter(None, (part.strip() for part in settings.model_aliases.split(","))):
@@ -76,7 +78,28 @@ def build_models(
         fallbacks=tables.get("fallbacks", {}),
         context_tokens=settings.context_tokens,
         further=further,
+        defaults=_defaults(settings),
     )
+
+
+def _preferred(settings: Settings, specs: list[ProviderSpec]) -> list[ProviderSpec]:
+    """Return the providers with the one that LLM_PROVIDER names first: its model is the default.
+
+    Without its key Groq is none, and the next one answers. Raises InvalidRequest for an unknown name.
+    """
+    asked = (settings.llm_provider or "").strip().lower()
+    name = GROQ if asked in ("", CHATGROQ) else asked
+    known = {spec.name for spec in specs}
+    if name != GROQ and name not in known:
+        names = ", ".join(sorted(known | {CHATGROQ}))
+        raise InvalidRequest(f"LLM_PROVIDER is none of the configured providers: {names}.")
+    return sorted(specs, key=lambda spec: spec.name != name) if asked else specs
+
+
+def _defaults(settings: Settings) -> dict[str, float]:
+    """Return the parameters that configuration gives every call."""
+    given = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def login_providers(settings: Settings, http: HttpClient, clock: Clock) -> dict[str, LoginProvider]:

@@ -14,12 +14,15 @@ from antiphon.domain.items import Item, Position
 from antiphon.domain.members import Role
 
 MAIN_BRANCH: Final = "main"
+EPHEMERAL: Final = "ephemeral"
+"""The kind of a conversation that is a chat session's memory: it ends some time after its last use."""
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """A tree of items with an owner.
 
-    `kind` is explicit when a caller created it, implicit when a chain of responses did.
+    `kind` is explicit when a caller created it, implicit when a chain of responses did, ephemeral
+    when it is the memory of a chat session. `external_key` is the name its owner's client gave it.
     A fork shows its base path: everything up to `base`, shared with its origin. `role` and
     `owner_name` are set when a member who is not the owner reads it. From `expires_us` on it is to
     be deleted.
@@ -39,6 +42,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     role: Role | None = None
     owner_name: str | None = None
     expires_us: int | None = None
+    external_key: str | None = None
 
 
 class Branch(msgspec.Struct, frozen=True, kw_only=True):

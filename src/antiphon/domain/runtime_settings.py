@@ -33,6 +33,8 @@ class SettingValues(msgspec.Struct, frozen=True, kw_only=True):
         return {"user": self.user_retention_days, "admin": self.admin_retention_days}
 
 
+FIRST_ADMINISTRATOR: Final = "first_administrator"
+"""A row beside the settings: the account that was made first, and the name it was made with."""
 NAMES: Final = SettingValues.__struct_fields__
 _TYPES: Final = get_type_hints(SettingValues, include_extras=True)
 

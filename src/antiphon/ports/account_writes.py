@@ -18,7 +18,7 @@ class NewAccount(Command, frozen=True, kw_only=True):
 
 
 class UpdateAccount(Command, frozen=True, kw_only=True):
-    """Change the fields that are given; lost if the account is gone or the address is another's.
+    """Change the fields that are given; lost if the account is gone, or the name or address another's.
 
     With `expected_epoch` also lost if the epoch is another. `ends_sessions` raises the epoch and
     revokes the login sessions, all but `kept_session_id`: whoever changes a password, role or
@@ -31,6 +31,7 @@ class UpdateAccount(Command, frozen=True, kw_only=True):
     expected_epoch: int | None = None
     ends_sessions: bool = False
     kept_session_id: str | None = None
+    name: str | UnsetType = UNSET
     email: str | UnsetType | None = UNSET
     password_hash: str | UnsetType | None = UNSET
     role: Role | UnsetType = UNSET

@@ -11,12 +11,13 @@ from antiphon.domain.accounts import Role
 
 
 class Passed(msgspec.Struct, frozen=True):
-    """A conversation whose time has passed, as it was last changed at `updated_us`."""
+    """A conversation of some kind whose time has passed, as it was last changed at `updated_us`."""
 
     conversation_id: str
     owner_id: str
     slot: int
     updated_us: int
+    kind: str
 
 
 class Retention(Protocol):

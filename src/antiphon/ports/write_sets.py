@@ -59,8 +59,12 @@ class FreeKey(Command, frozen=True, kw_only=True):
 
 
 class NewConversation(Command, frozen=True, kw_only=True):
-    """Create a conversation; its first branch comes with a `NewBranch`."""
+    """Create a conversation; lost if its owner has one of its external key.
 
+    Its first branch comes with a `NewBranch`.
+    """
+
+    GUARD: ClassVar[bool] = True
     conversation: Conversation
 
 
@@ -76,7 +80,7 @@ class UpdateConversation(Command, frozen=True, kw_only=True):
 
 
 class DeleteConversation(Command, frozen=True, kw_only=True):
-    """Make a conversation invisible; its items stay for responses and forks."""
+    """Make a conversation invisible and its key free; its items stay for responses and forks."""
 
     GUARD: ClassVar[bool] = True
     conversation_id: str
@@ -93,6 +97,15 @@ class ExpireConversation(Command, frozen=True, kw_only=True):
     conversation_id: str
     now_us: int
     updated_us: int
+
+
+class RenewConversation(Command, frozen=True, kw_only=True):
+    """Put the end of a conversation off; lost if its time has passed, or it is gone."""
+
+    GUARD: ClassVar[bool] = True
+    conversation_id: str
+    now_us: int
+    expires_us: int
 
 
 class NewBranch(Command, frozen=True, kw_only=True):

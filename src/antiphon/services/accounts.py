@@ -64,6 +64,14 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     device_seconds: int = 0
 
 
+class PlainLogin(msgspec.Struct, frozen=True, kw_only=True):
+    """What a login gives a client that knows no refresh tokens: one token, whose end is its session's."""
+
+    account: Account
+    access_token: str
+    access_seconds: int
+
+
 def wrong_password() -> Unauthenticated:
     """Return the one error for a wrong password, an unknown name and a disabled account."""
     return Unauthenticated("The name or the password is wrong.", code="invalid_credentials")
@@ -146,6 +154,21 @@ class Accounts:
         `device` is the token of an earlier login from the same device, if there was one. Raises
         Unauthenticated, after the same time whatever was wrong, and RateLimited.
         """
+        account, shown = await self._verified(name, password, device)
+        return self._with_device(await self.open_session(account, "password", visit), account, shown)
+
+    async def log_in_plainly(self, name: str, password: str, visit: Visit) -> PlainLogin:
+        """Open a session that lives as long as its only token; raises as `log_in` does."""
+        account, _ = await self._verified(name, password, None)
+        seconds = self._tokens.plain_seconds
+        session = await self._opened(account, "password", visit, seconds)
+        token = self._tokens.access(account.id, session.id, account.epoch, plain=True)
+        return PlainLogin(account=account, access_token=token, access_seconds=seconds)
+
+    async def _verified(
+        self, name: str, password: str, device: str | None
+    ) -> tuple[Account, SessionClaims | None]:
+        """Return the account of a name and password, and the device that was shown, if it is known."""
         tried = name.lower()
         shown = self._devices.read(device)
         known = shown is not None and belongs(shown, await self._named(tried))
@@ -159,7 +182,7 @@ class Accounts:
                 raise wrong_password()
         if verdict.new_hash is not None:
             account = await self._rehash(account, verdict.new_hash)
-        return self._with_device(await self.open_session(account, "password", visit), account, shown)
+        return account, shown
 
     def _with_device(self, login: Login, account: Account, shown: SessionClaims | None) -> Login:
         return msgspec.structs.replace(
@@ -186,11 +209,16 @@ class Accounts:
 
     async def open_session(self, account: Account, method: str, visit: Visit) -> Login:
         """Log an account in that has proved itself by `method`; raises Unauthenticated if it changed."""
+        session = await self._opened(account, method, visit, self._tokens.refresh_seconds)
+        return self._login(account, session.id, 0, session.expires_us)
+
+    async def _opened(self, account: Account, method: str, visit: Visit, seconds: int) -> LoginSession:
+        """Store a new session that ends in so many seconds; raises Unauthenticated."""
         now = self._clock.now_us()
         session = LoginSession(
             id=ids.new_id(account.slot, now_us=now), account_id=account.id, slot=account.slot, method=method,
             generation=0, user_agent=visit.user_agent[:256], address=visit.address[:64], created_us=now,
-            used_us=now, expires_us=now + self._tokens.refresh_seconds * US,
+            used_us=now, expires_us=now + seconds * US,
         )  # fmt: skip
         who = account.principal()
         line = audit(who, "session.open", now, target=SESSION + session.id, visit=visit, method=method)
@@ -198,7 +226,7 @@ class Accounts:
             await self._storage.unit_of_work.commit(aw.NewSession(session=session, epoch=account.epoch), line)
         except Conflict:
             raise wrong_password() from None
-        return self._login(account, session.id, 0, session.expires_us)
+        return session
 
     def _login(self, account: Account, session_id: str, generation: int, expires_us: int) -> Login:
         left = (expires_us - self._clock.now_us()) // US

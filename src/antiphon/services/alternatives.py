@@ -18,8 +18,9 @@ from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access
-from antiphon.services.conversations import Conversations, advance, placed, put_items
+from antiphon.services.conversations import Conversations
 from antiphon.services.idempotency import Idempotency, Key
+from antiphon.services.placing import advance, placed, put_items
 from antiphon.services.turn_plans import MAX_CONFLICTS, TurnRequest, branch_name, new_branch
 from antiphon.services.turns import Begun, Turns
 

@@ -32,6 +32,7 @@ from antiphon.services.access import Access, not_found
 from antiphon.services.erasure import Purged
 from antiphon.services.idempotency import Idempotency, Key
 from antiphon.services.paging import Page, item_page
+from antiphon.services.placing import advance, new_conversation, placed, put_items
 from antiphon.services.purges import Purges
 from antiphon.services.trimming import GRACE_US
 from antiphon.services.turn_plans import MAX_CONFLICTS, branch_name, new_branch
@@ -66,25 +67,15 @@ class Conversations:
         require_few(items)
         now = self._clock.now_us()
         conversation_id = ids.new_id(who.slot)
-        segment = open_segment(ids.new_id(who.slot), conversation_id, None)
-        new = [new_item(item, who.slot) for item in items]
-        head = advance(segment_start(segment), new)
-        branch = msgspec.structs.replace(new_branch(who, conversation_id, MAIN_BRANCH, head), created_us=now)
-        conversation = Conversation(
-            id=conversation_id, owner_id=who.account_id, slot=who.slot, kind="explicit", title=title,
-            metadata=metadata, active_branch_id=branch.id, base=None, revision=1, created_us=now,
-            updated_us=now, expires_us=expiry(expires_after_seconds, now),
+        conversation, opening = new_conversation(
+            who, conversation_id, items, now, title=title, metadata=metadata,
+            expires_us=expiry(expires_after_seconds, now),
         )  # fmt: skip
         commands: list[ws.Command] = []
         if key is not None:
             guard = self._idempotency.guard
             commands.append(guard(who, key, made=conversation, conversation_id=conversation_id))
-        commands += [
-            ws.NewConversation(conversation=conversation),
-            ws.NewBranch(branch=branch, owner_id=who.account_id, slot=who.slot),
-            ws.NewSegment(segment=segment, owner_id=who.account_id, slot=who.slot),
-            *put_items(who, segment_start(segment), new, now),
-        ]
+        commands += opening
         await self._storage.unit_of_work.commit(*commands)
         return conversation
 
@@ -363,38 +354,3 @@ def cursor_of(after: str | None, prefix: str) -> str | None:
 def invalid_cursor(after: str) -> InvalidRequest:
     """Return the error for a cursor that is not on the listed path."""
     return InvalidRequest(f"Invalid cursor '{after}'.", code="invalid_cursor", param="after")
-
-
-def advance(after: Position, new: Sequence[NewItem]) -> Position:
-    """Return the position of the last of `new` when they follow `after`."""
-    if not new:
-        return after
-    tokens = after.tokens + sum(item.token_count for item in new)
-    return Position(after.segment_id, after.depth + len(new), tokens, new[-1].id)
-
-
-def put_items(who: Principal, after: Position, new: Sequence[NewItem], now_us: int) -> list[ws.Command]:
-    """Return the command that stores `new` after a position; none if there are none."""
-    if not new:
-        return []
-    return [
-        ws.PutItems(
-            after=after, owner_id=who.account_id, slot=who.slot, author_id=who.actor_id, run_id=None,
-            created_us=now_us, items=tuple(new),
-        )
-    ]  # fmt: skip
-
-
-def placed(who: Principal, after: Position, new: Sequence[NewItem], now_us: int) -> list[Item]:
-    """Return `new` as the items they became."""
-    items, depth, tokens = [], after.depth, after.tokens
-    for one in new:
-        depth, tokens = depth + 1, tokens + one.token_count
-        items.append(
-            Item(
-                id=one.id, segment_id=after.segment_id, depth=depth, path_tokens=tokens,
-                token_count=one.token_count, type=one.type, role=one.role, status=one.status,
-                author_id=who.actor_id, run_id=None, payload=one.payload, created_us=now_us,
-            )
-        )  # fmt: skip
-    return items

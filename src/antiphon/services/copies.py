@@ -22,9 +22,9 @@ from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access, not_found
-from antiphon.services.conversations import advance
 from antiphon.services.idempotency import Idempotency, Key
 from antiphon.services.paging import clip
+from antiphon.services.placing import advance
 from antiphon.services.turn_plans import new_branch
 
 PAGE: Final = 20

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random as random_module
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -76,7 +76,8 @@ class Models:
     `terms` says what is configured about a provider (a provider without terms takes any model
     name). `aliases` map a name to another. `fallbacks` map a model's id, alias or `*` to names to
     try instead. `context_tokens` holds where neither configuration nor provider says. `further`
-    models are listed besides those of the providers. `random` returns 0 ≤ x < 1.
+    models are listed besides those of the providers. `defaults` are parameters that every call has
+    unless it says otherwise. `random` returns 0 ≤ x < 1.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Models:
         fallbacks: Mapping[str, Sequence[str]] | None = None,
         context_tokens: int = 8192,
         further: Sequence[ModelInfo] = (),
+        defaults: Mapping[str, float] | None = None,
         retrying: Retrying | None = None,
         random: Callable[[], float] = random_module.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -104,6 +106,7 @@ class Models:
             context_tokens=context_tokens,
         )
         self._further = {info.id: info for info in further}
+        self._defaults = dict(defaults or {})
         self._clock = clock
         self._retrying = retrying or Retrying()
         self._random = random
@@ -170,7 +173,15 @@ class Models:
         ProviderError, and so does reading the call's rest; tell `failed` of the latter. The
         caller closes the call.
         """
+        if self._defaults:
+            request = msgspec.structs.replace(request, params=self._completed(request.params))
         return await self._open(route, request)
+
+    def _completed(self, params: dict[str, Any]) -> dict[str, Any]:
+        missing = {name: value for name, value in self._defaults.items() if params.get(name) is None}
+        if params.get("max_completion_tokens") is not None:
+            missing.pop("max_tokens", None)  # another name for the same bound
+        return params | missing
 
     def replay(self, route: ModelRoute, first: Batch, rest: Batches) -> Call:
         """Return a call that says what the route's model said before; nothing is called or counted."""

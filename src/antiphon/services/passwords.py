@@ -1,18 +1,21 @@
 """Passwords: argon2id in a small pool, so that logins cannot take the machine away from answers.
 
 A name that does not exist costs the same as one that does: there is always something to verify.
+Hashes by bcrypt come from older servers only: they are verified, and made anew at the first login.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import secrets
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+import bcrypt
 import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -35,6 +38,12 @@ MIN_CHARACTERS: Final = 8
 MAX_CHARACTERS: Final = 256
 NAME_AND: Final = 4
 """A password that is the account's name and fewer characters than this besides is refused."""
+
+BCRYPT: Final = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
+BCRYPT_BYTES: Final = 72
+"""What bcrypt takes of a password; older libraries cut the rest off without a word."""
+BCRYPT_COST: Final = 14
+"""Log2 of the passes up to which a hash is verified: about a second."""
 
 T = TypeVar("T")
 
@@ -86,6 +95,9 @@ class Passwords:
 
     def _verify(self, stored: str | None, password: str) -> Verdict:
         tried = _normal(password) if len(password) <= MAX_CHARACTERS else ""
+        if stored is not None and is_bcrypt(stored):
+            right = bool(tried) and _bcrypt_fits(stored, password)
+            return Verdict(right, self._hasher.hash(tried) if right else None)
         try:
             self._hasher.verify(stored or self._nobody, tried)
         except (VerificationError, InvalidHashError):
@@ -113,6 +125,19 @@ class Passwords:
         await asyncio.get_running_loop().run_in_executor(
             None, lambda: self._pool.shutdown(wait=True, cancel_futures=True)
         )
+
+
+def is_bcrypt(stored: str) -> bool:
+    """Whether a stored hash was made by bcrypt, at a cost that is verified here."""
+    found = BCRYPT.fullmatch(stored)
+    return found is not None and 4 <= int(found[1]) <= BCRYPT_COST
+
+
+def _bcrypt_fits(stored: str, password: str) -> bool:
+    """Compare with a hash made elsewhere, of the password as it was typed."""
+    typed = password.encode("utf-8", "replace")
+    # C libraries stop at a zero byte, so that a part of the password would do.
+    return b"\0" not in typed and bcrypt.checkpw(typed[:BCRYPT_BYTES], stored.encode())
 
 
 def _normal(password: str) -> str:

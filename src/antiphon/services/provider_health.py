@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final, Protocol, runtime_checkable
 
 import msgspec
@@ -57,20 +58,33 @@ class Checkable(Protocol):
 
 
 class Probes:
-    """Live questions to one provider, at most one in ten seconds."""
+    """Live questions to one provider, one at a time and at most one in ten seconds."""
 
     def __init__(self, provider: ModelProvider, clock: Clock) -> None:
         self._provider = provider
         self._clock = clock
         self._last: tuple[float, Probe] | None = None
         self._forgotten = 0
+        self._asking: asyncio.Task[Probe] | None = None
 
     async def ask(self) -> Probe:
-        """Ask for the provider's models now, unless that was done in the last 10 s."""
-        began = self._clock.monotonic()
-        if self._last is not None and began - self._last[0] < PROBE_SECONDS:
+        """Ask for the provider's models now, unless that was done in the last 10 s.
+
+        Who comes while it is being asked waits for the same answer, which goes on if one of them leaves.
+        """
+        if self._last is not None and self._clock.monotonic() - self._last[0] < PROBE_SECONDS:
             return self._last[1]
-        forgotten = self._forgotten
+        if self._asking is None:
+            self._asking = asyncio.get_running_loop().create_task(self._ask())
+            self._asking.add_done_callback(self._asked)
+        return await asyncio.shield(self._asking)
+
+    def _asked(self, task: asyncio.Task[Probe]) -> None:
+        if self._asking is task:
+            self._asking = None
+
+    async def _ask(self) -> Probe:
+        began, forgotten = self._clock.monotonic(), self._forgotten
         detail = "ok"
         try:
             if isinstance(self._provider, Checkable):
@@ -87,5 +101,5 @@ class Probes:
 
     def forget(self) -> None:
         """Let the next question be asked anew, also if one is under way."""
-        self._last = None
+        self._last = self._asking = None
         self._forgotten += 1

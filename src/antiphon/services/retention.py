@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from antiphon.domain.conversations import EPHEMERAL
 from antiphon.domain.errors import Conflict
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
@@ -32,11 +33,14 @@ class Retention:
         self._settings = settings
         self._clock = clock
         self._after = ""
+        self.expired_sessions = 0
+        """Ephemeral sessions hidden since the start because their time had come."""
 
     async def expire(self) -> None:
         """Hide a slice of the conversations whose own time has come."""
         found = await self._storage.retention.expired(self._clock.now_us(), EXPIRED_AT_ONCE)
-        await self._hide(found)
+        hidden = await self._hide(found)
+        self.expired_sessions += sum(one.kind == EPHEMERAL for one in hidden)
 
     async def sweep(self) -> None:
         """Look at the next slice of all conversations, and hide those kept for long enough."""
@@ -46,10 +50,13 @@ class Retention:
         for start in range(0, len(found), EXPIRED_AT_ONCE):
             await self._hide(found[start : start + EXPIRED_AT_ONCE])
 
-    async def _hide(self, passed: list[Passed]) -> None:
-        await asyncio.gather(*(self._hide_one(one) for one in passed))
+    async def _hide(self, passed: list[Passed]) -> list[Passed]:
+        """Return those that were hidden."""
+        ended = await asyncio.gather(*(self.end(one) for one in passed))
+        return [one for one, has_ended in zip(passed, ended, strict=True) if has_ended]
 
-    async def _hide_one(self, passed: Passed) -> None:
+    async def end(self, passed: Passed) -> bool:
+        """Hide one; False if somebody wrote to it, or deleted it, since it was looked at."""
         now = self._clock.now_us()
         change = ws.AddChange(
             conversation_id=passed.conversation_id,
@@ -67,4 +74,5 @@ class Retention:
                 change,
             )
         except Conflict:
-            return  # somebody wrote to it, or deleted it, in between
+            return False
+        return True

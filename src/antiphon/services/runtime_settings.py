@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from antiphon.domain.errors import Unprocessable
-from antiphon.domain.runtime_settings import NAMES, SettingValues, checked
+from antiphon.domain.runtime_settings import FIRST_ADMINISTRATOR, NAMES, SettingValues, checked
 from antiphon.ports.clock import Clock
 from antiphon.ports.operation_writes import DropSetting, PutSetting
 from antiphon.ports.storage import Storage
@@ -103,6 +103,8 @@ class RuntimeSettings:
     def _take(self, raw: dict[str, str]) -> None:
         stored: dict[str, Any] = {}
         for name, text in raw.items():
+            if name == FIRST_ADMINISTRATOR:
+                continue
             try:
                 stored[name] = checked(name, msgspec.json.decode(text))
             except (KeyError, ValueError, msgspec.DecodeError):

@@ -86,15 +86,27 @@ _OPTIONS: Final[Any] = {"require": _REQUIRED, "strict_aud": True, "verify_exp": 
 
 
 class Tokens:
-    """Signs and verifies; lifetimes in seconds."""
+    """Signs and verifies; lifetimes in seconds.
 
-    def __init__(self, keyring: Keyring, clock: Clock, *, access_seconds: int, refresh_seconds: int) -> None:
+    `plain_seconds` is how long the access token of a client lives that knows no refresh tokens.
+    """
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        clock: Clock,
+        *,
+        access_seconds: int,
+        refresh_seconds: int,
+        plain_seconds: int = 0,
+    ) -> None:
         self._clock = clock
         self.access_seconds = access_seconds
+        self.plain_seconds = plain_seconds or access_seconds
         self.refresh_seconds = refresh_seconds
         self.longest_seconds = max(SESSION_SECONDS, refresh_seconds)
         self._longest = {
-            Kind.ACCESS: access_seconds,
+            Kind.ACCESS: max(access_seconds, self.plain_seconds),
             Kind.REFRESH: refresh_seconds,
             Kind.COOKIE: self.longest_seconds,
             Kind.DEVICE: self.longest_seconds,
@@ -104,9 +116,10 @@ class Tokens:
             kind: dict(_signer(kind, key)[::2] for key in keyring.keys(kind.audience)) for kind in Kind
         }
 
-    def access(self, account_id: str, session_id: str, epoch: int) -> str:
-        """Return a new access token."""
-        return self._session_token(Kind.ACCESS, account_id, session_id, epoch, self.access_seconds)
+    def access(self, account_id: str, session_id: str, epoch: int, *, plain: bool = False) -> str:
+        """Return a new access token, `plain` if there is no refresh token beside it."""
+        seconds = self.plain_seconds if plain else self.access_seconds
+        return self._session_token(Kind.ACCESS, account_id, session_id, epoch, seconds)
 
     def cookie(self, account_id: str, session_id: str, epoch: int, seconds: int) -> str:
         """Return a new token for a browser's cookie, good for `seconds`."""

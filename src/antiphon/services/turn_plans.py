@@ -50,7 +50,8 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     `rates` how the caller stands with its requests a minute. `echo` is the request in the surface's
     own shape, `cache` what may be done with a cache of answers. `search` is the file search that
     the caller asks for; with `retrieves` False nothing is searched, not even what stands. `grounded`
-    is set once it is decided that the answer is given sources, which need room.
+    is set once it is decided that the answer is given sources, which need room. Of what went before,
+    at most `most_before` items are shown to the model, 0: as many as there is room for.
     """
 
     surface: Surface
@@ -80,6 +81,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     search: FileSearch | None = None
     retrieves: bool = True
     grounded: bool = False
+    most_before: int = 0
 
 
 def answer_budget(request: TurnRequest, context_tokens: int) -> int:

@@ -350,6 +350,8 @@ class Turns:
         if request.messages is not None:
             return request.messages
         context = within(at.base.context, context_budget(request, route)) if at.base else []
+        if request.most_before:
+            context = context[-request.most_before :]
         require_answered_calls(known_calls(context), list(request.items))
         if request.refuse_truncation and at.base is not None:
             self._require_room(request, at.base, route)

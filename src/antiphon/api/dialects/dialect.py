@@ -84,7 +84,7 @@ class Claim:
 class Dialect:
     """One older surface: its routes, its tag in the OpenAPI document and what of it asks for no credential.
 
-    `name` is its word in the setting `DIALECTS`.
+    `name` is its word in the setting `DIALECTS`. `health` returns what it has `/health` tell besides.
     """
 
     name: str
@@ -94,6 +94,7 @@ class Dialect:
     shape: Shape
     claims: tuple[Claim, ...] = ()
     open_operations: frozenset[Operation] = frozenset()
+    health: Callable[[Application], Awaitable[dict[str, Any]]] | None = None
 
 
 def detail_only(detail: Detail) -> dict[str, Any]:
@@ -154,7 +155,7 @@ def refusal(error: Exception, shape: Shape) -> Response:
     status, body, headers = describe(error)
     shown = {key.decode(): value.decode() for key, value in headers}
     message: str = body["error"]["message"]
-    if status == 401:
+    if status == 401 and body["error"]["code"] != "invalid_credentials":
         return answer(shape(UNAUTHENTICATED), status=401, headers=shown)
     if isinstance(error, InvalidRequest):
         place = ["body", *([error.param] if error.param else [])]

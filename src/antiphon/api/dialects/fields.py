@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -30,7 +31,11 @@ async def fields_of(request: Request) -> dict[str, Any]:
 
 async def read(request: Request, model: type[Made]) -> Made:
     """Return the parameters of a call as its wire shape; raises RequestValidationError."""
-    fields = await fields_of(request)
+    return read_fields(await fields_of(request), model)
+
+
+def read_fields(fields: Mapping[str, Any], model: type[Made]) -> Made:
+    """Return parameters that were collected as a wire shape; raises RequestValidationError."""
     try:
         return model.model_validate(fields)
     except ValidationError as error:

@@ -30,6 +30,17 @@ ERROR: Final[dict[str, Any]] = {
 }
 
 
+SCHEMES: Final[dict[str, Any]] = {
+    "token": {"type": "http", "scheme": "bearer", "description": "An API key, or a login's access token."},
+    "password": {
+        "type": "oauth2",
+        "description": "A name and a password.",
+        "flows": {"password": {"tokenUrl": "token", "scopes": {}}},
+    },
+}
+"""How callers show who they are, as the documentation's "Authorize" asks for it."""
+
+
 def components() -> dict[str, Any]:
     """Return the JSON schemas of the msgspec bodies, by name, and of the error."""
     _, schemas = msgspec.json.schema_components(

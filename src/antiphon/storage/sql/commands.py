@@ -72,8 +72,9 @@ def _free_key(c: ws.FreeKey) -> Iterator[Step]:
 
 NEW_CONVERSATION: Final = (
     "INSERT INTO conversations (id,owner_id,slot,kind,title,metadata,active_branch_id,base_segment_id,"
-    "base_depth,base_tokens,base_item_id,revision,created,updated,expires)"
-    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "base_depth,base_tokens,base_item_id,revision,created,updated,expires,external_key)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    " ON CONFLICT (owner_id,external_key) WHERE external_key IS NOT NULL DO NOTHING"
 )
 
 
@@ -82,8 +83,8 @@ def _new_conversation(c: ws.NewConversation) -> Iterator[Step]:
     yield (
         NEW_CONVERSATION,
         (n.id, n.owner_id, n.slot, n.kind, n.title, n.metadata, n.active_branch_id, *_place(n.base),
-         n.revision, n.created_us, n.updated_us, n.expires_us),
-        None,
+         n.revision, n.created_us, n.updated_us, n.expires_us, n.external_key),
+        1,
     )  # fmt: skip
 
 
@@ -101,7 +102,7 @@ def _update_conversation(c: ws.UpdateConversation) -> Iterator[Step]:
 
 def _delete_conversation(c: ws.DeleteConversation) -> Iterator[Step]:
     yield (
-        "UPDATE conversations SET deleted=?, updated=? WHERE id=? AND deleted IS NULL",
+        "UPDATE conversations SET deleted=?, updated=?, external_key=NULL WHERE id=? AND deleted IS NULL",
         (c.now_us, c.now_us, c.conversation_id),
         1,
     )
@@ -109,9 +110,17 @@ def _delete_conversation(c: ws.DeleteConversation) -> Iterator[Step]:
 
 def _expire_conversation(c: ws.ExpireConversation) -> Iterator[Step]:
     yield (
-        "UPDATE conversations SET deleted=?, expires=?, updated=?"
+        "UPDATE conversations SET deleted=?, expires=?, updated=?, external_key=NULL"
         " WHERE id=? AND updated=? AND deleted IS NULL",
         (c.now_us, c.now_us, c.now_us, c.conversation_id, c.updated_us),
+        1,
+    )
+
+
+def _renew_conversation(c: ws.RenewConversation) -> Iterator[Step]:
+    yield (
+        "UPDATE conversations SET expires=?, updated=? WHERE id=? AND deleted IS NULL AND expires>?",
+        (c.expires_us, c.now_us, c.conversation_id, c.now_us),
         1,
     )
 
@@ -347,7 +356,7 @@ _CORE: Final[dict[type, Compiler]] = {
     ws.PutAccount: _put_account, ws.PutKey: _put_key, ws.FreeKey: _free_key,
     ws.NewConversation: _new_conversation, ws.UpdateConversation: _update_conversation,
     ws.DeleteConversation: _delete_conversation, ws.ExpireConversation: _expire_conversation,
-    ws.NewBranch: _new_branch,
+    ws.RenewConversation: _renew_conversation, ws.NewBranch: _new_branch,
     ws.RenameBranch: _rename_branch, ws.DeleteBranch: _delete_branch,
     ws.ActivateBranch: _activate_branch, ws.ClaimBranch: _claim_branch, ws.AdvanceHead: _advance_head,
     ws.EndClaim: _end_claim, ws.NewSegment: _new_segment, ws.PutItems: _put_items,

@@ -27,7 +27,7 @@ def _new_account(c: aw.NewAccount) -> Iterator[Step]:
     )  # fmt: skip
 
 
-CHANGEABLE: Final = ("email", "password_hash", "role", "state", "group_id", "retention_days")
+CHANGEABLE: Final = ("name", "email", "password_hash", "role", "state", "group_id", "retention_days")
 
 
 def _update_account(c: aw.UpdateAccount) -> Iterator[Step]:
@@ -40,9 +40,10 @@ def _update_account(c: aw.UpdateAccount) -> Iterator[Step]:
     if c.expected_epoch is not None:
         where += " AND epoch=?"
         values.append(c.expected_epoch)
-    if given.get("email") is not None:
-        where += " AND NOT EXISTS (SELECT 1 FROM accounts o WHERE o.email=? AND o.id<>?)"
-        values += [given["email"], c.account_id]
+    for unique in ("name", "email"):
+        if given.get(unique) is not None:
+            where += f" AND NOT EXISTS (SELECT 1 FROM accounts o WHERE o.{unique}=? AND o.id<>?)"
+            values += [given[unique], c.account_id]
     yield (
         f"UPDATE accounts SET {', '.join(changes)} WHERE {where}",
         (c.now_us, *given.values(), *values),

@@ -94,7 +94,7 @@ def group_sizes(db: Db, group_ids: list[str]) -> dict[str, int]:
 def expired(db: Db, now_us: int, limit: int) -> list[Passed]:
     """See port `Retention.expired`."""
     found = db.execute(
-        "SELECT id,owner_id,slot,updated FROM conversations WHERE expires IS NOT NULL AND expires<=?"
+        "SELECT id,owner_id,slot,updated,kind FROM conversations WHERE expires IS NOT NULL AND expires<=?"
         " AND deleted IS NULL ORDER BY expires LIMIT ?",
         (now_us, limit),
     )
@@ -116,7 +116,8 @@ def outdated(
         " CASE a.role WHEN 'admin' THEN CAST(? AS BIGINT) ELSE ? END)"
     )
     found = db.execute(
-        "SELECT c.id,c.owner_id,c.slot,c.updated FROM conversations c JOIN accounts a ON a.id=c.owner_id"
+        "SELECT c.id,c.owner_id,c.slot,c.updated,c.kind FROM conversations c"
+        " JOIN accounts a ON a.id=c.owner_id"
         " LEFT JOIN groups g ON g.id=a.group_id WHERE c.id>? AND c.id<=? AND c.deleted IS NULL"
         f" AND {days}>0 AND c.updated < ?-{days}*{DAY_US}",
         (after, last[0], *(role := (days_by_role["admin"], days_by_role["user"])), now_us, *role),

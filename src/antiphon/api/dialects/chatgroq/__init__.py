@@ -1,0 +1,1 @@
+"""ChatGroq's conversational API: an administrator who logs in, sessions kept in memory, one provider."""

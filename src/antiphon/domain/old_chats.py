@@ -1,0 +1,87 @@
+"""What older chat services left in a key-value store: an administrator, and histories of sessions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+ADMINISTRATOR: Final = "admin:credentials"
+HASHES: Final = ("password_hash", "hashed_password", "password", "hash")
+HISTORIES: Final = ("messages", "history", "memory")
+ROLES: Final = {
+    "user": "user", "human": "user", "assistant": "assistant", "ai": "assistant", "bot": "assistant",
+    "system": "system",
+}  # fmt: skip
+_PREFIX: Final = re.compile(r"(?:sessions?|chats?|memory|history|conversation|chat_history):+", re.IGNORECASE)
+
+
+class OldAdministrator(msgspec.Struct, frozen=True):
+    """A name, and a hash of a password made elsewhere."""
+
+    username: str
+    password_hash: str
+
+
+class OldMessage(msgspec.Struct, frozen=True):
+    """Who said what; `role` is one of ours."""
+
+    role: str
+    text: str
+
+
+def administrator_of(value: Any) -> OldAdministrator | None:
+    """Return the administrator a value tells of, None if it tells of none."""
+    fields = _decoded(value)
+    if not isinstance(fields, Mapping):
+        return None
+    name = fields.get("username") or fields.get("user")
+    hashed = next((found for key in HASHES if isinstance(found := fields.get(key), str) and found), None)
+    if not isinstance(name, str) or not name or hashed is None:
+        return None
+    return OldAdministrator(name, hashed)
+
+
+def session_name_of(key: str) -> str:
+    """Return what a session is called whose history lies under a key."""
+    while found := _PREFIX.match(key):
+        key = key[found.end() :]
+    return key.strip()
+
+
+def messages_of(value: Any) -> list[OldMessage] | None:
+    """Return the messages of a history, None if a value is none.
+
+    A JSON list of messages, a list with one message (or its JSON) an element, or an object that holds
+    one of these under `messages`, `history` or `memory`.
+    """
+    found = _decoded(value)
+    if isinstance(found, Mapping):
+        found = next((_decoded(found[key]) for key in HISTORIES if key in found), None)
+    if not isinstance(found, Sequence) or isinstance(found, str) or not found:
+        return None
+    messages = [_message_of(_decoded(one)) for one in found]
+    return None if None in messages else [one for one in messages if one is not None]
+
+
+def _message_of(value: Any) -> OldMessage | None:
+    if not isinstance(value, Mapping):
+        return None
+    data = value.get("data")
+    text = value.get("content", value.get("message"))
+    if text is None and isinstance(data, Mapping):
+        text = data.get("content")
+    role = ROLES.get(str(value.get("role") or value.get("type") or "").lower())
+    return OldMessage(role, text) if role is not None and isinstance(text, str) and text else None
+
+
+def _decoded(value: Any) -> Any:
+    """Return JSON that came as text as what it says; any other value as it is."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            return msgspec.json.decode(value)
+        except (msgspec.DecodeError, RecursionError):
+            return value
+    return value

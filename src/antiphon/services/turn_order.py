@@ -1,0 +1,82 @@
+"""Turns of callers who know of no branches: one after the other in a conversation.
+
+`/v1` begins a turn beside a running one on a branch of its own and says so. Who cannot be told, since
+its surface shows one line of messages, has its next message wait for the answer to the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Final
+from weakref import WeakValueDictionary
+
+from antiphon.domain.accounts import Principal
+from antiphon.domain.errors import Unavailable
+from antiphon.ports.storage import Storage
+from antiphon.services.access import Access
+from antiphon.services.runs.live import LiveRun, LiveRuns
+from antiphon.services.turn_plans import TurnRequest
+from antiphon.services.turns import Begun, Turns
+
+POLL_SECONDS: Final = 0.25
+"""Between two looks at an answer that another process makes."""
+
+PATIENCE_SECONDS: Final = 600.0
+
+
+class TurnOrder:
+    """Begins a turn when the active branch of its conversation is free."""
+
+    def __init__(self, storage: Storage, access: Access, turns: Turns, runs: LiveRuns) -> None:
+        self._storage = storage
+        self._access = access
+        self._turns = turns
+        self._runs = runs
+        self._queues: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def begin(self, who: Principal, request: TurnRequest) -> Begun:
+        """Begin a turn of a named conversation once nothing runs before it.
+
+        Raises what `Turns.begin` does, and Unavailable if what runs does not end. A turn of another
+        surface that comes in between wins: then this one gets a branch of its own.
+        """
+        name = request.conversation_id
+        if name is None:
+            return await self._turns.begin(who, request)
+        async with self._queue(name):
+            await self._until_free(who, name)
+            return await self._turns.begin(who, request)
+
+    def _queue(self, name: str) -> asyncio.Lock:
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = self._queues[name] = asyncio.Lock()
+        return queue
+
+    async def _until_free(self, who: Principal, name: str) -> None:
+        within, conversation = await self._access.enter(who, name)
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < give_up:
+            base = await self._storage.tree.turn_base(within.account_id, conversation.id, None, 0)
+            claim = base.branch.run_id if base is not None and base.branch is not None else None
+            if claim is None:
+                return
+            await _end_of(self._runs.get(within.account_id, claim))
+        raise Unavailable("An earlier message of this conversation is still being answered.")
+
+
+async def _end_of(live: LiveRun | None) -> None:
+    """Wait until a run has ended, or for a while if it is not of this process."""
+    if live is None or _is_over(live):
+        await asyncio.sleep(POLL_SECONDS)
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not _is_over(live):
+                await live.wait()
+
+
+def _is_over(live: LiveRun) -> bool:
+    return live.closed or live.lost

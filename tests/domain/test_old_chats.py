@@ -1,0 +1,78 @@
+"""Histories and administrators are recognised in whatever form an older service stored them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from antiphon.domain.old_chats import (
+    OldAdministrator,
+    OldMessage,
+    administrator_of,
+    messages_of,
+    session_name_of,
+)
+
+HASH = "$2b$12$" + "a" * 53
+SAID = [OldMessage("user", "Hello!"), OldMessage("assistant", "Hi.")]
+PLAIN = [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Hi."}]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        PLAIN,
+        json.dumps(PLAIN),
+        [json.dumps(one) for one in PLAIN],
+        {"messages": PLAIN},
+        json.dumps({"history": PLAIN, "created_at": 1}),
+        {"memory": json.dumps(PLAIN)},
+        [{"type": "human", "data": {"content": "Hello!"}}, {"type": "ai", "data": {"content": "Hi."}}],
+        [{"role": "User", "message": "Hello!"}, {"role": "bot", "message": "Hi."}],
+    ],
+)
+def test_a_history_is_one_in_every_form(value: Any) -> None:
+    assert messages_of(value) == SAID
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "words", 7, None, True, [], {}, "[", "[1]", [7], {"messages": 7}, [{"role": "tool", "content": "x"}],
+     [{"role": "user", "content": ""}], [{"role": "user", "content": 7}], [*PLAIN, "more"], "[" * 5000],
+)  # fmt: skip
+def test_anything_else_is_none_and_none_in_part(value: Any) -> None:
+    assert messages_of(value) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"username": "boss", "password_hash": HASH},
+        json.dumps({"username": "boss", "hashed_password": HASH}),
+        {"username": "boss", "password": HASH, "created_at": "2024"},
+    ],
+)
+def test_an_administrator_is_a_name_and_a_hash(value: Any) -> None:
+    assert administrator_of(value) == OldAdministrator("boss", HASH)
+
+
+@pytest.mark.parametrize("value", ["", "boss", 7, [], {"username": "boss"}, {"password_hash": HASH}, "{"])
+def test_half_an_administrator_is_none(value: Any) -> None:
+    assert administrator_of(value) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("chat123", "chat123"),
+        ("session:chat123", "chat123"),
+        ("chat:session:chat123", "chat123"),
+        ("chat_history: a b ", "a b"),
+        ("mine:chat123", "mine:chat123"),
+        ("session:", ""),
+    ],
+)
+def test_a_session_is_called_by_its_key_without_what_all_keys_begin_with(key: str, name: str) -> None:
+    assert session_name_of(key) == name
