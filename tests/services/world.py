@@ -141,6 +141,7 @@ class WatchedStorage:
         self.operations = inner.operations
         self.retention = inner.retention
         self.conversations = inner.conversations
+        self.aliases = inner.aliases
         self.chat_sessions = inner.chat_sessions
         self.tree = inner.tree
         self.runs = inner.runs

@@ -207,6 +207,7 @@ class StorageWithBlobs:
         self.retention = inner.retention
         self.journal = inner.journal
         self.conversations = inner.conversations
+        self.aliases = inner.aliases
         self.chat_sessions = inner.chat_sessions
         self.check = inner.check
         self.close = inner.close

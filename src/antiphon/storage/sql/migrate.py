@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-NEWEST_REVISION: Final = "0004"
+NEWEST_REVISION: Final = "0005"
 NEWEST_KNOWLEDGE: Final = "k0002"
 CONVERSATIONS: Final = "migrations"
 KNOWLEDGE: Final = "knowledge_migrations"

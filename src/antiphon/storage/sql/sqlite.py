@@ -24,6 +24,7 @@ from antiphon.ports.write_sets import Command, WriteSet
 from antiphon.storage.sql import commands, migrate, reads_runs
 from antiphon.storage.sql.sqlite_accounts import SqliteAccounts, SqliteCredentials
 from antiphon.storage.sql.sqlite_administration import SqliteGroups, SqliteOperations, SqliteRetention
+from antiphon.storage.sql.sqlite_aliases import SqliteAliases
 from antiphon.storage.sql.sqlite_chat_sessions import SqliteChatSessions
 from antiphon.storage.sql.sqlite_history import SqliteHistory
 from antiphon.storage.sql.sqlite_operations import SqliteSecrets
@@ -164,6 +165,7 @@ class SqliteStorage:
         self.operations = SqliteOperations(self._readers)
         self.retention = SqliteRetention(self._readers)
         self.conversations = SqliteConversations(self._readers)
+        self.aliases = SqliteAliases(self._readers)
         self.chat_sessions = SqliteChatSessions(self._readers)
         self.tree = SqliteTree(self._readers)
         self.runs = SqliteRuns(self._readers)
