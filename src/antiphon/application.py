@@ -9,6 +9,7 @@ from typing import Literal
 from antiphon.domain.accounts import Principal
 from antiphon.services.accounts import Accounts
 from antiphon.services.admin import Administration
+from antiphon.services.aliases import Aliases
 from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
 from antiphon.services.api_keys import ApiKeys
@@ -23,6 +24,7 @@ from antiphon.services.document_housekeeping import DocumentHousekeeping
 from antiphon.services.embedding_calls import EmbeddingCalls
 from antiphon.services.embeddings import Embeddings
 from antiphon.services.external_logins import ExternalLogins
+from antiphon.services.feeds import Feeds
 from antiphon.services.files import Files
 from antiphon.services.first_administrator import FirstAdministrator
 from antiphon.services.history import History
@@ -37,6 +39,8 @@ from antiphon.services.models import Models
 from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.purges import Purges
 from antiphon.services.quotas import Quotas
+from antiphon.services.readings import Readings
+from antiphon.services.recent import Recent
 from antiphon.services.retrieval import Retrieval
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
@@ -94,6 +98,10 @@ class Application:
     conversations: Conversations
     chat_sessions: ChatSessions
     branches: Branches
+    aliases: Aliases
+    feeds: Feeds
+    recent: Recent
+    readings: Readings
     purges: Purges
     members: Members
     shares: Shares

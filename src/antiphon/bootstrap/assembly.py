@@ -17,14 +17,17 @@ from antiphon.ports.clock import Clock
 from antiphon.ports.external_logins import LoginProvider
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access
+from antiphon.services.aliases import Aliases
 from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
 from antiphon.services.branches import Branches
+from antiphon.services.changes import Changes
 from antiphon.services.chat_sessions import ChatSessions
 from antiphon.services.commit_notes import CommitNotes
 from antiphon.services.conversations import Conversations
 from antiphon.services.counters import Counters
 from antiphon.services.erasure import Erasures
+from antiphon.services.feeds import Feeds
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.limits import Limits
 from antiphon.services.local_owner import LocalOwner
@@ -33,6 +36,8 @@ from antiphon.services.models import Models
 from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.purges import Purges
 from antiphon.services.quotas import Quotas
+from antiphon.services.readings import Readings
+from antiphon.services.recent import Recent
 from antiphon.services.response_cache import ResponseCache
 from antiphon.services.retention import Retention
 from antiphon.services.runs.engine import Engine
@@ -45,6 +50,7 @@ from antiphon.services.turns import Turns
 from antiphon.services.usage import Usage
 from antiphon.services.users import Stopping
 from antiphon.settings import Settings, names_in
+from antiphon.storage.announced import AnnouncedStorage
 from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.cache import InProcessCache
 from antiphon.storage.memory.limits import MemoryRateLimiter
@@ -84,9 +90,14 @@ def response_cache(settings: Settings, clock: Clock) -> ResponseCache:
 def assemble(
     settings: Settings, storage: Storage, models: Models, owner: Principal, clock: Clock, drain: Drain,
     provider_keys: ProviderKeys, logins: Mapping[str, LoginProvider], knowledge: OpenKnowledge,
-    notes: CommitNotes | None = None,
+    notes: CommitNotes | None = None, changes: Changes | None = None,
 ) -> tuple[Application, Engine]:  # fmt: skip
-    """Wire the services; connects to nothing. Without `notes` of the store's commits nothing is searched."""
+    """Wire the services; connects to nothing.
+
+    Without `notes` of the store's commits nothing is searched. `changes` is what the store announces to, if
+    it does so already.
+    """
+    storage, changes = _announced(storage, changes)
     blobs = FileBlobs(settings.data_dir / BLOBS)
     storage = StorageWithBlobs(storage, blobs, clock)
     runs, counters, journal, engine = generation_of(storage, models, clock)
@@ -108,19 +119,41 @@ def assemble(
     turns = Turns(storage, access, idempotency, models, engine, runs, clock, quotas, searches, cache)
     stopping = Stopping(runs, engine)
     people = people_of(settings, storage, owner, clock, quotas, logins, models, cache, purges, stopping)
+    conversing = conversations_of(
+        settings, storage, access, idempotency, purges, followers, turns,
+        people["administration"].retention, clock,
+    )  # fmt: skip
+    answers = Answers(storage, access, engine, followers, purges, clock)
     application = Application(
         owner=owner, policy=policy_of(settings), models=models, provider_keys=provider_keys, purges=purges,
-        answers=Answers(storage, access, engine, followers, purges, clock), idempotency=idempotency,
-        turns=turns, turn_order=TurnOrder(storage, access, turns, runs), followers=followers, runs=runs,
-        journal=journal, counters=counters,
-        ready=storage.check, draining=lambda: drain.began is not None,
-        **people, **documents, **limiting, **searching,
-        **conversations_of(
-            settings, storage, access, idempotency, purges, followers, turns,
-            people["administration"].retention, clock,
-        ),
+        answers=answers, idempotency=idempotency, turns=turns, followers=followers, runs=runs,
+        journal=journal, counters=counters, ready=storage.check, draining=lambda: drain.began is not None,
+        turn_order=TurnOrder(storage, access, turns, runs),
+        **people, **documents, **limiting, **searching, **conversing,
+        **views_of(storage, conversing["conversations"], answers, runs, changes, clock),
     )  # fmt: skip
     return application, engine
+
+
+def _announced(storage: Storage, changes: Changes | None) -> tuple[Storage, Changes]:
+    """Return the store as one that announces its changes, and to what."""
+    if changes is not None:
+        return storage, changes
+    changes = Changes()
+    return AnnouncedStorage(storage, changes), changes
+
+
+def views_of(
+    storage: Storage, conversations: Conversations, answers: Answers, runs: LiveRuns, changes: Changes,
+    clock: Clock,
+) -> dict[str, Any]:  # fmt: skip
+    """Return what shows conversations otherwise than one by one, by their names in `Application`."""
+    return {
+        "aliases": Aliases(storage),
+        "recent": Recent(storage),
+        "readings": Readings(changes, clock),
+        "feeds": Feeds(conversations, answers, runs, changes),
+    }
 
 
 def generation_of(

@@ -21,6 +21,7 @@ from antiphon.domain.runs import Run
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
 from antiphon.providers.http_client import HttpClient
+from antiphon.services.changes import Changes
 from antiphon.services.commit_notes import CommitNotes
 from antiphon.services.counters import LoopLag
 from antiphon.services.housekeeping import Housekeeping
@@ -30,6 +31,7 @@ from antiphon.services.purges import Purges
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.recover import Recovery
 from antiphon.settings import Settings
+from antiphon.storage.announced import AnnouncedStorage
 from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.jobs import InProcessJobs
 from antiphon.storage.sql.sqlite import open_sqlite
@@ -44,7 +46,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
     """Open the store, end what an earlier process left, and serve until the context closes."""
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        storage, notes = await _open_store(stack, settings, clock)
+        storage, notes, changes = await _open_store(stack, settings, clock)
         await FileBlobs(settings.data_dir / BLOBS).clean()
         http = HttpClient()
         stack.push_async_callback(http.close)
@@ -53,8 +55,8 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         owner, logins = await local_owner(storage, clock), login_providers(settings, http, clock)
         knowledge = await opened_knowledge(stack, settings, http, embedders)
         application, engine = assemble(
-            settings, storage, models, owner, clock, drain, provider_keys, logins, knowledge, notes
-        )
+            settings, storage, models, owner, clock, drain, provider_keys, logins, knowledge, notes, changes
+        )  # fmt: skip
         await first_administrator(settings, application)
         recovery = Recovery(storage.journal, storage.unit_of_work, models, clock)
         await recovery.recover(_restart(application))
@@ -91,7 +93,7 @@ async def open_at_rest(settings: Settings, *, indexing: bool = False) -> AsyncIt
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        storage, notes = await _open_store(stack, settings, clock)
+        storage, notes, changes = await _open_store(stack, settings, clock)
         http = HttpClient()
         stack.push_async_callback(http.close)
         models, keys, embedders = await _open_models(settings, storage, http, clock)
@@ -99,7 +101,7 @@ async def open_at_rest(settings: Settings, *, indexing: bool = False) -> AsyncIt
         owner = await local_owner(storage, clock)
         knowledge = await opened_knowledge(stack, settings, http, embedders)
         application, _ = assemble(
-            settings, storage, models, owner, clock, Drain(0.0), keys, {}, knowledge, notes
+            settings, storage, models, owner, clock, Drain(0.0), keys, {}, knowledge, notes, changes
         )
         stack.push_async_callback(application.accounts.close)
         await application.administration.settings.refresh()
@@ -121,14 +123,16 @@ async def _index(application: Application, models: Models, stack: AsyncExitStack
 
 async def _open_store(
     stack: AsyncExitStack, settings: Settings, clock: Clock
-) -> tuple[Storage, CommitNotes | None]:
-    """Return the store and, if conversations are searched, the notes of what it commits."""
+) -> tuple[Storage, CommitNotes | None, Changes]:
+    """Return the store, if conversations are searched the notes of what it commits, and what it changes."""
     storage = await open_sqlite(settings.data_dir, power_safe=settings.durability == "power")
     stack.push_async_callback(storage.close)
+    changes = Changes()
+    announced = AnnouncedStorage(storage, changes)
     if settings.history_search == "off":
-        return storage, None
+        return announced, None, changes
     notes = CommitNotes(clock)
-    return WatchedStorage(storage, notes), notes
+    return WatchedStorage(announced, notes), notes, changes
 
 
 async def _open_models(

@@ -221,7 +221,8 @@ class Conversations:
         if isinstance(move, ws.NewBranch):
             commands.append(wp.RequireItem(position=base.position))
         commands.append(move)
-        commands.append(self.change(who, base.conversation.id, "items.added", {"count": len(new)}))
+        told: dict[str, object] = {"count": len(new), "item_ids": [item.wire_id for item in items]}
+        commands.append(self.change(who, base.conversation.id, "items.added", told))
         await self._storage.unit_of_work.commit(*commands)
         return items
 
