@@ -40,6 +40,7 @@ from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.purges import Purges
 from antiphon.services.quotas import Quotas
 from antiphon.services.readings import Readings
+from antiphon.services.recall import Recall
 from antiphon.services.recent import Recent
 from antiphon.services.retrieval import Retrieval
 from antiphon.services.runs.follow import Followers
@@ -100,6 +101,7 @@ class Application:
     branches: Branches
     aliases: Aliases
     feeds: Feeds
+    recall: Recall
     recent: Recent
     readings: Readings
     purges: Purges

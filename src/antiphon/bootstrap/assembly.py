@@ -92,10 +92,9 @@ def assemble(
     provider_keys: ProviderKeys, logins: Mapping[str, LoginProvider], knowledge: OpenKnowledge,
     notes: CommitNotes | None = None, changes: Changes | None = None,
 ) -> tuple[Application, Engine]:  # fmt: skip
-    """Wire the services; connects to nothing.
+    """Wire the services; connects to nothing. Without `notes` of the store's commits nothing is searched.
 
-    Without `notes` of the store's commits nothing is searched. `changes` is what the store announces to, if
-    it does so already.
+    `changes` is what the store announces to, if it does so already.
     """
     storage, changes = _announced(storage, changes)
     blobs = FileBlobs(settings.data_dir / BLOBS)
@@ -105,30 +104,29 @@ def assemble(
     followers = Followers(storage.runs)
     idempotency = Idempotency(storage.runs, clock)
     limiting = limits_of(settings, storage, runs, owner, clock)
-    quotas = limiting["quotas"]
-    days = settings.response_ttl_days
-    cache = response_cache(settings, clock)
+    quotas, cache = limiting["quotas"], response_cache(settings, clock)
     documents, searches, held = knowledge_of(
         settings, knowledge, storage, models, quotas, access, counters, clock
     )
-    searching = search_of(storage, access, quotas, clock, knowledge.store, documents["embeddings"], notes)
+    embeddings = documents["embeddings"]
+    searching = search_of(storage, access, models, quotas, clock, knowledge.store, embeddings, notes)
     purges = Purges(
-        storage, blobs, engine, runs, journal, clock, response_ttl_days=days, forget=cache.forget,
-        erasures=Erasures((searching["history"], *held.holders)),
+        storage, blobs, engine, runs, journal, clock, response_ttl_days=settings.response_ttl_days,
+        forget=cache.forget, erasures=Erasures((searching["history"], *held.holders)),
     )  # fmt: skip
     turns = Turns(storage, access, idempotency, models, engine, runs, clock, quotas, searches, cache)
-    stopping = Stopping(runs, engine)
-    people = people_of(settings, storage, owner, clock, quotas, logins, models, cache, purges, stopping)
+    people = people_of(
+        settings, storage, owner, clock, quotas, logins, models, cache, purges, Stopping(runs, engine)
+    )
+    retention = people["administration"].retention
     conversing = conversations_of(
-        settings, storage, access, idempotency, purges, followers, turns,
-        people["administration"].retention, clock,
-    )  # fmt: skip
+        settings, storage, access, idempotency, purges, followers, turns, runs, retention, clock
+    )
     answers = Answers(storage, access, engine, followers, purges, clock)
     application = Application(
         owner=owner, policy=policy_of(settings), models=models, provider_keys=provider_keys, purges=purges,
         answers=answers, idempotency=idempotency, turns=turns, followers=followers, runs=runs,
         journal=journal, counters=counters, ready=storage.check, draining=lambda: drain.began is not None,
-        turn_order=TurnOrder(storage, access, turns, runs),
         **people, **documents, **limiting, **searching, **conversing,
         **views_of(storage, conversing["conversations"], answers, runs, changes, clock),
     )  # fmt: skip
@@ -188,12 +186,14 @@ def conversations_of(
     purges: Purges,
     followers: Followers,
     turns: Turns,
+    runs: LiveRuns,
     retention: Retention,
     clock: Clock,
 ) -> dict[str, Any]:
     """Return the services of conversations and who shares them, by their names in `Application`."""
     conversations = Conversations(storage, access, idempotency, purges, clock)
     return {
+        "turn_order": TurnOrder(storage, access, turns, conversations, runs),
         "conversations": conversations,
         "chat_sessions": ChatSessions(
             storage,

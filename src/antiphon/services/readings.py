@@ -22,11 +22,16 @@ ENTRY_BYTES: Final = 500
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """A rendered reading, what it tells of (conversations, and the owner of the names in it), and its end."""
+    """A rendered reading: head and body as its reader made them, and when it ends of itself.
+
+    `of` is what it tells of: conversations, and the owner of the names in it. One that tells of nothing is
+    not kept.
+    """
 
     body: bytes
     of: tuple[str, ...]
     ends_us: int | None = None
+    head: bytes = b""
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -47,20 +52,20 @@ class Readings:
         self.hits = 0
         self.misses = 0
 
-    async def read(self, key: Hashable, load: Callable[[], Awaitable[Reading]]) -> bytes:
+    async def read(self, key: Hashable, load: Callable[[], Awaitable[Reading]]) -> Reading:
         """Return what was read under `key`, or have it read; raises what `load` raises."""
         kept = self._kept.get(key)
         if kept is not None and self._holds(kept):
             self._kept.move_to_end(key)
             self.hits += 1
-            return kept.reading.body
+            return kept.reading
         self._drop(key)
         self.misses += 1
         number = self._changes.now
         reading = await load()
-        if self._changes.unchanged_since(number, reading.of):
+        if reading.of and self._changes.unchanged_since(number, reading.of):
             self._keep(key, _Kept(reading, number, self._clock.monotonic() + KEPT_SECONDS))
-        return reading.body
+        return reading
 
     def _holds(self, kept: _Kept) -> bool:
         ends = kept.reading.ends_us
@@ -73,14 +78,18 @@ class Readings:
     def _keep(self, key: Hashable, kept: _Kept) -> None:
         self._drop(key)
         self._kept[key] = kept
-        self._bytes += len(kept.reading.body) + ENTRY_BYTES
+        self._bytes += _size(kept.reading)
         while self._bytes > self._max_bytes:
             self._drop(next(iter(self._kept)))
 
     def _drop(self, key: Hashable) -> None:
         kept = self._kept.pop(key, None)
         if kept is not None:
-            self._bytes -= len(kept.reading.body) + ENTRY_BYTES
+            self._bytes -= _size(kept.reading)
+
+
+def _size(reading: Reading) -> int:
+    return len(reading.body) + len(reading.head) + ENTRY_BYTES
 
 
 def told_of(owner_id: str, conversation_ids: Collection[str]) -> tuple[str, ...]:

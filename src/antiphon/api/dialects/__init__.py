@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
+from antiphon.api.dialects.book.routes import BOOK
 from antiphon.api.dialects.chatai.routes import CHATAI
 from antiphon.api.dialects.dialect import Dialect, Operation
 from antiphon.api.dialects.mounting import Mounted, mount
 
-REGISTRY: Final[tuple[Dialect, ...]] = (CHATAI,)
+REGISTRY: Final[tuple[Dialect, ...]] = (CHATAI, BOOK)
 """All dialects; where several claim a path, the earlier is asked first."""
 
 NAMES: Final = frozenset(one.name for one in REGISTRY)
