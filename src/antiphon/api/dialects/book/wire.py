@@ -68,13 +68,18 @@ def pairs(messages: Sequence[Message], asked: str = "chat_message") -> list[dict
     """Return questions with their answers; what has none, or answers nothing, stands with null."""
     found: list[dict[str, Any]] = []
     for one in messages:
+        open_question = found[-1] if found and found[-1]["response_id"] is None else None
         if one.role == "user":
-            found.append({asked: one.text, "response": None, "timestamp": one.timestamp})
-        elif found and found[-1]["response"] is None and found[-1][asked] is not None:
-            found[-1]["response"] = one.text
+            found.append(_pair(one, asked) | {asked: one.text})
+        elif open_question is not None:
+            open_question.update(response=one.text, response_id=one.id)
         else:
-            found.append({asked: None, "response": one.text, "timestamp": one.timestamp})
+            found.append(_pair(one, asked) | {"response": one.text, "response_id": one.id})
     return found
+
+
+def _pair(one: Message, asked: str) -> dict[str, Any]:
+    return {asked: None, "response": None, "id": one.id, "response_id": None, "timestamp": one.timestamp}
 
 
 def turns(messages: Sequence[Message]) -> list[dict[str, Any]]:
