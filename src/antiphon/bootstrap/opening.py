@@ -43,7 +43,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
     """Open the store, end what an earlier process left, and serve until the context closes."""
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        storage, notes = await open_store(stack, settings, clock)
+        storage, notes, changes = await open_store(stack, settings, clock)
         await FileBlobs(settings.data_dir / BLOBS).clean()
         http = HttpClient()
         stack.push_async_callback(http.close)
@@ -52,14 +52,13 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         owner, logins = await local_owner(storage, clock), login_providers(settings, http, clock)
         knowledge = await opened_knowledge(stack, settings, http, embedders)
         application, engine = assemble(
-            settings, storage, models, owner, clock, drain, provider_keys, logins, knowledge, notes
-        )
+            settings, storage, models, owner, clock, drain, provider_keys, logins, knowledge, notes, changes
+        )  # fmt: skip
         await first_administrator(settings, application)
         recovery = Recovery(storage.journal, storage.unit_of_work, models, clock)
         alone = not storage.workers.is_shared
-        if alone:  # else others may live: see Housekeeping.take_over
-            await recovery.recover(_restart(application))
-            await storage.journal.forget_others(application.journal.worker_id)
+        if alone:
+            await _take_over(storage, recovery, application)
         await application.administration.settings.refresh()
         await _begin_limits(application, alone=alone)
         leases = Leases(storage.workers, application.journal, application.runs, engine)
@@ -74,9 +73,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
             storage.unit_of_work, storage.conversations, recovery, application.journal, application.runs,
             clock, storage.workers, leases,
         ).schedule(jobs, _restart(application))  # fmt: skip
-        _schedule_services(application, jobs)
-        jobs.once("prepare models", lambda: _prepare(models))
-        _schedule_purges(application.purges, jobs, clock)
+        _schedule_services(application, jobs, clock)
         stack.callback(LoopLag(application.counters.lag).start().close)
         try:
             yield application
@@ -84,6 +81,12 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
             await _finish(application, engine, drain)
             await leases.close()
             await models.close()
+
+
+async def _take_over(storage: Storage, recovery: Recovery, application: Application) -> None:
+    """End what an earlier process left; where others may live, Housekeeping.take_over does."""
+    await recovery.recover(_restart(application))
+    await storage.journal.forget_others(application.journal.worker_id)
 
 
 @asynccontextmanager
@@ -95,7 +98,7 @@ async def open_at_rest(settings: Settings, *, indexing: bool = False) -> AsyncIt
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        storage, notes = await open_store(stack, settings, clock)
+        storage, notes, changes = await open_store(stack, settings, clock)
         http = HttpClient()
         stack.push_async_callback(http.close)
         models, keys, embedders = await _open_models(settings, storage, http, clock)
@@ -103,7 +106,7 @@ async def open_at_rest(settings: Settings, *, indexing: bool = False) -> AsyncIt
         owner = await local_owner(storage, clock)
         knowledge = await opened_knowledge(stack, settings, http, embedders)
         application, _ = assemble(
-            settings, storage, models, owner, clock, Drain(0.0), keys, {}, knowledge, notes
+            settings, storage, models, owner, clock, Drain(0.0), keys, {}, knowledge, notes, changes
         )
         stack.push_async_callback(application.accounts.close)
         await application.administration.settings.refresh()
@@ -156,7 +159,7 @@ def _restart(application: Application) -> Any:
     return restart
 
 
-def _schedule_services(application: Application, jobs: InProcessJobs) -> None:
+def _schedule_services(application: Application, jobs: InProcessJobs, clock: Clock) -> None:
     """Have the services do again and again what they must."""
     for service in (application.credentials, application.sessions, application.members):
         service.schedule(jobs)
@@ -166,6 +169,8 @@ def _schedule_services(application: Application, jobs: InProcessJobs) -> None:
     ):  # fmt: skip
         work.schedule(jobs)
     application.quotas.schedule(jobs, application.local.refresh)
+    jobs.once("prepare models", lambda: _prepare(application.models))
+    _schedule_purges(application.purges, jobs, clock)
 
 
 def _schedule_purges(purges: Purges, jobs: InProcessJobs, clock: Clock) -> None:

@@ -10,8 +10,10 @@ import structlog
 from antiphon.domain.errors import Unavailable
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
+from antiphon.services.changes import Changes
 from antiphon.services.commit_notes import CommitNotes
 from antiphon.settings import Settings
+from antiphon.storage.announced import AnnouncedStorage
 from antiphon.storage.sql.sqlite import lock_directory, open_sqlite
 from antiphon.storage.watched import WatchedStorage
 
@@ -26,17 +28,18 @@ ONE_SERVER_ONLY = (
 
 async def open_store(
     stack: AsyncExitStack, settings: Settings, clock: Clock
-) -> tuple[Storage, CommitNotes | None]:
-    """Return the store and, if conversations are searched, the notes of what it commits.
+) -> tuple[Storage, CommitNotes | None, Changes]:
+    """Return the store, if conversations are searched the notes of what it commits, and what it changes.
 
     It is closed with `stack`, and until then the data directory belongs to this process. Raises
     Unavailable if another has it or the database cannot be reached.
     """
-    storage = await _opened(stack, settings)
+    changes = Changes()
+    announced = AnnouncedStorage(await _opened(stack, settings), changes)
     if settings.history_search == "off":
-        return storage, None
+        return announced, None, changes
     notes = CommitNotes(clock)
-    return WatchedStorage(storage, notes), notes
+    return WatchedStorage(announced, notes), notes, changes
 
 
 async def _opened(stack: AsyncExitStack, settings: Settings) -> Storage:

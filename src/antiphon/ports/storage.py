@@ -14,6 +14,7 @@ from antiphon.domain.conversations import Branch, Conversation, PathRange, Segme
 from antiphon.domain.items import Item, Position
 from antiphon.domain.runs import Run
 from antiphon.ports.accounts import Accounts, Credentials
+from antiphon.ports.aliases import Aliases
 from antiphon.ports.chat_sessions import ChatSessions
 from antiphon.ports.groups import Groups
 from antiphon.ports.history import History
@@ -303,6 +304,9 @@ class Storage(Protocol):
 
     @property
     def conversations(self) -> Conversations: ...
+
+    @property
+    def aliases(self) -> Aliases: ...
 
     @property
     def chat_sessions(self) -> ChatSessions: ...

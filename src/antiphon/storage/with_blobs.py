@@ -208,6 +208,7 @@ class StorageWithBlobs:
         self.journal = inner.journal
         self.conversations = inner.conversations
         self.workers = inner.workers
+        self.aliases = inner.aliases
         self.chat_sessions = inner.chat_sessions
         self.check = inner.check
         self.close = inner.close

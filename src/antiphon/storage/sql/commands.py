@@ -17,6 +17,7 @@ from antiphon.domain.runs import Run
 from antiphon.ports import write_sets as ws
 from antiphon.storage.sql import (
     commands_accounts,
+    commands_aliases,
     commands_blobs,
     commands_groups,
     commands_operations,
@@ -368,6 +369,7 @@ _CORE: Final[dict[type, Compiler]] = {
 _COMPILERS: Final = {
     **_CORE,
     **commands_accounts.COMPILERS,
+    **commands_aliases.COMPILERS,
     **commands_groups.COMPILERS,
     **commands_operations.COMPILERS,
     **commands_blobs.COMPILERS,

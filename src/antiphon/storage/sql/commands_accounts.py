@@ -103,6 +103,8 @@ def _erase_account(c: aw.EraseAccount) -> Iterator[Step]:
         "DELETE FROM api_keys WHERE owner_id=?",
         "DELETE FROM conversation_members WHERE account_id=?",
         "DELETE FROM idempotency WHERE owner_id=?",
+        "DELETE FROM aliases WHERE owner_id=?",
+        "DELETE FROM aliases WHERE target_id=?",
     ):
         gone = "AND EXISTS (SELECT 1 FROM accounts a WHERE a.id=? AND a.state='deleting')"
         yield f"{statement} {gone}", (c.account_id, c.account_id), None

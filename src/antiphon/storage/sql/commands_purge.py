@@ -33,6 +33,7 @@ def _begin_purge(c: wp.BeginPurge) -> Iterator[Step]:
     )
     yield SWEEP_BASE, (c.now_us, c.conversation_id), None
     yield EMPTY_ROW, (c.conversation_id,), None
+    yield "DELETE FROM aliases WHERE target_id=?", (c.conversation_id,), None
 
 
 DROP_PURGED: Final = (

@@ -11,6 +11,7 @@ from antiphon.storage.sql import migrate
 from antiphon.storage.sql.ports import SqlConversations, SqlGarbage, SqlRemains, SqlRuns, SqlTree
 from antiphon.storage.sql.ports_accounts import SqlAccounts, SqlCredentials
 from antiphon.storage.sql.ports_administration import SqlGroups, SqlOperations, SqlRetention
+from antiphon.storage.sql.ports_aliases import SqlAliases
 from antiphon.storage.sql.ports_chat_sessions import SqlChatSessions
 from antiphon.storage.sql.ports_history import SqlHistory
 from antiphon.storage.sql.ports_operations import SqlSecrets
@@ -40,6 +41,7 @@ class PostgresStorage:
         self.operations = SqlOperations(reads)
         self.retention = SqlRetention(reads)
         self.conversations = SqlConversations(reads)
+        self.aliases = SqlAliases(reads)
         self.chat_sessions = SqlChatSessions(reads)
         self.tree = SqlTree(reads)
         self.runs = SqlRuns(reads)

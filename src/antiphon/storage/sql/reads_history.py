@@ -12,7 +12,7 @@ from typing import Final
 from antiphon.domain.conversations import Conversation
 from antiphon.domain.items import Position
 from antiphon.ports.history import Said, SaidPage, Shown
-from antiphon.storage.sql import reads, reads_sharing
+from antiphon.storage.sql import reads, reads_sharing, rows
 from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.rows import Row
 
@@ -162,6 +162,20 @@ def origins(db: Db, conversation_ids: Sequence[str], limit: int) -> list[str]:
             break
         found |= {row[0]: None for row in db.execute(ORIGINS, (conversation_id, limit))}
     return [one for one in found if one not in set(conversation_ids)][:limit]
+
+
+def used(
+    db: Db, account_id: str, after: tuple[int, str] | None, limit: int
+) -> list[tuple[Conversation, Position]]:
+    """See port `History.used`; looks at the owner's conversations, whose times of use have no index."""
+    where = " AND (c.updated,c.id)<(?,?)" if after is not None else ""
+    found = db.execute(
+        f"SELECT {rows.CONVERSATION},{rows.BRANCH} FROM conversations c"
+        " JOIN branches b ON b.conversation_id=c.id AND b.id=c.active_branch_id"
+        f" WHERE c.owner_id=? AND c.deleted IS NULL{where} ORDER BY c.updated DESC, c.id DESC LIMIT ?",
+        (account_id, *(after or ()), limit),
+    )
+    return [(rows.conversation(row), rows.branch(row[rows.CONVERSATION_FIELDS :]).head) for row in found]
 
 
 def oldest_open_run_us(db: Db) -> int | None:

@@ -31,6 +31,7 @@ from antiphon.storage.sql.ports import (
 )
 from antiphon.storage.sql.ports_accounts import SqlAccounts, SqlCredentials
 from antiphon.storage.sql.ports_administration import SqlGroups, SqlOperations, SqlRetention
+from antiphon.storage.sql.ports_aliases import SqlAliases
 from antiphon.storage.sql.ports_chat_sessions import SqlChatSessions
 from antiphon.storage.sql.ports_history import SqlHistory
 from antiphon.storage.sql.ports_operations import SqlSecrets
@@ -166,6 +167,7 @@ class SqliteStorage:
         self.operations = SqlOperations(self._readers)
         self.retention = SqlRetention(self._readers)
         self.conversations = SqlConversations(self._readers)
+        self.aliases = SqlAliases(self._readers)
         self.chat_sessions = SqlChatSessions(self._readers)
         self.tree = SqlTree(self._readers)
         self.runs = SqlRuns(self._readers)
