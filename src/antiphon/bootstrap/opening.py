@@ -56,8 +56,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         )  # fmt: skip
         await first_administrator(settings, application)
         recovery = Recovery(storage.journal, storage.unit_of_work, models, clock)
-        alone = not storage.workers.is_shared
-        if alone:
+        if alone := not storage.workers.is_shared:
             await _take_over(storage, recovery, application)
         await application.administration.settings.refresh()
         await _begin_limits(application, alone=alone)
