@@ -14,7 +14,7 @@ from antiphon.domain.chunking import cut, cut_short
 from antiphon.domain.collections import Chunking
 from antiphon.domain.items import text_of
 from antiphon.domain.languages import guess_language
-from antiphon.domain.passages import NewPassage, Source
+from antiphon.domain.passages import Cut, NewPassage, Source
 from antiphon.domain.search import Question
 from antiphon.ports.history import Said
 
@@ -27,8 +27,6 @@ _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+[^,\s]{0,200},[A-Za-z0-9+/=_%-]{6
 _decode = msgspec.json.Decoder().decode
 
 log = logging.getLogger(__name__)
-
-Cut = tuple[Source, list[NewPassage]]
 
 
 def scope_of(owner_id: str) -> str:
