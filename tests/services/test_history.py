@@ -13,7 +13,7 @@ import pytest
 from antiphon.bootstrap import SystemClock
 from antiphon.domain import ids
 from antiphon.domain.inputs import parse_input
-from antiphon.domain.passages import NewPassage, Source
+from antiphon.domain.passages import Cut
 from antiphon.services import history, history_passages
 from antiphon.services.commit_notes import CommitNotes
 from antiphon.storage.sql.knowledge import FILE_NAME
@@ -259,13 +259,13 @@ async def test_a_long_message_that_was_cut_off_is_indexed_whole(tmp_path: Path) 
     text = "\n\n".join(f"paragraph {number} " + "with many words in it " * 40 for number in range(60))
     async with recalling(tmp_path / "data") as world:
         await world.conversation(f"{text}\n\nthe very end")
-        add = world.index._inner.add
+        add = world.index._inner.add_messages
 
-        async def half(source: Source, passages: Sequence[NewPassage]) -> None:
-            await add(source, passages[: len(passages) // 2])
+        async def half(cuts: Sequence[Cut]) -> None:
+            await add([(source, passages[: len(passages) // 2]) for source, passages in cuts])
             raise OSError("gone")
 
-        world.index._inner = SimpleNamespace(add=half)
+        world.index._inner = SimpleNamespace(add_messages=half)
         with pytest.raises(OSError):
             await world.indexed()
         assert len(world.items()) > 20

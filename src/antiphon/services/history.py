@@ -220,7 +220,7 @@ class History:
 
     async def _take_in(self, messages: Sequence[Said]) -> None:
         cuts = await asyncio.to_thread(cut_messages, messages)
-        await asyncio.gather(*(self._index.add(source, passages) for source, passages in cuts))
+        await self._index.add_messages(cuts)
         self.messages += len(messages)
         self.passages += sum(len(passages) for _, passages in cuts)
         if self._embeddings.model is not None and len(self._unembedded) < UNEMBEDDED:
