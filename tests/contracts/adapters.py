@@ -22,7 +22,9 @@ from antiphon.storage.memory.cache import InProcessCache
 from antiphon.storage.memory.jobs import InProcessJobs
 from antiphon.storage.memory.limits import MemoryRateLimiter
 from antiphon.storage.sql.knowledge import open_knowledge
+from antiphon.storage.sql.postgres import open_postgres
 from antiphon.storage.sql.sqlite import open_sqlite
+from tests.postgres import prepared
 from tests.services.hand import Hand
 from tests.services.world import prepare
 
@@ -38,8 +40,19 @@ async def sqlite(directory: Path) -> AsyncIterator[Storage]:
         await storage.close()
 
 
+@asynccontextmanager
+async def postgres(directory: Path) -> AsyncIterator[Storage]:
+    """The store of several servers."""
+    storage = await open_postgres(prepared(directory), connections=4)
+    try:
+        yield storage
+    finally:
+        await storage.close()
+
+
 STORAGES: dict[str, Callable[[Path], AbstractAsyncContextManager[Storage]]] = {
     "sqlite": sqlite,
+    "postgres": postgres,
 }
 """Opened twice on one directory, one after the other, an adapter finds what it wrote."""
 

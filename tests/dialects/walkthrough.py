@@ -95,6 +95,8 @@ class Walk:
     port: int
     token: str | None = None
     real: dict[str, str] = field(default_factory=dict)
+    carrier: str = "Authorization: Bearer "
+    """How the token is sent with a command that prints no bearer value."""
 
     def run(self, step: Step) -> Ran:
         """Run a command as it is printed, examples and addresses replaced."""
@@ -106,7 +108,7 @@ class Walk:
         extra = ""
         if self.token is not None:
             command, printed = _BEARER.subn(rf"\g<1> {self.token}", command)
-            extra = "" if printed else f"-H 'Authorization: Bearer {self.token}'"
+            extra = "" if printed else f"-H '{self.carrier}{self.token}'"
         ours = f"-sS --noproxy '*' {extra} -w '\\n{STATUS_LINE}%{{http_code}}'"
         script = f'curl() {{ command curl {ours} "$@"; }}\n{command}'
         done = subprocess.run(

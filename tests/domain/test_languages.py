@@ -64,3 +64,19 @@ def test_only_the_beginning_of_a_long_text_is_looked_at() -> None:
     began = time.process_time()
     assert guess_language(SENTENCES["en"] * 200_000) == "en"
     assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Музей закрыт по понедельникам", "ru"),
+        ("Muzeum jest zamknięte w poniedziałki", "pl"),
+        ("Müze pazartesi günleri kapalıdır", "tr"),
+        ("Großstraße 7", "de"),
+        ("Музей зачинений у понеділок", None),
+        ("Тыдзень мінуў", None),
+        ("Łódź Großstraße", None),
+    ],
+)
+def test_where_words_do_not_tell_letters_may(text: str, language: str | None) -> None:
+    assert guess_language(text) == language

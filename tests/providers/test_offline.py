@@ -19,10 +19,10 @@ from antiphon.providers.offline import (
     MODEL,
     NOTED,
     NOTHING,
+    UNFOUND,
     UNSAID,
     Offline,
     compose,
-    compose_from,
 )
 from tests.providers.json_schema import accepts
 
@@ -132,5 +132,13 @@ def test_with_sources_it_quotes_the_documents_and_cites_them() -> None:
         for number, text in enumerate(["Wasps hunt. Bees make honey [3].", "Rivers flow."], 1)
     ]  # fmt: skip
     asked = talk("Who makes honey?")
-    assert compose_from(sources, asked) == f"{IN_DOCUMENTS}\n“Bees make honey.” [1]\n\n{CONNECT}"
-    assert compose_from(sources, talk("What about quarks?")) == f"{UNSAID} {CONNECT}"
+    assert compose(asked, sources) == f"{IN_DOCUMENTS}\n“Bees make honey.” [1]\n\n{CONNECT}"
+    assert compose(talk("What about quarks?"), sources) == f"{UNSAID} {CONNECT}"
+
+
+def test_where_the_documents_say_nothing_the_conversation_is_asked() -> None:
+    asked = talk("My cat is called Minka.", "Noted.", "What is my cat called?")
+    rules = {"role": "system", "content": "My cat is called a rule."}
+    assert compose([rules, *asked], ()).startswith("Earlier you said: “My cat is called Minka.”")
+    assert compose([rules, *talk("What is a quark?")], ()) == f"{UNFOUND} {CONNECT}"
+    assert compose(talk("Hello!"), ()) == f"{GREETING} {CONNECT}"

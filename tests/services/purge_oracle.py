@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import Any
 
 from antiphon.domain import ids
 from antiphon.domain.run_events import decode_ops
-from antiphon.storage.sql.sqlite import FILE_NAME
+from antiphon.storage.sql.database import Db
 from tests.services.tree_rules import parents
 from tests.services.world import World
+from tests.store import look, query, tables
 
 
 @dataclass
@@ -30,15 +30,6 @@ class Story:
     def id(self) -> str:
         """The id without its prefix."""
         return self.wire_id.removeprefix(ids.CONVERSATION)
-
-
-def query(directory: Path, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-    """Look into the file beside the server."""
-    db = sqlite3.connect(f"file:{directory / FILE_NAME}?mode=ro", uri=True)
-    try:
-        return db.execute(statement, values).fetchall()
-    finally:
-        db.close()
 
 
 async def shown(world: World, stories: list[Story]) -> dict[str, Any]:
@@ -107,20 +98,7 @@ def traces(directory: Path, words: set[str], *, sparing: set[str]) -> list[str]:
     The items `sparing` and the files they hold aside, and what the journal has of answers that are
     still there: they may quote what they answer.
     """
-    found = []
-    db = sqlite3.connect(f"file:{directory / FILE_NAME}?mode=ro", uri=True)
-    try:
-        spared = {row[0] for row in db.execute("SELECT digest,item_id FROM blob_refs") if row[1] in sparing}
-        tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type='table'")]
-        for table in tables:
-            rows = _journal(db) if table == "journal" else db.execute(f"SELECT * FROM {table}")
-            for row in rows:
-                if table == "items" and sparing & set(row):
-                    continue
-                text = b"\0".join(v if isinstance(v, bytes) else str(v).encode() for v in row)
-                found += [f"{table}: {word}" for word in words if word.encode() in text]
-    finally:
-        db.close()
+    found, spared = look(directory, lambda db: _traces(db, words, sparing))
     for path in (directory / "blobs").rglob("*"):
         if path.is_file() and path.name not in spared:
             content = path.read_bytes()
@@ -128,7 +106,20 @@ def traces(directory: Path, words: set[str], *, sparing: set[str]) -> list[str]:
     return found
 
 
-def _journal(db: sqlite3.Connection) -> Iterator[tuple[str, ...]]:
+def _traces(db: Db, words: set[str], sparing: set[str]) -> tuple[list[str], set[str]]:
+    found = []
+    for table in tables(db):
+        rows = _journal(db) if table == "journal" else db.execute(f"SELECT * FROM {table}")
+        for row in rows:
+            if table == "items" and sparing & set(row):
+                continue
+            text = b"\0".join(v if isinstance(v, bytes) else str(v).encode() for v in row)
+            found += [f"{table}: {word}" for word in words if word.encode() in text]
+    held = db.execute("SELECT digest,item_id FROM blob_refs")
+    return found, {row[0] for row in held if row[1] in sparing}
+
+
+def _journal(db: Db) -> Iterator[tuple[str, ...]]:
     """What the journal's records hold of answers that are gone."""
     there = {row[0] for row in db.execute("SELECT id FROM runs")}
     for (record,) in db.execute("SELECT ops FROM journal"):

@@ -24,9 +24,10 @@ from antiphon.services.idempotency import Key
 from antiphon.services.purges import DAY_US
 from antiphon.services.trimming import GRACE_US
 from tests.services.hand import ECHO, HAND, SILENT
-from tests.services.purge_oracle import Story, orphans, purged, query, shown, stood_on, traces
+from tests.services.purge_oracle import Story, orphans, purged, shown, stood_on, traces
 from tests.services.tree_rules import tree_problems
 from tests.services.world import World, open_world
+from tests.store import query
 
 pytestmark = pytest.mark.slow
 numbers = st.integers(0, 1000)

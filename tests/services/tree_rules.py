@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from antiphon.storage.sql.sqlite import FILE_NAME
+from antiphon.storage.sql.database import Db
+from tests.store import look, query
 
 Place = tuple[str, int]
 
 
 def tree_problems(directory: Path, *, at_rest: bool = False) -> list[str]:
     """Return every broken rule; `at_rest` says that no run goes on, so no claim may be left."""
-    connection = sqlite3.connect(f"file:{directory / FILE_NAME}?mode=ro", uri=True)
-    try:
-        return list(_problems(connection, at_rest))
-    finally:
-        connection.close()
+    return look(directory, lambda db: list(problems(db, at_rest)))
 
 
-def _problems(db: sqlite3.Connection, at_rest: bool) -> Iterator[str]:
+def problems(db: Db, at_rest: bool) -> Iterator[str]:
+    """Look for broken rules on an open store; see `tree_problems`."""
     segments = {
         row[0]: row[1:]
         for row in db.execute("SELECT id,parent_id,fork_depth,fork_tokens,conversation_id FROM segments")
@@ -81,7 +78,7 @@ def _tokens_at(segments: dict[str, tuple], items: dict[str, list], segment: str,
     return 0 if depth == -1 else "nothing"
 
 
-def _branches(db: sqlite3.Connection, segments: dict[str, tuple], items: dict[str, list]) -> Iterator[str]:
+def _branches(db: Db, segments: dict[str, tuple], items: dict[str, list]) -> Iterator[str]:
     places = {(segment, row[0]): row[3] for segment, line in items.items() for row in line}
     for branch, segment, depth, tokens, item in db.execute(
         "SELECT id,head_segment_id,head_depth,head_tokens,head_item_id FROM branches"
@@ -97,7 +94,7 @@ def _branches(db: sqlite3.Connection, segments: dict[str, tuple], items: dict[st
             yield f"branch {branch} names item {item}, but {stands} is its head"
 
 
-def _conversations(db: sqlite3.Connection) -> Iterator[str]:
+def _conversations(db: Db) -> Iterator[str]:
     for (conversation,) in db.execute(
         "SELECT id FROM conversations c WHERE deleted IS NULL AND NOT EXISTS"
         " (SELECT 1 FROM branches b WHERE b.id=c.active_branch_id AND b.conversation_id=c.id)"
@@ -120,21 +117,13 @@ def parents(directory: Path) -> dict[str, str | None]:
 def heads(directory: Path) -> dict[str, str | None]:
     """Return every branch's id with the item at its head, found by its place."""
     segments, places = _places(directory)
-    connection = sqlite3.connect(f"file:{directory / FILE_NAME}?mode=ro", uri=True)
-    try:
-        rows = connection.execute("SELECT id,head_segment_id,head_depth FROM branches").fetchall()
-    finally:
-        connection.close()
+    rows = query(directory, "SELECT id,head_segment_id,head_depth FROM branches")
     return {branch: _item_at(segments, places, segment, depth) for branch, segment, depth in rows}
 
 
 def _places(directory: Path) -> tuple[dict[str, tuple], dict[Place, str]]:
-    connection = sqlite3.connect(f"file:{directory / FILE_NAME}?mode=ro", uri=True)
-    try:
-        segments = connection.execute("SELECT id,parent_id,fork_depth FROM segments").fetchall()
-        items = connection.execute("SELECT segment_id,depth,id FROM items ORDER BY depth,payload").fetchall()
-    finally:
-        connection.close()
+    segments = query(directory, "SELECT id,parent_id,fork_depth FROM segments")
+    items = query(directory, "SELECT segment_id,depth,id FROM items ORDER BY depth,payload")
     return {row[0]: (row[1], row[2]) for row in segments}, {(row[0], row[1]): row[2] for row in items}
 
 

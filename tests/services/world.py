@@ -1,11 +1,11 @@
-"""The whole core in one process: real services, a real SQLite store, a model played by the test."""
+"""The whole core in one process: real services, a real store (`tests.store`), a model played by the test."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import cache
@@ -25,7 +25,6 @@ from antiphon.domain.items import Item, text_of
 from antiphon.ports import write_sets as ws
 from antiphon.ports.document_parser import DocumentParser
 from antiphon.ports.external_logins import LoginProvider
-from antiphon.ports.storage import Journal, Recovered, Storage, UnitOfWork
 from antiphon.providers.http_client import HttpClient
 from antiphon.providers.scripted import Scripted
 from antiphon.services.answers import Answer
@@ -34,15 +33,18 @@ from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.models import Models, Retrying
 from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.runs.engine import Engine
+from antiphon.services.runs.leases import Leases
 from antiphon.services.runs.recover import Recovery
 from antiphon.services.turn_plans import TurnRequest
 from antiphon.services.turns import Begun
 from antiphon.settings import Settings
 from antiphon.storage.sql.knowledge import FILE_NAME as KNOWLEDGE_FILE
 from antiphon.storage.sql.migrate import CONVERSATIONS, KNOWLEDGE, upgrade_sqlite
-from antiphon.storage.sql.sqlite import FILE_NAME, open_sqlite
+from antiphon.storage.sql.sqlite import FILE_NAME
 from antiphon.storage.watched import WatchedStorage as NotedStorage
 from tests.services.hand import ECHO, PATIENCE_SECONDS, Hand
+from tests.services.watched_store import WatchedStorage
+from tests.store import open_store, query
 
 
 @cache
@@ -76,86 +78,6 @@ def settings_for(directory: Path, **changes: Any) -> Settings:
     return Settings(_env_file=None, **fields)
 
 
-class WatchedUnitOfWork:
-    """Port `UnitOfWork` with a look before every write set."""
-
-    def __init__(self, inner: UnitOfWork) -> None:
-        self._inner = inner
-        self.before: Callable[[Sequence[ws.Command]], Any] | None = None
-
-    async def commit(self, *commands: Any) -> None:
-        """Call `before`, wait for what it returns, then write."""
-        if self.before is not None:
-            held = self.before(commands)
-            if held is not None:
-                await held
-        await self._inner.commit(*commands)
-
-
-class WatchedJournal:
-    """Port `Journal` with a look before every record and every seal."""
-
-    def __init__(self, inner: Journal) -> None:
-        self._inner = inner
-        self.before_tick: Callable[[str, int, bytes, Sequence[ws.WriteSet]], Any] | None = None
-        self.before_seal: Callable[[], Any] | None = None
-        self.before_unfinished: Callable[[], Any] | None = None
-
-    async def write_tick(self, worker_id: str, tick: int, ops: bytes, sets: Sequence[ws.WriteSet]) -> None:
-        """Call `before_tick`, wait for what it returns, then write."""
-        if self.before_tick is not None:
-            held = self.before_tick(worker_id, tick, ops, sets)
-            if held is not None:
-                await held
-        await self._inner.write_tick(worker_id, tick, ops, sets)
-
-    async def seal(
-        self, worker_id: str, upto_tick: int, chunks: Sequence[tuple[str, int, int, bytes]]
-    ) -> None:
-        """Call `before_seal`, then write."""
-        if self.before_seal is not None:
-            self.before_seal()
-        await self._inner.seal(worker_id, upto_tick, chunks)
-
-    async def unfinished(self, limit: int, *, after: str = "") -> Sequence[Recovered]:
-        """Await what `before_unfinished` returns, once, then read."""
-        if self.before_unfinished is not None:
-            before, self.before_unfinished = self.before_unfinished, None
-            await before()
-        return await self._inner.unfinished(limit, after=after)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-
-class WatchedStorage:
-    """Port `Storage` whose writes can be held up and refused."""
-
-    def __init__(self, inner: Storage) -> None:
-        self.inner = inner
-        self.unit_of_work = WatchedUnitOfWork(inner.unit_of_work)
-        self.journal = WatchedJournal(inner.journal)
-        self.accounts = inner.accounts
-        self.credentials = inner.credentials
-        self.groups = inner.groups
-        self.operations = inner.operations
-        self.retention = inner.retention
-        self.conversations = inner.conversations
-        self.chat_sessions = inner.chat_sessions
-        self.tree = inner.tree
-        self.runs = inner.runs
-        self.history = inner.history
-        self.garbage = inner.garbage
-        self.remains = inner.remains
-        self.members = inner.members
-        self.shares = inner.shares
-        self.secrets = inner.secrets
-        self.quotas = inner.quotas
-        self.ledger = inner.ledger
-        self.check = inner.check
-        self.close = inner.close
-
-
 class World:
     """A running core; `who` is the local owner."""
 
@@ -170,6 +92,7 @@ class World:
         self.engine = engine
         self.knowledge = knowledge
         self.beside = beside
+        self.leases = Leases(storage.workers, application.journal, application.runs, engine)
         self.who = application.owner
         self.open = True
 
@@ -259,11 +182,13 @@ class World:
         found = await self.application.conversations.get(self.who, conversation_id)
         return ids.BRANCH + found.active_branch_id
 
-    def rows(self, query: str, *values: Any, name: str = FILE_NAME) -> list[tuple[Any, ...]]:
-        """Look into a file beside the server."""
+    def rows(self, statement: str, *values: Any, name: str = FILE_NAME) -> list[tuple[Any, ...]]:
+        """Look into the store, or a file of it, beside the server."""
+        if name == FILE_NAME:
+            return query(self.directory, statement, *values)
         connection = sqlite3.connect(f"file:{self.directory / name}?mode=ro", uri=True)
         try:
-            return connection.execute(query, values).fetchall()
+            return connection.execute(statement, values).fetchall()
         finally:
             connection.close()
 
@@ -277,6 +202,8 @@ class World:
             journal=application.journal,
             runs=application.runs,
             clock=SystemClock(),
+            workers=storage.workers,
+            leases=self.leases,
         )
 
         async def restart(run: Any) -> None:
@@ -328,7 +255,7 @@ async def open_world(
     prepare(directory)
     clock = SystemClock()
     notes = CommitNotes(clock)
-    storage = WatchedStorage(await open_sqlite(directory))
+    storage = WatchedStorage(await open_store(directory))
     noted = NotedStorage(storage, notes)
     try:
         hand = Hand()

@@ -17,14 +17,17 @@ from antiphon.ports.clock import Clock
 from antiphon.ports.external_logins import LoginProvider
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access
+from antiphon.services.aliases import Aliases
 from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
 from antiphon.services.branches import Branches
+from antiphon.services.changes import Changes
 from antiphon.services.chat_sessions import ChatSessions
 from antiphon.services.commit_notes import CommitNotes
 from antiphon.services.conversations import Conversations
 from antiphon.services.counters import Counters
 from antiphon.services.erasure import Erasures
+from antiphon.services.feeds import Feeds
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.limits import Limits
 from antiphon.services.local_owner import LocalOwner
@@ -35,18 +38,22 @@ from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.provider_status import ProviderStatuses
 from antiphon.services.purges import Purges
 from antiphon.services.quotas import Quotas
+from antiphon.services.readings import Readings
+from antiphon.services.recent import Recent
 from antiphon.services.response_cache import ResponseCache
 from antiphon.services.retention import Retention
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
+from antiphon.services.runs.mirrors import Mirrors
 from antiphon.services.shares import Shares
 from antiphon.services.turn_order import TurnOrder
 from antiphon.services.turns import Turns
 from antiphon.services.usage import Usage
 from antiphon.services.users import Stopping
 from antiphon.settings import Settings, names_in
+from antiphon.storage.announced import AnnouncedStorage
 from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.cache import InProcessCache
 from antiphon.storage.memory.limits import MemoryRateLimiter
@@ -90,42 +97,45 @@ def response_cache(settings: Settings, clock: Clock) -> ResponseCache:
 def assemble(
     settings: Settings, storage: Storage, models: Models, owner: Principal, clock: Clock, drain: Drain,
     provider_keys: ProviderKeys, logins: Mapping[str, LoginProvider], knowledge: OpenKnowledge,
-    notes: CommitNotes | None = None,
+    notes: CommitNotes | None = None, changes: Changes | None = None,
 ) -> tuple[Application, Engine]:  # fmt: skip
-    """Wire the services; connects to nothing. Without `notes` of the store's commits nothing is searched."""
-    blobs = FileBlobs(settings.data_dir / BLOBS)
-    storage = StorageWithBlobs(storage, blobs, clock)
+    """Wire the services; connects to nothing. Without `notes` of the store's commits nothing is searched.
+
+    `changes` is what the store announces to, if it does so already.
+    """
+    storage, changes = _announced(storage, changes)
+    storage = StorageWithBlobs(storage, blobs := FileBlobs(settings.data_dir / BLOBS), clock)
     runs, counters, journal, engine = generation_of(storage, models, clock)
     access = Access(storage.conversations, storage.tree, storage.runs, storage.members, runs)
-    followers = Followers(storage.runs)
+    followers, mirrors = Followers(storage.runs), Mirrors(storage.workers, storage.runs)
     idempotency = Idempotency(storage.runs, clock)
     limiting = limits_of(settings, storage, runs, owner, clock)
-    quotas = limiting["quotas"]
-    days = settings.response_ttl_days
-    cache = response_cache(settings, clock)
+    quotas, cache = limiting["quotas"], response_cache(settings, clock)
     documents, searches, held = knowledge_of(
         settings, knowledge, storage, models, quotas, access, counters, clock
     )
-    searching = search_of(storage, access, quotas, clock, knowledge.store, documents["embeddings"], notes)
+    embeddings = documents["embeddings"]
+    searching = search_of(storage, access, models, quotas, clock, knowledge.store, embeddings, notes)
     purges = Purges(
-        storage, blobs, engine, runs, journal, clock, response_ttl_days=days, forget=cache.forget,
-        erasures=Erasures((searching["history"], *held.holders)),
+        storage, blobs, engine, runs, journal, clock, response_ttl_days=settings.response_ttl_days,
+        forget=cache.forget, erasures=Erasures((searching["history"], *held.holders)),
     )  # fmt: skip
     turns = Turns(storage, access, idempotency, models, engine, runs, clock, quotas, searches, cache)
-    stopping = Stopping(runs, engine)
-    people = people_of(settings, storage, owner, clock, quotas, logins, models, cache, purges, stopping)
+    people = people_of(
+        settings, storage, owner, clock, quotas, logins, models, cache, purges, Stopping(runs, engine)
+    )
+    retention = people["administration"].retention
+    conversing = conversations_of(
+        settings, storage, access, idempotency, purges, followers, turns, runs, retention, clock
+    )
+    answers = Answers(storage, access, engine, followers, mirrors, purges, clock)
     application = Application(
         owner=owner, policy=policy_of(settings), models=models, provider_keys=provider_keys,
-        provider_statuses=ProviderStatuses(models), purges=purges,
-        answers=Answers(storage, access, engine, followers, purges, clock), idempotency=idempotency,
-        turns=turns, turn_order=TurnOrder(storage, access, turns, runs), followers=followers, runs=runs,
-        journal=journal, counters=counters,
+        provider_statuses=ProviderStatuses(models), purges=purges, answers=answers, idempotency=idempotency,
+        turns=turns, followers=followers, mirrors=mirrors, runs=runs, journal=journal, counters=counters,
         ready=storage.check, draining=lambda: drain.began is not None, uptime_seconds=uptime_of(clock),
-        **people, **documents, **limiting, **searching,
-        **conversations_of(
-            settings, storage, access, idempotency, purges, followers, turns,
-            people["administration"].retention, clock,
-        ),
+        **people, **documents, **limiting, **searching, **conversing,
+        **views_of(storage, conversing["conversations"], answers, runs, changes, clock),
     )  # fmt: skip
     return application, engine
 
@@ -134,6 +144,27 @@ def uptime_of(clock: Clock) -> Callable[[], float]:
     """Return what tells for how many seconds the server has been up."""
     began = clock.monotonic()
     return lambda: clock.monotonic() - began
+
+
+def _announced(storage: Storage, changes: Changes | None) -> tuple[Storage, Changes]:
+    """Return the store as one that announces its changes, and to what."""
+    if changes is not None:
+        return storage, changes
+    changes = Changes()
+    return AnnouncedStorage(storage, changes), changes
+
+
+def views_of(
+    storage: Storage, conversations: Conversations, answers: Answers, runs: LiveRuns, changes: Changes,
+    clock: Clock,
+) -> dict[str, Any]:  # fmt: skip
+    """Return what shows conversations otherwise than one by one, by their names in `Application`."""
+    return {
+        "aliases": Aliases(storage),
+        "recent": Recent(storage),
+        "readings": Readings(changes, clock),
+        "feeds": Feeds(conversations, answers, runs, changes),
+    }
 
 
 def generation_of(
@@ -168,6 +199,7 @@ def conversations_of(
     purges: Purges,
     followers: Followers,
     turns: Turns,
+    runs: LiveRuns,
     retention: Retention,
     clock: Clock,
 ) -> dict[str, Any]:
@@ -178,6 +210,7 @@ def conversations_of(
         most_sessions=settings.max_cache_size, most_messages=settings.session_max_messages,
     )  # fmt: skip
     return {
+        "turn_order": TurnOrder(storage, access, turns, conversations, runs),
         "conversations": conversations,
         "chat_sessions": sessions,
         "old_chats": OldChats(storage, conversations, sessions, clock),

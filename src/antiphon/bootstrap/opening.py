@@ -15,25 +15,24 @@ from antiphon.bootstrap.embedding import Embedders, listed_embeddings
 from antiphon.bootstrap.identity import first_administrator, local_owner, open_secrets
 from antiphon.bootstrap.knowledge import opened_knowledge
 from antiphon.bootstrap.providers import build_models, login_providers, provider_specs
+from antiphon.bootstrap.stores import open_store
 from antiphon.bootstrap.timing import Drain, SystemClock
 from antiphon.domain.errors import ProviderError
 from antiphon.domain.runs import Run
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
 from antiphon.providers.http_client import HttpClient
-from antiphon.services.commit_notes import CommitNotes
 from antiphon.services.counters import LoopLag
 from antiphon.services.housekeeping import Housekeeping
 from antiphon.services.models import Models
 from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.purges import Purges
 from antiphon.services.runs.engine import Engine
+from antiphon.services.runs.leases import Leases
 from antiphon.services.runs.recover import Recovery
 from antiphon.settings import Settings, environment
 from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.jobs import InProcessJobs
-from antiphon.storage.sql.sqlite import open_sqlite
-from antiphon.storage.watched import WatchedStorage
 
 PURGE_SECONDS = 60.0
 log = structlog.get_logger(__name__)
@@ -44,7 +43,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
     """Open the store, end what an earlier process left, and serve until the context closes."""
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        storage, notes = await _open_store(stack, settings, clock)
+        storage, notes, changes = await open_store(stack, settings, clock)
         await FileBlobs(settings.data_dir / BLOBS).clean()
         http = HttpClient()
         stack.push_async_callback(http.close)
@@ -53,14 +52,16 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         owner, logins = await local_owner(storage, clock), login_providers(settings, http, clock)
         knowledge = await opened_knowledge(stack, settings, http, embedders)
         application, engine = assemble(
-            settings, storage, models, owner, clock, drain, provider_keys, logins, knowledge, notes
-        )
+            settings, storage, models, owner, clock, drain, provider_keys, logins, knowledge, notes, changes
+        )  # fmt: skip
         await first_administrator(settings, application)
         recovery = Recovery(storage.journal, storage.unit_of_work, models, clock)
-        await recovery.recover(_restart(application))
+        if alone := not storage.workers.is_shared:
+            await _take_over(storage, recovery, application)
         await application.administration.settings.refresh()
-        await _begin_limits(application)
-        await storage.journal.forget_others(application.journal.worker_id)
+        await _begin_limits(application, alone=alone)
+        leases = Leases(storage.workers, application.journal, application.runs, engine)
+        await leases.start()
         application.journal.start()
         application.followers.start()
         await application.embeddings.open()
@@ -69,17 +70,22 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         stack.push_async_callback(jobs.close)
         Housekeeping(
             storage.unit_of_work, storage.conversations, recovery, application.journal, application.runs,
-            clock,
+            clock, storage.workers, leases,
         ).schedule(jobs, _restart(application))  # fmt: skip
-        _schedule_services(application, jobs)
-        jobs.once("prepare models", lambda: _prepare(models))
-        _schedule_purges(application.purges, jobs, clock)
+        _schedule_services(application, jobs, clock)
         stack.callback(LoopLag(application.counters.lag).start().close)
         try:
             yield application
         finally:
             await _finish(application, engine, drain)
+            await leases.close()
             await models.close()
+
+
+async def _take_over(storage: Storage, recovery: Recovery, application: Application) -> None:
+    """End what an earlier process left; where others may live, Housekeeping.take_over does."""
+    await recovery.recover(_restart(application))
+    await storage.journal.forget_others(application.journal.worker_id)
 
 
 @asynccontextmanager
@@ -91,7 +97,7 @@ async def open_at_rest(settings: Settings, *, indexing: bool = False) -> AsyncIt
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        storage, notes = await _open_store(stack, settings, clock)
+        storage, notes, changes = await open_store(stack, settings, clock)
         http = HttpClient()
         stack.push_async_callback(http.close)
         models, keys, embedders = await _open_models(settings, storage, http, clock)
@@ -99,7 +105,7 @@ async def open_at_rest(settings: Settings, *, indexing: bool = False) -> AsyncIt
         owner = await local_owner(storage, clock)
         knowledge = await opened_knowledge(stack, settings, http, embedders)
         application, _ = assemble(
-            settings, storage, models, owner, clock, Drain(0.0), keys, {}, knowledge, notes
+            settings, storage, models, owner, clock, Drain(0.0), keys, {}, knowledge, notes, changes
         )
         stack.push_async_callback(application.accounts.close)
         await application.administration.settings.refresh()
@@ -117,18 +123,6 @@ async def _index(application: Application, models: Models, stack: AsyncExitStack
     application.embeddings.schedule(jobs)
     application.ingestion.schedule(jobs)
     await _prepare(models)
-
-
-async def _open_store(
-    stack: AsyncExitStack, settings: Settings, clock: Clock
-) -> tuple[Storage, CommitNotes | None]:
-    """Return the store and, if conversations are searched, the notes of what it commits."""
-    storage = await open_sqlite(settings.data_dir, power_safe=settings.durability == "power")
-    stack.push_async_callback(storage.close)
-    if settings.history_search == "off":
-        return storage, None
-    notes = CommitNotes(clock)
-    return WatchedStorage(storage, notes), notes
 
 
 async def _open_models(
@@ -151,9 +145,9 @@ def _warn(settings: Settings, models: Models) -> None:
         log.warning("configuration", problem=problem)
 
 
-async def _begin_limits(application: Application) -> None:
-    """Release what a dead process reserved: on SQLite this one is the only one, and has begun nothing."""
-    await application.quotas.sweep(older_than_us=0)
+async def _begin_limits(application: Application, *, alone: bool) -> None:
+    """Release what a dead process reserved, at once if this is the only one, which has begun nothing."""
+    await application.quotas.sweep(**({"older_than_us": 0} if alone else {}))
     await application.local.refresh()
 
 
@@ -164,7 +158,7 @@ def _restart(application: Application) -> Any:
     return restart
 
 
-def _schedule_services(application: Application, jobs: InProcessJobs) -> None:
+def _schedule_services(application: Application, jobs: InProcessJobs, clock: Clock) -> None:
     """Have the services do again and again what they must."""
     for service in (application.credentials, application.sessions, application.members):
         service.schedule(jobs)
@@ -174,6 +168,8 @@ def _schedule_services(application: Application, jobs: InProcessJobs) -> None:
     ):  # fmt: skip
         work.schedule(jobs)
     application.quotas.schedule(jobs, application.local.refresh)
+    jobs.once("prepare models", lambda: _prepare(application.models))
+    _schedule_purges(application.purges, jobs, clock)
 
 
 def _schedule_purges(purges: Purges, jobs: InProcessJobs, clock: Clock) -> None:
@@ -206,6 +202,7 @@ async def _finish(application: Application, engine: Engine, drain: Drain) -> Non
         one.cancel()
     await engine.close()
     await application.followers.close()
+    await application.mirrors.close()
     await application.journal.close()
     await application.history.flush()
     await application.accounts.close()

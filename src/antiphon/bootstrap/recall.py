@@ -10,14 +10,16 @@ from antiphon.services.access import Access
 from antiphon.services.commit_notes import CommitNotes
 from antiphon.services.embeddings import Embeddings
 from antiphon.services.history import History
+from antiphon.services.models import Models
 from antiphon.services.quotas import Quotas
+from antiphon.services.recall import Recall
 from antiphon.services.search import Search
 from antiphon.storage.sql.knowledge import SqliteKnowledge
 
 
 def search_of(
-    storage: Storage, access: Access, quotas: Quotas, clock: Clock, knowledge: SqliteKnowledge,
-    embeddings: Embeddings, notes: CommitNotes | None,
+    storage: Storage, access: Access, models: Models, quotas: Quotas, clock: Clock,
+    knowledge: SqliteKnowledge, embeddings: Embeddings, notes: CommitNotes | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the indexer and the search, by their names in `Application`.
 
@@ -31,4 +33,4 @@ def search_of(
     search = Search(
         storage, access, quotas, knowledge.index, knowledge.scopes, embeddings, clock, is_on=is_on
     )
-    return {"history": history, "search": search}
+    return {"history": history, "search": search, "recall": Recall(storage, access, models, search)}

@@ -98,6 +98,14 @@ def query_terms(text: str, languages: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for one in alternatives if one))
 
 
+def telling_terms(text: str, language: str | None) -> list[str]:
+    """Return the terms of a text's words that are no stop words, as often as they stand there."""
+    code = _known(language)
+    stops = STOP_WORDS.get(code, frozenset())
+    telling = (word for word in _words(text) if word.casefold() not in stops)
+    return [term for word in telling for term in _terms_of(word, code, True)]
+
+
 def _query(text: str, language: str) -> str:
     stops = STOP_WORDS.get(language, frozenset())
     words = _words(text)

@@ -19,7 +19,8 @@ from typing import Final
 
 import msgspec
 
-from antiphon.domain import relevance
+from antiphon.domain.relevance import Corpus, language_of
+from antiphon.domain.sentences import MAX_SENTENCE, spans
 
 MAX_NUMBER: Final = 99
 """More sources are never given; higher numbers in brackets are years, sizes, indexes."""
@@ -33,7 +34,7 @@ MAX_GAP: Final = 2
 RECENT: Final = 600
 """Characters of the answer that are kept to find the sentence a marker belongs to."""
 
-MAX_QUOTE: Final = relevance.MAX_QUOTE
+MAX_QUOTE: Final = MAX_SENTENCE
 NEXT_SENTENCE_SHARE: Final = 0.6
 """A neighbour of the best sentence is quoted with it if it scores at least this share of its score."""
 
@@ -317,8 +318,10 @@ class Quotable:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._spans = relevance.spans(text, MAX_QUOTE)
-        self._corpus = relevance.Corpus([text[start:end] for start, end in self._spans])
+        self._spans = spans(text, MAX_QUOTE)
+        language = language_of(text)
+        said = [text[start:end] for start, end in self._spans]
+        self._corpus = Corpus(said, [language] * len(said))
 
     def best(self, *wanted: str) -> tuple[int, int]:
         """Return (start, end) in the text of the sentence or sentences with most in common with a claim.

@@ -191,6 +191,15 @@ _IN_SCRIPT: Final = {
     "hebrew": ("he", "yi"),
 }
 
+_OWN_LETTERS: Final = {
+    code: frozenset(letters)
+    for code, letters in {
+        "cs": "ěřů", "de": "ß", "es": "ñ", "hu": "őű", "pl": "łśźżąę", "ru": "ыэё", "tr": "ğı",
+        "be, uk": "іїєґў", "sr, mk": "јљњћђџѓќ",
+    }.items()
+}  # fmt: skip
+"""Letters that none of the other languages has; of some, which exclude those, no language is guessed."""
+
 _WORDS: Final = {code: frozenset(words.split()) for code, words in _COMMON.items()}
 _WORD: Final = re.compile(
     r"[^\W\d_]+(?:[\u0300-\u036f\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962\u0963]+[^\W\d_]*)*"
@@ -225,7 +234,16 @@ def _by_words(text: str, codes: tuple[str, ...]) -> str | None:
         return None
     scores = {code: _score(words, code) for code in codes}
     best = max(codes, key=lambda code: scores[code])
-    return best if scores[best] >= max(MIN_SHARE * words.total(), MIN_SCORE) else None
+    if scores[best] >= max(MIN_SHARE * words.total(), MIN_SCORE):
+        return best
+    return _by_letters(words, codes)
+
+
+def _by_letters(words: Counter[str], codes: tuple[str, ...]) -> str | None:
+    """Return the only language whose own letters stand in a text that is too short for common words."""
+    letters = frozenset().union(*words)
+    found = [code for code, own in _OWN_LETTERS.items() if letters & own]
+    return found[0] if len(found) == 1 and found[0] in codes else None
 
 
 def _score(words: Counter[str], code: str) -> float:

@@ -14,10 +14,13 @@ from typing import Final
 
 import msgspec
 
-from antiphon.domain import relevance
+from antiphon.domain.analysis import telling_terms
 from antiphon.domain.stop_words import STOP_WORDS
 
 FEW_TERMS: Final = 2
+LANGUAGE: Final = "en"
+"""Words of turns are compared in its stems, which leave what is no English nearly as it is."""
+
 MAX_CARRIED: Final = 12
 MAX_TURNS: Final = 3
 """Earlier turns that are looked at."""
@@ -38,7 +41,10 @@ _CONTINUING: Final = frozenset(
     )
     for word in line.split()
 )
-_EMPTY: Final = _CONTINUING.union(*(STOP_WORDS.get(one, ()) for one in ("en", "de", "fr", "es", "it", "nl")))
+_OF_TALK: Final = frozenset("tell about again please say said remember earlier first last".split())  # noqa: SIM905
+_EMPTY: Final = _CONTINUING.union(
+    _OF_TALK, *(STOP_WORDS.get(one, ()) for one in ("en", "de", "fr", "es", "it", "nl"))
+)
 _ASKING: Final = frozenset(
     (
         "what",
@@ -70,7 +76,7 @@ class Rewritten(msgspec.Struct, frozen=True):
 def rewrite(question: str, earlier: Sequence[str]) -> Rewritten:
     """Return what to search for; `earlier` are the user's turns before the question, oldest first."""
     question = question.strip()[-MAX_QUERY:]
-    own = {term for word in _telling(question) for term in relevance.terms(word)}
+    own = {term for word in _telling(question) for term in telling_terms(word, LANGUAGE)}
     reason = _reason(question, own) if earlier else None
     carried = _carried(own, earlier[-MAX_TURNS:]) if reason is not None else []
     if not carried:
@@ -104,7 +110,7 @@ def _carried(own: set[str], earlier: Sequence[str]) -> list[str]:
     found: list[str] = []
     for text in reversed(earlier):
         for word in _telling(text[-MAX_QUERY:]):
-            terms = relevance.terms(word)
+            terms = telling_terms(word, LANGUAGE)
             new = [term for term in terms if term not in seen and not (numbered and term.isdecimal())]
             if new and len(found) < MAX_CARRIED:
                 seen.update(new)

@@ -79,6 +79,15 @@ class History(Protocol):
         """Return the conversations, besides the given ones, whose items stand on their base paths."""
         ...
 
+    async def used(
+        self, account_id: str, *, after: tuple[int, str] | None, limit: int
+    ) -> list[tuple[Conversation, Position]]:
+        """Return an account's own conversations with their active heads, the last used first.
+
+        `after` is the time of use and the id of the last one of the page before.
+        """
+        ...
+
     async def oldest_open_run_us(self) -> int | None:
         """Return when the oldest answer began that has not ended, of all owners; None if there is none."""
         ...

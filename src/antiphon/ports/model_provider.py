@@ -16,14 +16,14 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     `model` is the provider's own name. `messages` are chat messages; `params` holds every
     other field to send on (tools, tool_choice, response_format, temperature, n, …).
     `extra_headers` never holds credentials: the provider adds its own. `sources` are those the
-    messages hold already, for providers that read nothing but them.
+    messages hold already, for providers that read nothing but them; None if nothing was searched.
     """
 
     model: str
     messages: list[dict[str, Any]]
     params: dict[str, Any] = {}
     extra_headers: dict[str, str] = {}
-    sources: tuple[Source, ...] = ()
+    sources: tuple[Source, ...] | None = None
 
 
 class TextDelta(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="text"):

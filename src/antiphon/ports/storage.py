@@ -14,6 +14,7 @@ from antiphon.domain.conversations import Branch, Conversation, PathRange, Segme
 from antiphon.domain.items import Item, Position
 from antiphon.domain.runs import Run
 from antiphon.ports.accounts import Accounts, Credentials
+from antiphon.ports.aliases import Aliases
 from antiphon.ports.chat_sessions import ChatSessions
 from antiphon.ports.groups import Groups
 from antiphon.ports.history import History
@@ -23,6 +24,7 @@ from antiphon.ports.purging import Garbage, Remains
 from antiphon.ports.quotas import Ledger, Quotas
 from antiphon.ports.retention import Retention
 from antiphon.ports.secrets import SecretReads
+from antiphon.ports.workers import Workers
 from antiphon.ports.write_sets import WriteSet
 
 
@@ -114,11 +116,17 @@ class Journal(Protocol):
         ...
 
     async def unfinished(self, limit: int, *, after: str = "") -> Sequence[Recovered]:
-        """Return runs that are not terminal, with their committed ops, by id, beginning after `after`."""
+        """Return runs that are not terminal, with their committed ops, by id, beginning after `after`.
+
+        Where several processes share the store, those that other living ones own are left out.
+        """
         ...
 
     async def forget_others(self, worker_id: str) -> None:
-        """Drop the records of all workers but `worker_id`, once their runs have ended."""
+        """Drop the records of all workers but `worker_id`, once their runs have ended.
+
+        For a store without other workers; see `Workers.forget` for the others.
+        """
         ...
 
 
@@ -292,7 +300,13 @@ class Storage(Protocol):
     def journal(self) -> Journal: ...
 
     @property
+    def workers(self) -> Workers: ...
+
+    @property
     def conversations(self) -> Conversations: ...
+
+    @property
+    def aliases(self) -> Aliases: ...
 
     @property
     def chat_sessions(self) -> ChatSessions: ...

@@ -15,6 +15,7 @@ import msgspec
 
 from antiphon.domain import relevance
 from antiphon.domain.errors import ProviderError
+from antiphon.domain.sentences import sentences
 from antiphon.domain.sources import Source
 from antiphon.ports.model_provider import ModelInfo, ModelRequest, ProviderEvent
 from antiphon.providers import local_answers as local
@@ -37,6 +38,7 @@ CONNECT: Final = (
 GREETING: Final = "Hello! Tell me things and ask about them later: I find what was said and quote it."
 NOTED: Final = "I have read this. Nothing said earlier in this conversation has to do with it."
 IN_DOCUMENTS: Final = "In the documents it says:"
+UNFOUND: Final = "Nothing was found in the documents, and nothing said earlier answers that."
 UNSAID: Final = "No sentence of the documents that were found has a word in common with the question."
 NOTHING: Final = "Nothing said earlier in this conversation answers that."
 
@@ -83,51 +85,56 @@ class Offline:
 
 async def _stream(request: ModelRequest) -> AsyncIterator[Sequence[ProviderEvent]]:
     schema = local.wanted_json(request)
+    size = sum(len(local.text_of(message)) for message in request.messages)
     if schema is not None:
         text = msgspec.json.encode(local.json_value(schema)).decode()
-    elif request.sources:
-        text = await asyncio.to_thread(compose_from, request.sources, request.messages)
+    elif size > THREAD_FROM:
+        text = await asyncio.to_thread(compose, request.messages, request.sources)
     else:
-        size = sum(len(local.text_of(message)) for message in request.messages)
-        if size > THREAD_FROM:
-            text = await asyncio.to_thread(compose, request.messages)
-        else:
-            text = compose(request.messages)
+        text = compose(request.messages, request.sources)
     async for batch in local.answer(request, text):
         yield batch
 
 
-def compose(messages: Sequence[dict[str, Any]]) -> str:
-    """Return the answer to a conversation's last message."""
-    question, earlier = _question_and_earlier(messages)
+def compose(messages: Sequence[dict[str, Any]], sources: Sequence[Source] | None = None) -> str:
+    """Return the answer to a conversation's last message.
+
+    Documents come before what was said: `sources` are what a search found, None if there was none.
+    """
+    if sources is not None:  # the system's words are ours then: how to use the sources
+        messages = [one for one in messages if one.get("role") not in ("system", "developer")]
+    question, earlier = _question_and_earlier(messages, given=bool(sources))
     if not question.strip() or _GREETING.fullmatch(question):
         return f"{GREETING} {CONNECT}"
-    quotes = relevance.best(question, earlier, QUOTES)
-    if not quotes:
-        return f"{NOTHING if '?' in question else NOTED} {CONNECT}"
-    return "\n".join([*(_quoted(quote) for quote in quotes), "", CONNECT])
+    lines = _from_documents(question, sources or ())
+    if not lines:
+        lines = [_quoted(quote) for quote in relevance.best(question, earlier, QUOTES)]
+    if lines:
+        return "\n".join([*lines, "", CONNECT])
+    if sources is not None:
+        return f"{UNSAID if sources else UNFOUND} {CONNECT}"
+    return f"{NOTHING if '?' in question else NOTED} {CONNECT}"
 
 
-def compose_from(sources: Sequence[Source], messages: Sequence[dict[str, Any]]) -> str:
-    """Return the sentences of the sources that have most in common with the last question, cited."""
-    question, _ = _question_and_earlier(messages)
-    sentences = [
-        relevance.Sentence(str(source.number), sentence)
-        for source in sources
-        for sentence in relevance.sentences(source.text)
-    ]
-    quotes = relevance.best(question, sentences, QUOTES)
-    if not quotes:
-        return f"{UNSAID} {CONNECT}"
-    said = [f"“{_REFERENCE.sub('', one.text)}” [{one.role}]" for one in quotes]
-    return "\n".join([IN_DOCUMENTS, *said, "", CONNECT])
+def _from_documents(question: str, sources: Sequence[Source]) -> list[str]:
+    """Return the sentences of the sources that have most in common with a question, cited."""
+    found = relevance.quotes(question, [source.text for source in sources], QUOTES)
+    said = []
+    for quote in found:
+        source = sources[quote.text]
+        text = " ".join(_REFERENCE.sub("", source.text[quote.start : quote.end]).split())
+        said.append(f"“{text}” [{source.number}]")
+    return [IN_DOCUMENTS, *said] if said else []
 
 
-def _question_and_earlier(messages: Sequence[dict[str, Any]]) -> tuple[str, list[relevance.Sentence]]:
+def _question_and_earlier(
+    messages: Sequence[dict[str, Any]], *, given: bool
+) -> tuple[str, list[relevance.Sentence]]:
     """Return the last question and all other sentences, oldest first, within MAX_CHARACTERS.
 
     A program may put documents and the question into one message, so only the last paragraph
-    of the last user message is the question.
+    of the last user message is the question. What stands before it is left out if sources were
+    `given`, since then it is those.
     """
     at = max((i for i, m in enumerate(messages) if m.get("role") == "user"), default=-1)
     question = ""
@@ -138,9 +145,10 @@ def _question_and_earlier(messages: Sequence[dict[str, Any]]) -> tuple[str, list
         room -= len(text)
         if i == at:
             text, _, question = text.rstrip().rpartition("\n\n")
+            text = "" if given else text
         role = str(messages[i].get("role"))
         if not (role == "assistant" and CONNECT in text):  # quoting ourselves would go round in circles
-            found.append([relevance.Sentence(role, sentence) for sentence in relevance.sentences(text)])
+            found.append([relevance.Sentence(role, sentence) for sentence in sentences(text)])
     return question, [sentence for message in reversed(found) for sentence in message]
 
 

@@ -16,7 +16,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-from antiphon.domain import relevance
+from antiphon.domain.sentences import sentences
 from antiphon.ports.model_provider import Finish, ModelRequest, ProviderEvent, TextDelta, ToolCallDelta
 from antiphon.providers import local_answers as local
 
@@ -31,12 +31,12 @@ _COMMAND = re.compile(r"\bCALL (\w+)")
 
 def cited(request: ModelRequest) -> str:
     """Return the answer of `cites`, so that a checker can know it."""
-    said = [f"{_first_sentence(one.text)} [{one.number}]" for one in request.sources]
+    said = [f"{_first_sentence(one.text)} [{one.number}]" for one in request.sources or ()]
     return " ".join(said) or NO_SOURCES
 
 
 def _first_sentence(text: str) -> str:
-    return (relevance.sentences(text) or [""])[0]
+    return (sentences(text) or [""])[0]
 
 
 def cites(request: ModelRequest) -> Batches:
@@ -55,7 +55,7 @@ async def cites_split(request: ModelRequest) -> Batches:
 
 def cites_wrong(request: ModelRequest) -> Batches:
     """See the module's table."""
-    beyond = len(request.sources) + 1
+    beyond = len(request.sources or ()) + 1
     return local.answer(
         request,
         f"Some say so [{beyond}]. Others [1, {beyond}] do not. A byte lies in [0, 255]【{beyond}†x】.",
@@ -64,7 +64,8 @@ def cites_wrong(request: ModelRequest) -> Batches:
 
 def cites_none(request: ModelRequest) -> Batches:
     """See the module's table."""
-    return local.answer(request, " ".join(_first_sentence(one.text) for one in request.sources) or NO_SOURCES)
+    said = [_first_sentence(one.text) for one in request.sources or ()]
+    return local.answer(request, " ".join(said) or NO_SOURCES)
 
 
 def obeys(request: ModelRequest) -> Batches:

@@ -28,6 +28,7 @@ from antiphon.services.purges import Purges
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Follower, Followers
 from antiphon.services.runs.live import LiveRun
+from antiphon.services.runs.mirrors import Mirrors
 from antiphon.services.trimming import GRACE_US
 
 CANCEL_SECONDS: Final = 5.0
@@ -74,6 +75,7 @@ class Answers:
         access: Access,
         engine: Engine,
         followers: Followers,
+        mirrors: Mirrors,
         purges: Purges,
         clock: Clock,
     ) -> None:
@@ -81,15 +83,19 @@ class Answers:
         self._access = access
         self.engine = engine
         self._followers = followers
+        self._mirrors = mirrors
         self._purges = purges
         self._clock = clock
 
     async def follow(self, who: Principal, wire_id: str, after: int = -1) -> Follower:
         """Follow a stored answer from the event after `after`, live or ended; raises NotFound."""
         found = await self._access.run(who, wire_id)
-        if found.live is not None:
-            return self._followers.follow_live(found.live, after, reader=who.actor_id)
-        return await self._followers.follow(found.run, after, reader=who.actor_id)
+        live, run = found.live or await self._mirrors.of(found.run), found.run
+        if live is not None:
+            return self._followers.follow_live(live, after, reader=who.actor_id)
+        if not run.is_terminal:  # it has ended meanwhile, or its worker has
+            run = (await self._access.run(who, wire_id)).run
+        return await self._followers.follow(run, after, reader=who.actor_id)
 
     def of_live(self, live: LiveRun) -> Answer:
         """Return a run of this process as far as it is committed, also after its end."""
@@ -105,8 +111,9 @@ class Answers:
         Raises NotFound.
         """
         found = await self._access.run(who, wire_id, *prefixes)
-        if found.live is not None:
-            return live_answer(found.live)
+        live = found.live or await self._mirrors.of(found.run)
+        if live is not None:
+            return live_answer(live)
         answer = await self.stored(found.run)
         if records and any(output.type == FILE_SEARCH for output in answer.outputs):
             return msgspec.structs.replace(answer, records=_records(await self._log_of(found)))
@@ -135,6 +142,11 @@ class Answers:
         raw, is_script = await self._storage.runs.log(run)
         return choices_from_log(run, outputs, raw, is_script)
 
+    async def said(self, who: Principal, wire_id: str) -> list[Item]:
+        """Return the messages that the end of an answer stored; raises NotFound."""
+        found = await self._access.run(who, wire_id)
+        return [item for item in await self._storage.runs.outputs(found.run) if item.type == "message"]
+
     async def cancel(self, who: Principal, wire_id: str) -> Answer:
         """Stop an answer and return it as it then is; harmless for one that has ended.
 
@@ -142,21 +154,24 @@ class Answers:
         """
         found = await self._access.run(who, wire_id, need=EDITOR)
         _require_background(found.run)
-        if found.live is None:
-            if not found.run.is_terminal:
-                await self._storage.unit_of_work.commit(ws.RequestCancel(run_id=found.run.id))
-            return await self.stored(found.run)
-        self.engine.cancel(found.live)
-        await self._ended(found.live)
+        await self._stop(found)
         return await self.get(who, wire_id)
 
     async def stop(self, who: Principal, wire_id: str) -> Answer:
         """Stop any answer, background or not: the tree extension's cancel."""
-        found = await self._access.run(who, wire_id, need=EDITOR)
+        await self._stop(await self._access.run(who, wire_id, need=EDITOR))
+        return await self.get(who, wire_id)
+
+    async def _stop(self, found: FoundRun) -> None:
+        """Ask for a run's end, wherever it runs, and wait for it; does nothing for one that has ended."""
         if found.live is not None:
             self.engine.cancel(found.live)
             await self._ended(found.live)
-        return await self.get(who, wire_id)
+        elif not found.run.is_terminal:
+            mirror = await self._mirrors.of(found.run)
+            await self._storage.unit_of_work.commit(ws.RequestCancel(run_id=found.run.id))
+            if mirror is not None:
+                await self._ended(mirror)
 
     def abandon(self, live: LiveRun) -> None:
         """The only client of an ephemeral run has gone: stop it. Stored runs go on."""
@@ -178,9 +193,8 @@ class Answers:
         """
         need: Role = OWNER if purge else EDITOR
         found = await self._access.run(who, wire_id, *prefixes, need=need)
-        if found.live is not None:
-            self.engine.cancel(found.live)
-            await self._ended(found.live)
+        if found.live is not None or not found.run.is_terminal:
+            await self._stop(found)
             found = await self._access.run(who, wire_id, *prefixes, need=need)
         run = found.run
         if purge:

@@ -221,7 +221,8 @@ class Conversations:
         if isinstance(move, ws.NewBranch):
             commands.append(wp.RequireItem(position=base.position))
         commands.append(move)
-        commands.append(self.change(who, base.conversation.id, "items.added", {"count": len(new)}))
+        told: dict[str, object] = {"count": len(new), "item_ids": [item.wire_id for item in items]}
+        commands.append(self.change(who, base.conversation.id, "items.added", told))
         await self._storage.unit_of_work.commit(*commands)
         return items
 
@@ -287,6 +288,19 @@ class Conversations:
         if await self._storage.tree.is_hidden(conversation.id, item.id):
             not_found("Item", item_id)
         return item
+
+    async def find_item(self, who: Principal, item_id: str) -> tuple[Conversation, Item]:
+        """Return an item by its id alone, with the conversation it was put into; raises NotFound."""
+        identifier = ids.parse_item(item_id)
+        found = await self._storage.tree.item(who.actor_id, identifier) if identifier else None
+        if identifier is not None and found is None:
+            shared = await self._storage.members.of_item(who.actor_id, identifier)
+            found = await self._storage.tree.item(shared.owner_id, identifier) if shared else None
+        if found is None:
+            not_found("Item", item_id)
+        item, conversation_id = found
+        wire_id = ids.CONVERSATION + conversation_id
+        return await self.get(who, wire_id), await self.item(who, wire_id, item.wire_id)
 
     async def hide_item(self, who: Principal, conversation_id: str, item_id: str) -> Conversation:
         """Leave an item out of this conversation; children stay, forks and answers still show it."""

@@ -117,16 +117,16 @@ class FirstAdministrator:
                 return None
             if found is None and reachable and (wanted.password is None or not is_new):
                 return None  # whoever it was made for has another name now
-            await self._store(name, password)
-            return Made(name, is_weak=password in DOCUMENTED)
+            made = await self._store(name, password)
+            return Made(name, is_weak=password in DOCUMENTED) if made else None
         if not wanted.needs_credentials or reachable:
             return None
         return await self._drawn(name)
 
-    async def _drawn(self, name: str, *, is_reset: bool = False) -> Made:
+    async def _drawn(self, name: str, *, is_reset: bool = False) -> Made | None:
         drawn = secrets.token_urlsafe(18)
-        await self._store(name, drawn)
-        return Made(name, drawn, is_reset=is_reset)
+        made = await self._store(name, drawn, is_reset=is_reset)
+        return Made(name, drawn, is_reset=is_reset) if made else None
 
     def _check(self, password: str, name: str, wanted: Wanted) -> None:
         try:
@@ -137,7 +137,7 @@ class FirstAdministrator:
                     f"DEFAULT_ADMIN_PASSWORD: {problem.message}", code="weak_password"
                 ) from None
 
-    async def _reset(self, wanted: Wanted, name: str, account_id: str) -> Made:
+    async def _reset(self, wanted: Wanted, name: str, account_id: str) -> Made | None:
         """Give the account that was made first its first name and password again."""
         password = wanted.known_password
         if password is None and wanted.production:
@@ -150,7 +150,7 @@ class FirstAdministrator:
         await self._rename(account_id, name)
         if password is None:
             return await self._drawn(name, is_reset=True)
-        await self._store(name, password)
+        await self._store(name, password, is_reset=True)
         return Made(name, is_weak=password in DOCUMENTED, is_reset=True)
 
     async def _rename(self, account_id: str, name: str) -> None:
@@ -182,7 +182,8 @@ class FirstAdministrator:
                 if found and (await self._passwords.verify(found.password_hash, password)).is_right:
                     await self._set_password(found, None)
 
-    async def _store(self, name: str, password: str) -> None:
+    async def _store(self, name: str, password: str, *, is_reset: bool = False) -> bool:
+        """Make the account an administrator; False if another server that starts has just done so."""
         now, slot = self._clock.now_us(), ids.new_slot()
         hashed = await self._passwords.hash(password)
         account = Account(
@@ -196,7 +197,10 @@ class FirstAdministrator:
             found = await self._storage.accounts.by_name(name)
             if found is None:
                 raise
+            if not is_reset and found.role == "admin" and found.password_hash is not None:
+                return False
             await self._set_password(found, hashed)
+        return True
 
     async def _set_password(self, account: Account, hashed: str | None) -> None:
         now = self._clock.now_us()

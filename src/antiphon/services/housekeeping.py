@@ -8,7 +8,9 @@ from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.jobs import Jobs
 from antiphon.ports.storage import Conversations, UnitOfWork
+from antiphon.ports.workers import Workers
 from antiphon.services.runs.journal import RunJournal
+from antiphon.services.runs.leases import Leases
 from antiphon.services.runs.live import LiveRuns
 from antiphon.services.runs.recover import Recovery, Restart
 
@@ -30,6 +32,8 @@ class Housekeeping:
         journal: RunJournal,
         runs: LiveRuns,
         clock: Clock,
+        workers: Workers,
+        leases: Leases,
     ) -> None:
         self._unit_of_work = unit_of_work
         self._conversations = conversations
@@ -38,6 +42,8 @@ class Housekeeping:
         self._journal = journal
         self._runs = runs
         self._clock = clock
+        self._workers = workers
+        self._leases = leases
 
     def schedule(self, jobs: Jobs, restart: Restart) -> None:
         """Hand the jobs over."""
@@ -47,6 +53,13 @@ class Housekeeping:
 
         jobs.every(SWEEP_SECONDS, "end orphaned runs", sweep)
         jobs.every(FORGET_SECONDS, "forget what has expired", self.forget)
+        if self._workers.is_shared:
+
+            async def take_over() -> None:
+                await self.take_over(restart)
+
+            jobs.every(SWEEP_SECONDS, "end the runs of dead workers", take_over)
+            jobs.every(FORGET_SECONDS, "forget dead workers", self._workers.forget)
 
     async def end_orphans(self, restart: Restart) -> None:
         """End the runs that were given up while the store refused writes, once it takes them again."""
@@ -55,6 +68,13 @@ class Housekeeping:
         await self._journal.seal()  # what was given up must be in chunks before it is read
         self._journal.orphans = False
         await self._recovery.recover(restart, is_alive=lambda run_id: run_id in self._runs)
+
+    async def take_over(self, restart: Restart) -> None:
+        """Fence the workers whose lease has run out, and end or restart what they were generating."""
+        if not self._leases.may_take_over or self._journal.orphans:
+            return
+        if await self._workers.fence_dead():
+            await self._recovery.recover(restart, is_alive=lambda run_id: run_id in self._runs)
 
     async def forget(self) -> None:
         """Erase a slice of expired idempotency keys and old changes, beginning where the last ended."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from antiphon.domain.accounts import Principal
@@ -136,8 +136,13 @@ class Purges:
         return purged
 
     async def recover(self) -> Purged:
-        """Finish what the last process left; what it was uploading, nothing will ever hold."""
+        """Finish what the last process left; what it was uploading, nothing will ever hold.
+
+        Where others share the store, what is being uploaded may be theirs: it waits out the grace.
+        """
         purged = await self.purge_expired(self._clock.now_us())
+        if self._storage.workers.is_shared:
+            return purged
         purged.blobs += await self._erase_blobs(self._clock.now_us(), None)
         return purged
 
@@ -223,9 +228,14 @@ class Purges:
         count = 0
         find = self._storage.remains.runs
         while found := await find(conversation_id, RUNS, deleted_before_us=deleted_before_us):
-            await self._commit(wp.EraseRuns(run_ids=tuple(found)))
+            await self._commit(*self._cancels(found), wp.EraseRuns(run_ids=tuple(found)))
             count += len(found)
         return count
+
+    def _cancels(self, run_ids: Sequence[str]) -> list[ws.Command]:
+        """Return what tells other processes that runs of theirs go; their ends find no row any more."""
+        is_shared = self._storage.workers.is_shared
+        return [ws.RequestCancel(run_id=run_id) for run_id in run_ids] if is_shared else []
 
     # --- an answer
 

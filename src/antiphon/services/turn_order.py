@@ -9,13 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from typing import Final
 from weakref import WeakValueDictionary
 
 from antiphon.domain.accounts import Principal
 from antiphon.domain.errors import Unavailable
+from antiphon.domain.inputs import InputItem
+from antiphon.domain.items import Item
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access
+from antiphon.services.conversations import Conversations
+from antiphon.services.idempotency import Key
 from antiphon.services.runs.live import LiveRun, LiveRuns
 from antiphon.services.turn_plans import TurnRequest
 from antiphon.services.turns import Begun, Turns
@@ -29,8 +34,11 @@ PATIENCE_SECONDS: Final = 600.0
 class TurnOrder:
     """Begins a turn when the active branch of its conversation is free."""
 
-    def __init__(self, storage: Storage, access: Access, turns: Turns, runs: LiveRuns) -> None:
+    def __init__(
+        self, storage: Storage, access: Access, turns: Turns, conversations: Conversations, runs: LiveRuns
+    ) -> None:
         self._storage = storage
+        self._conversations = conversations
         self._access = access
         self._turns = turns
         self._runs = runs
@@ -48,6 +56,14 @@ class TurnOrder:
         async with self._queue(name):
             await self._until_free(who, name)
             return await self._turns.begin(who, request)
+
+    async def add_items(
+        self, who: Principal, conversation_id: str, items: Sequence[InputItem], *, key: Key | None = None
+    ) -> list[Item]:
+        """Append items once nothing runs before them; raises what `Conversations.add_items` does."""
+        async with self._queue(conversation_id):
+            await self._until_free(who, conversation_id)
+            return await self._conversations.add_items(who, conversation_id, items, key=key)
 
     def _queue(self, name: str) -> asyncio.Lock:
         queue = self._queues.get(name)

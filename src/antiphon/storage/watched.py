@@ -94,7 +94,9 @@ class WatchedStorage:
         self.operations = inner.operations
         self.retention = inner.retention
         self.conversations = inner.conversations
+        self.aliases = inner.aliases
         self.chat_sessions = inner.chat_sessions
         self.history = inner.history
+        self.workers = inner.workers
         self.check = inner.check
         self.close = inner.close

@@ -207,6 +207,8 @@ class StorageWithBlobs:
         self.retention = inner.retention
         self.journal = inner.journal
         self.conversations = inner.conversations
+        self.workers = inner.workers
+        self.aliases = inner.aliases
         self.chat_sessions = inner.chat_sessions
         self.check = inner.check
         self.close = inner.close

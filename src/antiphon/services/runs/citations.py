@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import msgspec
 
+from antiphon.domain.analysis import telling_terms
 from antiphon.domain.citations import Marker, MarkerFilter, Quotable, ends_sentence
 from antiphon.domain.collections import COLLECTION
 from antiphon.domain.files import FILE
-from antiphon.domain.relevance import terms
+from antiphon.domain.relevance import DEFAULT_LANGUAGE
 from antiphon.domain.run_events import TEXT, RunLog
 from antiphon.domain.sources import Source
 from antiphon.ports.model_provider import ProviderEvent, TextDelta
@@ -138,7 +139,7 @@ class CitingEmitter(Emitter):
             return
         index = speech.length
         self._settle(choice, speech)
-        if len(terms(marker.claim)) >= FEW_TERMS:
+        if len(telling_terms(marker.claim, DEFAULT_LANGUAGE)) >= FEW_TERMS:
             self._cite(choice, speech, index, marker.numbers, marker.claim)
         else:
             speech.waiting.append(_Waiting(index, marker.numbers, f"{marker.claim} "))

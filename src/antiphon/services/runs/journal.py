@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from antiphon.domain.errors import Conflict
@@ -64,6 +64,7 @@ class RunJournal:
         self._sealing = asyncio.Lock()
         self.healthy = True
         self.orphans = False
+        self.on_fenced: Callable[[], None] | None = None
         self._abandoned: list[LiveRun] = []
         self.ticks = 0
 
@@ -203,7 +204,7 @@ class RunJournal:
                 made.pop(self._settle_conflict(lost, ends, fresh))
                 continue
             except Fenced:
-                self._start_over()
+                self.start_over()
                 return True
             except Exception as error:
                 # Whatever the store says, the ops stay; only time decides when to give up.
@@ -252,7 +253,7 @@ class RunJournal:
         self._give_up([live])
         return live
 
-    def _start_over(self) -> None:
+    def start_over(self) -> None:
         """Another worker took over: nothing of ours counts any more; go on under another id."""
         log.warning("journal fenced; live runs are left to their new owner")
         self._give_up([live for live in self._runs if live.run.stored])
@@ -260,6 +261,8 @@ class RunJournal:
         self.worker_id = secrets.token_hex(16)
         self._tick = 0
         self._trimmed = 0
+        if self.on_fenced is not None:
+            self.on_fenced()
 
     def _give_up(self, batch: Sequence[LiveRun]) -> None:
         """End runs in memory at what is committed; the recovery ends them in storage."""

@@ -36,8 +36,8 @@ class LiveRun:
     """
 
     __slots__ = (
-        "_waiters", "backlog_limit", "cancel_requested", "closed", "committed", "drained", "ended",
-        "finish", "generating", "grounding", "journaled", "listeners", "log", "loop", "lost", "memo",
+        "__weakref__", "_waiters", "backlog_limit", "cancel_requested", "closed", "committed", "drained",
+        "ended", "finish", "generating", "grounding", "journaled", "listeners", "log", "loop", "lost", "memo",
         "pending", "pull", "run", "sealed", "stopped", "task",
     )  # fmt: skip
 
@@ -130,6 +130,10 @@ class LiveRuns:
     def add(self, live: LiveRun) -> None:
         """Register a run."""
         self._runs[live.run.id] = live
+
+    def here(self, run_id: str) -> LiveRun | None:
+        """Return a live run, whosever it is, or None; for the server's own purposes."""
+        return self._runs.get(run_id)
 
     def get(self, account_id: str, run_id: str) -> LiveRun | None:
         """Return the account's live run, or None."""

@@ -17,6 +17,7 @@ from antiphon.domain.runs import Run
 from antiphon.ports import write_sets as ws
 from antiphon.storage.sql import (
     commands_accounts,
+    commands_aliases,
     commands_blobs,
     commands_groups,
     commands_operations,
@@ -92,8 +93,8 @@ def _update_conversation(c: ws.UpdateConversation) -> Iterator[Step]:
     keeps = c.expires_us is UNSET
     yield (
         "UPDATE conversations SET title=COALESCE(?,title), metadata=COALESCE(?,metadata),"
-        " expires=CASE WHEN ? THEN expires ELSE ? END"
-        " WHERE id=? AND deleted IS NULL AND (? IS NULL OR revision=?)",
+        " expires=CASE WHEN ?=1 THEN expires ELSE ? END"
+        " WHERE id=? AND deleted IS NULL AND (CAST(? AS BIGINT) IS NULL OR revision=?)",
         (c.title, c.metadata, int(keeps), None if keeps else c.expires_us, c.conversation_id, c.revision,
          c.revision),
         1,
@@ -282,8 +283,8 @@ def _finish_run(c: ws.FinishRun) -> Iterator[Step]:
 def _start_run(c: ws.StartRun) -> Iterator[Step]:
     yield (
         "UPDATE runs SET state='in_progress', worker_id=?, attempt=?"
-        " WHERE id=? AND state IN ('queued','in_progress')",
-        (c.worker_id, c.attempt, c.run_id),
+        " WHERE id=? AND state IN ('queued','in_progress') AND attempt<?",
+        (c.worker_id, c.attempt, c.run_id, c.attempt),
         1,
     )
     yield DROP_CHUNKS, (c.run_id,), None  # its log begins anew
@@ -368,6 +369,7 @@ _CORE: Final[dict[type, Compiler]] = {
 _COMPILERS: Final = {
     **_CORE,
     **commands_accounts.COMPILERS,
+    **commands_aliases.COMPILERS,
     **commands_groups.COMPILERS,
     **commands_operations.COMPILERS,
     **commands_blobs.COMPILERS,

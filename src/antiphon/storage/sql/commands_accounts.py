@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+import msgspec
 from msgspec import UNSET
 
 from antiphon.ports import account_writes as aw
@@ -102,6 +103,8 @@ def _erase_account(c: aw.EraseAccount) -> Iterator[Step]:
         "DELETE FROM api_keys WHERE owner_id=?",
         "DELETE FROM conversation_members WHERE account_id=?",
         "DELETE FROM idempotency WHERE owner_id=?",
+        "DELETE FROM aliases WHERE owner_id=?",
+        "DELETE FROM aliases WHERE target_id=?",
     ):
         gone = "AND EXISTS (SELECT 1 FROM accounts a WHERE a.id=? AND a.state='deleting')"
         yield f"{statement} {gone}", (c.account_id, c.account_id), None
@@ -192,10 +195,11 @@ def _unlink_identity(c: aw.UnlinkIdentity) -> Iterator[Step]:
         " AND (EXISTS (SELECT 1 FROM accounts a WHERE a.id=? AND a.password_hash IS NOT NULL)"
         " OR EXISTS (SELECT 1 FROM external_identities o WHERE o.owner_id=?"
         " AND (o.issuer<>? OR o.subject<>?)"
-        f" AND o.provider IN ({','.join('?' * len(c.providers))})))",
-        (c.issuer, c.subject, c.account_id, c.account_id, c.account_id, c.issuer, c.subject, *c.providers),
+        " AND o.provider IN (SELECT value FROM json_each(?))))",
+        (c.issuer, c.subject, c.account_id, c.account_id, c.account_id, c.issuer, c.subject,
+         msgspec.json.encode(c.providers).decode()),
         1,
-    )
+    )  # fmt: skip
 
 
 def _new_invite(c: aw.NewInvite) -> Iterator[Step]:

@@ -33,6 +33,7 @@ def _begin_purge(c: wp.BeginPurge) -> Iterator[Step]:
     )
     yield SWEEP_BASE, (c.now_us, c.conversation_id), None
     yield EMPTY_ROW, (c.conversation_id,), None
+    yield "DELETE FROM aliases WHERE target_id=?", (c.conversation_id,), None
 
 
 DROP_PURGED: Final = (
@@ -130,7 +131,7 @@ def _erase_items(c: wp.EraseItems) -> Iterator[Step]:
 
 SWEEP_ORIGIN: Final = (
     "INSERT INTO sweeps (conversation_id,owner_id,slot,due)"
-    " SELECT o.id,o.owner_id,o.slot,CASE WHEN o.state='purged' THEN ? ELSE ? END"
+    " SELECT o.id,o.owner_id,o.slot,CASE WHEN o.state='purged' THEN CAST(? AS BIGINT) ELSE ? END"
     " FROM segments s JOIN segments p ON p.id=s.parent_id JOIN conversations o ON o.id=p.conversation_id"
     " WHERE s.id=? AND p.conversation_id<>s.conversation_id"
     " ON CONFLICT (conversation_id) DO UPDATE SET due=excluded.due"

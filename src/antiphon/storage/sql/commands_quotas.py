@@ -25,7 +25,8 @@ def _delete_limit(c: qw.DeleteLimit) -> Iterator[Step]:
 
 # The first condition guards the first reservation in a window, the second all later ones.
 RESERVE: Final = (
-    "INSERT INTO quota_counters (counter,window_start,used,reserved) SELECT ?,?,0,? WHERE ?<=?"
+    "INSERT INTO quota_counters (counter,window_start,used,reserved)"
+    " SELECT ?,?,0,? WHERE CAST(? AS BIGINT)<=?"
     " ON CONFLICT (counter,window_start) DO UPDATE SET reserved=quota_counters.reserved+excluded.reserved"
     " WHERE quota_counters.used+quota_counters.reserved+excluded.reserved<=?"
 )
@@ -48,7 +49,8 @@ def _reserve(c: qw.Reserve) -> Iterator[Step]:
 
 SETTLE: Final = (
     "UPDATE quota_counters SET reserved=quota_counters.reserved-r.amount, used=quota_counters.used+CASE"
-    " WHEN r.model NOT IN ('',?) THEN 0 WHEN r.metric='tokens' THEN ? WHEN r.metric='cost' THEN ? ELSE 1 END"
+    " WHEN r.model NOT IN ('',?) THEN 0 WHEN r.metric='tokens' THEN CAST(? AS BIGINT)"
+    " WHEN r.metric='cost' THEN CAST(? AS BIGINT) ELSE 1 END"
     " FROM quota_reservations r WHERE r.run_id=? AND quota_counters.counter=r.counter"
     " AND quota_counters.window_start=r.window_start"
 )

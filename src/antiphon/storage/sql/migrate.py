@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-NEWEST_REVISION: Final = "0004"
+NEWEST_REVISION: Final = "0006"
 NEWEST_KNOWLEDGE: Final = "k0002"
 CONVERSATIONS: Final = "migrations"
 KNOWLEDGE: Final = "knowledge_migrations"
@@ -41,6 +41,14 @@ def bring_up(connection: sqlite3.Connection, path: Path, scripts: str = CONVERSA
         upgrade_sqlite(path, scripts=scripts)
 
 
+async def current_revision_postgres(connection: Any) -> str | None:
+    """Return the schema's revision, None for an empty database."""
+    if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
+        return None
+    found: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+    return found
+
+
 def upgrade_sqlite(path: Path, revision: str = "head", *, scripts: str = CONVERSATIONS) -> None:
     """Run all missing migrations of `scripts` (CONVERSATIONS or KNOWLEDGE) on the file at `path`."""
     import sqlalchemy as sa  # noqa: PLC0415 - heavy, and needed only for a migration
@@ -51,6 +59,28 @@ def upgrade_sqlite(path: Path, revision: str = "head", *, scripts: str = CONVERS
             _upgrade(connection, revision, scripts)
     finally:
         engine.dispose()
+
+
+MIGRATING: Final = 0x616E7469_70686F6E
+"""The lock under which a database is migrated; the bytes of `antiphon`."""
+
+
+async def upgrade_postgres(url: str, revision: str = "head") -> None:
+    """Run all missing migrations on the database at `url`; of several at once one does, the others wait."""
+    import asyncpg  # noqa: PLC0415
+    import sqlalchemy as sa  # noqa: PLC0415
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
+    from sqlalchemy.pool import NullPool  # noqa: PLC0415
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool
+    )
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({MIGRATING})"))
+            await connection.run_sync(_upgrade, revision, CONVERSATIONS)
+    finally:
+        await engine.dispose()
 
 
 def _upgrade(connection: object, revision: str, scripts: str) -> None:

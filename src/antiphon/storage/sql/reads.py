@@ -1,4 +1,4 @@
-"""SQLite reads, run by reader threads: plain functions of a connection.
+"""Reads of the tree: plain functions of a connection, shared by the engines.
 
 Each call is one or few short statements without a transaction held; access is part of the
 statement, so an object of somebody else is not found.
@@ -6,7 +6,6 @@ statement, so an object of somebody else is not found.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +13,7 @@ from antiphon.domain.conversations import Branch, Conversation, PathRange
 from antiphon.domain.items import Item, Position
 from antiphon.ports.storage import Change, SegmentSummary, TurnBase
 from antiphon.storage.sql import context_sqlite, rows
-
-Db = sqlite3.Connection
+from antiphon.storage.sql.database import Db
 
 
 def conversation(db: Db, account_id: str, conversation_id: str) -> Conversation | None:

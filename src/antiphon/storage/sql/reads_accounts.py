@@ -1,4 +1,4 @@
-"""SQLite reads of accounts and credentials, run by reader threads."""
+"""Reads of accounts and credentials."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import msgspec
 
 from antiphon.domain.accounts import SCOPES, Account, ApiKey, Credential, Invite, LoginSession
 from antiphon.domain.external_logins import LinkedIdentity
-from antiphon.storage.sql.reads import Db, keyset
+from antiphon.storage.sql.database import Db
+from antiphon.storage.sql.reads import keyset
 from antiphon.storage.sql.rows import Row
 
 ACCOUNT: Final = (
@@ -189,7 +190,7 @@ def invites(db: Db, after: str | None, limit: int, descending: bool) -> list[Inv
     """See port `Credentials.invites`."""
     where, values = keyset("i.id", after, descending)
     found = db.execute(
-        f"SELECT {INVITE} FROM invites i WHERE 1{where} ORDER BY i.id {'DESC' if descending else 'ASC'}"
+        f"SELECT {INVITE} FROM invites i WHERE 1=1{where} ORDER BY i.id {'DESC' if descending else 'ASC'}"
         " LIMIT ?",
         (*values, limit),
     )

@@ -1,4 +1,4 @@
-"""SQLite reads for administrators: the audit log, settings, groups, retention; see `reads`."""
+"""Reads for administrators: the audit log, settings, groups, retention; see `reads`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 from antiphon.domain.accounts import Group, Role
 from antiphon.domain.operations import AuditEntry, AuditFilter
 from antiphon.ports.retention import Passed
-from antiphon.storage.sql.reads import Db, keyset
+from antiphon.storage.sql.database import Db
+from antiphon.storage.sql.reads import keyset
 
 AUDIT = "id,created,actor_id,action,credential_id,target,detail,address"
 GROUP = "id,name,retention_days,created"
@@ -31,7 +32,7 @@ def audit(db: Db, wanted: AuditFilter, after: str | None, limit: int, descending
             where += f" AND {condition}"
             values.append(value)
     found = db.execute(
-        f"SELECT {AUDIT} FROM audit WHERE 1{where} ORDER BY id {'DESC' if descending else 'ASC'} LIMIT ?",
+        f"SELECT {AUDIT} FROM audit WHERE 1=1{where} ORDER BY id {'DESC' if descending else 'ASC'} LIMIT ?",
         (*values, limit),
     )
     return [
@@ -69,7 +70,7 @@ def groups(db: Db, after: str | None, limit: int, descending: bool) -> list[Grou
     """See port `Groups.page`."""
     where, values = keyset("id", after, descending)
     found = db.execute(
-        f"SELECT {GROUP} FROM groups WHERE 1{where} ORDER BY id {'DESC' if descending else 'ASC'} LIMIT ?",
+        f"SELECT {GROUP} FROM groups WHERE 1=1{where} ORDER BY id {'DESC' if descending else 'ASC'} LIMIT ?",
         (*values, limit),
     )
     return [_group(row) for row in found]
@@ -110,7 +111,10 @@ def outdated(
     ).fetchone()
     if not last[1]:
         return [], ""
-    days = "COALESCE(a.retention_days, g.retention_days, CASE a.role WHEN 'admin' THEN ? ELSE ? END)"
+    days = (
+        "COALESCE(a.retention_days, g.retention_days,"
+        " CASE a.role WHEN 'admin' THEN CAST(? AS BIGINT) ELSE ? END)"
+    )
     found = db.execute(
         "SELECT c.id,c.owner_id,c.slot,c.updated,c.kind FROM conversations c"
         " JOIN accounts a ON a.id=c.owner_id"

@@ -1,4 +1,4 @@
-"""SQLite reads of chat sessions; see `reads`."""
+"""Reads of chat sessions; see `reads`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from antiphon.domain.conversations import EPHEMERAL, Conversation
 from antiphon.ports.retention import Passed
 from antiphon.storage.sql import rows
-from antiphon.storage.sql.reads import Db
+from antiphon.storage.sql.database import Db
 
 HELD: Final = "c.kind=? AND c.expires IS NOT NULL AND c.deleted IS NULL"
 """Found by the index of what expires: few conversations of other kinds do."""

@@ -1,4 +1,4 @@
-"""SQLite reads of messages across conversations; see port `history` and `reads`.
+"""Reads of messages across conversations; see port `history` and `reads`.
 
 Ids begin with the time they were made, so the unique index on them is the order of time; no other
 index is needed.
@@ -12,8 +12,8 @@ from typing import Final
 from antiphon.domain.conversations import Conversation
 from antiphon.domain.items import Position
 from antiphon.ports.history import Said, SaidPage, Shown
-from antiphon.storage.sql import reads, reads_sharing
-from antiphon.storage.sql.reads import Db
+from antiphon.storage.sql import reads, reads_sharing, rows
+from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.rows import Row
 
 SAID: Final = (
@@ -36,8 +36,9 @@ BRANCH_BELOW: Final = (
     f"{BELOW} SELECT b.id FROM branches b JOIN below w ON w.id=b.head_segment_id AND b.head_depth>=w.first"
     " WHERE b.conversation_id=:conversation ORDER BY b.id=:active DESC,b.id LIMIT 1"
 )
+BY_BASE: Final = "CROSS JOIN conversations c INDEXED BY conversations_base"
 FORK_BELOW: Final = (
-    f"{BELOW} SELECT c.id FROM below w CROSS JOIN conversations c INDEXED BY conversations_base"
+    f"{BELOW} SELECT c.id FROM below w {BY_BASE}"
     " ON c.base_segment_id=w.id AND c.base_segment_id IS NOT NULL"
     " AND c.base_depth>=w.first AND c.deleted IS NULL AND {condition} AND NOT EXISTS"
     " (SELECT 1 FROM hidden_items h WHERE h.conversation_id=c.id AND h.item_id=:item) LIMIT 1"
@@ -161,6 +162,20 @@ def origins(db: Db, conversation_ids: Sequence[str], limit: int) -> list[str]:
             break
         found |= {row[0]: None for row in db.execute(ORIGINS, (conversation_id, limit))}
     return [one for one in found if one not in set(conversation_ids)][:limit]
+
+
+def used(
+    db: Db, account_id: str, after: tuple[int, str] | None, limit: int
+) -> list[tuple[Conversation, Position]]:
+    """See port `History.used`; looks at the owner's conversations, whose times of use have no index."""
+    where = " AND (c.updated,c.id)<(?,?)" if after is not None else ""
+    found = db.execute(
+        f"SELECT {rows.CONVERSATION},{rows.BRANCH} FROM conversations c"
+        " JOIN branches b ON b.conversation_id=c.id AND b.id=c.active_branch_id"
+        f" WHERE c.owner_id=? AND c.deleted IS NULL{where} ORDER BY c.updated DESC, c.id DESC LIMIT ?",
+        (account_id, *(after or ()), limit),
+    )
+    return [(rows.conversation(row), rows.branch(row[rows.CONVERSATION_FIELDS :]).head) for row in found]
 
 
 def oldest_open_run_us(db: Db) -> int | None:

@@ -1,9 +1,9 @@
-"""SQLite reads of what operating the server leaves behind; see `reads`."""
+"""Reads of what operating the server leaves behind; see `reads`."""
 
 from __future__ import annotations
 
 from antiphon.ports.secrets import SealedSecret
-from antiphon.storage.sql.reads import Db
+from antiphon.storage.sql.database import Db
 
 COLUMNS = "name,ciphertext,updated"
 

@@ -1,12 +1,14 @@
-"""SQLite reads of what may be erased; see port `purging` and `reads`."""
+"""Reads of what may be erased; see port `purging` and `reads`."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 from antiphon.ports.purging import Owned, Trim, TrimPage
 from antiphon.storage.sql.commands_purge import VIEWS
-from antiphon.storage.sql.reads import Db
+from antiphon.storage.sql.database import Db
 
 NOWHERE: Final = -2
 """Below every depth: nothing stands on the segment."""
@@ -65,7 +67,7 @@ def unheld_blobs(db: Db, loose_before_us: int, limit: int, owner_id: str | None)
     """See port `Garbage.unheld_blobs`."""
     found = db.execute(
         "SELECT owner_id,digest FROM blobs WHERE state<>'held' AND (state='doomed' OR changed<=?)"
-        " AND (? IS NULL OR owner_id=?) LIMIT ?",
+        " AND (CAST(? AS TEXT) IS NULL OR owner_id=?) LIMIT ?",
         (loose_before_us, owner_id, owner_id, limit),
     )
     return [(row[0], row[1]) for row in found]
@@ -74,7 +76,7 @@ def unheld_blobs(db: Db, loose_before_us: int, limit: int, owner_id: str | None)
 def runs(db: Db, conversation_id: str, limit: int, deleted_before_us: int | None) -> list[str]:
     """See port `Remains.runs`."""
     found = db.execute(
-        "SELECT id FROM runs WHERE conversation_id=? AND (? IS NULL OR deleted<?) LIMIT ?",
+        "SELECT id FROM runs WHERE conversation_id=? AND (CAST(? AS BIGINT) IS NULL OR deleted<?) LIMIT ?",
         (conversation_id, deleted_before_us, deleted_before_us, limit),
     )
     return [row[0] for row in found]
@@ -89,8 +91,8 @@ def keys(db: Db, conversation_id: str, limit: int) -> list[tuple[str, str]]:
     found = db.execute(
         "SELECT owner_id,key FROM idempotency WHERE conversation_id=? UNION"
         " SELECT k.owner_id,k.key FROM (SELECT DISTINCT author_id FROM runs WHERE conversation_id=?) a"
-        " CROSS JOIN idempotency k ON k.owner_id=a.author_id"
-        " JOIN runs r ON r.id=k.run_id AND r.conversation_id=? LIMIT ?",
+        " CROSS JOIN idempotency k"
+        " JOIN runs r ON r.id=k.run_id AND r.conversation_id=? WHERE k.owner_id=a.author_id LIMIT ?",
         (conversation_id, conversation_id, conversation_id, limit),
     )
     return [(row[0], row[1]) for row in found]
@@ -99,8 +101,8 @@ def keys(db: Db, conversation_id: str, limit: int) -> list[tuple[str, str]]:
 def run_keys(db: Db, run_id: str, limit: int) -> list[tuple[str, str]]:
     """See port `Remains.run_keys`."""
     found = db.execute(
-        "SELECT k.owner_id,k.key FROM runs r CROSS JOIN idempotency k ON k.owner_id=r.author_id"
-        " AND k.run_id=r.id WHERE r.id=? LIMIT ?",
+        "SELECT k.owner_id,k.key FROM runs r CROSS JOIN idempotency k"
+        " WHERE r.id=? AND k.owner_id=r.author_id AND k.run_id=r.id LIMIT ?",
         (run_id, limit),
     )
     return [(row[0], row[1]) for row in found]
@@ -202,13 +204,12 @@ def _reached(db: Db, conversation_id: str, first: str, last: str) -> dict[str, i
 def _stood_on(db: Db, segment_id: str, going: list[str]) -> int:
     """Return the depth of a segment that other segments, those `going` aside, or living forks need."""
     row = db.execute(
-        "SELECT MAX(COALESCE((SELECT MAX(fork_depth) FROM segments WHERE parent_id=?"
-        f" AND id NOT IN ({','.join('?' * len(going))})),?),"
-        "COALESCE((SELECT MAX(base_depth) FROM conversations WHERE base_segment_id=?"
-        " AND deleted IS NULL),?))",
-        (segment_id, *going, NOWHERE, segment_id, NOWHERE),
+        "SELECT (SELECT MAX(fork_depth) FROM segments WHERE parent_id=? AND id NOT IN"
+        " (SELECT value FROM json_each(?))),"
+        "(SELECT MAX(base_depth) FROM conversations WHERE base_segment_id=? AND deleted IS NULL)",
+        (segment_id, msgspec.json.encode(going).decode(), segment_id),
     ).fetchone()
-    return int(row[0])
+    return max(NOWHERE if depth is None else int(depth) for depth in row)
 
 
 def _answered(db: Db, segment_id: str, keep: int) -> int:

@@ -1,24 +1,24 @@
-"""SQLite reads of limits, counters and the ledger."""
+"""Reads of limits, counters and the ledger."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
 from antiphon.domain.limits import DAY_US, EVERYONE, Limit
 from antiphon.domain.usage import UsageSum, UserUsage
 from antiphon.ports.quotas import Counter, CounterKey
-
-Db = sqlite3.Connection
+from antiphon.storage.sql.database import Db
 
 LIMIT: Final = "id,scope,model,metric,period,amount"
 # What came from the response cache used no tokens.
 SUMS: Final = (
-    "COUNT(*),SUM((1-cached)*tokens_in),SUM((1-cached)*tokens_out),SUM((1-cached)*tokens_cached),"
-    "SUM((1-cached)*tokens_reasoning),SUM(cost)"
+    "COUNT(*),CAST(SUM((1-cached)*tokens_in) AS BIGINT),CAST(SUM((1-cached)*tokens_out) AS BIGINT),"
+    "CAST(SUM((1-cached)*tokens_cached) AS BIGINT),CAST(SUM((1-cached)*tokens_reasoning) AS BIGINT),"
+    "CAST(SUM(cost) AS BIGINT)"
 )
-COUNTER: Final = "SELECT used,reserved FROM quota_counters WHERE counter=? AND window_start=?"
+COUNTERS: Final = "SELECT counter,window_start,used,reserved FROM quota_counters WHERE "
+COUNTER: Final = "counter=? AND window_start=?"
 ABANDONED: Final = (
     "SELECT DISTINCT q.run_id FROM quota_reservations q LEFT JOIN runs r ON r.id=q.run_id"
     " WHERE q.run_id>? AND q.created<? AND (r.id IS NULL OR r.state NOT IN ('queued','in_progress'))"
@@ -61,14 +61,14 @@ def knows(db: Db, scope: str) -> bool:
 
 def counters(db: Db, keys: Sequence[CounterKey]) -> list[Counter]:
     """See port `Quotas.counters`."""
-    if len(keys) > 1:
-        db.execute("BEGIN")  # one moment for all of them
-    try:
-        rows = [db.execute(COUNTER, key).fetchone() for key in keys]
-    finally:
-        if len(keys) > 1:
-            db.execute("COMMIT")
-    return [Counter(*row) if row else Counter() for row in rows]
+    if not keys:
+        return []
+    # One statement, so that all of them are of one moment.
+    rows = db.execute(
+        COUNTERS + " OR ".join([COUNTER] * len(keys)), tuple(part for key in keys for part in key)
+    )
+    found = {(row[0], row[1]): Counter(row[2], row[3]) for row in rows}
+    return [found.get((key[0], key[1]), Counter()) for key in keys]
 
 
 def abandoned(db: Db, before_us: int, after: str, limit: int) -> list[str]:

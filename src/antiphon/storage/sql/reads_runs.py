@@ -1,8 +1,8 @@
-"""SQLite reads of runs, their items, their keys and what a dead worker left; see `reads`."""
+"""Reads of runs, their items, their keys and what a dead worker left; see `reads`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from antiphon.domain.items import Item, Position
@@ -10,7 +10,8 @@ from antiphon.domain.run_events import OPENING_OPS, decode_ops
 from antiphon.domain.runs import Run
 from antiphon.ports.storage import KeyRecord, Recovered
 from antiphon.storage.sql import context_sqlite, rows
-from antiphon.storage.sql.reads import Db, keyset
+from antiphon.storage.sql.database import Db
+from antiphon.storage.sql.reads import keyset
 
 
 def run(db: Db, account_id: str, run_id: str) -> Run | None:
@@ -123,27 +124,36 @@ def longest_prefix(db: Db, owner_id: str, hashes: Sequence[bytes]) -> tuple[int,
     return None
 
 
-def unfinished(db: Db, limit: int, after: str) -> list[Recovered]:
-    """See port `Journal.unfinished`."""
+def unfinished(db: Db, limit: int, after: str, condition: str = "", *values: Any) -> list[Recovered]:
+    """See port `Journal.unfinished`; `condition` is what else must hold of the run `r`."""
     found = db.execute(
         f"SELECT {rows.RUN},r.worker_id FROM runs r WHERE r.state IN ('queued','in_progress') AND r.id>?"
-        " ORDER BY r.id LIMIT ?",
-        (after, limit),
+        f"{condition} ORDER BY r.id LIMIT ?",
+        (after, *values, limit),
     ).fetchall()
-    recovered = {row[0]: Recovered(rows.run(row), []) for row in found}
-    for run_id, one in recovered.items():
-        chunks = db.execute(
-            "SELECT first_seq,ops FROM run_chunks WHERE run_id=? ORDER BY first_seq", (run_id,)
-        )
-        for first, ops in chunks:
-            _append(one.ops, first, decode_ops(ops))
+    recovered = {row[0]: Recovered(rows.run(row), sealed_ops(db, row[0])) for row in found}
+    known = {run_id: one.ops for run_id, one in recovered.items()}
     for worker_id in {row[34] for row in found}:
         ticks = db.execute("SELECT ops FROM journal WHERE worker_id=? ORDER BY tick", (worker_id,))
         for (record,) in ticks:
-            for run_id, first, ops in decode_ops(record):
-                if run_id in recovered:
-                    _append(recovered[run_id].ops, first, ops)
+            add_record(record, known)
     return list(recovered.values())
+
+
+def sealed_ops(db: Db, run_id: str) -> list[Any]:
+    """Return the ops of a run's chunks."""
+    known: list[Any] = []
+    chunks = db.execute("SELECT first_seq,ops FROM run_chunks WHERE run_id=? ORDER BY first_seq", (run_id,))
+    for first, ops in chunks:
+        _append(known, first, decode_ops(ops))
+    return known
+
+
+def add_record(record: bytes, known: Mapping[str, list[Any]]) -> None:
+    """Append what a record holds of the runs in `known` to their ops."""
+    for run_id, first, ops in decode_ops(record):
+        if run_id in known:
+            _append(known[run_id], first, ops)
 
 
 def _append(known: list[Any], first: int, ops: list[Any]) -> None:

@@ -1,4 +1,4 @@
-"""SQLite reads of members and share links; see `reads`."""
+"""Reads of members and share links; see `reads`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from antiphon.domain.conversations import Conversation
 from antiphon.domain.members import Member
 from antiphon.domain.shares import ShareLink
 from antiphon.storage.sql import rows
-from antiphon.storage.sql.reads import Db, keyset
+from antiphon.storage.sql.database import Db
+from antiphon.storage.sql.reads import keyset
 from antiphon.storage.sql.rows import Row
 
 SHARE: Final = "l.id,l.owner_id,l.slot,l.conversation_id,l.branch_id,l.created,l.expires,l.revoked"
@@ -67,7 +68,7 @@ EVERYBODY: Final = (
     "SELECT m.id,a.name,m.role,m.created FROM ("
     "SELECT owner_id AS id,'owner' AS role,created FROM conversations WHERE id=? UNION ALL"
     " SELECT account_id,role,created FROM conversation_members WHERE conversation_id=?) m"
-    " JOIN accounts a ON a.id=m.id AND a.deleted IS NULL WHERE 1"
+    " JOIN accounts a ON a.id=m.id AND a.deleted IS NULL WHERE 1=1"
 )
 
 

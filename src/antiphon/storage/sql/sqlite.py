@@ -22,21 +22,23 @@ from antiphon.ports.storage import (
 )
 from antiphon.ports.write_sets import Command, WriteSet
 from antiphon.storage.sql import commands, migrate, reads_runs
-from antiphon.storage.sql.sqlite_accounts import SqliteAccounts, SqliteCredentials
-from antiphon.storage.sql.sqlite_administration import SqliteGroups, SqliteOperations, SqliteRetention
-from antiphon.storage.sql.sqlite_chat_sessions import SqliteChatSessions
-from antiphon.storage.sql.sqlite_history import SqliteHistory
-from antiphon.storage.sql.sqlite_operations import SqliteSecrets
-from antiphon.storage.sql.sqlite_ports import (
-    SqliteConversations,
-    SqliteGarbage,
-    SqliteRemains,
-    SqliteRuns,
-    SqliteTree,
+from antiphon.storage.sql.ports import (
+    SqlConversations,
+    SqlGarbage,
+    SqlRemains,
+    SqlRuns,
+    SqlTree,
 )
-from antiphon.storage.sql.sqlite_quotas import SqliteLedger, SqliteQuotas
+from antiphon.storage.sql.ports_accounts import SqlAccounts, SqlCredentials
+from antiphon.storage.sql.ports_administration import SqlGroups, SqlOperations, SqlRetention
+from antiphon.storage.sql.ports_aliases import SqlAliases
+from antiphon.storage.sql.ports_chat_sessions import SqlChatSessions
+from antiphon.storage.sql.ports_history import SqlHistory
+from antiphon.storage.sql.ports_operations import SqlSecrets
+from antiphon.storage.sql.ports_quotas import SqlLedger, SqlQuotas
+from antiphon.storage.sql.ports_sharing import SqlMembers, SqlShares
+from antiphon.storage.sql.sole_worker import SoleWorker
 from antiphon.storage.sql.sqlite_readers import Readers
-from antiphon.storage.sql.sqlite_sharing import SqliteMembers, SqliteShares
 from antiphon.storage.sql.sqlite_writer import SqliteWriter, run_commands
 
 FILE_NAME: Final = "antiphon.db"
@@ -158,23 +160,25 @@ class SqliteStorage:
         self._readers = Readers(path)
         self.unit_of_work = SqliteUnitOfWork(writer)
         self.journal = SqliteJournal(writer, self._readers)
-        self.accounts = SqliteAccounts(self._readers)
-        self.credentials = SqliteCredentials(self._readers)
-        self.groups = SqliteGroups(self._readers)
-        self.operations = SqliteOperations(self._readers)
-        self.retention = SqliteRetention(self._readers)
-        self.conversations = SqliteConversations(self._readers)
-        self.chat_sessions = SqliteChatSessions(self._readers)
-        self.tree = SqliteTree(self._readers)
-        self.runs = SqliteRuns(self._readers)
-        self.history = SqliteHistory(self._readers)
-        self.garbage = SqliteGarbage(self._readers)
-        self.remains = SqliteRemains(self._readers)
-        self.members = SqliteMembers(self._readers)
-        self.shares = SqliteShares(self._readers)
-        self.secrets = SqliteSecrets(self._readers)
-        self.quotas = SqliteQuotas(self._readers)
-        self.ledger = SqliteLedger(self._readers)
+        self.workers = SoleWorker()
+        self.accounts = SqlAccounts(self._readers)
+        self.credentials = SqlCredentials(self._readers)
+        self.groups = SqlGroups(self._readers)
+        self.operations = SqlOperations(self._readers)
+        self.retention = SqlRetention(self._readers)
+        self.conversations = SqlConversations(self._readers)
+        self.aliases = SqlAliases(self._readers)
+        self.chat_sessions = SqlChatSessions(self._readers)
+        self.tree = SqlTree(self._readers)
+        self.runs = SqlRuns(self._readers)
+        self.history = SqlHistory(self._readers)
+        self.garbage = SqlGarbage(self._readers)
+        self.remains = SqlRemains(self._readers)
+        self.members = SqlMembers(self._readers)
+        self.shares = SqlShares(self._readers)
+        self.secrets = SqlSecrets(self._readers)
+        self.quotas = SqlQuotas(self._readers)
+        self.ledger = SqlLedger(self._readers)
 
     async def check(self) -> None:
         """See the port."""

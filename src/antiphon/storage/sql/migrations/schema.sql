@@ -394,3 +394,19 @@ CREATE TABLE sweeps (
  WITHOUT ROWID;
 CREATE INDEX sweeps_due ON sweeps (due);
 CREATE INDEX idempotency_conversation ON idempotency (conversation_id) WHERE conversation_id IS NOT NULL;
+CREATE TABLE workers (
+	id VARCHAR(32) NOT NULL, 
+	expires BIGINT NOT NULL, 
+	fenced BIGINT, 
+	PRIMARY KEY (id)
+)
+ WITHOUT ROWID;
+CREATE TABLE aliases (
+	owner_id VARCHAR(32) NOT NULL, 
+	alias TEXT NOT NULL, 
+	slot SMALLINT NOT NULL, 
+	target_id VARCHAR(32) NOT NULL, 
+	PRIMARY KEY (owner_id, alias)
+)
+ WITHOUT ROWID;
+CREATE INDEX aliases_target ON aliases (target_id);

@@ -1,4 +1,4 @@
-"""Ports of members and share links on SQLite: each method is one function of `reads_sharing`."""
+"""Ports of members and share links in SQL: each method is one function of `reads_sharing`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from antiphon.domain.conversations import Conversation
 from antiphon.domain.members import Member
 from antiphon.domain.shares import ShareLink
 from antiphon.storage.sql import reads_sharing
-from antiphon.storage.sql.sqlite_readers import Readers
+from antiphon.storage.sql.database import Reads
 
 
-class SqliteMembers:
+class SqlMembers:
     """Port `Members`."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Reads) -> None:
         self._read = readers
 
     async def role(self, account_id: str, conversation_id: str) -> Conversation | None:
@@ -48,10 +48,10 @@ class SqliteMembers:
         return await self._read(reads_sharing.left, list(pairs))
 
 
-class SqliteShares:
+class SqlShares:
     """Port `Shares`."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Reads) -> None:
         self._read = readers
 
     async def by_digest(self, digest: bytes, now_us: int) -> tuple[ShareLink, Conversation] | None:

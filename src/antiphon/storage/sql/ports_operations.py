@@ -1,4 +1,4 @@
-"""The read ports of operating the server on SQLite."""
+"""The read ports of operating the server in SQL."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from antiphon.ports.secrets import SealedSecret
 from antiphon.storage.sql import reads_operations
-from antiphon.storage.sql.sqlite_readers import Readers
+from antiphon.storage.sql.database import Reads
 
 
-class SqliteSecrets:
+class SqlSecrets:
     """Port `SecretReads`."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Reads) -> None:
         self._read = readers
 
     async def get(self, name: str) -> SealedSecret | None:

@@ -1,17 +1,17 @@
-"""Port `ChatSessions` on SQLite."""
+"""Port `ChatSessions` in SQL."""
 
 from __future__ import annotations
 
 from antiphon.domain.conversations import Conversation
 from antiphon.ports.retention import Passed
 from antiphon.storage.sql import reads_chat_sessions as reads
-from antiphon.storage.sql.sqlite_readers import Readers
+from antiphon.storage.sql.database import Reads
 
 
-class SqliteChatSessions:
+class SqlChatSessions:
     """Port `ChatSessions`."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Reads) -> None:
         self._read = readers
 
     async def by_key(self, account_id: str, key: str) -> Conversation | None:

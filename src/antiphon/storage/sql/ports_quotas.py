@@ -1,4 +1,4 @@
-"""Ports `Quotas` and `Ledger` on SQLite."""
+"""Ports `Quotas` and `Ledger` in SQL."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from antiphon.domain.limits import Limit
 from antiphon.domain.usage import UsageSum, UserUsage
 from antiphon.ports.quotas import Counter, CounterKey
 from antiphon.storage.sql import reads_quotas as reads
-from antiphon.storage.sql.sqlite_readers import Readers
+from antiphon.storage.sql.database import Reads
 
 
-class SqliteQuotas:
+class SqlQuotas:
     """Port `Quotas`."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Reads) -> None:
         self._read = readers
 
     async def limits_for(self, scopes: Sequence[str]) -> list[Limit]:
@@ -38,10 +38,10 @@ class SqliteQuotas:
         return await self._read(reads.abandoned, before_us, after, limit)
 
 
-class SqliteLedger:
+class SqlLedger:
     """Port `Ledger`."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Reads) -> None:
         self._read = readers
 
     async def by_day(

@@ -1,4 +1,4 @@
-"""Ports `Operations`, `Groups` and `Retention` on SQLite."""
+"""Ports `Operations`, `Groups` and `Retention` in SQL."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from antiphon.domain.accounts import Group, Role
 from antiphon.domain.operations import AuditEntry, AuditFilter
 from antiphon.ports.retention import Passed
 from antiphon.storage.sql import reads_administration as reads
-from antiphon.storage.sql.sqlite_readers import Readers
+from antiphon.storage.sql.database import Reads
 
 
-class SqliteOperations:
+class SqlOperations:
     """Port `Operations`."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Reads) -> None:
         self._read = readers
 
     async def audit(
@@ -28,10 +28,10 @@ class SqliteOperations:
         return await self._read(reads.runtime_settings)
 
 
-class SqliteGroups:
+class SqlGroups:
     """Port `Groups`."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Reads) -> None:
         self._read = readers
 
     async def get(self, group_id: str) -> Group | None:
@@ -51,10 +51,10 @@ class SqliteGroups:
         return await self._read(reads.group_sizes, group_ids) if group_ids else {}
 
 
-class SqliteRetention:
+class SqlRetention:
     """Port `Retention`."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Reads) -> None:
         self._read = readers
 
     async def expired(self, now_us: int, limit: int) -> list[Passed]:

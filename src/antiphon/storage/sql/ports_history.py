@@ -1,18 +1,20 @@
-"""Port `History` on SQLite."""
+"""Port `History` in SQL."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from antiphon.domain.conversations import Conversation
+from antiphon.domain.items import Position
 from antiphon.ports.history import Said, SaidPage, Shown
 from antiphon.storage.sql import reads_history as reads
-from antiphon.storage.sql.sqlite_readers import Readers
+from antiphon.storage.sql.database import Reads
 
 
-class SqliteHistory:
+class SqlHistory:
     """Port `History`."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Reads) -> None:
         self._read = readers
 
     async def messages(self, item_ids: Sequence[str]) -> list[Said]:
@@ -32,6 +34,12 @@ class SqliteHistory:
     async def origins(self, conversation_ids: Sequence[str], limit: int) -> list[str]:
         """See the port."""
         return await self._read(reads.origins, conversation_ids, limit)
+
+    async def used(
+        self, account_id: str, *, after: tuple[int, str] | None, limit: int
+    ) -> list[tuple[Conversation, Position]]:
+        """See the port."""
+        return await self._read(reads.used, account_id, after, limit)
 
     async def oldest_open_run_us(self) -> int | None:
         """See the port."""

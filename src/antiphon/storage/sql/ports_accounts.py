@@ -1,4 +1,4 @@
-"""Ports `Accounts` and `Credentials` on SQLite."""
+"""Ports `Accounts` and `Credentials` in SQL."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from antiphon.domain.accounts import Account, ApiKey, Credential, Invite, LoginSession
 from antiphon.domain.external_logins import LinkedIdentity
 from antiphon.storage.sql import reads_accounts as reads
-from antiphon.storage.sql.sqlite_readers import Readers
+from antiphon.storage.sql.database import Reads
 
 
-class SqliteAccounts:
+class SqlAccounts:
     """Port `Accounts`."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Reads) -> None:
         self._read = readers
 
     async def get(self, account_id: str) -> Account | None:
@@ -53,10 +53,10 @@ class SqliteAccounts:
         return await self._read(reads.has_administrator)
 
 
-class SqliteCredentials:
+class SqlCredentials:
     """Port `Credentials`."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Reads) -> None:
         self._read = readers
 
     async def key(self, digest: bytes) -> Credential | None:

@@ -1,4 +1,4 @@
-"""The store's read ports on SQLite: each method is one function of `reads*` in a reader thread."""
+"""The store's read ports: each method is one function of `reads*`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from antiphon.domain.runs import Run
 from antiphon.ports.purging import Owned, TrimPage
 from antiphon.ports.storage import Change, KeyRecord, SegmentSummary, TurnBase
 from antiphon.storage.sql import reads, reads_purge, reads_runs
-from antiphon.storage.sql.sqlite_readers import Readers
+from antiphon.storage.sql.database import Reads
 
 
-class SqliteConversations:
+class SqlConversations:
     """Port `Conversations`."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Reads) -> None:
         self._read = readers
 
     async def get(self, account_id: str, conversation_id: str) -> Conversation | None:
@@ -54,10 +54,10 @@ class SqliteConversations:
         return await self._read(reads.changes, conversation_id, after, limit)
 
 
-class SqliteTree:
+class SqlTree:
     """Port `Tree`."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Reads) -> None:
         self._read = readers
 
     async def turn_base(
@@ -109,10 +109,10 @@ class SqliteTree:
         return await self._read(reads.siblings, account_id, conversation_id, item, limit)
 
 
-class SqliteRuns:
+class SqlRuns:
     """Port `Runs`."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Reads) -> None:
         self._read = readers
 
     async def get(self, account_id: str, run_id: str) -> Run | None:
@@ -160,10 +160,10 @@ class SqliteRuns:
         return await self._read(reads_runs.longest_prefix, owner_id, hashes)
 
 
-class SqliteGarbage:
+class SqlGarbage:
     """Port `Garbage`."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Reads) -> None:
         self._read = readers
 
     async def purging(self, limit: int, *, after: str = "") -> list[Owned]:
@@ -193,10 +193,10 @@ class SqliteGarbage:
         return await self._read(reads_purge.unheld_blobs, loose_before_us, limit, owner_id)
 
 
-class SqliteRemains:
+class SqlRemains:
     """Port `Remains`."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Reads) -> None:
         self._read = readers
 
     async def runs(

@@ -1,0 +1,99 @@
+"""This process as one of several workers on a store: its lease, and what others ask of it.
+
+With a store of its own nothing of this does anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Final
+
+from antiphon.domain.errors import AntiphonError
+from antiphon.ports.workers import CANCEL, Workers
+from antiphon.services.runs.engine import Engine
+from antiphon.services.runs.journal import RunJournal
+from antiphon.services.runs.live import LiveRuns
+
+LEASE_SECONDS: Final = 10.0
+RENEW_SECONDS: Final = 3.0
+
+log = logging.getLogger(__name__)
+
+
+class Leases:
+    """Renews the lease of the journal's worker and stops the runs that were cancelled elsewhere."""
+
+    def __init__(self, workers: Workers, journal: RunJournal, runs: LiveRuns, engine: Engine) -> None:
+        self._workers = workers
+        self._journal = journal
+        self._runs = runs
+        self._engine = engine
+        self._held_since: float | None = None
+        self._soon = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take the lease, before anything is begun under it; raises Unavailable."""
+        if not self._workers.is_shared:
+            return
+        await self.renew()
+        await self._workers.listen(self._rung)
+        self._journal.on_fenced = self._soon.set
+        self._task = asyncio.create_task(self._loop(), name="lease")
+
+    async def close(self) -> None:
+        """Give the lease up."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        with contextlib.suppress(AntiphonError):
+            await self._workers.leave(self._journal.worker_id)
+
+    @property
+    def may_take_over(self) -> bool:
+        """Whether this worker has reached the store for as long as a lease lasts.
+
+        Who has not may have slept with all others, whose leases then ran out for no fault of theirs.
+        """
+        now = asyncio.get_running_loop().time()
+        return self._held_since is not None and now - self._held_since >= LEASE_SECONDS
+
+    async def renew(self) -> None:
+        """Renew the lease once; under another id if this worker was fenced. Raises Unavailable."""
+        renewal = await self._workers.renew(self._journal.worker_id, LEASE_SECONDS)
+        if not renewal.holds:
+            self._held_since = None
+            self._journal.start_over()
+            renewal = await self._workers.renew(self._journal.worker_id, LEASE_SECONDS)
+        if self._held_since is None:
+            self._held_since = asyncio.get_running_loop().time()
+        for run_id in renewal.cancelled:
+            self._cancel(run_id)
+
+    async def _loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        renewed = loop.time()
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RENEW_SECONDS):
+                    await self._soon.wait()
+            self._soon.clear()
+            if loop.time() - renewed > LEASE_SECONDS:
+                self._held_since = None
+            try:
+                await self.renew()
+                renewed = loop.time()
+            except Exception as error:
+                log.warning("the lease could not be renewed: %s", error)
+
+    def _rung(self, what: str, identifier: str) -> None:
+        if what == CANCEL:
+            self._cancel(identifier)
+
+    def _cancel(self, run_id: str) -> None:
+        live = self._runs.here(run_id)
+        if live is not None and live.run.stored:
+            self._engine.cancel(live)

@@ -1,0 +1,86 @@
+"""The store of several servers: PostgreSQL through asyncpg.
+
+Needs sessions of its own (a direct connection, or a pooler in session mode): prepared statements
+and turns that are taken with `pg_advisory_xact_lock` belong to one.
+"""
+
+from __future__ import annotations
+
+from antiphon.domain.errors import Unavailable
+from antiphon.storage.sql import migrate
+from antiphon.storage.sql.ports import SqlConversations, SqlGarbage, SqlRemains, SqlRuns, SqlTree
+from antiphon.storage.sql.ports_accounts import SqlAccounts, SqlCredentials
+from antiphon.storage.sql.ports_administration import SqlGroups, SqlOperations, SqlRetention
+from antiphon.storage.sql.ports_aliases import SqlAliases
+from antiphon.storage.sql.ports_chat_sessions import SqlChatSessions
+from antiphon.storage.sql.ports_history import SqlHistory
+from antiphon.storage.sql.ports_operations import SqlSecrets
+from antiphon.storage.sql.ports_quotas import SqlLedger, SqlQuotas
+from antiphon.storage.sql.ports_sharing import SqlMembers, SqlShares
+from antiphon.storage.sql.postgres_journal import PostgresJournal
+from antiphon.storage.sql.postgres_pool import Pool, open_pool
+from antiphon.storage.sql.postgres_reading import PostgresReads
+from antiphon.storage.sql.postgres_workers import PostgresWorkers
+from antiphon.storage.sql.postgres_writer import PostgresWriter
+
+CONNECTIONS = 10
+
+
+class PostgresStorage:
+    """Port `Storage` on one database."""
+
+    def __init__(self, url: str, pool: Pool) -> None:
+        self._pool = pool
+        self._reads = reads = PostgresReads(pool)
+        self.unit_of_work = PostgresWriter(pool)
+        self.journal = PostgresJournal(url, pool, reads)
+        self.workers = PostgresWorkers(url, pool, reads)
+        self.accounts = SqlAccounts(reads)
+        self.credentials = SqlCredentials(reads)
+        self.groups = SqlGroups(reads)
+        self.operations = SqlOperations(reads)
+        self.retention = SqlRetention(reads)
+        self.conversations = SqlConversations(reads)
+        self.aliases = SqlAliases(reads)
+        self.chat_sessions = SqlChatSessions(reads)
+        self.tree = SqlTree(reads)
+        self.runs = SqlRuns(reads)
+        self.history = SqlHistory(reads)
+        self.garbage = SqlGarbage(reads)
+        self.remains = SqlRemains(reads)
+        self.members = SqlMembers(reads)
+        self.shares = SqlShares(reads)
+        self.secrets = SqlSecrets(reads)
+        self.quotas = SqlQuotas(reads)
+        self.ledger = SqlLedger(reads)
+
+    async def check(self) -> None:
+        """See the port."""
+        async with self._pool.connection() as connection:
+            if await connection.fetchval("SELECT 1") != 1:
+                raise Unavailable("The store does not answer.")
+
+    async def close(self) -> None:
+        """See the port."""
+        await self.unit_of_work.close()
+        await self.workers.close()
+        await self.journal.close()
+        await self._pool.close()
+
+
+async def open_postgres(url: str, *, connections: int = CONNECTIONS) -> PostgresStorage:
+    """Open the store in the database at `url`, migrating it first if it is older.
+
+    Of several servers that start at once one migrates and the others wait for it. Raises Unavailable
+    if the database cannot be reached.
+    """
+    pool = await open_pool(url, connections)
+    try:
+        async with pool.connection() as connection:
+            revision = await migrate.current_revision_postgres(connection)
+        if revision != migrate.NEWEST_REVISION:
+            await migrate.upgrade_postgres(url)
+        return PostgresStorage(url, pool)
+    except BaseException:
+        await pool.close()
+        raise

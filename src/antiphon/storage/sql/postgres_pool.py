@@ -1,0 +1,154 @@
+"""Connections to PostgreSQL, and what its errors mean to us.
+
+A connection is held for the length of a read or a write set, never while somebody waits for a
+model or a client, so a few serve thousands of streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final, Protocol
+
+import asyncpg
+
+from antiphon.domain.errors import StorageFull, Unavailable
+
+ACQUIRE_SECONDS: Final = 10.0
+"""How long a request waits for a connection before it is answered 503."""
+STATEMENT_MS: Final = 30_000
+COMMAND_SECONDS: Final = 40.0
+"""When a statement is given up on whose server says nothing: later than the server gives up itself."""
+CONNECT_SECONDS: Final = 10.0
+CACHED_STATEMENTS: Final = 500
+
+LOST: Final = (
+    OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.InternalClientError,
+    asyncpg.OperatorInterventionError, asyncpg.TooManyConnectionsError,
+)  # fmt: skip
+"""The connection is gone or cannot be had: what was being done is undone, or its end is not known."""
+FULL: Final = (
+    asyncpg.DiskFullError, asyncpg.OutOfMemoryError, asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.exceptions.PostgresIOError,
+)  # fmt: skip
+AGAIN: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+"""The database undid it for another's sake: the same once more may work."""
+
+NO_ANSWER: Final = "The database does not answer now; try again."
+
+
+class Session(Protocol):
+    """What we use of a driver's connection; values take the places `$1`, `$2`, …"""
+
+    async def execute(self, statement: str, *values: Any) -> str:
+        """Run a statement; returns its command tag."""
+        ...
+
+    async def fetch(self, statement: str, *values: Any) -> list[Any]:
+        """Return all rows."""
+        ...
+
+    async def fetchval(self, statement: str, *values: Any) -> Any:
+        """Return the first column of the first row, or None."""
+        ...
+
+    async def add_listener(self, channel: str, callback: Any) -> None:
+        """Call back with (connection, pid, channel, payload) for every notification."""
+        ...
+
+    def add_termination_listener(self, callback: Any) -> None:
+        """Call back with the connection when it is gone."""
+        ...
+
+    def is_closed(self) -> bool:
+        """Whether the connection is gone."""
+        ...
+
+    async def close(self) -> None:
+        """Say good-bye."""
+        ...
+
+
+class PooledConnection(asyncpg.Connection):  # type: ignore[misc] # the driver has no types
+    """A pooled connection that is given back as it is: nothing of ours leaves a trace in a session."""
+
+    def get_reset_query(self) -> str:
+        """Return nothing to be done: a reset would be a round trip for each read."""
+        return ""
+
+
+def session(role: str) -> dict[str, str]:
+    """Return a session's settings, by which an operator also knows it."""
+    return {
+        "application_name": f"antiphon {role}",
+        "statement_timeout": str(STATEMENT_MS),
+        "lock_timeout": str(STATEMENT_MS // 2),
+        "idle_in_transaction_session_timeout": str(2 * STATEMENT_MS),
+        "default_transaction_isolation": "read committed",
+    }
+
+
+async def connect(url: str, role: str) -> Session:
+    """Open one connection; raises what the driver raises."""
+    connection: Session = await asyncpg.connect(
+        url, timeout=CONNECT_SECONDS, command_timeout=COMMAND_SECONDS,
+        statement_cache_size=CACHED_STATEMENTS, server_settings=session(role),
+    )  # fmt: skip
+    return connection
+
+
+def named(error: Exception) -> Exception:
+    """Return the error as the core knows it."""
+    if isinstance(error, ValueError):
+        return error  # a value that the driver cannot send: also an InterfaceError, and ours to mend
+    if isinstance(error, FULL):
+        return StorageFull("The database cannot be written now (disk full or read-only).")
+    if isinstance(error, (*LOST, *AGAIN, asyncpg.LockNotAvailableError)):
+        return Unavailable(NO_ANSWER)
+    return error
+
+
+class Pool:
+    """A bounded number of connections for reads and write sets."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Session]:
+        """Lend a connection; raises Unavailable if none is free in time or the database is away.
+
+        What the driver raises inside comes out under the core's names.
+        """
+        try:
+            connection = await self._pool.acquire(timeout=ACQUIRE_SECONDS)
+        except TimeoutError:
+            raise Unavailable("All connections to the database are busy; try again.") from None
+        except LOST as error:
+            raise Unavailable(NO_ANSWER) from error
+        try:
+            yield connection
+        except Exception as error:
+            meant = named(error)
+            if meant is error:
+                raise
+            raise meant from error
+        finally:
+            await self._pool.release(connection)
+
+    async def close(self) -> None:
+        """Wait for what is lent, then close all."""
+        await self._pool.close()
+
+
+async def open_pool(url: str, size: int) -> Pool:
+    """Open the pool with one connection; raises Unavailable if the database is away."""
+    try:
+        pool = await asyncpg.create_pool(
+            url, min_size=1, max_size=size, connection_class=PooledConnection, timeout=CONNECT_SECONDS,
+            command_timeout=COMMAND_SECONDS, statement_cache_size=CACHED_STATEMENTS,
+            server_settings=session("store"),
+        )  # fmt: skip
+    except (*LOST, TimeoutError) as error:
+        raise Unavailable(f"PostgreSQL cannot be reached: {error}") from error
+    return Pool(pool)

@@ -1,0 +1,59 @@
+"""The store that tests of the whole core run on: the embedded one or, with TEST_STORE=postgres, PostgreSQL.
+
+The suites are the same; what looks into the store beside the server goes through `look`.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from antiphon.ports.storage import Storage
+from antiphon.storage.sql.database import Db
+from antiphon.storage.sql.sqlite import FILE_NAME, open_sqlite
+
+T = TypeVar("T")
+
+STORE = os.environ.get("TEST_STORE", "sqlite")
+ON_POSTGRES = STORE == "postgres"
+
+
+async def open_store(directory: Path) -> Storage:
+    """Open the store that belongs to a test's directory."""
+    if ON_POSTGRES:
+        from antiphon.storage.sql.postgres import open_postgres
+        from tests import postgres
+
+        return await open_postgres(postgres.prepared(directory), connections=4)
+    return await open_sqlite(directory)
+
+
+def look(directory: Path, read: Callable[[Db], T]) -> T:
+    """Run a read on the directory's store, beside whoever has it open."""
+    if ON_POSTGRES:
+        from tests import postgres
+
+        return postgres.look(directory, read)
+    db = sqlite3.connect(f"file:{directory / FILE_NAME}?mode=ro", uri=True)
+    try:
+        return read(db)
+    finally:
+        db.close()
+
+
+def query(directory: Path, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Return a statement's rows."""
+    return look(directory, lambda db: [tuple(row) for row in db.execute(statement, values)])
+
+
+def tables(db: Db) -> list[str]:
+    """Return the names of all tables."""
+    names = (
+        "SELECT tablename FROM pg_tables WHERE schemaname='public'"
+        if ON_POSTGRES
+        else "SELECT name FROM sqlite_master WHERE type='table'"
+    )
+    return [row[0] for row in db.execute(names)]
