@@ -14,6 +14,7 @@ from antiphon.services.aliases import Aliases
 from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
 from antiphon.services.api_keys import ApiKeys
+from antiphon.services.branch_forks import BranchForks
 from antiphon.services.branches import Branches
 from antiphon.services.chat_sessions import ChatSessions
 from antiphon.services.collection_files import CollectionFiles
@@ -115,6 +116,7 @@ class Application:
     recall: Recall
     recent: Recent
     readings: Readings
+    branch_forks: BranchForks
     purges: Purges
     members: Members
     shares: Shares

@@ -17,6 +17,18 @@ SPOKEN: dict[tuple[str, str], Any] = {
     ("GET", "/admin/sessions"): None,
     ("POST", "/chat/"): {"session_id": "gate", "message": "hello"},
     ("DELETE", "/chat/sessions/{chat_session}"): None,
+    ("POST", "/api/v1/chats/create-chat"): {"name": "further"},
+    ("GET", "/api/v1/chats/get-chat"): None,
+    ("PUT", "/api/v1/chats/update-chat"): {"chat_id": "{conversation_id}", "name": "other"},
+    ("POST", "/api/v1/messages/add-message"): {
+        "chat_id": "{conversation_id}",
+        "question": "x",
+        "response": "y",
+    },
+    ("POST", "/api/v1/branches/create-branch"): {"chat_id": "{conversation_id}", "response_id": "{item_id}"},
+    ("GET", "/api/v1/branches/get-branches"): None,
+    ("PUT", "/api/v1/branches/set-active-branch"): {"chat_id": "{conversation_id}", "branch_chat_id": None},
+    ("DELETE", "/api/v1/chats/delete-chat"): None,
 }
 """In an order in which one caller can do all of them; `{…_id}` stands for the caller's own object."""
 

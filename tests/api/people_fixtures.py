@@ -64,6 +64,8 @@ async def opened_town(
 ) -> AsyncIterator[Town]:
     clock = FastClock()
     monkeypatch.setattr("tests.services.world.SystemClock", lambda: clock)
+    # In a town an answer may be held for ever.
+    monkeypatch.setattr("antiphon.services.turn_order.PATIENCE_SECONDS", 0.05)
     wanted = {"auth_required": True, "secret_key": SECRET_KEY, **settings}
     world = await open_world(directory, logins=logins, list_scripted_models=True, **wanted)
     try:

@@ -75,6 +75,7 @@ class WatchedStorage:
         self.retention = inner.retention
         self.conversations = inner.conversations
         self.aliases = inner.aliases
+        self.branch_forks = inner.branch_forks
         self.chat_sessions = inner.chat_sessions
         self.tree = inner.tree
         self.runs = inner.runs

@@ -20,6 +20,7 @@ from antiphon.services.access import Access
 from antiphon.services.aliases import Aliases
 from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
+from antiphon.services.branch_forks import BranchForks
 from antiphon.services.branches import Branches
 from antiphon.services.changes import Changes
 from antiphon.services.chat_sessions import ChatSessions
@@ -205,6 +206,7 @@ def conversations_of(
 ) -> dict[str, Any]:
     """Return the services of conversations and who shares them, by their names in `Application`."""
     conversations = Conversations(storage, access, idempotency, purges, clock)
+    branches = Branches(storage, access, conversations, idempotency, clock)
     sessions = ChatSessions(
         storage, conversations, retention, clock, ttl_seconds=settings.memory_ttl_seconds,
         most_sessions=settings.max_cache_size, most_messages=settings.session_max_messages,
@@ -214,7 +216,8 @@ def conversations_of(
         "conversations": conversations,
         "chat_sessions": sessions,
         "old_chats": OldChats(storage, conversations, sessions, clock),
-        "branches": Branches(storage, access, conversations, idempotency, clock),
+        "branches": branches,
+        "branch_forks": BranchForks(storage, access, conversations, branches, idempotency, clock),
         "alternatives": Alternatives(storage, access, conversations, turns, idempotency, clock),
         "members": Members(storage, access, conversations, idempotency, followers, clock),
         "shares": Shares(storage, access, conversations, idempotency, clock),

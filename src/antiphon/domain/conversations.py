@@ -46,7 +46,11 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Branch(msgspec.Struct, frozen=True, kw_only=True):
-    """A named head; `run_id` is the running turn that claims it."""
+    """A named head; `run_id` is the running turn that claims it.
+
+    With `alias_of` it stands for a fork of the same owner: what it shows is what the fork shows, and `head`
+    is only where the fork left.
+    """
 
     id: str
     conversation_id: str
@@ -54,6 +58,14 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True):
     head: Position
     run_id: str | None
     created_us: int
+    alias_of: str | None = None
+
+
+class BranchFork(msgspec.Struct, frozen=True):
+    """A branch and the living fork that it stands for."""
+
+    branch: Branch
+    fork: Conversation
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):

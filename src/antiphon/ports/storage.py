@@ -15,6 +15,7 @@ from antiphon.domain.items import Item, Position
 from antiphon.domain.runs import Run
 from antiphon.ports.accounts import Accounts, Credentials
 from antiphon.ports.aliases import Aliases
+from antiphon.ports.branch_forks import BranchForks
 from antiphon.ports.chat_sessions import ChatSessions
 from antiphon.ports.groups import Groups
 from antiphon.ports.history import History
@@ -307,6 +308,9 @@ class Storage(Protocol):
 
     @property
     def aliases(self) -> Aliases: ...
+
+    @property
+    def branch_forks(self) -> BranchForks: ...
 
     @property
     def chat_sessions(self) -> ChatSessions: ...

@@ -16,6 +16,7 @@ from antiphon.domain.runs import Run
 from antiphon.ports.storage import Storage, TurnBase
 from antiphon.ports.write_sets import NewBranch
 from antiphon.services.access import Access, not_found
+from antiphon.services.followed import followed
 from antiphon.services.turn_plans import Attachment, Plan, TurnRequest, branch_name
 
 
@@ -90,17 +91,20 @@ class Attachments:
             # An own conversation is the usual case, and costs one read.
             base = await tree.turn_base(who.account_id, conversation_id, branch_id, budget)
             if base is not None:
+                base = await followed(self._storage, who, base, budget)
                 return await self._on_branch(who, request, base)
         who, conversation = await self._access.enter(who, request.conversation_id or "", need)
         base = await tree.turn_base(who.account_id, conversation.id, branch_id, budget) if known else None
         if base is None:
             not_found("Branch", request.branch_id)
+        base = await followed(self._storage, who, base, budget)
         return await self._on_branch(who, request, base)
 
     async def _on_branch(self, who: Principal, request: TurnRequest, base: TurnBase) -> Attachment:
-        """Claim the branch, or open another beside it if a turn holds it already."""
+        """Claim the branch, or open another beside it if a turn holds it already, or it is a fork's."""
         branch = base.branch
-        free = branch is not None and branch.run_id is None and "ClaimBranch" not in request.lost
+        own = branch is not None and branch.alias_of is None
+        free = own and branch is not None and branch.run_id is None and "ClaimBranch" not in request.lost
         if request.new_branch is None and free:
             return Attachment(who=who, base=base, claim=True)
         wanted = request.new_branch or (branch.name if branch else MAIN_BRANCH)

@@ -30,6 +30,7 @@ from antiphon.ports.purging import Owned
 from antiphon.ports.storage import Change, Storage, TurnBase
 from antiphon.services.access import Access, not_found
 from antiphon.services.erasure import Purged
+from antiphon.services.followed import followed
 from antiphon.services.idempotency import Idempotency, Key
 from antiphon.services.paging import Page, item_page
 from antiphon.services.placing import advance, new_conversation, placed, put_items
@@ -195,11 +196,13 @@ class Conversations:
         if identifier is not None and (branch_id is None or wanted is not None):
             base = await self._storage.tree.turn_base(who.actor_id, identifier, wanted, 0)
             if base is not None:
-                return who.home(), base
+                return who.home(), await followed(self._storage, who.home(), base, 0)
         who, conversation = await self._access.enter(who, conversation_id, need)
         if branch_id is None or wanted is not None:
             base = await self._storage.tree.turn_base(conversation.owner_id, conversation.id, wanted, 0)
-        return (who, base) if base is not None else not_found("Branch", branch_id)
+        if base is None:
+            not_found("Branch", branch_id)
+        return who, await followed(self._storage, who, base, 0)
 
     async def _append(
         self, who: Principal, base: TurnBase, new: list[NewItem], lost: list[str], *, key: Key | None
@@ -228,7 +231,7 @@ class Conversations:
 
     async def _advance(self, who: Principal, base: TurnBase, head: Position, lost: list[str]) -> ws.Command:
         branch = base.branch
-        if branch is not None and branch.run_id is None:
+        if branch is not None and branch.run_id is None and branch.alias_of is None:
             return ws.AdvanceHead(
                 conversation_id=base.conversation.id,
                 branch_id=branch.id,
@@ -272,11 +275,8 @@ class Conversations:
     async def _listed(
         self, who: Principal, conversation_id: str, branch_id: str | None
     ) -> tuple[Conversation, Branch]:
-        """Return a conversation and the branch to list, the active one read together with it."""
-        if branch_id is not None:
-            _, conversation, branch = await self._access.branch(who, conversation_id, branch_id)
-            return conversation, branch
-        _, base = await self._head(who, conversation_id, None, VIEWER)
+        """Return a conversation and the branch to list; a fork's own, where it stands for one."""
+        _, base = await self._head(who, conversation_id, branch_id, VIEWER)
         if base.branch is None:
             not_found("Conversation", conversation_id)
         return base.conversation, base.branch

@@ -14,12 +14,12 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from antiphon.domain.accounts import Principal
-from antiphon.domain.errors import Unavailable
 from antiphon.domain.inputs import InputItem
 from antiphon.domain.items import Item
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access
 from antiphon.services.conversations import Conversations
+from antiphon.services.followed import followed
 from antiphon.services.idempotency import Key
 from antiphon.services.runs.live import LiveRun, LiveRuns
 from antiphon.services.turn_plans import TurnRequest
@@ -28,7 +28,8 @@ from antiphon.services.turns import Begun, Turns
 POLL_SECONDS: Final = 0.25
 """Between two looks at an answer that another process makes."""
 
-PATIENCE_SECONDS: Final = 600.0
+PATIENCE_SECONDS: Final = 300.0
+"""Who has waited for so long is answered beside what still runs, on a branch."""
 
 
 class TurnOrder:
@@ -38,8 +39,8 @@ class TurnOrder:
         self, storage: Storage, access: Access, turns: Turns, conversations: Conversations, runs: LiveRuns
     ) -> None:
         self._storage = storage
-        self._conversations = conversations
         self._access = access
+        self._conversations = conversations
         self._turns = turns
         self._runs = runs
         self._queues: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -47,8 +48,8 @@ class TurnOrder:
     async def begin(self, who: Principal, request: TurnRequest) -> Begun:
         """Begin a turn of a named conversation once nothing runs before it.
 
-        Raises what `Turns.begin` does, and Unavailable if what runs does not end. A turn of another
-        surface that comes in between wins: then this one gets a branch of its own.
+        Raises what `Turns.begin` does. If what runs does not end, or a turn of another surface comes
+        in between, this one gets a branch of its own.
         """
         name = request.conversation_id
         if name is None:
@@ -76,11 +77,11 @@ class TurnOrder:
         give_up = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < give_up:
             base = await self._storage.tree.turn_base(within.account_id, conversation.id, None, 0)
+            base = await followed(self._storage, within, base, 0) if base is not None else None
             claim = base.branch.run_id if base is not None and base.branch is not None else None
             if claim is None:
                 return
             await _end_of(self._runs.get(within.account_id, claim))
-        raise Unavailable("An earlier message of this conversation is still being answered.")
 
 
 async def _end_of(live: LiveRun | None) -> None:

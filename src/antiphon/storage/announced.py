@@ -94,6 +94,7 @@ class AnnouncedStorage:
         self.conversations = inner.conversations
         self.workers = inner.workers
         self.aliases = inner.aliases
+        self.branch_forks = inner.branch_forks
         self.chat_sessions = inner.chat_sessions
         self.history = inner.history
         self.check = inner.check

@@ -95,6 +95,7 @@ class WatchedStorage:
         self.retention = inner.retention
         self.conversations = inner.conversations
         self.aliases = inner.aliases
+        self.branch_forks = inner.branch_forks
         self.chat_sessions = inner.chat_sessions
         self.history = inner.history
         self.workers = inner.workers

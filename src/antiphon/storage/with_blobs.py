@@ -209,6 +209,7 @@ class StorageWithBlobs:
         self.conversations = inner.conversations
         self.workers = inner.workers
         self.aliases = inner.aliases
+        self.branch_forks = inner.branch_forks
         self.chat_sessions = inner.chat_sessions
         self.check = inner.check
         self.close = inner.close

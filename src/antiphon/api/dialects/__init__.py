@@ -10,12 +10,13 @@ from collections.abc import Collection
 from typing import Final
 
 from antiphon.api.dialects.book.routes import BOOK
+from antiphon.api.dialects.branching.routes import BRANCHING
 from antiphon.api.dialects.chatai.routes import CHATAI
 from antiphon.api.dialects.chatgroq.routes import CHATGROQ
 from antiphon.api.dialects.dialect import Dialect, Operation
 from antiphon.api.dialects.mounting import Mounted, mount
 
-REGISTRY: Final[tuple[Dialect, ...]] = (CHATAI, CHATGROQ, BOOK)
+REGISTRY: Final[tuple[Dialect, ...]] = (CHATAI, BRANCHING, CHATGROQ, BOOK)
 """All dialects; where several claim a path, the earlier is asked first."""
 
 NAMES: Final = frozenset(one.name for one in REGISTRY)

@@ -136,9 +136,9 @@ def route_of(form: Shape) -> type[DialectRoute]:
     return Shaped
 
 
-def router_of(tag: str, shape: Shape = detail_only) -> APIRouter:
+def router_of(tag: str, shape: Shape = detail_only, prefix: str = "") -> APIRouter:
     """Return a dialect's empty router."""
-    return APIRouter(tags=[tag], route_class=route_of(shape), responses=ERROR)
+    return APIRouter(prefix=prefix, tags=[tag], route_class=route_of(shape), responses=ERROR)
 
 
 def refusal(error: Exception, shape: Shape) -> Response:

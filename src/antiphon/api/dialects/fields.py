@@ -29,6 +29,12 @@ async def fields_of(request: Request) -> dict[str, Any]:
     return query | body
 
 
+def body_schema(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
+    """Return the `openapi_extra` of a route that reads its parameters as a wire shape."""
+    schema = model.model_json_schema(mode="validation")
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
+
+
 async def read(request: Request, model: type[Made]) -> Made:
     """Return the parameters of a call as its wire shape; raises RequestValidationError."""
     return read_fields(await fields_of(request), model)

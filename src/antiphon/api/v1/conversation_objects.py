@@ -56,7 +56,11 @@ def purged_counts(purged: Purged | None) -> dict[str, Any]:
 
 
 def branch_object(conversation: Conversation, branch: Branch) -> dict[str, Any]:
-    """Return a branch; `head_item_id` is null while it has no items."""
+    """Return a branch; `head_item_id` is null while it has no items.
+
+    One that stands for a fork names it; its head is where the fork left.
+    """
+    fork = {"alias_of": ids.CONVERSATION + branch.alias_of} if branch.alias_of is not None else {}
     return {
         "id": ids.BRANCH + branch.id,
         "object": "conversation.branch",
@@ -68,6 +72,7 @@ def branch_object(conversation: Conversation, branch: Branch) -> dict[str, Any]:
         "active": branch.id == conversation.active_branch_id,
         "running_response_id": ids.RESPONSE + branch.run_id if branch.run_id else None,
         "created_at": branch.created_us // 1_000_000,
+        **fork,
     }
 
 

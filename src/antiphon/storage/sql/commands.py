@@ -128,7 +128,7 @@ def _renew_conversation(c: ws.RenewConversation) -> Iterator[Step]:
 
 NEW_BRANCH: Final = (
     "INSERT INTO branches (id,owner_id,slot,conversation_id,name,head_segment_id,head_depth,head_tokens,"
-    "head_item_id,run_id,created) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+    "head_item_id,run_id,created,alias_of) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
     " ON CONFLICT (conversation_id,name) DO NOTHING"
 )
 
@@ -137,9 +137,10 @@ def _new_branch(c: ws.NewBranch) -> Iterator[Step]:
     b = c.branch
     yield (
         NEW_BRANCH,
-        (b.id, c.owner_id, c.slot, b.conversation_id, b.name, *_place(b.head), b.run_id, b.created_us),
+        (b.id, c.owner_id, c.slot, b.conversation_id, b.name, *_place(b.head), b.run_id, b.created_us,
+         b.alias_of),
         1,
-    )
+    )  # fmt: skip
 
 
 def _rename_branch(c: ws.RenameBranch) -> Iterator[Step]:

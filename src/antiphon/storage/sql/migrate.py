@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any, Final
 
-NEWEST_REVISION: Final = "0006"
+NEWEST_REVISION: Final = "0007"
 NEWEST_KNOWLEDGE: Final = "k0002"
 CONVERSATIONS: Final = "migrations"
 KNOWLEDGE: Final = "knowledge_migrations"

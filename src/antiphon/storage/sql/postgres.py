@@ -12,6 +12,7 @@ from antiphon.storage.sql.ports import SqlConversations, SqlGarbage, SqlRemains,
 from antiphon.storage.sql.ports_accounts import SqlAccounts, SqlCredentials
 from antiphon.storage.sql.ports_administration import SqlGroups, SqlOperations, SqlRetention
 from antiphon.storage.sql.ports_aliases import SqlAliases
+from antiphon.storage.sql.ports_branch_forks import SqlBranchForks
 from antiphon.storage.sql.ports_chat_sessions import SqlChatSessions
 from antiphon.storage.sql.ports_history import SqlHistory
 from antiphon.storage.sql.ports_operations import SqlSecrets
@@ -42,6 +43,7 @@ class PostgresStorage:
         self.retention = SqlRetention(reads)
         self.conversations = SqlConversations(reads)
         self.aliases = SqlAliases(reads)
+        self.branch_forks = SqlBranchForks(reads)
         self.chat_sessions = SqlChatSessions(reads)
         self.tree = SqlTree(reads)
         self.runs = SqlRuns(reads)

@@ -58,7 +58,8 @@ def branch(db: Db, conversation_id: str, branch_id: str) -> Branch | None:
 def branch_at(db: Db, conversation_id: str, item_id: str) -> Branch | None:
     """See port `Conversations.branch_at`."""
     row = db.execute(
-        f"SELECT {rows.BRANCH} FROM branches b WHERE b.conversation_id=? AND b.head_item_id=? LIMIT 1",
+        f"SELECT {rows.BRANCH} FROM branches b"
+        " WHERE b.conversation_id=? AND b.head_item_id=? AND b.alias_of IS NULL LIMIT 1",
         (conversation_id, item_id),
     ).fetchone()
     return rows.branch(row) if row else None

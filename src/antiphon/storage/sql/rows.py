@@ -30,7 +30,7 @@ CONVERSATION: Final = (
 CONVERSATION_FIELDS: Final = 16
 BRANCH: Final = (
     "b.id,b.conversation_id,b.name,b.head_segment_id,b.head_depth,b.head_tokens,b.head_item_id,"
-    "b.run_id,b.created"
+    "b.run_id,b.created,b.alias_of"
 )
 SEGMENT: Final = "s.id,s.conversation_id,s.parent_id,s.fork_depth,s.fork_tokens,s.level"
 RUN: Final = (
@@ -68,7 +68,10 @@ def conversation(row: Row) -> Conversation:
 def branch(row: Row) -> Branch:
     """Columns `BRANCH`."""
     head = Position(row[3], row[4], row[5], row[6])
-    return Branch(id=row[0], conversation_id=row[1], name=row[2], head=head, run_id=row[7], created_us=row[8])
+    return Branch(
+        id=row[0], conversation_id=row[1], name=row[2], head=head, run_id=row[7], created_us=row[8],
+        alias_of=row[9],
+    )  # fmt: skip
 
 
 def segment(row: Row) -> Segment:

@@ -32,6 +32,7 @@ from antiphon.storage.sql.ports import (
 from antiphon.storage.sql.ports_accounts import SqlAccounts, SqlCredentials
 from antiphon.storage.sql.ports_administration import SqlGroups, SqlOperations, SqlRetention
 from antiphon.storage.sql.ports_aliases import SqlAliases
+from antiphon.storage.sql.ports_branch_forks import SqlBranchForks
 from antiphon.storage.sql.ports_chat_sessions import SqlChatSessions
 from antiphon.storage.sql.ports_history import SqlHistory
 from antiphon.storage.sql.ports_operations import SqlSecrets
@@ -168,6 +169,7 @@ class SqliteStorage:
         self.retention = SqlRetention(self._readers)
         self.conversations = SqlConversations(self._readers)
         self.aliases = SqlAliases(self._readers)
+        self.branch_forks = SqlBranchForks(self._readers)
         self.chat_sessions = SqlChatSessions(self._readers)
         self.tree = SqlTree(self._readers)
         self.runs = SqlRuns(self._readers)

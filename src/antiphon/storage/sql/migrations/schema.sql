@@ -410,3 +410,4 @@ CREATE TABLE aliases (
 )
  WITHOUT ROWID;
 CREATE INDEX aliases_target ON aliases (target_id);
+CREATE INDEX branches_alias ON branches (alias_of) WHERE alias_of IS NOT NULL;
