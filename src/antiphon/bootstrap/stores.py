@@ -36,7 +36,7 @@ async def open_store(
     if settings.history_search == "off":
         return storage, None
     notes = CommitNotes(clock)
-    return WatchedStorage(storage, notes), notes
+    return WatchedStorage(storage, notes, shared=settings.database_url is not None), notes
 
 
 async def _opened(stack: AsyncExitStack, settings: Settings) -> Storage:
