@@ -193,7 +193,7 @@ async def test_a_failing_provider_is_told_and_the_message_is_stored(broken: Api)
     response = await broken.http.post(
         "/chat/", json={"session_id": "chat123", "message": "kept all the same"}
     )
-    assert response.status_code == 502 and response.json() == {"detail": "broken"}
+    assert response.status_code == 502 and response.json()["detail"] == "broken"
     assert broken.world.rows("SELECT 1 FROM items WHERE payload LIKE '%kept all the same%'") != []
     tried = await broken.post("/admin/test-chat", {"message": "Test message"})
     assert (tried["success"], tried["response"], tried["error"]) == (False, "", "broken")

@@ -39,7 +39,8 @@ async def open_store(
     if settings.history_search == "off":
         return announced, None, changes
     notes = CommitNotes(clock)
-    return WatchedStorage(announced, notes), notes, changes
+    shared = settings.database_url is not None
+    return WatchedStorage(announced, notes, shared=shared), notes, changes
 
 
 async def _opened(stack: AsyncExitStack, settings: Settings) -> Storage:
