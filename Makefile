@@ -2,7 +2,7 @@
 # Settings pass through: make serve PORT=9000 HOST=0.0.0.0 DATA_DIR=/srv/antiphon
 
 .DEFAULT_GOAL := help
-.PHONY: help serve local postgres test check bench lock clean
+.PHONY: help serve api-run local postgres test check bench lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -17,10 +17,12 @@ SDK_REQUIREMENTS := $(wildcard tests/e2e/sdk/requirements.in)
 ARGS ?=
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(RUNTIME) ## start the server on HOST:PORT with its data in DATA_DIR
 	@exec $(PY) -m antiphon serve $(ARGS)
+
+api-run: serve ## the same, by the name that ChatAI-API had for it
 
 local: $(LOCAL) ## install what embedding models in a directory need
 

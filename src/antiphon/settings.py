@@ -89,6 +89,8 @@ class Settings(BaseSettings):
     history_search: Literal["on", "off"] = "on"
     memory_ttl_seconds: int = Field(default=3600, ge=1, le=10 * 365 * 24 * 3600)
     max_cache_size: int = Field(default=1000, ge=1)
+    session_cleanup: Literal["expired", "all"] = "expired"
+    session_cleanup_seconds: float = Field(default=3600.0, gt=0)
     session_max_messages: int = Field(default=0, ge=0)
     response_ttl_days: int = Field(default=30, ge=0)
     audit_days: int = Field(default=400, ge=0)

@@ -72,7 +72,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
             storage.unit_of_work, storage.conversations, recovery, application.journal, application.runs,
             clock, storage.workers, leases,
         ).schedule(jobs, _restart(application))  # fmt: skip
-        _schedule_services(application, jobs, clock)
+        _schedule_services(settings, application, jobs, clock)
         stack.callback(LoopLag(application.counters.lag).start().close)
         try:
             yield application
@@ -158,7 +158,9 @@ def _restart(application: Application) -> Any:
     return restart
 
 
-def _schedule_services(application: Application, jobs: InProcessJobs, clock: Clock) -> None:
+def _schedule_services(
+    settings: Settings, application: Application, jobs: InProcessJobs, clock: Clock
+) -> None:
     """Have the services do again and again what they must."""
     for service in (application.credentials, application.sessions, application.members):
         service.schedule(jobs)
@@ -167,6 +169,9 @@ def _schedule_services(application: Application, jobs: InProcessJobs, clock: Clo
         application.embeddings, application.ingestion, application.document_housekeeping, application.history
     ):  # fmt: skip
         work.schedule(jobs)
+    if settings.session_cleanup == "all":
+        end_all = application.chat_sessions.end_all
+        jobs.every(settings.session_cleanup_seconds, "forget all chat sessions", end_all)
     application.quotas.schedule(jobs, application.local.refresh)
     jobs.once("prepare models", lambda: _prepare(application.models))
     _schedule_purges(application.purges, jobs, clock)

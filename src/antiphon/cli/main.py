@@ -46,11 +46,18 @@ def main(
 
 
 @app.command()
-def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+def serve(
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A config.ini of the Redis chat service.")
+    ] = None,
+) -> None:
     """Start the server."""
     from antiphon.cli.serve import run_server
 
-    run_server(host=host, port=port, data_dir=data_dir)
+    run_server(host=host, port=port, data_dir=data_dir, config=config)
 
 
 @app.command()

@@ -1,28 +1,47 @@
 """`antiphon serve`: load the settings, start the server, and say where to go as soon as it answers."""
 
+import os
 import sys
 import threading
 import time
 from pathlib import Path
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 
 from antiphon.cli.api_client import ApiClient, ClientError
+from antiphon.cli.config_ini import BadConfigIni, names_of
 from antiphon.cli.configuration import base_url_of, settings_or_exit
 from antiphon.process import serve
+from antiphon.settings import environment
 
 GREETING_WAIT_SECONDS = 60.0
 MODELS_SHOWN = 8
 
 
-def run_server(*, host: str | None, port: int | None, data_dir: Path | None) -> None:
+def run_server(
+    *, host: str | None, port: int | None, data_dir: Path | None, config: Path | None = None
+) -> None:
+    if config is not None:
+        adopt(config)
     settings = settings_or_exit(host=host, port=port, data_dir=data_dir)
     if settings.port:
         url = base_url_of(settings.host, settings.port)
         key = settings.api_key.get_secret_value() if settings.api_key else None
         threading.Thread(target=greet_when_ready, args=(url, key), name="greeting", daemon=True).start()
     serve(settings)
+
+
+def adopt(config: Path) -> None:
+    """Put what a `config.ini` says into the environment, which wins; exits if the file is wrong."""
+    try:
+        names = names_of(config)
+    except BadConfigIni as error:
+        typer.echo(f"antiphon: {error}", err=True)
+        raise typer.Exit(2) from None
+    known = environment()
+    os.environ.update({name: value for name, value in names.items() if name not in known})
 
 
 def greet_when_ready(url: str, api_key: str | None = None) -> None:

@@ -20,6 +20,7 @@ from antiphon.services.placing import new_conversation
 from antiphon.services.retention import Retention
 from antiphon.services.turn_plans import MAX_CONFLICTS
 
+ENDED_AT_ONCE = 200
 SECOND_US = 1_000_000
 
 
@@ -86,6 +87,14 @@ class ChatSessions:
         found = await self.get(who, name)
         await self._conversations.delete(who, ids.CONVERSATION + found.conversation.id, purge=True)
         return found.name
+
+    async def end_all(self) -> None:
+        """End the ephemeral sessions of everybody, whenever they were used last; nothing else is touched."""
+        while found := await self._storage.chat_sessions.longest_unused(ENDED_AT_ONCE):
+            ended = sum([await self._retention.end(one) for one in found])
+            self._expired += ended
+            if not ended:
+                return  # somebody writes to each of them just now
 
     async def memory(self) -> SessionMemory:
         """Count what is held for everybody."""

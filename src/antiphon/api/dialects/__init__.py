@@ -15,8 +15,9 @@ from antiphon.api.dialects.chatai.routes import CHATAI
 from antiphon.api.dialects.chatgroq.routes import CHATGROQ
 from antiphon.api.dialects.dialect import Dialect, Operation
 from antiphon.api.dialects.mounting import Mounted, mount
+from antiphon.api.dialects.redis_chat.routes import REDIS_CHAT
 
-REGISTRY: Final[tuple[Dialect, ...]] = (CHATAI, BRANCHING, CHATGROQ, BOOK)
+REGISTRY: Final[tuple[Dialect, ...]] = (CHATAI, BRANCHING, REDIS_CHAT, CHATGROQ, BOOK)
 """All dialects; where several claim a path, the earlier is asked first."""
 
 NAMES: Final = frozenset(one.name for one in REGISTRY)

@@ -95,7 +95,7 @@ def _shared_router(dialects: Sequence[Dialect]) -> APIRouter:
 
 def _add_shared(router: APIRouter, operation: Operation, claimed: list[tuple[Claim, Dialect]]) -> None:
     method, path = operation
-    claims = [claim for claim, _ in claimed]
+    claims = list(dict.fromkeys(claim for claim, _ in claimed))  # two may have the same call
     tags: list[str | Enum] = list(dict.fromkeys(one.tag for _, one in claimed))
 
     async def decide(application: App, who: Caller, request: Request) -> Response:

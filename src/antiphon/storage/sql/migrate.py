@@ -7,6 +7,7 @@ Alembic is imported only where an older file is to be migrated: it costs 0.3 s a
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,12 +52,17 @@ async def current_revision_postgres(connection: Any) -> str | None:
 
 def upgrade_sqlite(path: Path, revision: str = "head", *, scripts: str = CONVERSATIONS) -> None:
     """Run all missing migrations of `scripts` (CONVERSATIONS or KNOWLEDGE) on the file at `path`."""
+    on_sqlite(path, lambda connection: _upgrade(connection, revision, scripts))
+
+
+def on_sqlite(path: Path, work: Callable[[Any], None]) -> None:
+    """Do something with the schema of the file at `path`, in a transaction."""
     import sqlalchemy as sa  # noqa: PLC0415 - heavy, and needed only for a migration
 
     engine = sa.create_engine(f"sqlite:///{path}")
     try:
         with engine.begin() as connection:
-            _upgrade(connection, revision, scripts)
+            work(connection)
     finally:
         engine.dispose()
 
@@ -67,6 +73,11 @@ MIGRATING: Final = 0x616E7469_70686F6E
 
 async def upgrade_postgres(url: str, revision: str = "head") -> None:
     """Run all missing migrations on the database at `url`; of several at once one does, the others wait."""
+    await on_postgres(url, lambda connection: _upgrade(connection, revision, CONVERSATIONS))
+
+
+async def on_postgres(url: str, work: Callable[[Any], None]) -> None:
+    """Do something with the schema of the database at `url`, in a transaction and alone."""
     import asyncpg  # noqa: PLC0415
     import sqlalchemy as sa  # noqa: PLC0415
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
@@ -78,7 +89,7 @@ async def upgrade_postgres(url: str, revision: str = "head") -> None:
     try:
         async with engine.begin() as connection:
             await connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({MIGRATING})"))
-            await connection.run_sync(_upgrade, revision, CONVERSATIONS)
+            await connection.run_sync(work)
     finally:
         await engine.dispose()
 

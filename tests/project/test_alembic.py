@@ -1,0 +1,40 @@
+"""`alembic upgrade head` in the checkout works on the data that the settings name, as often as one likes."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+from antiphon.storage.sql.migrate import NEWEST_REVISION
+from antiphon.storage.sql.sqlite import FILE_NAME
+from scripts.project_files import ROOT
+from scripts.write_schema import schema_of
+from tests.e2e.sdk.launch import clean_environment
+
+
+def alembic(data: Path, *arguments: str) -> str:
+    environment = clean_environment() | {"DATA_DIR": str(data)}
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", *arguments], cwd=ROOT, env=environment, capture_output=True,
+        text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_upgrade_head_twice_is_harmless_and_makes_the_servers_schema(tmp_path: Path) -> None:
+    alembic(tmp_path, "upgrade", "head")
+    first = schema_of(tmp_path / FILE_NAME)
+    alembic(tmp_path, "upgrade", "head")
+    assert schema_of(tmp_path / FILE_NAME) == first
+    assert NEWEST_REVISION in alembic(tmp_path, "current")
+
+
+def test_data_of_an_older_revision_is_migrated(tmp_path: Path) -> None:
+    alembic(tmp_path, "upgrade", "+1")
+    alembic(tmp_path, "upgrade", "head")
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    assert found == [(NEWEST_REVISION,)]
