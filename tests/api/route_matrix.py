@@ -15,7 +15,7 @@ from antiphon.api.app import create_app
 from antiphon.domain.external_logins import ExternalIdentity
 from antiphon.services.identities import linking
 from tests.api.client import ORIGIN
-from tests.api.dialect_routes import SPOKEN
+from tests.api.dialect_routes import SPOKEN, SPOKEN_BY_ADMINS, SPOKEN_LAST
 from tests.api.document_routes import DOCUMENTS, Form, library_of
 from tests.api.people_fixtures import Town
 from tests.api.shared_town import Shared, share
@@ -60,12 +60,14 @@ OF_ONES_OWN: dict[Operation, Any] = {
     ("DELETE", "/v1/auth/identities/{identity_id}"): None,
     ("DELETE", "/v1/auth/sessions"): None,
     ("POST", "/v1/auth/logout"): None,
+    **SPOKEN_LAST,
     ("POST", "/v1/auth/password"): {"current_password": PASSWORD, "new_password": PASSWORD + " 2"},
 }
 """In an order in which one caller can do all of them."""
 
 OF_ADMINS: dict[Operation, Any] = {
     ("GET", "/metrics"): None,
+    **SPOKEN_BY_ADMINS,
     ("GET", "/v1/admin/users"): None,
     ("POST", "/v1/admin/users"): {"name": "further"},
     ("GET", USER): None,
@@ -103,7 +105,7 @@ SHARED: dict[Operation, Any] = {operation: body for operation, (_, body) in ROUT
 CLOSED: dict[Operation, Any] = {**OF_ONES_OWN, **SHARED, **OF_ADMINS}
 OBJECTS = frozenset({
     "conversation_id", "item_id", "branch_id", "response_id", "completion_id", "share_id",
-    "key_id", "session_id", "identity_id", "user_id", "group_id", "invite_id", "limit_id",
+    "key_id", "session_id", "chat_session", "identity_id", "user_id", "group_id", "invite_id", "limit_id",
     "file_id", "upload_id", "vector_store_id", "batch_id",
 })  # fmt: skip
 """The parameters that name an object of somebody; each has one in `Gated`."""
@@ -221,6 +223,7 @@ async def populate(town: Town) -> Gated:
         "group_id": (await _made(root, "/v1/admin/groups", {"name": "crew"}))["id"],
         "invite_id": (await _made(root, "/v1/admin/invites", {}))["id"],
         "limit_id": (await _made(root, "/v1/admin/limits", limit))["id"],
+        "chat_session": (await _made(ada, "/v1/conversations", {}))["id"],
         "model": ECHO,
         "provider": "hand",
     }

@@ -28,7 +28,7 @@ WIRE = {
     "completion_id": "chatcmpl-", "model": "nobody/", "key_id": "key_", "session_id": "sess_",
     "identity_id": "identity_",
     "user_id": "user_", "share_id": "share_", "token": "ants_",
-    "provider": "nobody-",
+    "provider": "nobody-", "chat_session": "conv_",
     "limit_id": "lim_", "group_id": "grp_", "invite_id": "inv_",
     "file_id": "file-", "upload_id": "upload_", "vector_store_id": "vs_", "batch_id": "vsfb_", "number": "",
 }  # fmt: skip
@@ -51,7 +51,7 @@ def routes() -> list[tuple[str, str]]:
     """Method and path of every HTTP route the application has."""
     found: set[tuple[str, str]] = set()
     for route in every_route():
-        if isinstance(route, Route) and not route.path.startswith(("/docs", "/openapi")):
+        if isinstance(route, Route) and not route.path.startswith(("/docs", "/redoc", "/openapi")):
             found |= {(method, route.path) for method in (route.methods or ()) if method != "HEAD"}
     return sorted(found)
 
@@ -115,7 +115,7 @@ async def test_without_its_key_every_route_but_health_is_401(api: Api, method: s
     ("method", "path", "status", "code"),
     [
         ("GET", "/v1/nowhere", 404, "unknown_url"),
-        ("GET", "/", 404, "unknown_url"),
+        ("GET", "/v1", 404, "unknown_url"),
         ("GET", "/v1/responses", 405, "method_not_allowed"),
         ("PUT", "/v1/conversations", 405, "method_not_allowed"),
         ("GET", "/v1/models/nobody/nothing", 404, "model_not_found"),
