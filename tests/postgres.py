@@ -106,6 +106,13 @@ def prepared(directory: Path) -> str:
     return url(name)
 
 
+def empty(directory: Path) -> str:
+    """Return the address of a new database without a schema."""
+    name = database_of(directory / "empty")
+    _in_thread(_execute(f"CREATE DATABASE {name}"))
+    return url(name)
+
+
 def look(directory: Path, read: Callable[[Db], T]) -> T:
     """Run a read on a test's database, beside the server."""
     found: list[T] = []

@@ -47,8 +47,9 @@ DECLARE_DEAD: Final = (
     f" DO UPDATE SET fenced={NOW_US} WHERE workers.fenced IS NULL AND workers.expires<={NOW_US}"
 )
 PUT_FENCE: Final = (
-    "INSERT INTO journal (worker_id,tick,ops) SELECT CAST($1 AS VARCHAR),COALESCE(MAX(tick),0)+1,$2"
-    " FROM journal WHERE worker_id=$1 ON CONFLICT (worker_id,tick) DO NOTHING"
+    "INSERT INTO journal (worker_id,tick,ops)"
+    " SELECT CAST($1 AS VARCHAR),COALESCE(MAX(tick),0)+1,$2 FROM journal WHERE worker_id=$1"
+    " ON CONFLICT (worker_id,tick) DO NOTHING"
 )
 # A fence stands for a day after the last of its worker's runs has ended.
 FORGET: Final = (
