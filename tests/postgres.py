@@ -26,7 +26,7 @@ from antiphon.storage.sql.postgres_reading import answering
 T = TypeVar("T")
 
 TEMPLATE = "antiphon_template"
-TUNED = ("fsync=off", "full_page_writes=off", "max_connections=300", "autovacuum=off")
+TUNED: tuple[str, ...] = ("fsync=off", "full_page_writes=off", "max_connections=300", "autovacuum=off")
 
 
 @cache

@@ -35,6 +35,7 @@ RENEW: Final = (
 CANCELLED: Final = (
     "SELECT id FROM runs WHERE worker_id=$1 AND state IN ('queued','in_progress') AND cancel_requested=1"
 )
+LIVING: Final = f"SELECT COUNT(*) FROM workers WHERE fenced IS NULL AND expires>{NOW_US}"
 LIVES: Final = (
     f"EXISTS (SELECT 1 FROM workers w WHERE w.id={{worker}} AND w.fenced IS NULL AND w.expires>{NOW_US})"
 )
