@@ -215,6 +215,7 @@ _WORDS: Final = {script: _languages_of(codes) for script, codes in _IN_SCRIPT.it
 _WORD: Final = re.compile(
     r"[^\W\d_]+(?:[\u0300-\u036f\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962\u0963]+[^\W\d_]*)*"
 )
+_ASCII_WORD: Final = re.compile("[a-z]+")
 
 
 def guess_language(text: str) -> str | None:
@@ -246,7 +247,7 @@ def _by_words(text: str, script: str) -> str | None:
 
     A single letter, which means something in several languages, counts little.
     """
-    words = _WORD.findall(text.lower())
+    words = (_ASCII_WORD if text.isascii() else _WORD).findall(text.lower())
     common, scores = _WORDS[script], dict[str, int]()
     for word in words:
         for code in common.get(word, ()):

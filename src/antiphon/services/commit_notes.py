@@ -51,16 +51,16 @@ class CommitNotes:
         for item_id, said in messages.items():
             if said is None or item_id in self._said or item_id not in self._waiting:
                 continue
-            if len(said.payload) <= self._room:
-                self._room -= len(said.payload)
+            if (size := len(said.payload)) <= self._room:
+                self._room -= size
                 self._said[item_id] = said
 
     def add(self, item_ids: Iterable[str]) -> None:
         """Note messages that have to be read."""
-        now = self._clock.monotonic()
+        now, waiting = self._clock.monotonic(), self._waiting
         for item_id in item_ids:
-            if len(self._waiting) < self._most:
-                self._waiting.setdefault(item_id, now)
+            if len(waiting) < self._most:
+                waiting.setdefault(item_id, now)
             elif self._missed is None or item_id < self._missed:
                 self._missed = item_id
         self._some.set()

@@ -32,7 +32,7 @@ GATHER_SECONDS: Final = 0.2
 """So long commits gather before they are indexed together."""
 GATHERINGS: Final = 5
 """So often they go on gathering while many come and there are not enough for a batch."""
-MANY: Final = 50
+MANY: Final = 100
 """Messages that come in `GATHER_SECONDS` where a few more are not worth a transaction of their own."""
 MARK_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 1.0

@@ -11,11 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from antiphon.domain.items import NewItem
-from antiphon.domain.runs import Run
-from antiphon.ports import write_sets as ws
 from antiphon.ports.history import CommitWatch, Said
 from antiphon.ports.storage import Journal, Storage, UnitOfWork
-from antiphon.ports.write_sets import WriteSet
+from antiphon.ports.write_sets import FinishRun, NewSegment, OpenRun, PutItems, WriteSet
 
 MESSAGE: Final = "message"
 
@@ -73,27 +71,14 @@ class WatchedJournal:
 
 def messages_in(commands: WriteSet) -> Messages:
     """Return the messages a write set stores, as they would be read; None where it does not say it all."""
-    puts: list[ws.PutItems] = []
-    run: Run | None = None
-    homes: dict[str, str] = {}
-    for command in commands:
-        if type(command) is ws.PutItems:
-            puts.append(command)
-        elif type(command) is ws.OpenRun or type(command) is ws.FinishRun:
-            run = command.run
-        elif type(command) is ws.NewSegment:
-            homes[command.segment.id] = command.segment.conversation_id
     found: Messages = {}
-    for put in puts:
-        if put.run_id is None:
-            home, model = homes.get(put.after.segment_id), None
-        elif run is not None and run.id == put.run_id:
-            home, model = run.conversation_id, run.model if put.author_id is None else None
-        else:
-            home = model = None
+    for put in commands:
+        if type(put) is not PutItems:
+            continue
+        home, model = _home(put, commands)
         for item in put.items:
             if item.type == MESSAGE:
-                found[item.id] = _said(item, put, home, model) if home is not None else None
+                found[item.id] = None if home is None else _said(item, put, home, model)
     return found
 
 
@@ -102,7 +87,21 @@ def names_in(commands: WriteSet) -> Messages:
     return dict.fromkeys(messages_in(commands))
 
 
-def _said(item: NewItem, put: ws.PutItems, home: str, model: str | None) -> Said:
+def _home(put: PutItems, commands: WriteSet) -> tuple[str | None, str | None]:
+    """Return the conversation that items are put into and the model that made them, as far as it is said.
+
+    A run's are its conversation's, others those of the segment they open.
+    """
+    for command in commands:
+        if type(command) is OpenRun or type(command) is FinishRun:
+            if command.run.id == put.run_id:
+                return command.run.conversation_id, command.run.model if put.author_id is None else None
+        elif type(command) is NewSegment and (put.run_id, put.after.segment_id) == (None, command.segment.id):
+            return command.segment.conversation_id, None
+    return None, None
+
+
+def _said(item: NewItem, put: PutItems, home: str, model: str | None) -> Said:
     return Said(
         item_id=item.id, owner_id=put.owner_id, conversation_id=home, role=item.role, model=model,
         author_id=put.author_id, created_us=put.created_us, payload=item.payload,
