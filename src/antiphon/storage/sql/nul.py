@@ -5,20 +5,24 @@ from __future__ import annotations
 from typing import Final
 
 MARK: Final = "\uffff"
-"""A character that Unicode gives to nobody: text that begins with it stands for another."""
+"""A character that Unicode gives to nobody: what follows it tells what stood here."""
+
+
+def has_nul(text: str) -> bool:
+    """Whether a text holds NUL."""
+    return "\0" in text
 
 
 def needs_mark(text: str) -> bool:
-    """Whether a text cannot be kept as it is."""
-    return "\0" in text or text.startswith(MARK)
+    """Whether a text is kept in another form."""
+    return "\0" in text or MARK in text
 
 
 def escaped(text: str) -> str:
-    """Return a text without NUL from which `unescaped` makes the same again."""
-    return MARK + text.replace("\\", "\\\\").replace("\0", "\\0")
+    """Return a text without NUL from which `unescaped` makes the same again; beginnings stay beginnings."""
+    return text.replace(MARK, MARK + "1").replace("\0", MARK + "0")
 
 
 def unescaped(text: str) -> str:
     """Return what was escaped."""
-    pieces = text[1:].split("\\\\")
-    return "\\".join(piece.replace("\\0", "\0") for piece in pieces)
+    return text.replace(MARK + "0", "\0").replace(MARK + "1", MARK)

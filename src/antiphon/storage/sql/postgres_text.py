@@ -4,7 +4,7 @@ Statements are written once, for both engines; this module turns `?` and `:name`
 the forms of `context_postgres` in the place of those that PostgreSQL does not understand or runs badly.
 
 PostgreSQL's text holds every character but NUL. JSON is no matter, there NUL is written as an escape;
-names and titles are what people make them, and those with NUL are kept escaped behind a mark.
+names and titles are what people make them, so in these NUL is kept as two characters, a mark and a digit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from antiphon.storage.sql.context_postgres import FORMS, FRAGMENTS
-from antiphon.storage.sql.nul import MARK, escaped, needs_mark, unescaped
+from antiphon.storage.sql.nul import MARK, escaped, has_nul, needs_mark, unescaped
 
 STATEMENTS: Final = 4_096
 """Forms kept; statements are made of constants, so there are a few hundred."""
@@ -30,7 +30,7 @@ _FREE: Final = re.compile(r"\b(title|name|email|user_agent|subject|target)\b")
 class Translated(msgspec.Struct, frozen=True):
     """A statement for the driver; `names` are the parameters in order if they have names.
 
-    `is_free` tells that its rows may hold marked text.
+    `is_free` tells that it writes or reads columns in which text may be marked.
     """
 
     text: str
@@ -63,14 +63,13 @@ def bound(form: Translated, parameters: Sequence[Any] | Mapping[str, Any]) -> li
     """Return the values of a statement in the order of its places."""
     if form.names is not None and isinstance(parameters, Mapping):
         parameters = [parameters[name] for name in form.names]
-    return [escaped(one) if type(one) is str and needs_mark(one) else one for one in parameters]
+    # Elsewhere no text holds NUL, and what is looked for by one that does is not found.
+    changed = needs_mark if form.is_free else has_nul
+    return [escaped(one) if type(one) is str and changed(one) else one for one in parameters]
 
 
 def read_back(records: Sequence[Any]) -> Sequence[Any]:
     """Return rows with their text as it was written."""
-    if not any(type(one) is str and one.startswith(MARK) for row in records for one in row):
+    if not any(type(one) is str and MARK in one for row in records for one in row):
         return records
-    return [
-        tuple(unescaped(one) if type(one) is str and one.startswith(MARK) else one for one in row)
-        for row in records
-    ]
+    return [tuple(unescaped(one) if type(one) is str else one for one in row) for row in records]
