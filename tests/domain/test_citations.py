@@ -127,6 +127,12 @@ def test_a_marker_knows_what_of_its_sentence_stands_before_it() -> None:
     assert claims == ["The sky is blue", "Grass is green.", "As"]
 
 
+def test_a_full_stop_that_ends_nothing_does_not_cut_a_claim() -> None:
+    taken = MarkerFilter(KNOWN)
+    out = taken.feed("“It rains.”\n“Dr. Smith, e.g. in Fig. 3, saw it” [1]\n") + taken.finish()
+    assert [one.claim for one in out if isinstance(one, Marker)] == ["“Dr. Smith, e.g. in Fig. 3, saw it”"]
+
+
 TEXT = "Preface.  Bees live in hives. Honey is made by bees in summer! It keeps for years.\n\nWasps do not."
 
 

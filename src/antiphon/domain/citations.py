@@ -300,8 +300,9 @@ def _numbers(body: str) -> list[int]:
 
 def claim_of(text: str) -> str:
     """Return the last sentence of a text, as far as it goes."""
-    pieces = [piece for piece in _SENTENCE_END.split(text) if piece.strip()]
-    return pieces[-1].strip() if pieces else ""
+    line = text.rstrip().rpartition("\n")[2]
+    found = spans(line, RECENT)
+    return line[slice(*found[-1])] if found else ""
 
 
 def ends_sentence(text: str) -> int | None:
