@@ -39,6 +39,7 @@ class Recent:
         time: so nothing newer follows once `limit` messages are newer than the next conversation.
         """
         newest: list[tuple[str, Told]] = []
+        seen: set[str] = set()  # a fork shows what its origin shows
         after: tuple[int, str] | None = None
         while True:
             found = await self._storage.history.used(who.actor_id, after=after, limit=AT_ONCE)
@@ -49,8 +50,9 @@ class Recent:
                     self._storage.tree, conversation, head, after=None, limit=limit, descending=True
                 )
                 for item in page.data:
-                    if item.type != "message" or item.role not in SPOKEN:
+                    if item.type != "message" or item.role not in SPOKEN or item.id in seen:
                         continue
+                    seen.add(item.id)
                     heapq.heappush(newest, (item.id, Told(conversation, item)))
                     if len(newest) > limit:
                         heapq.heappop(newest)
