@@ -40,8 +40,8 @@ check: $(DEV) ## style, types, layers, sizes, links and text
 	$(PY) -m scripts.check_links
 	$(PY) -m scripts.check_text
 
-bench: $(DEV) ## measure the server (choose with ARGS=...)
-	$(PY) -m bench $(ARGS)
+bench: $(DEV) ## measure the server (choose with ARGS=..., STORE=postgres for PostgreSQL)
+	$(PY) -m bench $(if $(STORE),--store $(STORE)) $(ARGS)
 
 lock: $(VENV)-lock/bin/uv ## bring the lock files up to date (LOCK_ARGS=--upgrade for newer releases)
 	$(LOCK) --group build pyproject.toml -o requirements.lock

@@ -21,6 +21,7 @@ from bench.processes import StartError
 from bench.report import figures, noisy, table, write_docs, write_json
 from bench.rows import QUICK, ROWS, Bench, Measurement, Scale
 from bench.targets import NGINX, ROOT, TARGETS, Stage, Target
+from tests import postgres
 
 _LETTERS: Final = {
     "a": "turns", "b": "paced", "c": "paced", "d": "open", "e": "burst", "f": "idle", "g": "nonstream",
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measurements: list[Measurement] = []
     try:
         with tempfile.TemporaryDirectory(prefix="antiphon-bench-") as directory:
-            stage = Stage(Path(directory), where, dict(options.setting or []))
+            stage = Stage(Path(directory), where, {**_store(options.store), **dict(options.setting or [])})
             bench = Bench(stage, Path(directory), _scale(options))
             _measure(bench, options, measurements)
     except StartError as error:
@@ -68,10 +69,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--streams", type=int, metavar="N", help="streams of the row 'open'")
     setting = "a setting of Antiphon, such as DURABILITY=power; may be repeated"
     parser.add_argument("--setting", action="append", type=_setting, metavar="NAME=VALUE", help=setting)
+    store = "what Antiphon keeps its data in; postgres: the one that the tests use, waiting for its disk"
+    parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite", help=store)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement to FILE")
     parser.add_argument("--write-docs", action="store_true", help="write docs/performance.md and .svg")
     parser.add_argument("--docs-dir", type=Path, default=ROOT / "docs", help=argparse.SUPPRESS)
     return parser
+
+
+def _store(name: str) -> dict[str, str]:
+    """Return the settings of a store."""
+    if name == "sqlite":
+        return {}
+    postgres.TUNED = ("max_connections=300",)
+    return {"DATABASE_URL": postgres.prepared(Path(tempfile.mkdtemp(prefix="antiphon-bench-")))}
 
 
 def _row(name: str) -> str:

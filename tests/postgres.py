@@ -26,7 +26,7 @@ from antiphon.storage.sql.postgres_reading import answering
 T = TypeVar("T")
 
 TEMPLATE = "antiphon_template"
-TUNED = ("fsync=off", "full_page_writes=off", "max_connections=300", "autovacuum=off")
+TUNED: tuple[str, ...] = ("fsync=off", "full_page_writes=off", "max_connections=300", "autovacuum=off")
 
 
 @cache
@@ -103,6 +103,13 @@ def prepared(directory: Path) -> str:
             await _execute(f"CREATE DATABASE {name} TEMPLATE {template}")
 
     _in_thread(make())
+    return url(name)
+
+
+def empty(directory: Path) -> str:
+    """Return the address of a new database without a schema."""
+    name = database_of(directory / "empty")
+    _in_thread(_execute(f"CREATE DATABASE {name}"))
     return url(name)
 
 

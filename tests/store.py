@@ -31,22 +31,22 @@ async def open_store(directory: Path) -> Storage:
     return await open_sqlite(directory)
 
 
-def look(directory: Path, read: Callable[[Db], T]) -> T:
-    """Run a read on the directory's store, beside whoever has it open."""
-    if ON_POSTGRES:
+def look(directory: Path, read: Callable[[Db], T], *, name: str = FILE_NAME) -> T:
+    """Run a read on the directory's store, or a file beside it, beside whoever has it open."""
+    if ON_POSTGRES and name == FILE_NAME:
         from tests import postgres
 
         return postgres.look(directory, read)
-    db = sqlite3.connect(f"file:{directory / FILE_NAME}?mode=ro", uri=True)
+    db = sqlite3.connect(f"file:{directory / name}?mode=ro", uri=True)
     try:
         return read(db)
     finally:
         db.close()
 
 
-def query(directory: Path, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+def query(directory: Path, statement: str, *values: Any, name: str = FILE_NAME) -> list[tuple[Any, ...]]:
     """Return a statement's rows."""
-    return look(directory, lambda db: [tuple(row) for row in db.execute(statement, values)])
+    return look(directory, lambda db: [tuple(row) for row in db.execute(statement, values)], name=name)
 
 
 def tables(db: Db) -> list[str]:

@@ -121,7 +121,7 @@ def front_of(world: World, application: Application | None = None) -> Front:
     async def opened() -> AsyncIterator[Application]:
         yield application or world.application
 
-    front = create_app(opened)
+    front = create_app(opened, world.application.policy.dialects)
     front.application = application or world.application
     return front
 

@@ -115,7 +115,7 @@ async def test_without_its_key_every_route_but_health_is_401(api: Api, method: s
     ("method", "path", "status", "code"),
     [
         ("GET", "/v1/nowhere", 404, "unknown_url"),
-        ("GET", "/", 404, "unknown_url"),
+        ("GET", "/v1", 404, "unknown_url"),
         ("GET", "/v1/responses", 405, "method_not_allowed"),
         ("PUT", "/v1/conversations", 405, "method_not_allowed"),
         ("GET", "/v1/models/nobody/nothing", 404, "model_not_found"),

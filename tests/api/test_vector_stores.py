@@ -124,6 +124,17 @@ async def test_a_file_that_is_wrong_is_refused(api: Api, name: str) -> None:
     assert (await api.get(store))["file_counts"]["total"] == 0
 
 
+async def test_an_error_names_the_field_and_not_what_was_tried_for_it(api: Api) -> None:
+    store, found = await store_of(api), []
+    for path, body in (
+        ("search", {"query": ""}), ("search", {"query": ["a", ""]}), ("search", {"query": "a", "x[y]": 1}),
+        ("files", {"file_id": "x", "attributes": {"k": None}}),
+        ("files", {"file_id": "x", "attributes": {"k" * 65: 1}}),
+    ):  # fmt: skip
+        found.append((await api.refused("POST", f"{store}/{path}", body, status=400))["param"])
+    assert found == ["query", "query", "x[y]", "attributes.k", "attributes." + "k" * 65]
+
+
 async def test_batches_that_are_wrong_are_refused_whole(api: Api) -> None:
     file, store = await upload(api), await store_of(api)
     one = {"file_id": file["id"]}

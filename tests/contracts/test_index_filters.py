@@ -131,7 +131,8 @@ def test_nobody_finds_a_canary(
         ]
         await fill(world, put)
         said = new_source(chats, owner=f"owner of {mine[0]}", kind="history")
-        await world.index.add(said, [passage(0, "canary fox", item_id="i", author_id="owner of a")])
+        canary = passage(0, "canary fox", item_id="i", author_id="owner of a")
+        await world.index.add_messages([(said, [canary])])
         await world.embed(f"owner of {mine[0]}", ["canary fox"])
         for scopes, filter_, text, limit, history in questions:
             allowed = sorted(scopes - {mine})

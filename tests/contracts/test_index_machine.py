@@ -85,7 +85,7 @@ class Model:
 
     async def say(self, number: int) -> None:
         (text, *_) = self.texts(0)
-        await self.world.index.add(self.chat, [passage(0, text, item_id=f"i{self.count}")])
+        await self.world.index.add_messages([(self.chat, [passage(0, text, item_id=f"i{self.count}")])])
         self.said[f"i{self.count}"] = text
         if number % 2:
             await self.world.embed("o", [text])

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from antiphon.domain.errors import Conflict
 from antiphon.domain.filters import Comparison
-from antiphon.domain.passages import HistoryFilter, IndexQuery
+from antiphon.domain.passages import Cut, HistoryFilter, IndexQuery
 from tests.contracts.index_world import INDEXES, IndexWorld, new_source, passage, vector
 
 SCOPE, OTHER = "a" * 32, "b" * 32
@@ -184,10 +185,10 @@ async def messages(world: IndexWorld) -> list[str]:
             if item % 2 == 0:
                 said |= {"role": "assistant", "model": "m1"}
             number, text = f"{conversation}{item}", f"fox {conversation} {item}"
-            await world.index.add(source, [
+            await world.index.add_messages([(source, [
                 passage(0, text, item_id=number, **said),
                 passage(1, text + " more", item_id=number, role="tool", created_us=7),
-            ])  # fmt: skip
+            ])])  # fmt: skip
             await world.embed("o", [text, text + " more"])
     return sources
 
@@ -210,6 +211,43 @@ async def test_messages_are_found_at_once_and_by_what_is_asked_of_them(
     assert await world.found([HISTORY], "fox", history=asked) == [expected, expected]
 
 
+async def test_many_conversations_come_in_together_and_each_message_once(world: IndexWorld) -> None:
+    """However they are mixed with what is there, and more of them than one transaction takes."""
+    sources = [
+        new_source(HISTORY if number % 3 else OTHER, kind="history", language="en") for number in range(300)
+    ]
+
+    def said(*items: int) -> list[Cut]:
+        return [
+            (source, [passage(0, f"fox number{item}", item_id=f"{item}") for item in items])
+            for source in sources
+        ]
+
+    await world.index.add_messages(said(1, 2)[:200])
+    await world.index.withdraw([sources[0].id])
+    await world.index.add_messages(said(2, 3))
+    await world.index.add_messages([])
+    await world.index.add_messages(said(1, 2, 3)[:7])
+    found = await world.search([HISTORY, OTHER], "number3", limit=1_000)
+    assert (found.total, len(found.lexical)) == (199 * 3 + 100 * 2, 299)
+    assert (await world.search([OTHER], "fox")).total == 66 * 3 + 33 * 2
+    wrong = "passages<>(SELECT count(*) FROM passages p WHERE p.source_no=s.no)"
+    assert world.execute(f"SELECT count(*) FROM sources s WHERE {wrong}") == [(0,)]
+    assert world.execute("SELECT count(*) FROM passage_texts") == [(found.total + 2,)]
+    with pytest.raises(Conflict):
+        await world.index.add_messages([
+            (new_source(HISTORY, owner="p", kind="history"), [passage(0, "text", item_id="x")])
+        ])  # fmt: skip
+
+
+async def test_a_conversation_takes_the_language_of_its_last_message(world: IndexWorld) -> None:
+    source = new_source(HISTORY, kind="history")
+    for number, language in enumerate((None, "en", None, "de")):
+        said = passage(0, "fox", item_id=f"{number}")
+        await world.index.add_messages([(msgspec.structs.replace(source, language=language), [said])])
+    assert await world.scopes.languages([HISTORY]) == ("de",)
+
+
 async def test_erased_messages_are_gone_and_a_conversation_goes_on_growing(world: IndexWorld) -> None:
     first, *_ = await messages(world)
     assert (await world.search([HISTORY], "fox")).embedded == 24
@@ -217,7 +255,7 @@ async def test_erased_messages_are_gone_and_a_conversation_goes_on_growing(world
     found = await world.search([HISTORY], "fox")
     assert (found.total, found.embedded, len(found.lexical), len(found.dense)) == (20, 20, 20, 20)
     source = new_source(HISTORY, kind="history")
-    await world.index.add(source, [passage(0, "late fox", item_id="late")])
+    await world.index.add_messages([(source, [passage(0, "late fox", item_id="late")])])
     await world.embed("o", ["late fox"])
     found = await world.search([HISTORY], "late fox")
     assert found.embedded == 21
@@ -245,13 +283,15 @@ async def test_phrases_exclusions_and_the_beginning_of_a_word(
 ) -> None:
     source = new_source(HISTORY, kind="history")
     texts = ("red sky at night", "night sky so red", "skylark at dawn sky")
-    await world.index.add(source, [passage(n, one, item_id=f"{n}") for n, one in enumerate(texts)])
+    said = [passage(n, one, item_id=f"{n}") for n, one in enumerate(texts)]
+    await world.index.add_messages([(source, said)])
     assert (await world.found([HISTORY], text, **asked))[0] == expected
 
 
 async def test_what_is_indexed_whole_is_known(world: IndexWorld) -> None:
     source = new_source(HISTORY, kind="history")
-    await world.index.add(source, [passage(1, "b", item_id="half"), passage(0, "a", item_id="whole")])
+    said = [passage(1, "b", item_id="half"), passage(0, "a", item_id="whole")]
+    await world.index.add_messages([(source, said)])
     asked = [(source.id, "half"), (source.id, "whole"), (source.id, "none"), ("unknown", "whole")]
     assert await world.scopes.holding(asked) == {"whole"}
     assert await world.scopes.holding([]) == set()
@@ -261,7 +301,7 @@ async def test_erased_words_leave_no_trace_once_they_are_asked_to(world: IndexWo
     source = new_source(HISTORY, kind="history")
     said = [passage(n, f"canary{n} among others", item_id=f"{n}") for n in range(30)]
     for one in said:
-        await world.index.add(source, [one])
+        await world.index.add_messages([(source, [one])])
     assert not await world.scopes.erase_traces(), "nothing was erased"
     await world.scopes.forget_items(source.id, ["7"])
     while await world.scopes.erase_traces():

@@ -83,6 +83,7 @@ async def test_a_dead_workers_next_number_is_taken(shared: Storage, other: Stora
     assert await other.workers.fence_dead() == 1
     with pytest.raises(Fenced):
         await shared.journal.write_tick(ONE, 4, record(run, 5, "y"), [])
+    assert [tick.entries for tick in await other.workers.ticks(ONE, 0, 10)] == [[], None]  # and says nothing
     (found,) = await other.journal.unfinished(10)
     assert found.run.id == run.id and found.ops == ["x", "x", "x"]
     assert not (await shared.workers.renew(ONE, LONG)).holds

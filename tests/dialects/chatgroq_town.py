@@ -14,7 +14,7 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ANSWER = {"response", "session_id", "llm_provider", "model", "user_id"}
 SETTINGS: dict[str, Any] = {
     "memory_ttl_seconds": TTL, "max_cache_size": MOST, "access_token_expire_minutes": MINUTES,
-    "temperature": 0.2, "max_tokens": 77,
+    "temperature": 0.2, "max_tokens": 77, "dialects": "chatgroq",
 }  # fmt: skip
 
 

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from antiphon.domain import analysis
 from antiphon.domain.analysis import (
     ALGORITHMS,
     ANALYSIS_VERSION,
     MAX_QUERY_TERMS,
     MAX_TERM_CHARACTERS,
     analyse,
+    analyse_in_both,
     query_terms,
 )
 from antiphon.domain.stop_words import STOP_WORDS
@@ -162,6 +164,18 @@ def test_terms_are_what_an_index_can_hold(text: str, language: str) -> None:
     assert analyse(text, language) == " ".join(terms)
     for alternative in query_terms(text, [language]):
         assert set(alternative.split(" ")) <= set(terms)
+
+
+@given(st.one_of(st.text(max_size=200), st.from_regex(r"[ -~]{0,60}")), st.sampled_from([*ALGORITHMS, None]))
+def test_terms_in_both_forms_are_those_of_both_analyses(text: str, language: str | None) -> None:
+    both = analyse_in_both(text, language).split()
+    assert set(both) == {*analyse(text, language).split(), *analyse(text, None).split()}
+    assert " ".join(both).startswith(analyse(text, language))
+
+
+@given(st.from_regex(r"[ -~\n\t]{0,80}"))
+def test_ascii_falls_into_the_words_that_any_text_does(text: str) -> None:
+    assert analysis._ASCII_TOKEN.findall(text) == analysis._TOKEN.findall(text)
 
 
 def test_the_rules_are_those_of_this_version() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antiphon.domain.blocks import MAX_BLOCK, BlockScanner, Shape
-from antiphon.domain.chunking import Piece, cut, utf8_length
+from antiphon.domain.chunking import Piece, cut, cut_short, utf8_length
 from antiphon.domain.collections import Chunking
 from antiphon.domain.usage import estimate_tokens
 
@@ -212,3 +212,23 @@ def test_a_long_block_is_handed_on_in_parts() -> None:
     blocks = scanner.add("x" * (3 * MAX_BLOCK)) + scanner.end()
     assert [len(block.text) for block in blocks] == [MAX_BLOCK] * 3
     assert [block.begins for block in blocks] == [True, False, False]
+
+
+SHORT = ["alpha", "漢字", " ", "\n", "\n\n", "# ", "#", "===", "--", "-", "```", "| a |", "   ", "\t", "\r\n"]
+
+
+@settings(max_examples=400)
+@given(st.lists(st.sampled_from(SHORT), max_size=20).map("".join), small)
+def test_a_short_text_without_headings_is_the_passage_it_would_be_cut_into(
+    text: str, chunking: Chunking
+) -> None:
+    found = list(cut([text], "markdown", chunking))
+    only = cut_short(text, chunking)
+    assert only is None or found == [only]
+
+
+def test_most_messages_are_short_texts_without_headings() -> None:
+    for text in ("thanks", "two\n\nparagraphs", "1. one\n2. two", "- one\n- two", " x = #3\n"):
+        assert cut_short(text, Chunking()) is not None, text
+    for text in ("", " \n", "# Title\ntext", "text\n\n## Part\n", "Title\n===\ntext", "x" * 5_000):
+        assert cut_short(text, Chunking()) is None, text

@@ -105,6 +105,8 @@ BODIES: dict[str, bytes] = {
     "duplicate nonsense": b'{"nonsense": 1, "nonsense": 2}',
 }
 NO_BODY_NEEDED = (
+    "/admin/logout",
+    "/conversation",
     "/fork",
     "/regenerate",
     "/cancel",
@@ -245,7 +247,8 @@ async def test_bodies_above_the_limit(node: ServerProcess, filled: dict[str, str
         answer = await call(node.port, "POST", path_of(template, filled), padded(LIMIT + 1))
         require_error(answer, f"{template}, announced")
         assert answer.status == 413, f"{template}: {answer.status} {bytes(answer.body)!r}"
-        assert answer.json().get("detail") or answer.json()["error"]["code"] == "request_too_large"
+        if "detail" not in answer.json():  # the dialects have a sentence only
+            assert answer.json()["error"]["code"] == "request_too_large"
 
     async def chunked(template: str) -> None:
         head = request_bytes("POST", path_of(template, filled), b"", {"transfer-encoding": "chunked"})

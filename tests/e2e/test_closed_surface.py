@@ -126,7 +126,7 @@ async def test_no_answer_may_be_kept_on_the_way(node: ServerProcess, people: tup
     for template, operations in document["paths"].items():
         for method in operations:
             path = re.sub(r"\{\w+(?::\w+)?\}", "x", template)
-            if path == "/v1/auth/logout":
+            if path.rstrip("/").endswith("/logout"):
                 continue
             answered = await people[1].call(method.upper(), path, {} if method != "get" else None)
             assert answered.headers["cache-control"] == "no-store", (method, path)

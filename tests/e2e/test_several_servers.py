@@ -164,6 +164,48 @@ async def test_what_a_killed_server_had_shown_is_kept_and_ended_by_another(
     assert postgres.look(tmp_path, lambda db: list(problems(db, at_rest=True))) == []
 
 
+async def test_streams_need_no_connection_and_outlive_lost_ones(
+    new_server: NewServer, upstream: Upstream, tmp_path: Path
+) -> None:
+    """Many streams over two connections; all connections are cut three times while they run."""
+    (server,) = await asyncio.to_thread(start, new_server, tmp_path, 1, DATABASE_CONNECTIONS="2")
+    names = [f"many{index}" for index in range(150)]
+    streams = [await create(server, name) for name in names]
+    for _ in range(3):
+        await asyncio.sleep(0.2)
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'antiphon%'"
+        rows(tmp_path, f"{cut} AND datname=current_database()")
+    for name, stream in zip(names, streams, strict=True):
+        await stream.end()
+        events = events_of(stream.body)
+        require_gapless(events)
+        assert text_of(events) == expected_text(name, TOKENS)
+        assert require_terminal(stream.body).name == "response.completed"
+    most = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname=current_database() AND application_name='{}'"
+    assert rows(tmp_path, most.format("antiphon store"))[0][0] <= 2
+
+
+async def test_a_purge_reaches_what_another_server_generates(
+    servers: list[ServerProcess], tmp_path: Path
+) -> None:
+    """Nothing of the conversation stays, neither what was said before nor what was about to be said."""
+    one, two = servers
+    conversation = (await call(one.port, "POST", "/v1/conversations", {})).json()["id"]
+    said = {"model": "scripted/echo", "input": "before", "conversation": conversation}
+    assert (await call(one.port, "POST", "/v1/responses", said)).status == 200
+    stream = await create(one, "purged", conversation=conversation)
+    await until(lambda: len(events_of(stream.body)) > 10, "some of the answer")
+    gone = await call(two.port, "DELETE", f"/v1/conversations/{conversation}?purge=true")
+    assert gone.status == 200, gone.body
+    await stream.end()
+    assert not any(event.name == "response.completed" for event in events_of(stream.body))
+    for table in ("conversations", "items", "segments", "branches", "runs"):
+        assert rows(tmp_path, f"SELECT COUNT(*) FROM {table}") == [(0,)], table
+    assert (await call(two.port, "GET", f"/v1/conversations/{conversation}")).status == 404
+    later = {"model": "scripted/echo", "input": "later"}
+    assert (await call(one.port, "POST", "/v1/responses", later)).status == 200
+
+
 async def test_twenty_writers_on_two_servers_make_one_tree(
     servers: list[ServerProcess], tmp_path: Path
 ) -> None:

@@ -125,7 +125,7 @@ async def test_a_worker_has_nothing_but_its_document(parser: ConfinedParser, tmp
                 found = watch.open_files(worker)
                 assert sorted(found) == ["0", "1", "2", "3", "4"]
                 assert {found["0"], found["1"], found["2"]} == {"/dev/null"}
-                assert found["3"] == str(tmp_path / "a") and found["4"].startswith("pipe:")
+                assert found["3"] == str(tmp_path / "a") and found["4"].startswith("socket:")
     finally:
         del os.environ["ANTIPHON_TEST_SECRET"]
         os.close(secret)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -28,6 +29,7 @@ ALLOWED = {
     "providers/http_client.py": {"socket", "create_connection", "getaddrinfo"},
     "process.py": {"socket"},  # listens, and sets options of what it accepts
     "cli/doctor_server.py": {"socket", "getaddrinfo"},  # whether the port to listen on is free
+    "parsers/process.py": {"socket", "open_connection"},  # a pair of sockets to the reader of a document
     "parsers/zygote_link.py": {"socket", "open_connection"},  # a pair of sockets to the process it starts
     "parsers/zygote.py": {"socket"},  # the other one of the pair
     "cli/api_client.py": {"http.client"},  # the command line is a client of the server it is told
@@ -72,6 +74,12 @@ def test_no_other_module_opens_connections() -> None:
 )  # fmt: skip
 def test_the_scan_would_notice(line: str) -> None:
     assert set(openers(line))
+
+
+def test_no_pipe_is_given_to_the_event_loop() -> None:
+    """uvloop closes a pipe's number twice, and in between another thread may have opened a file under it."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        assert not re.search(r"\.connect_(read|write)_pipe\(", path.read_text("utf-8")), path
 
 
 @pytest.mark.parametrize("line", ["import sqlite3\nsqlite3.connect('x')", "from urllib.parse import urljoin"])

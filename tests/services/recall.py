@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from antiphon.domain.accounts import Principal
-from antiphon.domain.passages import NewPassage, Source
+from antiphon.domain.passages import Cut
 from antiphon.services.history import History
 from antiphon.services.search import Found, SearchRequest
 from antiphon.storage.sql.knowledge import FILE_NAME
@@ -23,12 +23,12 @@ class WatchedIndex:
         self.added = 0
         self.failing = False
 
-    async def add(self, source: Source, passages: Sequence[NewPassage]) -> None:
+    async def add_messages(self, cuts: Sequence[Cut]) -> None:
         """See the port."""
         if self.failing:
             raise OSError("the index takes no writes")
-        self.added += len(passages)
-        await self._inner.add(source, passages)
+        self.added += sum(len(passages) for _, passages in cuts)
+        await self._inner.add_messages(cuts)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)

@@ -10,6 +10,7 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
@@ -18,6 +19,7 @@ from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.errors import AntiphonError, Forbidden, InvalidRequest, NotFound
 from antiphon.domain.inputs import parse_input
+from antiphon.domain.items import Position
 from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
 from antiphon.services.branches import Branches
@@ -49,6 +51,16 @@ def turn(s: Scene, **fields: Any) -> TurnRequest:
     return TurnRequest(surface="responses", items=tuple(X), model=ECHO, conversation_id=s.id, **fields)
 
 
+def unanswered(s: Scene) -> Any:
+    """A run that asked at the root of the scene's branch."""
+    end = Position(ids.new_id(1), 0, 1)
+    names = {
+        "conversation_id": ids.parse(s.id, ids.CONVERSATION),
+        "branch_id": ids.parse(s.branch, ids.BRANCH),
+    }
+    return SimpleNamespace(**names, parent=None, input_end=end)
+
+
 CONVERSATIONS: dict[str, tuple[str, Call]] = {
     "conversations.get": ("viewer", lambda a, w, s: a.get(w, s.id)),
     "conversations.update": ("editor", lambda a, w, s: a.update(w, s.id, title="t", metadata=None)),
@@ -56,6 +68,7 @@ CONVERSATIONS: dict[str, tuple[str, Call]] = {
     "conversations.add_items": ("editor", lambda a, w, s: a.add_items(w, s.id, parse_input([say("m")]))),
     "conversations.items": ("viewer", lambda a, w, s: a.items(w, s.id, branch_id=None, **LIST)),
     "conversations.item": ("viewer", lambda a, w, s: a.item(w, s.id, s.item)),
+    "conversations.find_item": ("viewer", lambda a, w, s: a.find_item(w, s.item)),
     "conversations.hide_item": ("editor", lambda a, w, s: a.hide_item(w, s.id, s.item)),
     "conversations.changes": ("viewer", lambda a, w, s: a.changes(w, s.id, after=0, limit=10)),
     "branches.page": ("viewer", lambda a, w, s: a.page(w, s.id, **PAGE)),
@@ -63,6 +76,7 @@ CONVERSATIONS: dict[str, tuple[str, Call]] = {
     "branches.create": ("editor", lambda a, w, s: a.create(w, s.id, name="n", item_id=None, activate=True)),
     "branches.rename": ("editor", lambda a, w, s: a.rename(w, s.id, s.branch, "n")),
     "branches.activate": ("editor", lambda a, w, s: a.activate(w, s.id, s.branch)),
+    "branches.keep_question": ("editor", lambda a, w, s: a.keep_question(w, unanswered(s))),
     "branches.delete": ("editor", lambda a, w, s: a.delete(w, s.id, s.branch)),
     "branches.fork": ("viewer", lambda a, w, s: a.fork(w, s.id, item_id=None, title=None)),
     "branches.tree": ("viewer", lambda a, w, s: a.tree(w, s.id, **PAGE)),
@@ -98,6 +112,8 @@ RESPONSES: dict[str, tuple[str, Call]] = {
     "answers.delete": ("editor", lambda a, w, s: a.delete(w, s.c.r2)),
     "answers.input_items": ("viewer", lambda a, w, s: a.input_items(w, s.c.r2, **LIST)),
     "answers.set_metadata": ("editor", lambda a, w, s: a.set_metadata(w, s.c.r2, "{}")),
+    "answers.retrieval": ("viewer", lambda a, w, s: a.retrieval(w, s.c.r2)),
+    "answers.said": ("viewer", lambda a, w, s: a.said(w, s.c.r2)),
     "answers.asked": ("viewer", lambda a, w, s: a.asked(w, s.c.r2)),
 }
 """By what a response's id leads to."""

@@ -8,16 +8,19 @@ from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from antiphon.bootstrap import SystemClock
 from antiphon.domain import ids
 from antiphon.domain.inputs import parse_input
-from antiphon.domain.passages import NewPassage, Source
+from antiphon.domain.items import text_of
+from antiphon.domain.passages import Cut
+from antiphon.ports.history import Said
 from antiphon.services import history, history_passages
 from antiphon.services.commit_notes import CommitNotes
 from antiphon.storage.sql.knowledge import FILE_NAME
-from tests.services.hand import HAND, until
+from tests.services.hand import ECHO, HAND, until
 from tests.services.recall import Recalling, open_recalling, recalling
 from tests.services.world import another_person, say
 
@@ -216,18 +219,113 @@ async def test_a_message_that_cannot_be_read_hurts_no_other(
 async def test_a_commit_without_messages_is_not_noted_and_one_in_flight_holds_the_mark(
     world: Recalling,
 ) -> None:
-
     notes = CommitNotes(SystemClock())
-    number = notes.begin(["b", "a"])
+    number = notes.begin({"b": None, "a": None})
     assert notes.lowest == "a" and len(notes) == 0
-    notes.end(number, ["b", "a"], committed=False)
-    assert notes.first(10) == ["b", "a"]
+    notes.end(number, committed=False)
+    assert list(notes.first(10, 10, 10)) == ["b", "a"]
     await world.indexed()
     conversation = await world.conversation()
     follower = world.follower
     assert follower.waiting == 0
     await world.application.conversations.update(world.who, conversation, title="t", metadata=None)
     assert follower.waiting == 0
+
+
+async def test_what_is_noted_with_a_message_is_what_would_be_read(world: Recalling) -> None:
+    """Of all but what is put into a conversation that is there already without being asked at once."""
+    first = await world.turn("asked without a conversation")
+    conversation = await world.conversation("put in", "at the beginning")
+    await world.turn("asked", conversation_id=conversation)
+    answered = (await world.path(conversation))[-1].wire_id
+    await world.ended(await world.regenerate(answered, conversation_id=conversation))
+    for begun in await world.fan_out("asked of two", [ECHO, ECHO], conversation_id=conversation):
+        await world.wait(begun)
+    shared = (await world.path(conversation))[0]
+    fork = await world.application.branches.fork(world.who, conversation, item_id=shared.wire_id, title=None)
+    await world.turn("asked in the fork", conversation_id=ids.CONVERSATION + fork.id)
+    await world.turn("asked after an answer", previous_response_id=ids.RESPONSE + first.run.id)
+    await world.application.conversations.add_items(
+        world.who, conversation, parse_input([say("put in later")]), key=None
+    )
+    found = world.follower._notes.first(100, 100, 1_000_000)
+    read = {one.item_id: one for one in await world.storage.history.messages(list(found))}
+    assert found.keys() == read.keys()
+    told = {item_id: said for item_id, said in found.items() if said is not None}
+    assert len(told) > 12 and told.items() <= read.items()
+    left = [text_of(msgspec.json.decode(read[item_id].payload)) for item_id in read.keys() - told.keys()]
+    assert left == ["put in later"]
+
+
+async def test_messages_that_are_erased_before_they_are_indexed_leave_the_notes(world: Recalling) -> None:
+    await world.indexed()
+    conversation = await world.conversation("fleeting one", "fleeting two")
+    notes = world.follower._notes
+    assert all(notes.first(10, 10, 1_000).values())
+    await world.application.conversations.delete(world.who, conversation, purge=True)
+    assert world.follower.waiting == 0
+    await world.indexed()
+    assert world.items() == [] and world.sources() == []
+
+
+def a_message(item_id: str, payload: str = "{}") -> Said:
+    return Said(
+        item_id=item_id, owner_id="o", conversation_id="c", role="user", model=None, author_id="o",
+        created_us=1, payload=payload,
+    )  # fmt: skip
+
+
+def noted(notes: CommitNotes, *messages: Said) -> None:
+    notes.end(notes.begin({one.item_id: one for one in messages}), committed=True)
+
+
+def test_what_is_erased_while_its_commit_is_under_way_is_noted_by_its_name() -> None:
+    notes = CommitNotes(SystemClock())
+    number = notes.begin({"a": a_message("a"), "b": a_message("b")})
+    notes.forget(["a"])
+    notes.end(number, committed=True)
+    assert notes.first(10, 10, 10) == {"a": None, "b": a_message("b")}
+
+
+def test_notes_hold_so_much_text_and_no_more() -> None:
+    notes = CommitNotes(SystemClock(), most_characters=10)
+    noted(notes, a_message("a", "123456"), a_message("b", "12345"), a_message("c", "1234"))
+    assert [said is not None for said in notes.first(10, 10, 100).values()] == [True, False, True]
+    notes.done(["a", "c"])
+    noted(notes, a_message("d", "0123456789"))
+    assert notes.first(10, 10, 100) == {"b": None, "d": a_message("d", "0123456789")}
+
+
+def test_a_batch_of_notes_ends_where_it_is_long_or_much_has_to_be_read() -> None:
+    notes = CommitNotes(SystemClock())
+    noted(notes, *(a_message(name, "12345") for name in "abcd"))
+    notes.add("wxyz")
+    assert [len(notes.first(*limits)) for limits in ((3, 9, 99), (9, 9, 11), (9, 2, 99), (9, 9, 99))] == [
+        3, 3, 6, 8,
+    ]  # fmt: skip
+
+
+async def test_much_gathers_until_there_is_a_batch_and_little_does_not_wait(
+    world: Recalling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "BATCH", 20)
+    monkeypatch.setattr(history, "MANY", 5)
+    notes, slept = CommitNotes(SystemClock()), list[float]()
+    monkeypatch.setattr(world.follower, "_notes", notes)
+
+    async def waited(coming: int) -> int:
+        async def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            noted(notes, *(a_message(f"{len(slept)}.{number}") for number in range(coming)))
+
+        slept.clear()
+        monkeypatch.setattr(history, "asyncio", SimpleNamespace(sleep=sleep))
+        await world.follower._gather()
+        notes.done(notes.first(1_000, 1_000, 1_000_000))
+        return len(slept)
+
+    assert [await waited(coming) for coming in (0, 4, 5, 8, 20)] == [1, 1, 4, 3, 1]
+    assert sum([history.GATHER_SECONDS] * history.GATHERINGS) <= 1.0, "so long may a message wait"
 
 
 async def test_a_minute_after_a_purge_no_table_of_the_index_holds_a_word_of_it(world: Recalling) -> None:
@@ -259,13 +357,13 @@ async def test_a_long_message_that_was_cut_off_is_indexed_whole(tmp_path: Path) 
     text = "\n\n".join(f"paragraph {number} " + "with many words in it " * 40 for number in range(60))
     async with recalling(tmp_path / "data") as world:
         await world.conversation(f"{text}\n\nthe very end")
-        add = world.index._inner.add
+        add = world.index._inner.add_messages
 
-        async def half(source: Source, passages: Sequence[NewPassage]) -> None:
-            await add(source, passages[: len(passages) // 2])
+        async def half(cuts: Sequence[Cut]) -> None:
+            await add([(source, passages[: len(passages) // 2]) for source, passages in cuts])
             raise OSError("gone")
 
-        world.index._inner = SimpleNamespace(add=half)
+        world.index._inner = SimpleNamespace(add_messages=half)
         with pytest.raises(OSError):
             await world.indexed()
         assert len(world.items()) > 20

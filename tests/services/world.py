@@ -184,13 +184,7 @@ class World:
 
     def rows(self, statement: str, *values: Any, name: str = FILE_NAME) -> list[tuple[Any, ...]]:
         """Look into the store, or a file of it, beside the server."""
-        if name == FILE_NAME:
-            return query(self.directory, statement, *values)
-        connection = sqlite3.connect(f"file:{self.directory / name}?mode=ro", uri=True)
-        try:
-            return connection.execute(statement, values).fetchall()
-        finally:
-            connection.close()
+        return query(self.directory, statement, *values, name=name)
 
     async def sweep(self) -> None:
         """Do once what the server does every five seconds: end the runs that nobody owns."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -32,6 +33,10 @@ _STATUS: Final[dict[type[errors.AntiphonError], int]] = {
 }
 
 _TYPE: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+_ALTERNATIVE: Final = re.compile(r"constrained-\w+|[\w-]*\[.+\]")
+"""How a validator names a type that was tried, where a field may have several: no part of the body."""
 
 
 def status_of(error: errors.AntiphonError) -> int:
@@ -76,6 +81,8 @@ def describe(error: Exception) -> tuple[int, dict[str, Any], list[tuple[bytes, b
 def field_problem(found: Mapping[str, Any]) -> tuple[str, str | None, str]:
     """Return message, param and code for a validator's first finding; never repeat what was sent."""
     place = [str(part) for part in found["loc"]]
+    if found["type"] != "extra_forbidden":  # whose name is the caller's own
+        place = [part for part in place if not _ALTERNATIVE.fullmatch(part)]
     if place and place[0] in ("body", "query", "path", "header"):
         place = place[1:]
     param = ".".join(place) or None

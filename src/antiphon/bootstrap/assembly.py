@@ -39,7 +39,7 @@ from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.provider_status import ProviderStatuses
 from antiphon.services.purges import Purges
 from antiphon.services.quotas import Quotas
-from antiphon.services.readings import Readings
+from antiphon.services.readings import MAX_BYTES, Readings
 from antiphon.services.recent import Recent
 from antiphon.services.response_cache import ResponseCache
 from antiphon.services.retention import Retention
@@ -163,7 +163,8 @@ def views_of(
     return {
         "aliases": Aliases(storage),
         "recent": Recent(storage),
-        "readings": Readings(changes, clock),
+        # Of what other processes change nothing is heard here, so where there are some nothing is kept.
+        "readings": Readings(changes, clock, max_bytes=0 if storage.workers.is_shared else MAX_BYTES),
         "feeds": Feeds(conversations, answers, runs, changes),
     }
 

@@ -56,12 +56,8 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         )  # fmt: skip
         await first_administrator(settings, application)
         recovery = Recovery(storage.journal, storage.unit_of_work, models, clock)
-        if alone := not storage.workers.is_shared:
-            await _take_over(storage, recovery, application)
         await application.administration.settings.refresh()
-        await _begin_limits(application, alone=alone)
-        leases = Leases(storage.workers, application.journal, application.runs, engine)
-        await leases.start()
+        leases = await _take_place(storage, application, engine, recovery)
         application.journal.start()
         application.followers.start()
         await application.embeddings.open()
@@ -80,12 +76,6 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
             await _finish(application, engine, drain)
             await leases.close()
             await models.close()
-
-
-async def _take_over(storage: Storage, recovery: Recovery, application: Application) -> None:
-    """End what an earlier process left; where others may live, Housekeeping.take_over does."""
-    await recovery.recover(_restart(application))
-    await storage.journal.forget_others(application.journal.worker_id)
 
 
 @asynccontextmanager
@@ -145,9 +135,26 @@ def _warn(settings: Settings, models: Models) -> None:
         log.warning("configuration", problem=problem)
 
 
+async def _take_place(
+    storage: Storage, application: Application, engine: Engine, recovery: Recovery
+) -> Leases:
+    """Become a worker of the store; the only one ends at once what an earlier process left.
+
+    Where others may live, that waits for their leases: see `Housekeeping.take_over`.
+    """
+    alone = not storage.workers.is_shared
+    if alone:
+        await recovery.recover(_restart(application))
+        await storage.journal.forget_others(application.journal.worker_id)
+    await _begin_limits(application, alone=alone)
+    leases = Leases(storage.workers, application.journal, application.runs, engine)
+    await leases.start()
+    return leases
+
+
 async def _begin_limits(application: Application, *, alone: bool) -> None:
     """Release what a dead process reserved, at once if this is the only one, which has begun nothing."""
-    await application.quotas.sweep(**({"older_than_us": 0} if alone else {}))
+    await application.quotas.sweep(older_than_us=0 if alone else None)
     await application.local.refresh()
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import AsyncExitStack
+from types import ModuleType
 
+import msgspec
 import structlog
 
 from antiphon.domain.errors import Unavailable
@@ -19,9 +21,9 @@ from antiphon.storage.watched import WatchedStorage
 
 log = structlog.get_logger(__name__)
 
-ONE_SERVER_ONLY = (
+NOT_SHARED = (
     "Files, vector stores and the search index are kept in DATA_DIR of each server, not in PostgreSQL:"
-    " what was uploaded to one server is not known to another. Conversations and answers are shared."
+    " what was uploaded to one is not known to another. Conversations, answers and accounts are shared."
 )
 """Said at every start and by the doctor for as long as it is so."""
 
@@ -39,7 +41,34 @@ async def open_store(
     if settings.history_search == "off":
         return announced, None, changes
     notes = CommitNotes(clock)
-    return WatchedStorage(announced, notes), notes, changes
+    shared = settings.database_url is not None
+    return WatchedStorage(announced, notes, shared=shared), notes, changes
+
+
+class Database(msgspec.Struct, frozen=True):
+    """What a look at the database tells; `workers` are the servers that live."""
+
+    version: str
+    revision: str | None
+    workers: int
+
+
+async def look_at_database(settings: Settings) -> Database:
+    """Look at the configured PostgreSQL without changing it; raises Unavailable."""
+    url = settings.database_url.get_secret_value() if settings.database_url else ""
+    return Database(*await _driver().look(url))
+
+
+def _driver() -> ModuleType:
+    """Return the adapter, which is loaded only where it is configured; raises Unavailable."""
+    try:
+        from antiphon.storage.sql import postgres
+    except ImportError as missing:
+        raise Unavailable(
+            f"DATABASE_URL needs the package '{missing.name}': install Antiphon with the extra 'postgres'"
+            " (from a checkout: make postgres)."
+        ) from None
+    return postgres
 
 
 async def _opened(stack: AsyncExitStack, settings: Settings) -> Storage:
@@ -48,17 +77,11 @@ async def _opened(stack: AsyncExitStack, settings: Settings) -> Storage:
         storage = await open_sqlite(settings.data_dir, power_safe=settings.durability == "power")
         stack.push_async_callback(storage.close)
         return storage
-    try:
-        from antiphon.storage.sql.postgres import open_postgres
-    except ImportError as missing:
-        raise Unavailable(
-            f"DATABASE_URL needs the package '{missing.name}': install Antiphon with the extra 'postgres'"
-            " (from a checkout: make postgres)."
-        ) from None
+    driver = _driver()
     stack.callback(os.close, lock_directory(settings.data_dir))
-    storage = await open_postgres(
+    storage = await driver.open_postgres(
         settings.database_url.get_secret_value(), connections=settings.database_connections
     )
     stack.push_async_callback(storage.close)
-    log.warning("knowledge is not shared", reason=ONE_SERVER_ONLY)
+    log.warning("knowledge is not shared", reason=NOT_SHARED)
     return storage

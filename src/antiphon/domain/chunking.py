@@ -30,6 +30,8 @@ _SENTENCE: Final = re.compile(
     r"|[。！？｡؟।][”」』）]{0,4}\s*+"
     r"|\n[^\S\n]*+\n\s*+"
 )
+_TITLE: Final = re.compile(r"^ {0,3}(?:#|=+\s*$|-{2,}\s*$)", re.MULTILINE)
+"""Where Markdown may have a heading; not in every such place there is one."""
 _CONTINUATION: Final = bytes(range(0x80, 0xC0))
 
 
@@ -96,6 +98,18 @@ def cut(
         yield from cutter.add(part[done:])
         offset += len(part)
     yield from cutter.end()
+
+
+def cut_short(text: str, chunking: Chunking) -> Piece | None:
+    """Return the only passage of a Markdown text that is short and has no heading, else None.
+
+    It is the one that `cut` returns: whatever blocks there are, they fit into it.
+    """
+    if utf8_length(text) > chunking.max_tokens * BYTES_PER_TOKEN or _TITLE.search(text):
+        return None
+    body = text.strip()
+    start = len(text) - len(text.lstrip())
+    return Piece(start, start + len(body), body, "", None) if body else None
 
 
 class _Packer:

@@ -49,7 +49,9 @@ def _parse(body: Any, param: str, depth: int, left: list[int]) -> Filter:
     left[0] -= 1
     if depth > MAX_DEPTH or left[0] < 0:
         raise InvalidRequest(
-            f"The filter is too large: at most {MAX_NODES} parts, {MAX_DEPTH} deep.", param=param
+            f"The filter is too large: at most {MAX_NODES} parts, {MAX_DEPTH} deep.",
+            code="invalid_value",
+            param=param,
         )
     if not isinstance(body, dict):
         raise InvalidRequest(f"'{param}' must be an object.", code="invalid_type", param=param)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 MAX_CHARACTERS: Final = 8_000
@@ -200,15 +201,28 @@ _OWN_LETTERS: Final = {
 }  # fmt: skip
 """Letters that none of the other languages has; of some, which exclude those, no language is guessed."""
 
-_WORDS: Final = {code: frozenset(words.split()) for code, words in _COMMON.items()}
+
+def _languages_of(codes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the common words of languages, each with those it is common in."""
+    found: dict[str, tuple[str, ...]] = {}
+    for code in codes:
+        for word in frozenset(_COMMON[code].split()):
+            found[word] = (*found.get(word, ()), code)
+    return found
+
+
+_WORDS: Final = {script: _languages_of(codes) for script, codes in _IN_SCRIPT.items()}
 _WORD: Final = re.compile(
     r"[^\W\d_]+(?:[\u0300-\u036f\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962\u0963]+[^\W\d_]*)*"
 )
+_ASCII_WORD: Final = re.compile("[a-z]+")
 
 
 def guess_language(text: str) -> str | None:
     """Name the language of a text, None if it cannot be told. Looks at the first 8,000 characters."""
     text = text[:MAX_CHARACTERS]
+    if text.isascii():
+        return _by_words(text, "latin")
     scripts = Counter(
         script for character, count in Counter(text).items() for script in (_script(character),) * count
     )
@@ -218,7 +232,7 @@ def guess_language(text: str) -> str | None:
     if scripts["kana"] * 20 >= scripts["han"] + scripts["kana"] > letters // 3:
         return "ja"
     script = max(scripts, key=lambda name: scripts[name])
-    return _BY_SCRIPT.get(script) or _by_words(text, _IN_SCRIPT[script])
+    return _BY_SCRIPT.get(script) or _by_words(text, script)
 
 
 def _script(character: str) -> str:
@@ -228,25 +242,24 @@ def _script(character: str) -> str:
     return next((name for name, first, last in _RANGES if first <= code <= last), "")
 
 
-def _by_words(text: str, codes: tuple[str, ...]) -> str | None:
-    words = Counter(_WORD.findall(text.lower()))
-    if not words:
-        return None
-    scores = {code: _score(words, code) for code in codes}
-    best = max(codes, key=lambda code: scores[code])
-    if scores[best] >= max(MIN_SHARE * words.total(), MIN_SCORE):
-        return best
-    return _by_letters(words, codes)
+def _by_words(text: str, script: str) -> str | None:
+    """Score the languages of a script, in tenths of a common word.
+
+    A single letter, which means something in several languages, counts little.
+    """
+    words = (_ASCII_WORD if text.isascii() else _WORD).findall(text.lower())
+    common, scores = _WORDS[script], dict[str, int]()
+    for word in words:
+        for code in common.get(word, ()):
+            scores[code] = scores.get(code, 0) + (3 if len(word) == 1 else 10)
+    most = max(scores.values(), default=0)
+    if most >= 10 * max(MIN_SHARE * len(words), MIN_SCORE):
+        return next(code for code in _IN_SCRIPT[script] if scores.get(code) == most)
+    return None if text.isascii() else _by_letters(words, _IN_SCRIPT[script])
 
 
-def _by_letters(words: Counter[str], codes: tuple[str, ...]) -> str | None:
+def _by_letters(words: Sequence[str], codes: Sequence[str]) -> str | None:
     """Return the only language whose own letters stand in a text that is too short for common words."""
     letters = frozenset().union(*words)
     found = [code for code, own in _OWN_LETTERS.items() if letters & own]
     return found[0] if len(found) == 1 and found[0] in codes else None
-
-
-def _score(words: Counter[str], code: str) -> float:
-    """Count the common words. A single letter, which means something in several languages, counts little."""
-    common = _WORDS[code]
-    return sum((0.3 if len(word) == 1 else 1.0) * count for word, count in words.items() if word in common)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -54,6 +55,10 @@ class NewPassage(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     author_id: str | None = None
     created_us: int = 0
+
+
+Cut = tuple[Source, Sequence[NewPassage]]
+"""What is added to one source."""
 
 
 class Passage(msgspec.Struct, frozen=True, kw_only=True):

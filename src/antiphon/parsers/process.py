@@ -8,10 +8,12 @@ import importlib.util
 import itertools
 import os
 import signal
+import socket
 import stat
 import tempfile
 import time
 from collections.abc import AsyncGenerator, AsyncIterable
+from io import BufferedWriter
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +29,7 @@ from antiphon.ports.document_parser import Event, Limits, Parsed, ParseFailed
 WORKERS: Final = 2
 IDLE_SECONDS: Final = 60.0
 READ_AHEAD: Final = 1 << 16
-"""Bytes after which a worker waits for us (twice this, and what the pipe holds)."""
+"""Bytes after which a worker waits for us (twice this, and what the socket holds)."""
 
 
 class ConfinedParser:
@@ -110,14 +112,20 @@ class ConfinedParser:
         finally:
             link.end(job.number)
 
-    async def _begin(self, job: Job, document: int) -> tuple[ZygoteLink, asyncio.Future[int | None], int]:
-        """Hand a job over. Returns the descriptor its answers come from."""
-        answers, theirs = os.pipe()
+    async def _begin(
+        self, job: Job, document: int
+    ) -> tuple[ZygoteLink, asyncio.Future[int | None], socket.socket]:
+        """Hand a job over. Returns the socket its answers come from.
+
+        It is no pipe, since uvloop closes the number of a pipe twice, and between the two another thread
+        may have opened a file under it.
+        """
+        answers, theirs = socket.socketpair()
         try:
             for attempt in (1, 2):
                 try:
                     link = await self._ready_link()
-                    return link, await link.begin(job, document, theirs), answers
+                    return link, await link.begin(job, document, theirs.fileno()), answers
                 except Lost as error:
                     if attempt == 2 or self._closed:
                         raise ParseFailed(
@@ -125,10 +133,10 @@ class ConfinedParser:
                         ) from error
             raise AssertionError
         except BaseException:
-            os.close(answers)
+            answers.close()
             raise
         finally:
-            os.close(theirs)
+            theirs.close()
 
     async def _ready_link(self) -> ZygoteLink:
         if self._idle_timer is not None:
@@ -159,17 +167,13 @@ class ConfinedParser:
 
 
 async def _events(
-    limits: Limits, descriptor: int, ended: asyncio.Future[int | None], check: AnswerCheck
+    limits: Limits, answers: socket.socket, ended: asyncio.Future[int | None], check: AnswerCheck
 ) -> AsyncGenerator[Event, None]:
     """Read a worker's answers. Only the time we wait for it counts against its limit."""
-    reader = asyncio.StreamReader(limit=READ_AHEAD)
-    pipe = os.fdopen(descriptor, "rb", buffering=0)
     try:
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), pipe
-        )
+        reader, writer = await asyncio.open_connection(sock=answers, limit=READ_AHEAD)
     except BaseException:
-        pipe.close()
+        answers.close()
         raise
     left = limits.wall_seconds
     try:
@@ -193,7 +197,7 @@ async def _events(
     except (Nonsense, msgspec.MsgspecError) as error:
         raise ParseFailed("The document made its reader answer nonsense.", code="invalid_file") from error
     finally:
-        transport.close()
+        writer.transport.abort()
 
 
 async def _next(reader: asyncio.StreamReader) -> Answer:
@@ -241,7 +245,10 @@ def _open(path: Path) -> int:
 
 
 async def _spool(slices: AsyncIterable[str], limits: Limits) -> int:
-    """Lay a text down in a file without a name, and return a descriptor that reads it."""
+    """Lay a text down in a file without a name, and return a descriptor that reads it.
+
+    It is written through a file object: its lock has `close` wait for a write whose task was cancelled.
+    """
     written, readable = await asyncio.to_thread(_nameless_file)
     done = 0
     try:
@@ -251,24 +258,19 @@ async def _spool(slices: AsyncIterable[str], limits: Limits) -> int:
                 raise ParseFailed(
                     f"The document has more than {limits.characters:,} characters.", code="invalid_file"
                 )
-            await asyncio.to_thread(_write, written, part.encode("utf-8", "replace"))
+            await asyncio.to_thread(written.write, part.encode("utf-8", "replace"))
+        await asyncio.to_thread(written.flush)
     except BaseException:
         os.close(readable)
         raise
     finally:
-        os.close(written)
+        written.close()
     return readable
 
 
-def _nameless_file() -> tuple[int, int]:
+def _nameless_file() -> tuple[BufferedWriter, int]:
     written, name = tempfile.mkstemp(prefix="antiphon-")
     try:
-        return written, os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+        return os.fdopen(written, "wb"), os.open(name, os.O_RDONLY | os.O_CLOEXEC)
     finally:
         Path(name).unlink()
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]

@@ -26,7 +26,7 @@ _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
 class Output:
-    """Writes frames to a pipe; blocks while the other side does not read."""
+    """Writes frames to a socket; blocks while the other side does not read."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

@@ -5,7 +5,7 @@ The index of passages proposes, this disposes: whatever a search shows is looked
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -98,12 +98,15 @@ class History(Protocol):
 
 
 class CommitWatch(Protocol):
-    """Hears of messages that are committed, in memory and at once; never raises."""
+    """Hears of messages that are committed, in memory and at once; never raises.
 
-    def begin(self, item_ids: Sequence[str]) -> int:
+    Messages are named by their ids, each with what is said in it, or with None where that has to be read.
+    """
+
+    def begin(self, messages: Mapping[str, Said | None]) -> int:
         """Messages are being committed; returns a number to end it with."""
         ...
 
-    def end(self, number: int, item_ids: Sequence[str], *, committed: bool) -> None:
+    def end(self, number: int, *, committed: bool) -> None:
         """The commit has ended, one way or the other."""
         ...

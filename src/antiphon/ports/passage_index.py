@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from antiphon.domain.passages import Candidates, IndexQuery, NewPassage, Passage, Source
+from antiphon.domain.passages import Candidates, Cut, IndexQuery, NewPassage, Passage, Source
 
 
 class Unembedded(msgspec.Struct, frozen=True):
@@ -27,6 +27,13 @@ class PassageIndex(Protocol):
 
     async def add(self, source: Source, passages: Sequence[NewPassage]) -> None:
         """Add a slice of passages; for a file they stay unseen until `publish`. Repeating it is harmless."""
+        ...
+
+    async def add_messages(self, cuts: Sequence[Cut]) -> None:
+        """Add passages to conversations' sources, which grow and are seen at once. Repeating it is harmless.
+
+        Passages of one source come in in the order given; after a crash a first part of all may be there.
+        """
         ...
 
     async def publish(self, source_id: str, *, replaces: str | None = None) -> bool:

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec import structs
 
-from antiphon.domain.analysis import analyse, query_terms
-from antiphon.domain.chunking import cut
+from antiphon.domain.analysis import analyse, analyse_in_both, query_terms
+from antiphon.domain.chunking import cut, cut_short
 from antiphon.domain.collections import Chunking
 from antiphon.domain.items import text_of
 from antiphon.domain.languages import guess_language
-from antiphon.domain.passages import NewPassage, Source
+from antiphon.domain.passages import Cut, NewPassage, Source
 from antiphon.domain.search import Question
 from antiphon.ports.history import Said
 
@@ -28,8 +27,6 @@ _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+[^,\s]{0,200},[A-Za-z0-9+/=_%-]{6
 _decode = msgspec.json.Decoder().decode
 
 log = logging.getLogger(__name__)
-
-Cut = tuple[Source, list[NewPassage]]
 
 
 def scope_of(owner_id: str) -> str:
@@ -48,7 +45,9 @@ def message_text(payload: str) -> str:
 
 def cut_messages(messages: Iterable[Said]) -> list[Cut]:
     """Return the passages of messages by conversation; one that cannot be read is logged and left out."""
-    found: dict[str, Cut] = {}
+    found: dict[str, list[NewPassage]] = {}
+    owners: dict[str, str] = {}
+    languages: dict[str, str] = {}
     for said in messages:
         try:
             text = message_text(said.payload)
@@ -58,44 +57,37 @@ def cut_messages(messages: Iterable[Said]) -> list[Cut]:
             log.exception("message %s cannot be indexed", said.item_id)
             continue
         if passages:
-            source, known = found.get(said.conversation_id, (_source(said), []))
-            source = structs.replace(source, language=language or source.language)
-            known.extend(passages)
-            found[said.conversation_id] = (source, known)
-    return list(found.values())
+            found.setdefault(said.conversation_id, []).extend(passages)
+            owners[said.conversation_id] = said.owner_id
+            if language:
+                languages[said.conversation_id] = language
+    return [(_source(one, owners[one], languages.get(one)), found[one]) for one in found]
 
 
-def _source(said: Said) -> Source:
+def _source(conversation_id: str, owner_id: str, language: str | None) -> Source:
     return Source(
-        id=said.conversation_id, kind="history", owner_id=said.owner_id, scope=scope_of(said.owner_id),
-        ref_id=said.conversation_id,
+        id=conversation_id, kind="history", owner_id=owner_id, scope=scope_of(owner_id),
+        ref_id=conversation_id, language=language,
     )  # fmt: skip
 
 
 def _cut(said: Said, text: str, language: str | None) -> list[NewPassage]:
-    return [
-        NewPassage(
-            ordinal=ordinal, start=piece.start, end=piece.end, text=piece.text, heading=piece.heading,
-            title_terms=message_terms(piece.heading, language), item_id=said.item_id, role=said.role,
-            body_terms=message_terms(piece.text, language), model=said.model, author_id=said.author_id,
-            created_us=said.created_us,
-        )
-        for ordinal, piece in enumerate(cut((text,), "markdown", CHUNKING))
-    ]  # fmt: skip
-
-
-def message_terms(text: str, language: str | None) -> str:
-    """Return the terms of a piece of a message: as it is written, and stemmed as well if it can be.
+    """Cut one message. Its terms are as they are written, and stemmed as well if they can be.
 
     A conversation has messages of several languages, and short ones of none that can be told. So
     every word is found in the form it was written in, whatever the question's language.
     """
-    plain = analyse(text, None)
-    if not language:
-        return plain
-    stemmed = analyse(text, language)
-    known = set(stemmed.split())
-    return " ".join((stemmed, *(term for term in plain.split() if term not in known)))
+    only = cut_short(text, CHUNKING)
+    pieces = cut((text,), "markdown", CHUNKING) if only is None else (only,)
+    return [
+        NewPassage(
+            ordinal=ordinal, start=piece.start, end=piece.end, text=piece.text, heading=piece.heading,
+            title_terms=analyse_in_both(piece.heading, language) if piece.heading else "",
+            body_terms=analyse_in_both(piece.text, language), item_id=said.item_id, role=said.role,
+            model=said.model, author_id=said.author_id, created_us=said.created_us,
+        )
+        for ordinal, piece in enumerate(pieces)
+    ]  # fmt: skip
 
 
 class Terms(msgspec.Struct, frozen=True):

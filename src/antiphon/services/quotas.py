@@ -38,6 +38,8 @@ from antiphon.services.turn_plans import TurnRequest, answer_budget
 CACHE_SECONDS: Final = 2.0
 CACHE_ENTRIES: Final = 10_000
 ABANDONED_US: Final = 60_000_000
+ABANDONED_ELSEWHERE_US: Final = 3_600_000_000
+"""Where others share the store, what is not stored as a run may be theirs and go on for so long."""
 SWEEP_SECONDS: Final = 30.0
 SLICE: Final = 500
 HOLD_ATTEMPTS: Final = 5
@@ -261,12 +263,14 @@ class Quotas:
         jobs.every(SWEEP_SECONDS, "release reservations", sweep)
         jobs.every(CACHE_SECONDS, "read limits", refresh)
 
-    async def sweep(self, *, older_than_us: int = ABANDONED_US) -> int:
+    async def sweep(self, *, older_than_us: int | None = None) -> int:
         """Release what runs reserved that never came to be or ended without settling; returns how many.
 
         A run that ends here meanwhile settles first: it was live before the look, or its settling
         is ahead in the writer's queue.
         """
+        if older_than_us is None:
+            older_than_us = ABANDONED_ELSEWHERE_US if self._storage.workers.is_shared else ABANDONED_US
         released = 0
         after = ""
         while True:

@@ -7,6 +7,7 @@ means the whole content, also after a crash.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import re
@@ -160,24 +161,28 @@ class FileBlobs:
 
 
 class _Incoming:
-    """A file that has no name yet; blocks, so it is used in threads."""
+    """A file that has no name yet; blocks, so it is used in threads.
+
+    A write whose task was cancelled goes on in its thread: the lock of the file object has `close` wait for
+    it. With a bare descriptor it might end in whatever was opened next under the same number.
+    """
 
     def __init__(self, directory: Path) -> None:
         _make_directory(directory / INCOMING)
         self._path = directory / INCOMING / secrets.token_hex(16)
-        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._file = os.fdopen(descriptor, "wb")
         self.hash = hashlib.sha256()
         self.size = 0
 
     def write(self, chunk: bytes) -> None:
-        rest = memoryview(chunk)
-        while rest:
-            rest = rest[os.write(self._file, rest) :]
+        self._file.write(chunk)
         self.hash.update(chunk)
         self.size += len(chunk)
 
     def keep(self, place: Path) -> None:
-        os.fsync(self._file)
+        self._file.flush()
+        os.fsync(self._file.fileno())
         while True:
             try:
                 _make_directory(place.parent)
@@ -192,7 +197,8 @@ class _Incoming:
 
     def close(self) -> None:
         """Give up what was not kept."""
-        os.close(self._file)
+        with contextlib.suppress(OSError):  # a full disk refuses what was buffered once more
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
 

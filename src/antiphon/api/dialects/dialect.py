@@ -31,6 +31,9 @@ Detail = str | list[dict[str, Any]]
 Shape = Callable[[Detail], dict[str, Any]]
 """Makes the body of an error."""
 
+INTERNAL: Final = "Internal Server Error"
+"""What is told of an error that nobody foresaw; the log has the rest."""
+
 UNAUTHENTICATED: Final = (
     "Not authenticated. Send 'Authorization: Bearer …' with an API key, or with a token:"
     " POST /token gives one for a name and password."
@@ -155,6 +158,8 @@ def refusal(error: Exception, shape: Shape) -> Response:
     status, body, headers = describe(error)
     shown = {key.decode(): value.decode() for key, value in headers}
     message: str = body["error"]["message"]
+    if status == 500:
+        return answer(shape(INTERNAL), status=500)
     if status == 401 and body["error"]["code"] != "invalid_credentials":
         return answer(shape(UNAUTHENTICATED), status=401, headers=shown)
     if isinstance(error, InvalidRequest):

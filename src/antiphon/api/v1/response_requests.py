@@ -281,7 +281,9 @@ def _chat_tool_choice(choice: str | dict[str, Any]) -> Any:
     if isinstance(choice, str):
         if choice not in ("none", "auto", "required"):
             raise InvalidRequest(
-                f"Unknown tool choice '{choice}'.", param="tool_choice", code="invalid_value"
+                "'tool_choice' is 'none', 'auto', 'required' or one of the tools.",
+                param="tool_choice",
+                code="invalid_value",
             )
         return choice
     if choice.get("type") == "function" and isinstance(choice.get("name"), str):

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Final
 
 from antiphon.storage.sql import context_sqlite, reads_history, rows
-from antiphon.storage.sql.nul import MARK
 
 CONTEXT: Final = f"""
 WITH RECURSIVE w(seg,hi,parent,ft) AS (
@@ -57,10 +56,10 @@ FRAGMENTS: Final = (
     (reads_history.BELOW, BELOW),
     (reads_history.BY_BASE, "JOIN conversations c"),
     ("SELECT value FROM json_each(?)", "SELECT json_array_elements_text(CAST(? AS JSON))"),
+    # A value with NUL is found by nothing: PostgreSQL could not even say it.
     (
         "FROM json_each(r.metadata) m",
-        f"FROM json_each_text(CAST(replace(replace(r.metadata,'{MARK}','{MARK}1'),"
-        f"'\\u0000','{MARK}0') AS JSON)) m",
+        "FROM json_each_text(CAST(replace(r.metadata,'\\u0000','\\ufffd') AS JSON)) m",
     ),
 )
 """Parts of statements by their SQLite form."""

@@ -8,8 +8,18 @@ MARK: Final = "\uffff"
 """A character that Unicode gives to nobody: what follows it tells what stood here."""
 
 
+def has_nul(text: str) -> bool:
+    """Whether a text holds NUL."""
+    return "\0" in text
+
+
+def needs_mark(text: str) -> bool:
+    """Whether a text is kept in another form."""
+    return "\0" in text or MARK in text
+
+
 def escaped(text: str) -> str:
-    """Return a text without NUL from which `unescaped` makes the same again."""
+    """Return a text without NUL from which `unescaped` makes the same again; beginnings stay beginnings."""
     return text.replace(MARK, MARK + "1").replace("\0", MARK + "0")
 
 

@@ -21,7 +21,7 @@ from antiphon.storage.sql.ports_sharing import SqlMembers, SqlShares
 from antiphon.storage.sql.postgres_journal import PostgresJournal
 from antiphon.storage.sql.postgres_pool import Pool, open_pool
 from antiphon.storage.sql.postgres_reading import PostgresReads
-from antiphon.storage.sql.postgres_workers import PostgresWorkers
+from antiphon.storage.sql.postgres_workers import LIVING, PostgresWorkers
 from antiphon.storage.sql.postgres_writer import PostgresWriter
 
 CONNECTIONS = 10
@@ -86,3 +86,16 @@ async def open_postgres(url: str, *, connections: int = CONNECTIONS) -> Postgres
     except BaseException:
         await pool.close()
         raise
+
+
+async def look(url: str) -> tuple[str, str | None, int]:
+    """Return the server's version, the schema's revision and how many workers live; raises Unavailable."""
+    pool = await open_pool(url, 1)
+    try:
+        async with pool.connection() as connection:
+            version: str = await connection.fetchval("SHOW server_version")
+            revision = await migrate.current_revision_postgres(connection)
+            workers: int = await connection.fetchval(LIVING) if revision == migrate.NEWEST_REVISION else 0
+            return version.split(" ")[0], revision, workers
+    finally:
+        await pool.close()

@@ -10,6 +10,7 @@ from typing import Final
 import asyncpg
 
 from antiphon.domain.errors import Conflict
+from antiphon.domain.run_events import encode_ops
 from antiphon.ports.storage import Fenced, Recovered, StorageBusy
 from antiphon.ports.write_sets import WriteSet
 from antiphon.storage.sql import commands, reads_runs
@@ -18,8 +19,10 @@ from antiphon.storage.sql.postgres_reading import PostgresReads
 from antiphon.storage.sql.postgres_workers import LIVES
 from antiphon.storage.sql.postgres_writer import InDoubt, run, run_commands, transaction
 
-# The newest record stays: the number after it is where a fence belongs.
+# The newest record's number stays: the one after it is where a fence belongs. What it said goes.
 TRIM_TICKS: Final = "DELETE FROM journal WHERE worker_id=? AND tick<?"
+EMPTY_TICK: Final = "UPDATE journal SET ops=? WHERE worker_id=? AND tick=?"
+NOTHING: Final = encode_ops([])
 TICK: Final = "SELECT ops FROM journal WHERE worker_id=$1 AND tick=$2"
 
 
@@ -72,7 +75,9 @@ class PostgresJournal:
             async def work() -> None:
                 for chunk in chunks:
                     await run(connection, commands.PUT_CHUNK, chunk)
-                await run(connection, TRIM_TICKS, (worker_id, upto_tick))
+                if upto_tick:
+                    await run(connection, TRIM_TICKS, (worker_id, upto_tick))
+                    await run(connection, EMPTY_TICK, (NOTHING, worker_id, upto_tick))
 
             await transaction(connection, [], work)
 

@@ -22,6 +22,11 @@ COMMAND_SECONDS: Final = 40.0
 CONNECT_SECONDS: Final = 10.0
 CACHED_STATEMENTS: Final = 500
 
+GONE: Final = (
+    OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.InternalClientError,
+    asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError,
+)  # fmt: skip
+"""The connection is gone: what was not committed is undone, and another connection may do it."""
 LOST: Final = (
     OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError, asyncpg.TooManyConnectionsError,

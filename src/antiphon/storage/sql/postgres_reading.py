@@ -13,7 +13,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from greenlet import getcurrent, greenlet
 
 from antiphon.storage.sql.database import Db
-from antiphon.storage.sql.postgres_pool import LOST, Pool, Session
+from antiphon.storage.sql.postgres_pool import GONE, Pool, Session
 from antiphon.storage.sql.postgres_text import bound, read_back, translated
 
 P = ParamSpec("P")
@@ -88,7 +88,7 @@ class PostgresReads:
             async with self._pool.connection() as connection:
                 try:
                     return await answering(connection, read, *args, **kwargs)
-                except LOST:
-                    if attempt == ATTEMPTS or not connection.is_closed():
+                except GONE:
+                    if attempt == ATTEMPTS:
                         raise
         raise AssertionError("unreachable")

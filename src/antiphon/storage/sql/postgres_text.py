@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from antiphon.storage.sql.context_postgres import FORMS, FRAGMENTS
-from antiphon.storage.sql.nul import MARK, escaped, unescaped
+from antiphon.storage.sql.nul import MARK, escaped, has_nul, needs_mark, unescaped
 
 STATEMENTS: Final = 4_096
 """Forms kept; statements are made of constants, so there are a few hundred."""
@@ -30,7 +30,7 @@ _FREE: Final = re.compile(r"\b(title|name|email|user_agent|subject|target)\b")
 class Translated(msgspec.Struct, frozen=True):
     """A statement for the driver; `names` are the parameters in order if they have names.
 
-    `is_free` tells that its rows may hold marked text.
+    `is_free` tells that it writes or reads columns in which text may be marked.
     """
 
     text: str
@@ -63,11 +63,9 @@ def bound(form: Translated, parameters: Sequence[Any] | Mapping[str, Any]) -> li
     """Return the values of a statement in the order of its places."""
     if form.names is not None and isinstance(parameters, Mapping):
         parameters = [parameters[name] for name in form.names]
-    return [escaped(one) if type(one) is str and _is_marked(one) else one for one in parameters]
-
-
-def _is_marked(text: str) -> bool:
-    return "\0" in text or MARK in text
+    # Elsewhere no text holds NUL, and what is looked for by one that does is not found.
+    changed = needs_mark if form.is_free else has_nul
+    return [escaped(one) if type(one) is str and changed(one) else one for one in parameters]
 
 
 def read_back(records: Sequence[Any]) -> Sequence[Any]:

@@ -35,6 +35,7 @@ RENEW: Final = (
 CANCELLED: Final = (
     "SELECT id FROM runs WHERE worker_id=$1 AND state IN ('queued','in_progress') AND cancel_requested=1"
 )
+LIVING: Final = f"SELECT COUNT(*) FROM workers WHERE fenced IS NULL AND expires>{NOW_US}"
 LIVES: Final = (
     f"EXISTS (SELECT 1 FROM workers w WHERE w.id={{worker}} AND w.fenced IS NULL AND w.expires>{NOW_US})"
 )
@@ -47,8 +48,9 @@ DECLARE_DEAD: Final = (
     f" DO UPDATE SET fenced={NOW_US} WHERE workers.fenced IS NULL AND workers.expires<={NOW_US}"
 )
 PUT_FENCE: Final = (
-    "INSERT INTO journal (worker_id,tick,ops) SELECT CAST($1 AS VARCHAR),COALESCE(MAX(tick),0)+1,$2"
-    " FROM journal WHERE worker_id=$1 ON CONFLICT (worker_id,tick) DO NOTHING"
+    "INSERT INTO journal (worker_id,tick,ops)"
+    " SELECT CAST($1 AS VARCHAR),COALESCE(MAX(tick),0)+1,$2 FROM journal WHERE worker_id=$1"
+    " ON CONFLICT (worker_id,tick) DO NOTHING"
 )
 # A fence stands for a day after the last of its worker's runs has ended.
 FORGET: Final = (

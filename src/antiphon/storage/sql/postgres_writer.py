@@ -19,7 +19,7 @@ from antiphon.ports import write_sets as ws
 from antiphon.ports.workers import CANCEL
 from antiphon.ports.write_sets import Command
 from antiphon.storage.sql import commands, postgres_locks
-from antiphon.storage.sql.postgres_pool import AGAIN, LOST, Pool, Session
+from antiphon.storage.sql.postgres_pool import AGAIN, GONE, LOST, Pool, Session
 from antiphon.storage.sql.postgres_text import bound, translated
 from antiphon.storage.sql.postgres_workers import CHANNEL
 
@@ -66,9 +66,8 @@ async def transaction(
     try:
         await work()
     except BaseException:
-        if not connection.is_closed():
-            with contextlib.suppress(*LOST):
-                await connection.execute("ROLLBACK")
+        with contextlib.suppress(*LOST):
+            await connection.execute("ROLLBACK")
         raise
     try:
         await connection.execute("COMMIT")
@@ -109,7 +108,7 @@ class PostgresWriter:
                 except AGAIN:
                     if attempt == ATTEMPTS:
                         raise
-                except LOST:
-                    if attempt == ATTEMPTS or not connection.is_closed():
+                except GONE:
+                    if attempt == ATTEMPTS:
                         raise
             await asyncio.sleep(random.uniform(0, PAUSE_SECONDS * attempt))  # noqa: S311

@@ -66,8 +66,8 @@ def lock_directory(directory: Path) -> int:
     except BlockingIOError:
         os.close(descriptor)
         raise DataDirectoryLocked(
-            f"Another process is serving the data directory '{directory}'. SQLite serves one process;"
-            " several replicas need PostgreSQL."
+            f"Another process is serving the data directory '{directory}'. One process has it at a time;"
+            " several servers need PostgreSQL, and a directory each."
         ) from None
     return descriptor
 

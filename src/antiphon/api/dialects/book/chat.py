@@ -26,7 +26,7 @@ SENT: Final = "Message sent successfully"
 HELLO: Final = {"message": "Hello, how are you?"}
 
 
-@router.get("/chat/", summary="Recent messages", include_in_schema=False)
+@router.get("/chat/", summary="Recent messages, or a session's history")
 @router.get("/chat", summary="Recent messages, or a session's history")
 async def recent(application: App, who: Caller, request: Request) -> Response:
     """Return the caller's newest hundred messages over all sessions, or with `session_id` that session's.
@@ -96,10 +96,10 @@ def _pairs(messages: Sequence[wire.Message], session: ChatSession | None) -> lis
     return wire.pairs(messages, "message")
 
 
-@router.get("/chat/history/{session_id}", summary="A session's texts")
-async def texts_of_session(application: App, who: Caller, request: Request, session_id: str) -> Response:
+@router.get("/chat/history/{chat_session}", summary="A session's texts")
+async def texts_of_session(application: App, who: Caller, request: Request, chat_session: str) -> Response:
     """Return the texts of a session's newest hundred messages, oldest first."""
-    return await history(Call(application, who, request), session_id, _texts_object)
+    return await history(Call(application, who, request), chat_session, _texts_object)
 
 
 @router.post(
@@ -113,18 +113,18 @@ async def respond(application: App, who: Caller, request: Request) -> Response:
     return told(session, {"response": reply.text})
 
 
-@router.get("/chat/{session_id}", summary="A session, or a message")
-async def one(application: App, who: Caller, request: Request, session_id: str) -> Response:
+@router.get("/chat/{chat_session}", summary="A session, or a message")
+async def one(application: App, who: Caller, request: Request, chat_session: str) -> Response:
     """Return a session with its newest hundred messages; a message's id leads to that message.
 
     `history` has messages with their times, `chat_history` texts, `chats` one document each.
     """
     call = Call(application, who, request)
     try:
-        return await history(call, session_id, _session_object, latest=True)
+        return await history(call, chat_session, _session_object, latest=True)
     except sessions.UnknownSession as unknown:
         try:
-            conversation, item = await application.conversations.find_item(who, session_id)
+            conversation, item = await application.conversations.find_item(who, chat_session)
         except NotFound:
             raise unknown from None
         return told(sessions.called(conversation), wire.entry(wire.message_of(item)))
@@ -137,10 +137,10 @@ def _session_object(messages: Sequence[wire.Message], session: ChatSession | Non
 
 
 @router.post(
-    "/chat/{session_id}", summary="Say something in a session",
+    "/chat/{chat_session}", summary="Say something in a session",
     openapi_extra=asks({"message": "Hello, how are you?"}, {"user_input": "What's the weather like today?"}),
 )  # fmt: skip
-async def speak(application: App, who: Caller, request: Request, session_id: str) -> Response:
+async def speak(application: App, who: Caller, request: Request, chat_session: str) -> Response:
     """Have a message answered: `user_input` returns the history, `message` an acknowledgement and the answer.
 
     A session that does not exist yet begins with its first message.
@@ -149,7 +149,7 @@ async def speak(application: App, who: Caller, request: Request, session_id: str
     typed = optional_text(fields, "user_input")
     said = message(typed if typed is not None else await text_field(request, "message"))
     call = Call(application, who, request)
-    session = await sessions.opened(application, who, session_id)
+    session = await sessions.opened(application, who, chat_session)
     if typed is None:
         reply = await acknowledged(say(call, session, [said]))
         return told(session, {"message": SENT, **reply.fields()})
@@ -159,15 +159,15 @@ async def speak(application: App, who: Caller, request: Request, session_id: str
 
 
 @router.put(
-    "/chat/{session_id}", summary="Change the last message",
+    "/chat/{chat_session}", summary="Change the last message",
     openapi_extra=asks({"message": "Hello, again!"}),
 )  # fmt: skip
-async def change(application: App, who: Caller, request: Request, session_id: str) -> Response:
+async def change(application: App, who: Caller, request: Request, chat_session: str) -> Response:
     """Put another message in the place of the user's last one and answer it; the earlier one stays beside."""
     text = await text_field(request, "message")
     message(text)
     call = Call(application, who, request)
-    session = await sessions.existing(application, who, session_id, latest=True)
+    session = await sessions.existing(application, who, chat_session, latest=True)
     last = _last_said(await newest(call, session, limit=100))
     if last is None:
         raise NotFound("Nothing has been said in this session yet; POST a message first.")
@@ -181,20 +181,20 @@ def _last_said(items: Sequence[Item]) -> Item | None:
 
 
 @router.post(
-    "/chat/{session_id}/message", summary="Send a message", openapi_extra=asks({"message": "Hello, world!"})
+    "/chat/{chat_session}/message", summary="Send a message", openapi_extra=asks({"message": "Hello, world!"})
 )
-async def send(application: App, who: Caller, request: Request, session_id: str) -> Response:
+async def send(application: App, who: Caller, request: Request, chat_session: str) -> Response:
     """Have a message answered in a session that exists; the answer is in `response`."""
     said = message(await text_field(request, "message"))
-    session = await sessions.existing(application, who, session_id)
+    session = await sessions.existing(application, who, chat_session)
     reply = await acknowledged(say(Call(application, who, request), session, [said]))
     return told(session, {"message": SENT, **reply.fields()})
 
 
-@router.get("/chat/{session_id}/history", summary="A session's messages")
-async def messages_of_session(application: App, who: Caller, request: Request, session_id: str) -> Response:
+@router.get("/chat/{chat_session}/history", summary="A session's messages")
+async def messages_of_session(application: App, who: Caller, request: Request, chat_session: str) -> Response:
     """Return a session's newest hundred messages with their times, oldest first."""
-    return await history(Call(application, who, request), session_id, _entries)
+    return await history(Call(application, who, request), chat_session, _entries)
 
 
 def _entries(messages: Sequence[wire.Message], session: ChatSession | None) -> list[dict[str, Any]]:

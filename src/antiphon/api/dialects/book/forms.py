@@ -9,13 +9,14 @@ from urllib.parse import quote
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 
-from antiphon.api.dialects.dialect import Detail
+from antiphon.api.dialects.dialect import INTERNAL, Detail
 from antiphon.api.dialects.fields import fields_of
 from antiphon.api.v1.pages import answer
 from antiphon.domain.chat_sessions import ChatSession
 from antiphon.domain.errors import InvalidRequest
 
 TAG: Final = "book"
+UNFORESEEN: Final = "Something went wrong in the server. Try again; if it stays so tell whoever runs it."
 SESSION_HEADER: Final = "Session-ID"
 MAX_LABEL: Final = 256
 
@@ -23,11 +24,11 @@ MAX_LABEL: Final = 256
 def both_keys(detail: Detail) -> dict[str, Any]:
     """Return an error's body as both of the book's error handlers make it."""
     sentence = detail if isinstance(detail, str) else "; ".join(_fault(one) for one in detail)
-    return {"detail": detail, "error": sentence}
+    return {"detail": detail, "error": UNFORESEEN if detail == INTERNAL else sentence}
 
 
 def _fault(one: Mapping[str, Any]) -> str:
-    place = ".".join(str(part) for part in one["loc"] if part not in ("body", "query"))
+    place = ".".join(str(part) for part in one["loc"][1:])
     return f"{place}: {one['msg']}" if place else str(one["msg"])
 
 

@@ -82,30 +82,30 @@ async def _users_given(request: Request) -> Any:
 
 
 @router.post(
-    "/sessions/{session_id}/messages/", summary="Send a message to a session",
+    "/sessions/{chat_session}/messages/", summary="Send a message to a session",
     openapi_extra=asks({"text": "Hello, how are you?", "user_id": "user1"}, {"message": "Hello!"}),
 )  # fmt: skip
-async def send(application: App, who: Caller, request: Request, session_id: str) -> Response:
+async def send(application: App, who: Caller, request: Request, chat_session: str) -> Response:
     """Keep a message and show it to everybody who follows the session; nobody answers it."""
     fields = await fields_of(request)
     call = Call(application, who, request)
     text = optional_text(fields, "text")
     if text is None:
         said = message(text_of(fields, "message"))
-        session = await sessions.opened(application, who, session_id)
+        session = await sessions.opened(application, who, chat_session)
         await keep(call, session, [said])
         return told(session, {"message": "Message received"})
     label = label_of(optional_text(fields, "user_id"))
     said = message(text, label=label)
-    session = await sessions.opened(application, who, session_id)
+    session = await sessions.opened(application, who, chat_session)
     (kept,) = await keep(call, session, [said])
     return told(session, wire.post(wire.message_of(kept)), status=201)
 
 
-@router.get("/sessions/{session_id}/messages/", summary="A session's messages")
-async def messages(application: App, who: Caller, request: Request, session_id: str) -> Response:
+@router.get("/sessions/{chat_session}/messages/", summary="A session's messages")
+async def messages(application: App, who: Caller, request: Request, chat_session: str) -> Response:
     """Return a session's newest hundred messages, oldest first."""
-    return await history(Call(application, who, request), session_id, _posts)
+    return await history(Call(application, who, request), chat_session, _posts)
 
 
 def _posts(messages: Sequence[wire.Message], session: ChatSession | None) -> list[dict[str, Any]]:
@@ -113,21 +113,21 @@ def _posts(messages: Sequence[wire.Message], session: ChatSession | None) -> lis
 
 
 @router.post(
-    "/sessions/{session_id}/responses/", summary="Have the model respond",
+    "/sessions/{chat_session}/responses/", summary="Have the model respond",
     openapi_extra=asks({"message_id": "0199a1b2-…", "user_id": "user1"}, {"prompt": "I am sad today"}),
 )  # fmt: skip
-async def respond(application: App, who: Caller, request: Request, session_id: str) -> Response:
+async def respond(application: App, who: Caller, request: Request, chat_session: str) -> Response:
     """Answer a message of the session, named by its id, or a new one (`prompt`)."""
     fields = await fields_of(request)
     call = Call(application, who, request)
     message_id = optional_text(fields, "message_id")
     if message_id is None:
         said = message(text_of(fields, "prompt"), label=label_of(optional_text(fields, "user_id")))
-        session = await sessions.opened(application, who, session_id)
+        session = await sessions.opened(application, who, chat_session)
         reply = await say(call, session, [said])
         return told(session, {"response": reply.text})
     label_of(optional_text(fields, "user_id"))
-    session = await sessions.existing(application, who, session_id)
+    session = await sessions.existing(application, who, chat_session)
     try:
         reply = await answer_to(call, session, message_id)
     except NotFound:
@@ -137,10 +137,10 @@ async def respond(application: App, who: Caller, request: Request, session_id: s
     return told(session, {"response": reply.text, "message_id": message_id, "id": uuid_text(reply.id)})
 
 
-@router.get("/sessions/{session_id}/history/", summary="A session's history as one text")
-async def as_text(application: App, who: Caller, request: Request, session_id: str) -> Response:
+@router.get("/sessions/{chat_session}/history/", summary="A session's history as one text")
+async def as_text(application: App, who: Caller, request: Request, chat_session: str) -> Response:
     """Return the newest hundred messages as one string, each followed by a line break."""
-    return await history(Call(application, who, request), session_id, _one_text)
+    return await history(Call(application, who, request), chat_session, _one_text)
 
 
 def _one_text(messages: Sequence[wire.Message], session: ChatSession | None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from antiphon.api.http import header
 from antiphon.api.v1.pages import answer
 from antiphon.application import Application
 from antiphon.domain import ids
-from antiphon.domain.accounts import Principal
+from antiphon.domain.accounts import WRITE, Principal
 from antiphon.domain.chat_sessions import uuid_of
 from antiphon.domain.collections import COLLECTION
 from antiphon.domain.errors import Forbidden, InvalidRequest, NotFound
@@ -85,13 +85,18 @@ async def llm_response(application: App, who: Caller, request: Request) -> Respo
 @router.get("/generate_response", summary="Answer once", openapi_extra=takes("prompt", MEANING))
 async def generate_response(application: App, who: Caller, request: Request) -> Response:
     """Answer a prompt of which nothing is kept. Other sites' pages cannot make a browser ask."""
-    _require_own_site(request)
+    _require_may_act(who, request)
     prompt = await text_field(request, "prompt")
     return answer({"response": await ask_once(Call(application, who, request), prompt)})
 
 
-def _require_own_site(request: Request) -> None:
-    """Raise Forbidden for a GET that a foreign page had a browser send: it would spend its user's tokens."""
+def _require_may_act(who: Principal, request: Request) -> None:
+    """Raise Forbidden for a GET that acts, as a POST would be: by a key that only reads, or a foreign page.
+
+    It spends, or marks what it searches as used; an image tag is enough for a page to have it sent.
+    """
+    if WRITE not in who.scopes:
+        raise Forbidden(f"This key has no scope '{WRITE}'.", code="insufficient_scope")
     if header(request.scope, b"sec-fetch-site") in ("cross-site", "same-site"):
         raise Forbidden("Requests from other sites are not served.", code="origin_not_allowed")
 
@@ -148,7 +153,7 @@ async def _pair(application: Application, who: Principal, hit: Hit) -> dict[str,
 @router.get("/process_query", summary="Search messages and documents", openapi_extra=takes("query", SELECT))
 async def process_query(application: App, who: Caller, request: Request) -> Response:
     """Look a text up in the caller's own messages and files. SQL is looked up too, never executed."""
-    _require_own_site(request)
+    _require_may_act(who, request)
     query = await text_field(request, "query")
     words = " ".join(_WORD.findall(query))
     if not words:

@@ -97,10 +97,17 @@ async def opened(application: Application, who: Principal, name: str | None) -> 
     """Return the session of a name, made by its first message if there is none; a new one without a name."""
     wanted = session_name(name)
     found = await find(application, who, wanted) if wanted is not None else None
+    if found is None and wanted is not None and wanted.startswith(ids.CONVERSATION) and is_id(wanted):
+        raise UnknownSession  # an id of ours, and not theirs
     if found is None:
         return await application.chat_sessions.open(who, wanted, ephemeral=False)
     await application.chat_sessions.renew(found)
     return found
+
+
+def is_id(name: str) -> bool:
+    """Whether a name has the form of a conversation's id."""
+    return ids.parse(name, ids.CONVERSATION) is not None
 
 
 async def made(application: Application, who: Principal, label: str | None) -> ChatSession:

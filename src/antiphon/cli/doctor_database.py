@@ -1,0 +1,30 @@
+"""What the doctor asks of PostgreSQL, where DATABASE_URL names one: nothing is written to it."""
+
+import asyncio
+from collections.abc import Iterator
+
+from antiphon.bootstrap.stores import NOT_SHARED, look_at_database
+from antiphon.cli.findings import Finding, State
+from antiphon.domain.errors import AntiphonError
+from antiphon.settings import Settings
+
+HINT = "see docs/stores.md"
+
+
+def database(settings: Settings) -> Iterator[Finding]:
+    """Whether the database answers, and what is not in it."""
+    if settings.database_url is None:
+        yield Finding("database", State.SKIP, "no DATABASE_URL: everything is in DATA_DIR", HINT)
+        return
+    try:
+        found = asyncio.run(look_at_database(settings))
+    except AntiphonError as error:
+        yield Finding("database", State.FAIL, error.message, HINT)
+        return
+    schema = f"schema {found.revision}" if found.revision else "no schema yet: the first start makes it"
+    yield Finding("database", State.OK, f"PostgreSQL {found.version} answers, {schema}")
+    if found.workers > 1:
+        detail = f"{found.workers} servers share it. {NOT_SHARED}"
+        yield Finding("knowledge", State.WARN, detail, "let one server take files and searches")
+    else:
+        yield Finding("knowledge", State.OK, f"one server only. {NOT_SHARED}")
