@@ -105,13 +105,16 @@ BODIES: dict[str, bytes] = {
     "duplicate nonsense": b'{"nonsense": 1, "nonsense": 2}',
 }
 NO_BODY_NEEDED = (
-    "/admin/logout",
-    "/conversation",
     "/fork",
     "/regenerate",
     "/cancel",
     "/activate",
     "/conversations",
+    "/conversation",
+    "/create-chat",
+    "/chat",  # which makes a session of nothing
+    "/chat/",
+    "/logout",
     "/shares",
     "/invites",
     "/v1/vector_stores",
