@@ -177,3 +177,27 @@ async def test_a_conversation_has_items_until_they_are_erased(storage: Storage, 
         await storage.unit_of_work.commit(ws.DeleteConversation(conversation_id=conversation.id, now_us=2))
     assert await storage.history.has_items(conversation.id)
     assert not await storage.history.has_items(ids.new_id(SLOT))
+
+
+async def test_conversations_come_by_their_last_use_page_by_page(storage: Storage) -> None:
+    made_at = [await made(storage, f"text {number}") for number in range(5)]
+    for at_us, number in ((5_000, 2), (6_000, 0), (6_000, 4)):
+        change = ws.AddChange(
+            conversation_id=made_at[number][0].id,
+            owner_id=OWNER,
+            slot=SLOT,
+            kind="x",
+            body="{}",
+            now_us=at_us,
+        )
+        await storage.unit_of_work.commit(change)
+    await storage.unit_of_work.commit(ws.DeleteConversation(conversation_id=made_at[1][0].id, now_us=9_000))
+    found: list[str] = []
+    after: tuple[int, str] | None = None
+    while page := await storage.history.used(OWNER, after=after, limit=2):
+        for conversation, head in page:
+            assert head == next(place for one, place, _ in made_at if one.id == conversation.id)
+        found += [one.id for one, _ in page]
+        after = (page[-1][0].updated_us, page[-1][0].id)
+    assert found == [made_at[number][0].id for number in (4, 0, 2, 3)]
+    assert await storage.history.used(STRANGER, after=None, limit=2) == []

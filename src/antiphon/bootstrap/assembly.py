@@ -28,7 +28,7 @@ from antiphon.services.commit_notes import CommitNotes
 from antiphon.services.conversations import Conversations
 from antiphon.services.counters import Counters
 from antiphon.services.erasure import Erasures
-from antiphon.services.feeds import Feeds
+from antiphon.services.feeds import LOOK_SECONDS, SHARED_LOOK_SECONDS, Feeds
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.limits import Limits
 from antiphon.services.local_owner import LocalOwner
@@ -160,12 +160,13 @@ def views_of(
     clock: Clock,
 ) -> dict[str, Any]:  # fmt: skip
     """Return what shows conversations otherwise than one by one, by their names in `Application`."""
+    look_seconds = SHARED_LOOK_SECONDS if storage.workers.is_shared else LOOK_SECONDS
     return {
         "aliases": Aliases(storage),
         "recent": Recent(storage),
         # Of what other processes change nothing is heard here, so where there are some nothing is kept.
         "readings": Readings(changes, clock, max_bytes=0 if storage.workers.is_shared else MAX_BYTES),
-        "feeds": Feeds(conversations, answers, runs, changes),
+        "feeds": Feeds(conversations, answers, runs, changes, look_seconds=look_seconds),
     }
 
 

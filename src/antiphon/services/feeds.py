@@ -28,6 +28,11 @@ from antiphon.services.runs.follow import Follower
 from antiphon.services.runs.live import LiveRuns
 
 LOOK_SECONDS: Final = 5.0
+"""Between two looks without news: nobody but this process writes, and a bell may be lost."""
+
+SHARED_LOOK_SECONDS: Final = 0.5
+"""The same where other processes write, too, whose bells are not heard here."""
+
 PAGE: Final = 100
 MAX_INPUT: Final = 100
 """Messages that one turn is shown to have brought."""
@@ -41,7 +46,7 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class Began(msgspec.Struct, frozen=True):
-    """An answer has begun; its texts follow if it is made in this process."""
+    """An answer has begun; its texts follow."""
 
     run_id: str
     model: str
@@ -75,8 +80,15 @@ class Feeds:
     """Opens feeds; whoever may read a conversation may follow it."""
 
     def __init__(
-        self, conversations: Conversations, answers: Answers, runs: LiveRuns, changes: Changes
+        self,
+        conversations: Conversations,
+        answers: Answers,
+        runs: LiveRuns,
+        changes: Changes,
+        *,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
+        self.look_seconds = look_seconds
         self.conversations = conversations
         self.answers = answers
         self.runs = runs
@@ -121,7 +133,7 @@ class Feed:
                     async for one in self._told(change):
                         yield one
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(self._feeds.look_seconds):
                     await self._news.wait()
 
     async def _changes(self) -> list[Change]:
@@ -165,12 +177,14 @@ class Feed:
         yield Ended(run_id, state)
 
     async def follow(self, run_id: str) -> None:
-        """Hear an answer's text, if it is made in this process; does nothing if it is heard already."""
-        identifier = ids.parse(run_id, ids.RESPONSE)
-        if run_id in self._followed or identifier is None or identifier not in self._feeds.runs:
+        """Hear an answer's text as it is made, here or elsewhere; nothing is done once it has ended."""
+        if run_id in self._followed:
             return
         with contextlib.suppress(NotFound):
             follower = await self._feeds.answers.follow(self._who, run_id)
+            if follower.run.is_terminal:
+                follower.release()  # it is told whole with its end
+                return
             follower.listen(self._news.set)
             self._followed[run_id] = follower
 
