@@ -141,7 +141,8 @@ async def test_bodies_that_are_none(node: ServerProcess, routes: list[Route], fi
 async def test_no_body(node: ServerProcess, routes: list[Route], filled: dict[str, str]) -> None:
     async def one(method: str, template: str) -> None:
         answer = await call(node.port, method, path_of(template, filled), b"")
-        (require_no_5xx if needs_none(template) else require_error)(answer, f"{method} {template} without a body")
+        judge = require_no_5xx if needs_none(template) else require_error
+        judge(answer, f"{method} {template} without a body")
 
     await gather_limited([one(*route) for route in routes if route[0] == "POST"])
 
