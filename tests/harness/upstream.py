@@ -121,7 +121,7 @@ class Upstream:
                 }
                 for call in calls
             },
-            "prompts": [_prompt_record(call) for call in self._remembered],
+            "prompts": [_prompt_record(call) for call in list(self._remembered)],
         }
 
     def admit(self, body: bytes, authorization: str) -> Call:

@@ -289,7 +289,7 @@ async def test_an_expired_collection_is_emptied_and_takes_nothing(library: Libra
 
 
 async def test_the_size_of_a_document_costs_no_memory(library: Library) -> None:
-    small, large = await library.file("s" * 50_000), await library.file("l" * 20_000_000)
+    small, large = await library.file("s" * 50_000), await library.file("l" * 8_000_000)
     library.work()
     peaks: list[Any] = []
     for file in (small, large):
