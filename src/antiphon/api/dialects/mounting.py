@@ -113,5 +113,6 @@ def _add_shared(router: APIRouter, operation: Operation, claimed: list[tuple[Cla
     body = {"content": {"application/json": {"schema": {"type": "object"}}}}
     router.add_api_route(
         path, decide, methods=[method], tags=tags, summary=f"{method} {path}", description=description,
-        openapi_extra={"requestBody": body}, route_class_override=route_of(widest),
+        openapi_extra={"requestBody": body}, responses={201: {"description": "Successful Response"}},
+        route_class_override=route_of(widest),
     )  # fmt: skip

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+MADE: Final[dict[int | str, dict[str, Any]]] = {201: {"description": "Successful Response"}}
+"""The answer of calls that answer 200 or 201, by what they are asked."""
 
 
 def asks(*examples: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, StrictStr
 
 from antiphon.api.dependencies import App, Caller
 from antiphon.api.dialects.book import sessions, wire
-from antiphon.api.dialects.book.documented import asks, takes
+from antiphon.api.dialects.book.documented import MADE, asks, takes
 from antiphon.api.dialects.book.forms import (
     MAX_LABEL,
     TAG,
@@ -47,7 +47,7 @@ class User(BaseModel):
 
 
 @router.post(
-    "/sessions/", summary="Start a session",
+    "/sessions/", summary="Start a session", responses=MADE,
     openapi_extra=asks(
         {"users": [{"id": "user1", "username": "John"}, {"id": "user2", "username": "Jane"}]},
         [{"id": "user1", "username": "John", "email": "john@example.com"}],
@@ -82,7 +82,7 @@ async def _users_given(request: Request) -> Any:
 
 
 @router.post(
-    "/sessions/{chat_session}/messages/", summary="Send a message to a session",
+    "/sessions/{chat_session}/messages/", summary="Send a message to a session", responses=MADE,
     openapi_extra=asks({"text": "Hello, how are you?", "user_id": "user1"}, {"message": "Hello!"}),
 )  # fmt: skip
 async def send(application: App, who: Caller, request: Request, chat_session: str) -> Response:
