@@ -22,6 +22,7 @@ from urllib.parse import urlencode
 
 from antiphon.bootstrap import SystemClock
 from antiphon.domain import ids
+from antiphon.domain.conversations import open_segment
 from antiphon.domain.items import NewItem, Position
 from antiphon.ports import write_sets as ws
 from antiphon.services.commit_notes import CommitNotes
@@ -108,8 +109,8 @@ def ask(client: Client) -> None:
 def follow(client: Client) -> None:
     """Time from the acknowledgement of a message until it is found."""
     times = []
-    for number in range(WRITTEN):
-        word = f"fresh{number}x{os.getpid()}"
+    for _ in range(WRITTEN):
+        word = "".join(random.choices("bcdfghklmnprtvwz", k=14))  # no digits: a name is found by its parts
         client.call("POST", "/v1/conversations", {"items": [{**message(), "content": word}]})
         began = time.perf_counter()
         while not client.call("GET", f"/v1/search?query={word}")["data"]:
@@ -128,7 +129,9 @@ def watch() -> None:
         after=Position("s", -1, 0), owner_id="o", slot=1, author_id=None, run_id=None, created_us=0,
         items=(item,),
     )  # fmt: skip
-    commands = (put, *(ws.RequestCancel(run_id="r") for _ in range(6)))
+    segment = open_segment("s", "c", None)
+    opening = ws.NewSegment(segment=segment, owner_id="o", slot=1)
+    commands = (opening, put, *(ws.RequestCancel(run_id="r") for _ in range(5)))
     rounds = 200_000
     began = time.perf_counter()
     for _ in range(rounds):
