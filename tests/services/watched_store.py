@@ -7,6 +7,7 @@ from typing import Any
 
 from antiphon.ports import write_sets as ws
 from antiphon.ports.storage import Journal, Recovered, Storage, UnitOfWork
+from antiphon.storage.around import AroundStorage
 
 
 class WatchedUnitOfWork:
@@ -61,32 +62,11 @@ class WatchedJournal:
         return getattr(self._inner, name)
 
 
-class WatchedStorage:
+class WatchedStorage(AroundStorage):
     """Port `Storage` whose writes can be held up and refused."""
 
     def __init__(self, inner: Storage) -> None:
+        super().__init__(inner)
         self.inner = inner
         self.unit_of_work = WatchedUnitOfWork(inner.unit_of_work)
         self.journal = WatchedJournal(inner.journal)
-        self.accounts = inner.accounts
-        self.credentials = inner.credentials
-        self.groups = inner.groups
-        self.operations = inner.operations
-        self.retention = inner.retention
-        self.conversations = inner.conversations
-        self.aliases = inner.aliases
-        self.branch_forks = inner.branch_forks
-        self.chat_sessions = inner.chat_sessions
-        self.tree = inner.tree
-        self.runs = inner.runs
-        self.history = inner.history
-        self.garbage = inner.garbage
-        self.remains = inner.remains
-        self.members = inner.members
-        self.shares = inner.shares
-        self.secrets = inner.secrets
-        self.quotas = inner.quotas
-        self.ledger = inner.ledger
-        self.workers = inner.workers
-        self.check = inner.check
-        self.close = inner.close

@@ -13,6 +13,7 @@ from antiphon.ports.aliases import PutAlias
 from antiphon.ports.change_watch import ChangeWatch
 from antiphon.ports.storage import Journal, Storage, UnitOfWork
 from antiphon.ports.write_sets import WriteSet
+from antiphon.storage.around import AroundStorage
 
 
 class AnnouncedUnitOfWork:
@@ -71,31 +72,10 @@ def touched_by(commands: Iterable[Any]) -> set[str]:
     return touched
 
 
-class AnnouncedStorage:
+class AnnouncedStorage(AroundStorage):
     """Port `Storage` around another one."""
 
     def __init__(self, inner: Storage, watch: ChangeWatch) -> None:
+        super().__init__(inner)
         self.unit_of_work = AnnouncedUnitOfWork(inner.unit_of_work, watch)
         self.journal = AnnouncedJournal(inner.journal, watch)
-        self.tree = inner.tree
-        self.runs = inner.runs
-        self.garbage = inner.garbage
-        self.remains = inner.remains
-        self.members = inner.members
-        self.shares = inner.shares
-        self.quotas = inner.quotas
-        self.ledger = inner.ledger
-        self.secrets = inner.secrets
-        self.accounts = inner.accounts
-        self.credentials = inner.credentials
-        self.groups = inner.groups
-        self.operations = inner.operations
-        self.retention = inner.retention
-        self.conversations = inner.conversations
-        self.workers = inner.workers
-        self.aliases = inner.aliases
-        self.branch_forks = inner.branch_forks
-        self.chat_sessions = inner.chat_sessions
-        self.history = inner.history
-        self.check = inner.check
-        self.close = inner.close

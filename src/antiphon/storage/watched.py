@@ -14,6 +14,7 @@ from antiphon.domain.items import NewItem
 from antiphon.ports.history import CommitWatch, Said
 from antiphon.ports.storage import Journal, Storage, UnitOfWork
 from antiphon.ports.write_sets import FinishRun, NewSegment, OpenRun, PutItems, WriteSet
+from antiphon.storage.around import AroundStorage
 
 MESSAGE: Final = "message"
 
@@ -108,7 +109,7 @@ def _said(item: NewItem, put: PutItems, home: str, model: str | None) -> Said:
     )  # fmt: skip
 
 
-class WatchedStorage:
+class WatchedStorage(AroundStorage):
     """Port `Storage` around another one.
 
     Others write to a store that is `shared`: what is committed here may be erased there before
@@ -116,28 +117,7 @@ class WatchedStorage:
     """
 
     def __init__(self, inner: Storage, watch: CommitWatch, *, shared: bool = False) -> None:
+        super().__init__(inner)
         find = names_in if shared else messages_in
         self.unit_of_work = WatchedUnitOfWork(inner.unit_of_work, watch, find)
         self.journal = WatchedJournal(inner.journal, watch, find)
-        self.tree = inner.tree
-        self.runs = inner.runs
-        self.garbage = inner.garbage
-        self.remains = inner.remains
-        self.members = inner.members
-        self.shares = inner.shares
-        self.quotas = inner.quotas
-        self.ledger = inner.ledger
-        self.secrets = inner.secrets
-        self.accounts = inner.accounts
-        self.credentials = inner.credentials
-        self.groups = inner.groups
-        self.operations = inner.operations
-        self.retention = inner.retention
-        self.conversations = inner.conversations
-        self.aliases = inner.aliases
-        self.branch_forks = inner.branch_forks
-        self.chat_sessions = inner.chat_sessions
-        self.history = inner.history
-        self.workers = inner.workers
-        self.check = inner.check
-        self.close = inner.close

@@ -23,6 +23,7 @@ from antiphon.ports import write_sets as ws
 from antiphon.ports.blob_store import BlobStore
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Runs, Storage, Tree, TurnBase, UnitOfWork
+from antiphon.storage.around import AroundStorage
 
 ATTEMPTS: Final = 8
 FIRST_PAUSE_SECONDS: Final = 0.01
@@ -185,34 +186,14 @@ class RunsWithBlobs:
         return await restored(await self._inner.inputs(run), self._blobs)
 
 
-class StorageWithBlobs:
+class StorageWithBlobs(AroundStorage):
     """Port `Storage` around another one."""
 
     def __init__(self, inner: Storage, blobs: BlobStore, clock: Clock) -> None:
+        super().__init__(inner)
         self.unit_of_work = UnitOfWorkWithBlobs(inner.unit_of_work, blobs, clock)
         self.tree = TreeWithBlobs(inner.tree, blobs)
         self.runs = RunsWithBlobs(inner.runs, blobs)
-        self.history = inner.history
-        self.garbage = inner.garbage
-        self.remains = inner.remains
-        self.members = inner.members
-        self.shares = inner.shares
-        self.quotas = inner.quotas
-        self.ledger = inner.ledger
-        self.secrets = inner.secrets
-        self.accounts = inner.accounts
-        self.credentials = inner.credentials
-        self.groups = inner.groups
-        self.operations = inner.operations
-        self.retention = inner.retention
-        self.journal = inner.journal
-        self.conversations = inner.conversations
-        self.workers = inner.workers
-        self.aliases = inner.aliases
-        self.branch_forks = inner.branch_forks
-        self.chat_sessions = inner.chat_sessions
-        self.check = inner.check
-        self.close = inner.close
 
 
 async def restored(items: list[Item], blobs: BlobStore) -> list[Item]:

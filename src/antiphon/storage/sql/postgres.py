@@ -8,53 +8,26 @@ from __future__ import annotations
 
 from antiphon.domain.errors import Unavailable
 from antiphon.storage.sql import migrate
-from antiphon.storage.sql.ports import SqlConversations, SqlGarbage, SqlRemains, SqlRuns, SqlTree
-from antiphon.storage.sql.ports_accounts import SqlAccounts, SqlCredentials
-from antiphon.storage.sql.ports_administration import SqlGroups, SqlOperations, SqlRetention
-from antiphon.storage.sql.ports_aliases import SqlAliases
-from antiphon.storage.sql.ports_branch_forks import SqlBranchForks
-from antiphon.storage.sql.ports_chat_sessions import SqlChatSessions
-from antiphon.storage.sql.ports_history import SqlHistory
-from antiphon.storage.sql.ports_operations import SqlSecrets
-from antiphon.storage.sql.ports_quotas import SqlLedger, SqlQuotas
-from antiphon.storage.sql.ports_sharing import SqlMembers, SqlShares
 from antiphon.storage.sql.postgres_journal import PostgresJournal
 from antiphon.storage.sql.postgres_pool import Pool, open_pool
 from antiphon.storage.sql.postgres_reading import PostgresReads
 from antiphon.storage.sql.postgres_workers import LIVING, PostgresWorkers
 from antiphon.storage.sql.postgres_writer import PostgresWriter
+from antiphon.storage.sql.reading import SqlReading
 
 CONNECTIONS = 10
 
 
-class PostgresStorage:
+class PostgresStorage(SqlReading):
     """Port `Storage` on one database."""
 
     def __init__(self, url: str, pool: Pool) -> None:
         self._pool = pool
-        self._reads = reads = PostgresReads(pool)
+        reads = PostgresReads(pool)
+        super().__init__(reads)
         self.unit_of_work = PostgresWriter(pool)
         self.journal = PostgresJournal(url, pool, reads)
         self.workers = PostgresWorkers(url, pool, reads)
-        self.accounts = SqlAccounts(reads)
-        self.credentials = SqlCredentials(reads)
-        self.groups = SqlGroups(reads)
-        self.operations = SqlOperations(reads)
-        self.retention = SqlRetention(reads)
-        self.conversations = SqlConversations(reads)
-        self.aliases = SqlAliases(reads)
-        self.branch_forks = SqlBranchForks(reads)
-        self.chat_sessions = SqlChatSessions(reads)
-        self.tree = SqlTree(reads)
-        self.runs = SqlRuns(reads)
-        self.history = SqlHistory(reads)
-        self.garbage = SqlGarbage(reads)
-        self.remains = SqlRemains(reads)
-        self.members = SqlMembers(reads)
-        self.shares = SqlShares(reads)
-        self.secrets = SqlSecrets(reads)
-        self.quotas = SqlQuotas(reads)
-        self.ledger = SqlLedger(reads)
 
     async def check(self) -> None:
         """See the port."""

@@ -22,22 +22,7 @@ from antiphon.ports.storage import (
 )
 from antiphon.ports.write_sets import Command, WriteSet
 from antiphon.storage.sql import commands, migrate, reads_runs
-from antiphon.storage.sql.ports import (
-    SqlConversations,
-    SqlGarbage,
-    SqlRemains,
-    SqlRuns,
-    SqlTree,
-)
-from antiphon.storage.sql.ports_accounts import SqlAccounts, SqlCredentials
-from antiphon.storage.sql.ports_administration import SqlGroups, SqlOperations, SqlRetention
-from antiphon.storage.sql.ports_aliases import SqlAliases
-from antiphon.storage.sql.ports_branch_forks import SqlBranchForks
-from antiphon.storage.sql.ports_chat_sessions import SqlChatSessions
-from antiphon.storage.sql.ports_history import SqlHistory
-from antiphon.storage.sql.ports_operations import SqlSecrets
-from antiphon.storage.sql.ports_quotas import SqlLedger, SqlQuotas
-from antiphon.storage.sql.ports_sharing import SqlMembers, SqlShares
+from antiphon.storage.sql.reading import SqlReading
 from antiphon.storage.sql.sole_worker import SoleWorker
 from antiphon.storage.sql.sqlite_readers import Readers
 from antiphon.storage.sql.sqlite_writer import SqliteWriter, run_commands
@@ -152,35 +137,17 @@ class SqliteJournal:
         await self._writer.submit(lambda db: _forget_others(db, worker_id))
 
 
-class SqliteStorage:
+class SqliteStorage(SqlReading):
     """Port `Storage` on one file."""
 
     def __init__(self, path: Path, writer: SqliteWriter, lock: int) -> None:
         self._writer = writer
         self._lock = lock
         self._readers = Readers(path)
+        super().__init__(self._readers)
         self.unit_of_work = SqliteUnitOfWork(writer)
         self.journal = SqliteJournal(writer, self._readers)
         self.workers = SoleWorker()
-        self.accounts = SqlAccounts(self._readers)
-        self.credentials = SqlCredentials(self._readers)
-        self.groups = SqlGroups(self._readers)
-        self.operations = SqlOperations(self._readers)
-        self.retention = SqlRetention(self._readers)
-        self.conversations = SqlConversations(self._readers)
-        self.aliases = SqlAliases(self._readers)
-        self.branch_forks = SqlBranchForks(self._readers)
-        self.chat_sessions = SqlChatSessions(self._readers)
-        self.tree = SqlTree(self._readers)
-        self.runs = SqlRuns(self._readers)
-        self.history = SqlHistory(self._readers)
-        self.garbage = SqlGarbage(self._readers)
-        self.remains = SqlRemains(self._readers)
-        self.members = SqlMembers(self._readers)
-        self.shares = SqlShares(self._readers)
-        self.secrets = SqlSecrets(self._readers)
-        self.quotas = SqlQuotas(self._readers)
-        self.ledger = SqlLedger(self._readers)
 
     async def check(self) -> None:
         """See the port."""
