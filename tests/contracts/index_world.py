@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +16,9 @@ from numpy.typing import NDArray
 from antiphon.domain.ids import new_id
 from antiphon.domain.passages import Candidates, IndexQuery, NewPassage, Source
 from antiphon.ports.passage_index import IndexScopes, PassageIndex, Vectors
-from antiphon.storage.sql import migrate
-from antiphon.storage.sql.knowledge import FILE_NAME, open_knowledge
+from antiphon.storage.sql.knowledge import open_knowledge
 from antiphon.storage.sql.knowledge_index_writes import text_hash
+from tests.services.world import prepare
 
 MODEL = "test/model"
 DIMENSIONS = 24
@@ -139,20 +136,6 @@ def vector(text: str) -> NDArray[np.float32]:
         total += np.random.default_rng(list(word.encode())).normal(size=DIMENSIONS)
     total += 0.05 * np.random.default_rng(list(b"." + text.encode())).normal(size=DIMENSIONS)
     return (total / np.linalg.norm(total)).astype(np.float32)
-
-
-@cache
-def _migrated() -> Path:
-    path = Path(tempfile.mkdtemp()) / FILE_NAME
-    migrate.upgrade_sqlite(path, scripts=migrate.KNOWLEDGE)
-    return path
-
-
-def prepare(directory: Path) -> None:
-    """Put an empty, migrated store into a directory that has none."""
-    directory.mkdir(parents=True, exist_ok=True)
-    if not (directory / FILE_NAME).exists():
-        shutil.copyfile(_migrated(), directory / FILE_NAME)
 
 
 @asynccontextmanager

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import msgspec
@@ -39,32 +35,22 @@ from antiphon.services.turn_plans import TurnRequest
 from antiphon.services.turns import Begun
 from antiphon.settings import Settings
 from antiphon.storage.sql.knowledge import FILE_NAME as KNOWLEDGE_FILE
-from antiphon.storage.sql.migrate import CONVERSATIONS, KNOWLEDGE, upgrade_sqlite
-from antiphon.storage.sql.sqlite import FILE_NAME
+from antiphon.storage.sql.migrate import CONVERSATIONS, KNOWLEDGE, bring_up
+from antiphon.storage.sql.sqlite import FILE_NAME, connect
 from antiphon.storage.watched import WatchedStorage as NotedStorage
 from tests.services.hand import ECHO, PATIENCE_SECONDS, Hand
 from tests.services.watched_store import WatchedStorage
 from tests.store import open_store, query
 
 
-@cache
-def _migrated(name: str, scripts: str) -> Path:
-    """A file with the newest schema, made once: migrating costs more than most tests."""
-    path = Path(mkdtemp(prefix="antiphon-schema-")) / name
-    upgrade_sqlite(path, scripts=scripts)
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.execute("PRAGMA journal_mode=DELETE")
-    connection.close()
-    return path
-
-
 def prepare(directory: Path) -> None:
-    """Put an empty, migrated store into a directory that has none."""
+    """Put empty stores of the newest schema into a directory that has none."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, scripts in ((FILE_NAME, CONVERSATIONS), (KNOWLEDGE_FILE, KNOWLEDGE)):
-        if not (directory / name).exists():
-            shutil.copyfile(_migrated(name, scripts), directory / name)
+        path = directory / name
+        connection = connect(path, synchronous="NORMAL")
+        bring_up(connection, path, scripts)
+        connection.close()
 
 
 def settings_for(directory: Path, **changes: Any) -> Settings:
