@@ -9,7 +9,7 @@ from typing import Final
 from antiphon.parsers import markup, ooxml
 from antiphon.parsers.archive import Archive
 from antiphon.parsers.reading import Part, Title
-from antiphon.parsers.xml import START, TEXT, Event
+from antiphon.parsers.xml import START, Event
 
 _HEADING: Final = re.compile(r"heading\s*([1-9])$", re.I)
 _SKIPPED: Final = frozenset(("Fallback", "del", "moveFrom", "sectPr", "rPr", "tabs"))
@@ -48,12 +48,12 @@ def _levels(events: Iterable[Event]) -> dict[str, int]:
     return levels
 
 
-class _Body:
+class _Body(ooxml.Following):
     """Follows paragraphs and tables; a table within a cell becomes text of the cell."""
 
     def __init__(self, levels: dict[str, int]) -> None:
+        super().__init__()
         self._levels = levels
-        self._text: list[str] = []
         self._style = ""
         self._level = 0
         self._listed: int | None = None
@@ -61,23 +61,8 @@ class _Body:
         self._cells: list[str] = []
         self._cell: list[str] = []
         self._rows = 0
-        self._skip = 0
-        self._in_text = False
         self._was_item = False
         self._around: list[tuple[list[str], str, int, int | None]] = []  # paragraphs that hold text boxes
-
-    def text(self, events: Iterable[Event]) -> Iterator[str]:
-        for event in events:
-            if self._skip:
-                if event.kind != TEXT:
-                    self._skip += 1 if event.kind == START else -1
-            elif event.kind == TEXT:
-                if self._in_text:
-                    self._text.append(event.value)
-            elif event.kind == START:
-                self._start(event)
-            elif out := self._end(event.value):
-                yield out
 
     def _start(self, event: Event) -> None:
         name = event.value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from antiphon.parsers.archive import Archive
@@ -22,6 +22,35 @@ _MAIN: Final = (
     ("spreadsheetml.sheet.main", XLSX),
     ("ms-excel.sheet.macroenabled.main", XLSX),
 )
+
+
+class Following:
+    """Follows the events of a part and puts its text together; what is skipped leaves no trace."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._skip = 0
+        self._in_text = False
+
+    def text(self, events: Iterable[Event]) -> Iterator[str]:
+        """Return the part's text, piece by piece."""
+        for event in events:
+            if self._skip:
+                if event.kind != TEXT:
+                    self._skip += 1 if event.kind == START else -1
+            elif event.kind == TEXT:
+                if self._in_text:
+                    self._text.append(event.value)
+            elif event.kind == START:
+                self._start(event)
+            elif out := self._end(event.value):
+                yield out
+
+    def _start(self, event: Event) -> None:
+        raise NotImplementedError
+
+    def _end(self, name: str) -> str:
+        raise NotImplementedError
 
 
 def main_part(archive: Archive) -> tuple[Format, str]:

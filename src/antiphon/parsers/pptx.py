@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from antiphon.parsers import markup, ooxml
 from antiphon.parsers.archive import Archive
 from antiphon.parsers.reading import PageStart, Part, Title
-from antiphon.parsers.xml import START, TEXT, Event
+from antiphon.parsers.xml import START, Event
 from antiphon.ports.document_parser import Limits, ParseFailed
 
 _SKIPPED: Final = frozenset(("Fallback", "sldNum", "dt", "ftr", "hdr", "sldImg"))
@@ -41,32 +41,17 @@ def _slides(archive: Archive, main: str) -> list[str]:
     return found
 
 
-class _Slide:
+class _Slide(ooxml.Following):
     """Follows shapes, paragraphs and tables of a slide or its notes."""
 
     def __init__(self) -> None:
-        self._text: list[str] = []
+        super().__init__()
         self._title = False
         self._skip_shape = False
-        self._skip = 0
-        self._in_text = False
         self._cells: list[str] | None = None
         self._cell: list[str] = []
         self._rows = 0
         self._depth = 0
-
-    def text(self, events: Iterable[Event]) -> Iterator[str]:
-        for event in events:
-            if self._skip:
-                if event.kind != TEXT:
-                    self._skip += 1 if event.kind == START else -1
-            elif event.kind == TEXT:
-                if self._in_text and not self._skip_shape:
-                    self._text.append(event.value)
-            elif event.kind == START:
-                self._start(event)
-            elif out := self._end(event.value):
-                yield out
 
     def _start(self, event: Event) -> None:
         name = event.value
@@ -79,7 +64,7 @@ class _Slide:
             self._title = kind in ("title", "ctrTitle")
             self._skip_shape = kind in _SKIPPED
         elif name == "t":
-            self._in_text = True
+            self._in_text = not self._skip_shape
         elif name == "pPr":
             level = event.attributes.get("lvl", "0")
             self._depth = int(level) if level in "012345678" and level else 0
