@@ -11,7 +11,7 @@ from antiphon.api.dependencies import App, Caller
 from antiphon.api.dialects.book import sessions, wire
 from antiphon.api.dialects.book.documented import asks
 from antiphon.api.dialects.book.forms import TAG, both_keys, optional_text, text_field, told
-from antiphon.api.dialects.book.reading import bounds, history, history_or_nothing
+from antiphon.api.dialects.book.reading import Body, bounds, history, history_or_nothing
 from antiphon.api.dialects.book.speaking import Call, acknowledged, message, newest, say, say_again
 from antiphon.api.dialects.dialect import router_of
 from antiphon.api.dialects.fields import fields_of
@@ -34,15 +34,20 @@ async def recent(application: App, who: Caller, request: Request) -> Response:
     `messages` has every message, `chat_history` questions with their answers; oldest first.
     """
     call, name = Call(application, who, request), request.query_params.get("session_id")
-    if name is not None:
+    return await _newest(call, ("named", name), name, _recent_object)
 
-        async def find() -> list[ChatSession]:
-            return await sessions.candidates(application, who, name)
 
-        return await history_or_nothing(call, ("named", name), find, _recent_object)
-    limit, _ = bounds(call)
-    found = await application.recent.messages(who, limit=limit)
-    return answer(_recent_object(wire.messages_of(one.item for one in reversed(found)), None))
+async def _newest(call: Call, key: tuple[Any, ...], name: str | None, body: Body) -> Response:
+    """Return the newest messages of a session, of all where none is named."""
+    if name is None:
+        limit, _ = bounds(call)
+        found = await call.application.recent.messages(call.who, limit=limit)
+        return answer(body(wire.messages_of(one.item for one in reversed(found)), None))
+
+    async def find() -> list[ChatSession]:
+        return await sessions.candidates(call.application, call.who, name)
+
+    return await history_or_nothing(call, key, find, body)
 
 
 def _recent_object(messages: Sequence[wire.Message], session: ChatSession | None) -> dict[str, Any]:
@@ -56,16 +61,8 @@ def _recent_object(messages: Sequence[wire.Message], session: ChatSession | None
 @router.get("/chat_history", summary="Recent texts")
 async def chat_history(application: App, who: Caller, request: Request) -> Response:
     """Return the texts of the caller's newest hundred messages; the header `session_id` names one session."""
-    call, name = Call(application, who, request), request.headers.get("session_id")
-    if name:
-
-        async def find() -> list[ChatSession]:
-            return await sessions.candidates(application, who, name)
-
-        return await history_or_nothing(call, ("header", name), find, _texts_object)
-    limit, _ = bounds(call)
-    found = await application.recent.messages(who, limit=limit)
-    return answer(_texts_object(wire.messages_of(one.item for one in reversed(found)), None))
+    call, name = Call(application, who, request), request.headers.get("session_id") or None
+    return await _newest(call, ("header", name), name, _texts_object)
 
 
 def _texts_object(messages: Sequence[wire.Message], session: ChatSession | None) -> dict[str, Any]:
