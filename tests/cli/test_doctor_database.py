@@ -9,6 +9,7 @@ import pytest
 
 from antiphon.cli.doctor_database import database
 from antiphon.cli.findings import Finding, State
+from antiphon.storage.sql.migrate import NEWEST_REVISION
 from tests import postgres
 from tests.services.world import settings_for
 
@@ -30,7 +31,7 @@ def test_what_several_servers_do_not_share_is_told(tmp_path: Path, servers: int,
     for number in range(servers):
         postgres.look(tmp_path, lambda db, number=number: db.execute(LEASE.format(number)).fetchall())
     found, knowledge = examined(tmp_path, database_url=url)
-    assert found.state is State.OK and "schema 0005" in found.detail
+    assert found.state is State.OK and f"schema {NEWEST_REVISION}" in found.detail
     assert knowledge.state is state and "not in PostgreSQL" in knowledge.detail
 
 
