@@ -267,6 +267,7 @@ async def open_world(
         raise
     application.journal.start()
     application.followers.start()
+    beside.push_async_callback(application.embeddings.close)
     return World(directory, storage, hand, application, engine, knowledge, beside)
 
 
