@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from antiphon.domain.errors import ProviderError
 from antiphon.ports.clock import Clock
 
 FAILURES_TO_OPEN: Final = 5
@@ -97,7 +98,10 @@ class Breakers:
 
 
 class Permit:
-    """One call that was let through; the first of its three ends counts."""
+    """One call that was let through; the first of its three ends counts.
+
+    A block under it ends it: by the error that leaves it, or as abandoned if nothing was said of it.
+    """
 
     __slots__ = ("_breaker", "_probe", "_settled")
 
@@ -105,6 +109,17 @@ class Permit:
         self._breaker = breaker
         self._probe = probe
         self._settled = False
+
+    def __enter__(self) -> Permit:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, ProviderError):
+            self.abandoned()
+        elif error.retryable:
+            self.failed()
+        else:
+            self.answered()
 
     def answered(self) -> None:
         """The provider gave its first event, or an answer that is not its fault."""

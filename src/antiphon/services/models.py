@@ -264,17 +264,12 @@ class Models:
         if request.model != route.model:
             request = msgspec.structs.replace(request, model=route.model)
         rest = entry.provider.stream(request)
-        try:
-            return Call(route, entry, await self._first(rest, permit), rest)
-        except ProviderError as error:
-            self._note(entry, error)
-            if error.retryable:
-                permit.failed()
-            else:
-                permit.answered()
-            raise
-        finally:
-            permit.abandoned()  # does nothing if the call has ended in one way or the other
+        with permit:
+            try:
+                return Call(route, entry, await self._first(rest, permit), rest)
+            except ProviderError as error:
+                self._note(entry, error)
+                raise
 
     async def _first(self, rest: Batches, permit: Permit) -> Sequence[ProviderEvent]:
         async for batch in rest:

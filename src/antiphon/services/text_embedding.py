@@ -40,18 +40,10 @@ class TextEmbedding:
                 retry_after_seconds=breaker.retry_in_seconds,
                 status=503,
             )
-        try:
+        with permit:
             answer = await embedder.embed(texts, kind)
             permit.answered()
             return answer
-        except ProviderError as error:
-            if error.retryable:
-                permit.failed()
-            else:
-                permit.answered()
-            raise
-        finally:
-            permit.abandoned()  # does nothing if the call has ended in one way or the other
 
     def wanted(self, embedder: Embedder, texts: Iterable[Unembedded]) -> list[Unembedded]:
         """Return the texts that the model has not refused, each once."""
