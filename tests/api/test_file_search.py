@@ -32,15 +32,6 @@ SEARCH_EVENTS = [
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    opened = await open_world(tmp_path / "data")
-    try:
-        yield opened
-    finally:
-        await opened.close()
-
-
-@pytest.fixture
 async def api(world: World) -> AsyncIterator[Api]:
     async with in_process(world) as client:
         yield client

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,7 @@ from tests.harness.library import Library
 from tests.services.cited import CITES, HONEY, RIVERS, annotations, said, search
 from tests.services.hand import HAND, until
 from tests.services.quota_looks import day, limited
-from tests.services.tree_rules import tree_problems
 from tests.services.world import World, another_person, open_world
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    opened = await open_world(tmp_path / "data")
-    try:
-        yield opened
-    finally:
-        await opened.close()
-    assert tree_problems(tmp_path / "data") == []
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +14,7 @@ from antiphon.domain.file_search import Ranking
 from antiphon.domain.passages import Candidates, IndexQuery, LegHit, Passage
 from antiphon.services.retrieval import Asked, Retrieval
 from tests.harness.library import Library
-from tests.services.world import World, open_world
+from tests.services.world import World
 
 TEXTS = ["Bees make honey.", "Honey is sweet.", "Wasps hunt bees.", "Rivers flow."]
 
@@ -75,15 +74,6 @@ class Backwards:
         if self.error is not None:
             raise self.error
         return [(index, -3.0 * place) for place, index in enumerate(reversed(range(len(texts))))]
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    opened = await open_world(tmp_path / "data")
-    try:
-        yield opened
-    finally:
-        await opened.close()
 
 
 @pytest.fixture

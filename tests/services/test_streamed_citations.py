@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from antiphon.ports.model_provider import Finish, TextDelta
 from tests.harness.library import Library
 from tests.services.cited import HONEY, annotations, said, search
 from tests.services.hand import HAND, until
-from tests.services.world import World, open_world
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    opened = await open_world(tmp_path / "data")
-    try:
-        yield opened
-    finally:
-        await opened.close()
+from tests.services.world import World
 
 
 @pytest.fixture
