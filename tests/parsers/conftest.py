@@ -12,6 +12,7 @@ from antiphon.domain.collections import Chunking
 from antiphon.domain.passages import NewPassage
 from antiphon.parsers.process import ConfinedParser
 from antiphon.ports.document_parser import Event, Limits, Parsed, Passages, Progress, TextSlice
+from tests.parsers import watch
 
 
 class Reading(msgspec.Struct):
@@ -38,6 +39,12 @@ def gather(events: list[Event]) -> Reading:
     parsed = events[-1]
     assert isinstance(parsed, Parsed)
     return Reading(text, passages, parsed, [event for event in events if isinstance(event, Progress)])
+
+
+@pytest.fixture(autouse=True)
+def _no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes are counted from here on."""
+    monkeypatch.setattr(watch, "others", frozenset(watch.children()))
 
 
 @pytest.fixture

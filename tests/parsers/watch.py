@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+others: frozenset[int] = frozenset()
+"""What this process had started before the test began: servers that tests elsewhere share."""
+
 
 def children(process: int | None = None) -> list[int]:
-    """The ids of a process's children, dead ones that nobody has asked for included."""
+    """The ids of a process's children, dead ones that nobody has asked for included; without the `others`."""
     parent = process or os.getpid()
     found = []
     for entry in Path("/proc").iterdir():
@@ -20,7 +23,7 @@ def children(process: int | None = None) -> list[int]:
                 stat = (entry / "stat").read_text()
             except OSError:
                 continue
-            if int(stat.rpartition(")")[2].split()[1]) == parent:
+            if int(stat.rpartition(")")[2].split()[1]) == parent and int(entry.name) not in others:
                 found.append(int(entry.name))
     return found
 
