@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
 from antiphon.api.v1.wire_json import encode_object, encode_text
 from antiphon.domain import ids
+from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.items import Item
 from antiphon.domain.runs import Run
 from antiphon.domain.usage import Usage
 
 RESULTS: Final = "file_search_call.results"
 """What `include` says to have the results of searches."""
+
+LOGPROBS: Final = "message.output_text.logprobs"
+INCLUDABLE: Final = (
+    "code_interpreter_call.outputs",
+    "computer_call_output.output.image_url",
+    RESULTS,
+    "message.input_image.image_url",
+    LOGPROBS,
+    "reasoning.encrypted_content",
+    "web_search_call.action.sources",
+    "web_search_call.results",
+)
+"""What OpenAI's `include` may name. What is of tools that do not exist here adds nothing, since clients
+name it in every request; anything else is a mistake that its caller wants to hear of."""
 
 _NO_STATUS: Final = frozenset({"compaction", "item_reference"})
 
@@ -38,6 +54,18 @@ def output_item(
     if record is not None:
         head["results"] = record["results"]
     return head
+
+
+def known_includes(named: Sequence[str]) -> Sequence[str]:
+    """Return what an `include` names; raises InvalidRequest for what nothing is called."""
+    for one in named:
+        if one not in INCLUDABLE:
+            raise InvalidRequest(
+                f"Invalid value: '{one}'. Supported values are: {', '.join(map(repr, INCLUDABLE))}.",
+                param="include",
+                code="invalid_value",
+            )
+    return named
 
 
 def shows_results(run: Run) -> bool:
