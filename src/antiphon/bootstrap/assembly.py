@@ -175,7 +175,7 @@ def generation_of(
 ) -> tuple[LiveRuns, Counters, RunJournal, Engine]:
     """Return what generates answers and counts them."""
     runs, counters = LiveRuns(), Counters()
-    journal = RunJournal(storage.journal, runs, counters.ticks)
+    journal = RunJournal(storage.journal, runs, counters.ticks, alone=not storage.workers.is_shared)
     return runs, counters, journal, Engine(models, journal, runs, storage.unit_of_work, clock, counters)
 
 
