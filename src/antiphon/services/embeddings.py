@@ -6,7 +6,8 @@ has a vector of the new one; then the mark moves, and the old vectors go in slic
 found again after a crash, since it is nothing but the mark and the vectors themselves.
 
 Words never wait for vectors: where the model fails, a document is published without, and embedded
-by the loop in `run` when the model answers again.
+by the loop in `run` when the model answers again. The same where its owner's limits leave too little:
+its texts are passed over until the limit is as good as new.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-from antiphon.domain.errors import ProviderError
+from antiphon.domain.errors import ProviderError, RateLimited
 from antiphon.ports.clock import Clock
 from antiphon.ports.embedder import Embedder
 from antiphon.ports.jobs import Jobs
@@ -63,8 +64,8 @@ class QueryVector(msgspec.Struct, frozen=True):
 class EmbeddingState(msgspec.Struct, frozen=True, kw_only=True):
     """How embedding stands. `serving` answers questions; `vectors` counts those of each model.
 
-    `waiting_sources` are embedded when the model answers again. `refused` texts are found by their
-    words only: the model takes them in no form.
+    `waiting_sources` are embedded when the model answers again, those of the `limited_owners` when their
+    limits allow. `refused` texts are found by their words only: the model takes them in no form.
     """
 
     status: Status
@@ -72,6 +73,7 @@ class EmbeddingState(msgspec.Struct, frozen=True, kw_only=True):
     serving: str | None
     vectors: dict[str, int]
     waiting_sources: int
+    limited_owners: int
     refused: int
     last_error: str | None
     retry_in_seconds: float
@@ -105,6 +107,7 @@ class Embeddings:
         self._texts = TextEmbedding(vectors, use, clock)
         self._queries: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._pending: OrderedDict[str, str] = OrderedDict()
+        self._limited: dict[str, float] = {}  # owners, and when they are looked at again
         self._wake = asyncio.Event()
         self._status: Status = "ready" if configured else "off"
         self._last_error: str | None = None
@@ -147,6 +150,7 @@ class Embeddings:
             serving=self.model,
             vectors=await self._vectors.models(),
             waiting_sources=len(self._pending),
+            limited_owners=sum(map(self._is_limited, self._limited)),
             refused=len(self._texts.refused),
             last_error=self._last_error,
             retry_in_seconds=max(0.0, self._retry_at - self._clock.monotonic()),
@@ -192,12 +196,15 @@ class Embeddings:
     async def embed_source(self, owner_id: str, source_id: str) -> bool:
         """Embed what a source, staged or live, has no vectors of; False if some of it stays without.
 
-        What must wait for the model is embedded by the loop. While the model changes, a source gets
-        vectors of both.
+        What must wait for the model, or for its owner's limits, is embedded by the loop. While the model
+        changes, a source gets vectors of both.
         """
         try:
             found = [await self._embed_source(one, owner_id, source_id) for one in self._embedders()]
             return all(found)
+        except RateLimited as error:
+            self._limit(owner_id, error)
+            return False
         except ProviderError as error:
             self._failed(error)
             self._pending[source_id] = owner_id
@@ -265,7 +272,10 @@ class Embeddings:
             self._status = "changing" if changing else "embedding"
             route = None if changing or self._configured is None else self._configured.route
             for owner_id, texts in todo.items():
-                await self._texts.keep(target, owner_id, texts, route)
+                try:
+                    await self._texts.keep(target, owner_id, texts, route)
+                except RateLimited as error:
+                    self._limit(owner_id, error)
         if changing:
             await self._switch(target)
         await self._drop_others(target.model)
@@ -274,22 +284,38 @@ class Embeddings:
     async def _embed_pending(self) -> None:
         while self._pending:
             source_id, owner_id = next(iter(self._pending.items()))
-            for embedder in self._embedders():
-                await self._embed_source(embedder, owner_id, source_id)
+            try:
+                for embedder in self._embedders():
+                    await self._embed_source(embedder, owner_id, source_id)
+            except RateLimited as error:
+                self._limit(owner_id, error)
             self._pending.pop(source_id, None)
 
+    def _limit(self, owner_id: str, error: RateLimited) -> None:
+        """Pass over an owner's texts until its limit may leave more."""
+        now = self._clock.monotonic()
+        self._limited = {one: until for one, until in self._limited.items() if until > now}
+        self._limited[owner_id] = now + min(error.retry_after_seconds, LOOK_SECONDS)
+        log.info("documents are not embedded for now: a limit of their owner is reached")
+
+    def _is_limited(self, owner_id: str) -> bool:
+        return self._limited.get(owner_id, 0.0) > self._clock.monotonic()
+
     async def _todo(self, embedder: Embedder) -> dict[str, list[Unembedded]]:
-        """Return a page of texts to embed by owner; nothing if only refused ones are left."""
+        """Return a page of texts to embed by owner; nothing if only those are left that must wait."""
         seen: set[tuple[str, bytes]] = set()
         while True:
             by_owner: dict[str, list[Unembedded]] = {}
             for owner_id, one in await self._vectors.missing_anywhere(embedder.model, PAGE):
                 by_owner.setdefault(owner_id, []).append(one)
-            wanted = {owner_id: self._texts.wanted(embedder, ones) for owner_id, ones in by_owner.items()}
+            wanted = {
+                owner_id: [] if self._is_limited(owner_id) else self._texts.wanted(embedder, ones)
+                for owner_id, ones in by_owner.items()
+            }
             found = {(owner_id, one.text_hash) for owner_id, ones in by_owner.items() for one in ones}
             if any(wanted.values()) or found <= seen:
                 return {owner_id: ones for owner_id, ones in wanted.items() if ones}
-            seen |= found  # all of them refused; the index goes on behind them
+            seen |= found  # all of them must wait; the index goes on behind them
 
     async def _switch(self, target: Embedder) -> None:
         await self._mark_target()
