@@ -39,6 +39,7 @@ from antiphon.services.local_owner import LocalOwner
 from antiphon.services.members import Members
 from antiphon.services.models import Models
 from antiphon.services.old_chats import OldChats
+from antiphon.services.presence import Presence
 from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.provider_status import ProviderStatuses
 from antiphon.services.purges import Purges
@@ -47,12 +48,14 @@ from antiphon.services.readings import Readings
 from antiphon.services.recall import Recall
 from antiphon.services.recent import Recent
 from antiphon.services.retrieval import Retrieval
+from antiphon.services.revisions import Revisions
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
 from antiphon.services.runs.mirrors import Mirrors
 from antiphon.services.search import Search
 from antiphon.services.sessions import Sessions
+from antiphon.services.shared_feeds import SharedFeeds
 from antiphon.services.shares import Shares
 from antiphon.services.turn_order import TurnOrder
 from antiphon.services.turns import Turns
@@ -113,6 +116,9 @@ class Application:
     branches: Branches
     aliases: Aliases
     feeds: Feeds
+    shared_feeds: SharedFeeds
+    presence: Presence
+    revisions: Revisions
     recall: Recall
     recent: Recent
     readings: Readings

@@ -47,6 +47,8 @@ ROUTES: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", C + "/fork"): ("viewer", {}),
     ("GET", C + "/compare"): ("viewer", None),
     ("GET", C + "/changes"): ("viewer", None),
+    ("GET", C + "/events"): ("viewer", None),
+    ("POST", C + "/typing"): ("editor", {"typing": True}),
     ("POST", C + "/fan_out"): ("editor", {"models": [ECHO], "input": "x"}),
     ("GET", C + "/members"): ("viewer", None),
     ("POST", C + "/members"): ("owner", {"user": "newbie", "role": "viewer"}),

@@ -139,9 +139,11 @@ def test_the_administrators_operations_are_those_under_their_path() -> None:
     } | SPOKEN_BY_ADMINS.keys() == OF_ADMINS.keys()
 
 
-def test_there_are_two_websockets() -> None:
+def test_there_are_three_websockets() -> None:
     sockets = {one.path for one in every_route() if isinstance(one, WebSocketRoute)}
-    assert sockets == {"/v1/responses", "/sessions/{session_id}/live"}
+    assert sockets == {
+        "/v1/responses", "/sessions/{session_id}/live", "/v1/conversations/{conversation_id}/events",
+    }  # fmt: skip
 
 
 # --- nobody

@@ -105,6 +105,19 @@ async def test_names_that_look_like_patterns_are_only_names(storage: Storage) ->
     assert await find(conversation.id, "a*") == {"a*b"}
 
 
+async def test_revisions_are_those_of_what_is_there(storage: Storage) -> None:
+    conversation, _, commands = new_conversation()
+    await storage.unit_of_work.commit(*commands)
+    find, unknown = storage.conversations.revisions, ids.new_id(SLOT)
+    before = await find([conversation.id, unknown])
+    change = ws.AddChange(
+        conversation_id=conversation.id, owner_id=OWNER, slot=SLOT, kind="k", body="{}", now_us=9
+    )
+    await storage.unit_of_work.commit(change)
+    assert await find([unknown, conversation.id]) == {conversation.id: before[conversation.id] + 1}
+    assert unknown not in before and await find([]) == {}
+
+
 # --- runs
 
 
@@ -205,6 +218,22 @@ async def test_the_runs_of_a_fan_out_are_found_by_what_they_answer(storage: Stor
     opened = [ws.OpenRun(run=run, worker_id=WORKER) for run in (first, *beside)]
     await storage.unit_of_work.commit(*commands, *opened)
     assert set(await storage.runs.on_input(first, 10)) == {run.id for run in (first, *beside)}
+
+
+async def test_the_runs_that_have_not_ended_are_found_by_pages_and_by_conversation(storage: Storage) -> None:
+    conversation, head, commands = new_conversation(new_item("q"))
+    here = [new_run(conversation, input_end=head) for _ in range(2)]
+    elsewhere = [new_run(), new_run(state="queued", background=True)]
+    opened = [ws.OpenRun(run=run, worker_id=WORKER) for run in (*here, *elsewhere)]
+    await storage.unit_of_work.commit(*commands, *opened)
+    find = storage.runs.running
+    assert [run.id for run in await find(conversation.id, after=None, limit=9)] == sorted(r.id for r in here)
+    everywhere = sorted(run.id for run in (*here, *elsewhere))
+    first = await find(None, after=None, limit=3)
+    rest = await find(None, after=first[-1].id, limit=3)
+    assert [run.id for run in (*first, *rest)] == everywhere
+    await storage.unit_of_work.commit(finish(here[0]))
+    assert await find(conversation.id, after=None, limit=9) == [here[1]]
 
 
 # --- known prefixes

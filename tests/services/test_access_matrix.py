@@ -113,7 +113,7 @@ RESPONSES: dict[str, tuple[str, Call]] = {
     "answers.input_items": ("viewer", lambda a, w, s: a.input_items(w, s.c.r2, **LIST)),
     "answers.set_metadata": ("editor", lambda a, w, s: a.set_metadata(w, s.c.r2, "{}")),
     "answers.retrieval": ("viewer", lambda a, w, s: a.retrieval(w, s.c.r2)),
-    "answers.said": ("viewer", lambda a, w, s: a.said(w, s.c.r2)),
+    "answers.gave": ("viewer", lambda a, w, s: a.gave(w, s.c.r2)),
     "answers.asked": ("viewer", lambda a, w, s: a.asked(w, s.c.r2)),
 }
 """By what a response's id leads to."""

@@ -28,13 +28,14 @@ from antiphon.services.commit_notes import CommitNotes
 from antiphon.services.conversations import Conversations
 from antiphon.services.counters import Counters
 from antiphon.services.erasure import Erasures
-from antiphon.services.feeds import LOOK_SECONDS, SHARED_LOOK_SECONDS, Feeds
+from antiphon.services.feeds import Feeds
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.limits import Limits
 from antiphon.services.local_owner import LocalOwner
 from antiphon.services.members import Members
 from antiphon.services.models import Models
 from antiphon.services.old_chats import OldChats
+from antiphon.services.presence import Presence
 from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.provider_status import ProviderStatuses
 from antiphon.services.purges import Purges
@@ -43,11 +44,13 @@ from antiphon.services.readings import MAX_BYTES, Readings
 from antiphon.services.recent import Recent
 from antiphon.services.response_cache import ResponseCache
 from antiphon.services.retention import Retention
+from antiphon.services.revisions import Revisions
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
 from antiphon.services.runs.mirrors import Mirrors
+from antiphon.services.shared_feeds import SharedFeeds
 from antiphon.services.shares import Shares
 from antiphon.services.turn_order import TurnOrder
 from antiphon.services.turns import Turns
@@ -136,7 +139,7 @@ def assemble(
         turns=turns, followers=followers, mirrors=mirrors, runs=runs, journal=journal, counters=counters,
         ready=storage.check, draining=lambda: drain.began is not None, uptime_seconds=uptime_of(clock),
         **people, **documents, **limiting, **searching, **conversing,
-        **views_of(storage, conversing["conversations"], answers, runs, changes, clock),
+        **views_of(storage, access, answers, runs, changes, clock, drain, **conversing),
     )  # fmt: skip
     return application, engine
 
@@ -156,17 +159,23 @@ def _announced(storage: Storage, changes: Changes | None) -> tuple[Storage, Chan
 
 
 def views_of(
-    storage: Storage, conversations: Conversations, answers: Answers, runs: LiveRuns, changes: Changes,
-    clock: Clock,
+    storage: Storage, access: Access, answers: Answers, runs: LiveRuns, changes: Changes, clock: Clock,
+    drain: Drain, *, conversations: Conversations, shares: Shares, **_: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Return what shows conversations otherwise than one by one, by their names in `Application`."""
-    look_seconds = SHARED_LOOK_SECONDS if storage.workers.is_shared else LOOK_SECONDS
+    presence, shared_feeds = Presence(storage.workers, clock, changes.wake), SharedFeeds(shares, changes)
+    feeds = Feeds(access, conversations, answers, runs, storage.runs, changes, presence)
+    for following in (feeds, shared_feeds):
+        drain.at_begin(following.end_all)
     return {
         "aliases": Aliases(storage),
         "recent": Recent(storage),
         # Of what other processes change nothing is heard here, so where there are some nothing is kept.
         "readings": Readings(changes, clock, max_bytes=0 if storage.workers.is_shared else MAX_BYTES),
-        "feeds": Feeds(conversations, answers, runs, changes, look_seconds=look_seconds),
+        "presence": presence,
+        "revisions": Revisions(storage.conversations, changes),
+        "feeds": feeds,
+        "shared_feeds": shared_feeds,
     }
 
 

@@ -60,6 +60,7 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         leases = await _take_place(storage, application, engine, recovery)
         application.journal.start()
         application.followers.start()
+        await application.presence.start()
         await application.embeddings.open()
         stack.push_async_callback(application.embeddings.close)
         jobs = InProcessJobs()
@@ -169,8 +170,12 @@ def _schedule_services(
     settings: Settings, application: Application, jobs: InProcessJobs, clock: Clock
 ) -> None:
     """Have the services do again and again what they must."""
-    for service in (application.credentials, application.sessions, application.members):
+    for service in (
+        application.credentials, application.sessions, application.members, application.presence
+    ):  # fmt: skip
         service.schedule(jobs)
+    if application.presence.is_shared:
+        application.revisions.schedule(jobs)
     application.administration.schedule(jobs)
     for work in (
         application.embeddings, application.ingestion, application.document_housekeeping, application.history
@@ -213,6 +218,7 @@ async def _finish(application: Application, engine: Engine, drain: Drain) -> Non
     for one in rest:
         one.cancel()
     await engine.close()
+    await application.presence.close()
     await application.followers.close()
     await application.mirrors.close()
     await application.journal.close()

@@ -171,6 +171,10 @@ class Conversations(Protocol):
         """Return changes with a revision above `after`."""
         ...
 
+    async def revisions(self, conversation_ids: Sequence[str]) -> dict[str, int]:
+        """Return the revisions of those of the conversations that are not erased; for waking readers only."""
+        ...
+
 
 class Tree(Protocol):
     """Reads of items along paths; cost is O(items returned)."""
@@ -258,6 +262,10 @@ class Runs(Protocol):
         metadata: dict[str, str],
     ) -> list[Run]:
         """Return stored runs of a surface by id order, filtered."""
+        ...
+
+    async def running(self, conversation_id: str | None, *, after: str | None, limit: int) -> list[Run]:
+        """Return the runs that have not ended by id order, of one conversation or of all owners."""
         ...
 
     async def on_input(self, run: Run, limit: int) -> list[str]:

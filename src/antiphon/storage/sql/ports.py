@@ -53,6 +53,10 @@ class SqlConversations:
         """See the port."""
         return await self._read(reads.changes, conversation_id, after, limit)
 
+    async def revisions(self, conversation_ids: Sequence[str]) -> dict[str, int]:
+        """See the port."""
+        return await self._read(reads.revisions, conversation_ids)
+
 
 class SqlTree:
     """Port `Tree`."""
@@ -146,6 +150,10 @@ class SqlRuns:
         return await self._read(
             reads_runs.runs, account_id, surface, after, limit, descending, model, metadata
         )
+
+    async def running(self, conversation_id: str | None, *, after: str | None, limit: int) -> list[Run]:
+        """See the port."""
+        return await self._read(reads_runs.running, conversation_id, after, limit)
 
     async def on_input(self, run: Run, limit: int) -> list[str]:
         """See the port."""

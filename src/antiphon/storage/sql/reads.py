@@ -103,6 +103,17 @@ def changes(db: Db, conversation_id: str, after: int, limit: int) -> list[Change
     return [Change(*row) for row in found]
 
 
+def revisions(db: Db, conversation_ids: Sequence[str]) -> dict[str, int]:
+    """See port `Conversations.revisions`."""
+    if not conversation_ids:
+        return {}
+    marks = ",".join("?" * len(conversation_ids))
+    found = db.execute(
+        f"SELECT id,revision FROM conversations WHERE id IN ({marks})", tuple(conversation_ids)
+    )
+    return {row[0]: row[1] for row in found}
+
+
 def turn_base(
     db: Db, account_id: str, conversation_id: str, branch_id: str | None, budget: int
 ) -> TurnBase | None:
