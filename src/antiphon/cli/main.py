@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from antiphon.cli import import_commands, user_commands
+from antiphon.cli import import_commands, migrate_commands, user_commands
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8000"
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 
 app.add_typer(user_commands.app)
 app.add_typer(import_commands.app)
+app.add_typer(migrate_commands.app)
 
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on; overrides HOST.")]
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port; overrides PORT.")]
