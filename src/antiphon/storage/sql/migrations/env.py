@@ -14,6 +14,8 @@ def _by_code_point(kind, compiler, **options):  # type: ignore[no-untyped-def]
 
 
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, transactional_ddl=True, render_as_batch=True)
+context.configure(
+    connection=connection, transactional_ddl=True, transaction_per_migration=True, render_as_batch=True
+)
 with context.begin_transaction():
     context.run_migrations()
