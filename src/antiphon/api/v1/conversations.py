@@ -13,7 +13,7 @@ from antiphon.api.idempotency import key_of, once
 from antiphon.api.v1.conversation_bodies import AddItems, CreateConversation, UpdateConversation
 from antiphon.api.v1.conversation_objects import conversation_object, deleted_object
 from antiphon.api.v1.pages import Order, answer, page_object, raw_answer
-from antiphon.api.v1.response_objects import stored_item
+from antiphon.api.v1.response_objects import PLACE, placed_item, stored_item
 from antiphon.api.v1.wire_json import encode_object
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.inputs import parse_input
@@ -136,12 +136,17 @@ async def list_items(
     limit: Limit = 20,
     order: Order = "desc",
     branch: Annotated[str | None, Query(description="A branch other than the active one.")] = None,
+    include: Annotated[list[str] | None, Query(description="`antiphon`: where each item stands.")] = None,
 ) -> Response:
-    """List the items on a branch's path."""
+    """List the items on a branch's path; on demand with their place in the tree and their answers."""
     page = await application.conversations.items(
         who, conversation_id, branch_id=branch, after=after, limit=limit, descending=order == "desc"
     )
-    return answer(page_object([stored_item(item) for item in page.data], has_more=page.has_more))
+    data = [stored_item(item) for item in page.data]
+    if PLACE in (include or ()):
+        runs = await application.answers.of_items(who, conversation_id, page.data)
+        data = [placed_item(item, runs.get(item.run_id or "")) for item in page.data]
+    return answer(page_object(data, has_more=page.has_more))
 
 
 @router.get("/{conversation_id}/items/{item_id}", summary="Retrieve an item")

@@ -9,10 +9,14 @@ import msgspec
 
 from antiphon.api.v1.wire_json import encode_object, encode_text
 from antiphon.domain import ids
+from antiphon.domain.accounts import USER
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.items import Item
 from antiphon.domain.runs import Run
 from antiphon.domain.usage import Usage
+
+PLACE: Final = "antiphon"
+"""What `include` says to have where items stand in their tree."""
 
 RESULTS: Final = "file_search_call.results"
 """What `include` says to have the results of searches."""
@@ -76,6 +80,27 @@ def shows_results(run: Run) -> bool:
 def stored_item(item: Item) -> dict[str, Any]:
     """Return a stored item on the wire."""
     return output_item(item.id, item.type, item.status, item.body())
+
+
+def placed_item(item: Item, run: Run | None) -> dict[str, Any]:
+    """Return a stored item with where it stands in its tree, and the answer that took it in or gave it out."""
+    answered = None
+    if run is not None:
+        answered = {
+            "id": ids.RESPONSE + run.id,
+            "model": run.model,
+            "status": run.state,
+            "error": {"code": run.error.code, "message": run.error.message} if run.error else None,
+            "usage": usage_object(run.usage),
+        }
+    place = {
+        "segment_id": ids.SEGMENT + item.segment_id,
+        "depth": item.depth,
+        "author_id": USER + item.author_id if item.author_id is not None else None,
+        "created_at": item.created_us // 1_000_000,
+        "response": answered,
+    }
+    return {**stored_item(item), "antiphon": place}
 
 
 def usage_object(usage: Usage | None) -> dict[str, Any] | None:

@@ -17,10 +17,11 @@ from antiphon.api.v1 import chat_completions, responses
 from antiphon.api.v1.conversation_bodies import Body, Metadata
 from antiphon.api.v1.conversation_objects import purged_counts
 from antiphon.api.v1.pages import Order, answer, page_object
-from antiphon.api.v1.response_objects import stored_item
+from antiphon.api.v1.response_objects import PLACE, stored_item
 from antiphon.api.v1.schemas import body_of
 from antiphon.application import Application
 from antiphon.domain import ids
+from antiphon.domain.errors import NotFound
 
 router = APIRouter(prefix="/v1", route_class=JsonRoute)
 
@@ -39,11 +40,28 @@ def _bind(handler: Any, application: Application) -> Handler:
 
 
 @router.get("/models", summary="List models", tags=["models"])
-async def list_models(application: App, who: Caller) -> Response:
-    """List the models of all providers."""
+async def list_models(
+    application: App,
+    who: Caller,
+    include: Annotated[list[str] | None, Query(description="`antiphon`: windows and prices.")] = None,
+) -> Response:
+    """List the models of all providers; on demand with their windows, prices and which is the default."""
     found = await application.models.list()
     data = [model_object(info.id, info.provider, info.created) for info in found]
+    if PLACE in (include or ()):
+        default = application.models.resolve(None).id
+        data = [one | {"antiphon": _terms(application, one["id"], default)} for one in data]
     return answer({"object": "list", "data": data})
+
+
+def _terms(application: Application, model: str, default: str) -> dict[str, Any] | None:
+    """Return what is known of a model beside its name; prices in units of money for a million tokens."""
+    try:
+        route = application.models.resolve(model)
+    except NotFound:
+        return None  # an embedding model: no chat is had with it
+    price = {"input": route.price.input_per_million / 10**6, "output": route.price.output_per_million / 10**6}
+    return {"context_tokens": route.context_tokens, "price": price, "default": route.id == default}
 
 
 @router.get("/models/{model:path}", summary="Retrieve a model", tags=["models"])

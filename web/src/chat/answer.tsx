@@ -1,0 +1,180 @@
+import { lazy, memo, Suspense, useMemo, useState } from "react";
+import type { Citation, Item, Part } from "../api/types";
+import { Icon } from "../frame/icons";
+import { withMarks } from "../markdown/lexer";
+import { Markdown } from "../markdown/markdown";
+import { isRunning, type Turn } from "../state/turns";
+
+const Passage = lazy(() => import("./passage"));
+
+/** Everything an answer consists of, in its order: thoughts, searches, calls, text, and how it ended. */
+export const Answer = memo(function Answer({ turn }: { turn: Turn }) {
+  const going = isRunning(turn);
+  const outputs = useMemo(() => outputsOf(turn.items), [turn.items]);
+  const begun = turn.items.some((item) => item.type === "message" && item.content?.length);
+  return (
+    <div className="answer-body" aria-busy={going}>
+      {turn.items.map((item, index) => (
+        <AnswerItem key={item.id ?? index} item={item} outputs={outputs} growing={going && index === turn.items.length - 1} />
+      ))}
+      {going && !begun && <Pending />}
+      {turn.lost && going && (
+        <p className="ending" role="status">
+          The connection is lost. The answer goes on when it is back.
+        </p>
+      )}
+      <Ending turn={turn} />
+    </div>
+  );
+});
+
+function Pending() {
+  return (
+    <span className="dots" role="img" aria-label="Waiting">
+      <i />
+      <i />
+      <i />
+    </span>
+  );
+}
+
+function outputsOf(items: Item[]): Map<string, Item> {
+  return new Map(items.filter((item) => item.type === "function_call_output").map((item) => [item.call_id ?? "", item]));
+}
+
+function AnswerItem({ item, outputs, growing }: { item: Item; outputs: Map<string, Item>; growing: boolean }) {
+  switch (item.type) {
+    case "message":
+      return (item.content ?? []).map((part, index) => <AnswerPart key={index} part={part} growing={growing} />);
+    case "reasoning":
+      return <Reasoning item={item} growing={growing} />;
+    case "file_search_call":
+      return <FileSearch item={item} />;
+    case "function_call":
+      return <FunctionCall item={item} output={outputs.get(item.call_id ?? "")} growing={growing} />;
+    default:
+      return null;
+  }
+}
+
+interface Source {
+  number: number;
+  citation: Citation;
+}
+
+function AnswerPart({ part, growing }: { part: Part; growing: boolean }) {
+  const [open, setOpen] = useState<Citation | null>(null);
+  const sources = useMemo(() => sourcesOf(part.annotations ?? []), [part.annotations]);
+  const text = useMemo(
+    () => withMarks(part.text ?? "", sources.map(({ citation, number }) => ({ index: citation.index, number }))),
+    [part.text, sources],
+  );
+  if (part.type === "refusal") return <p className="ending">{part.refusal}</p>;
+  const unique = [...new Map(sources.map((one) => [one.number, one])).values()];
+  const show = (number: number) => setOpen(unique.find((one) => one.number === number)?.citation ?? null);
+  return (
+    <>
+      <Markdown text={text} growing={growing} onCite={show} />
+      {unique.length > 0 && (
+        <ol className="sources" aria-label="Sources">
+          {unique.map(({ number, citation }) => (
+            <li key={number}>
+              <button className="source" onClick={() => setOpen(citation)}>
+                <span className="source-number">{number}</span>
+                <span className="source-name">{citation.filename}</span>
+                {citation.antiphon?.page ? <span className="source-page">page {citation.antiphon.page}</span> : null}
+              </button>
+            </li>
+          ))}
+        </ol>
+      )}
+      {open && (
+        <Suspense>
+          <Passage citation={open} onClose={() => setOpen(null)} />
+        </Suspense>
+      )}
+    </>
+  );
+}
+
+/** Numbers citations by what they quote: the same words are the same source. */
+function sourcesOf(citations: readonly Citation[]): Source[] {
+  const numbers = new Map<string, number>();
+  return citations.filter(Boolean).map((citation) => {
+    const { file_id, antiphon } = citation;
+    const key = `${file_id}:${antiphon?.version}:${antiphon?.start}:${antiphon?.end}`;
+    const number = numbers.get(key) ?? numbers.size + 1;
+    numbers.set(key, number);
+    return { number, citation };
+  });
+}
+
+function Reasoning({ item, growing }: { item: Item; growing: boolean }) {
+  const text = [...(item.summary ?? []), ...(item.content ?? [])].map((part) => part.text ?? "").join("\n\n");
+  if (!text) return null;
+  return (
+    <details className="aside">
+      <summary>{growing ? "Thinking…" : "Thoughts"}</summary>
+      <Markdown text={text} growing={growing} />
+    </details>
+  );
+}
+
+function FileSearch({ item }: { item: Item }) {
+  const done = item.status === "completed";
+  const found = item.results?.length;
+  const said = done ? "Searched the documents" : item.status === "failed" ? "The search failed" : "Searching the documents…";
+  return (
+    <details className="aside">
+      <summary>
+        <Icon name="search" /> {said}
+        {found ? ` · ${found} passages` : ""}
+      </summary>
+      <ul className="passages">
+        {(item.queries ?? []).map((query, index) => (
+          <li key={`q${index}`}>“{query}”</li>
+        ))}
+        {(item.results ?? []).slice(0, 10).map((one, index) => (
+          <li key={index}>
+            <strong>{one.filename}</strong> <span className="score">{one.score.toFixed(2)}</span>
+            <p>{one.text.slice(0, 300)}</p>
+          </li>
+        ))}
+      </ul>
+    </details>
+  );
+}
+
+function FunctionCall({ item, output, growing }: { item: Item; output: Item | undefined; growing: boolean }) {
+  return (
+    <details className="aside">
+      <summary>
+        <Icon name="tool" /> {growing ? "Calling" : "Called"} <code>{item.name}</code>
+        {!output && !growing ? " · no result yet" : ""}
+      </summary>
+      <pre tabIndex={0}>{pretty(item.arguments ?? "")}</pre>
+      {output && <pre tabIndex={0}>{typeof output.output === "string" ? output.output : pretty(JSON.stringify(output.output))}</pre>}
+    </details>
+  );
+}
+
+function pretty(json: string): string {
+  try {
+    return JSON.stringify(JSON.parse(json), null, 2);
+  } catch {
+    return json;
+  }
+}
+
+function Ending({ turn }: { turn: Turn }) {
+  if (turn.status === "failed") {
+    return (
+      <p className="ending problem" role="alert">
+        {turn.error?.message ?? "The answer failed."}
+      </p>
+    );
+  }
+  if (turn.status === "cancelled") return <p className="ending">Stopped.</p>;
+  if (turn.status === "incomplete") return <p className="ending">The answer is not complete.</p>;
+  return null;
+}

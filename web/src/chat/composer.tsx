@@ -1,0 +1,69 @@
+import { AttachmentPrimitive, ComposerPrimitive, useAuiState } from "@assistant-ui/react";
+import { Icon } from "../frame/icons";
+import { stop } from "../state/asking";
+import { useChat } from "../state/chat";
+import { ModelPicker } from "./model-picker";
+
+/** Where one writes: Enter sends, Shift+Enter is a new line, files come by button, drop and paste. */
+export function Composer() {
+  const viewer = useChat((chat) => chat.conversation?.antiphon?.role === "viewer");
+  if (viewer) return <p className="read-only">You can read this conversation. Fork it to go on by yourself.</p>;
+  return (
+    <ComposerPrimitive.Root className="composer">
+      <div className="attachments">
+        <ComposerPrimitive.Attachments components={{ Attachment: AttachmentChip }} />
+      </div>
+      <ComposerPrimitive.Input
+        className="composer-input"
+        aria-label="Message"
+        placeholder="Write a message"
+        rows={1}
+        maxRows={12}
+        autoFocus
+        unstable_insertNewlineOnTouchEnter
+      />
+      <div className="composer-bar">
+        <ComposerPrimitive.AddAttachment className="icon" aria-label="Attach files">
+          <Icon name="attach" />
+        </ComposerPrimitive.AddAttachment>
+        <ModelPicker />
+        <span className="space" />
+        <SendOrStop />
+      </div>
+    </ComposerPrimitive.Root>
+  );
+}
+
+function SendOrStop() {
+  const isRunning = useAuiState((state) => state.thread.isRunning);
+  if (isRunning) {
+    return (
+      <button type="button" className="send" aria-label="Stop" onClick={() => void stop()}>
+        <Icon name="stop" />
+      </button>
+    );
+  }
+  return (
+    <ComposerPrimitive.Send className="send" aria-label="Send">
+      <Icon name="send" />
+    </ComposerPrimitive.Send>
+  );
+}
+
+function AttachmentChip() {
+  const state = useAuiState((state) => state.attachment.status.type);
+  const picture = useAuiState((state) => state.attachment.type === "image");
+  return (
+    <AttachmentPrimitive.Root className={`chip ${state}`}>
+      <Icon name={picture ? "columns" : "file"} />
+      <span className="chip-name">
+        <AttachmentPrimitive.Name />
+      </span>
+      {state === "running" && <span className="chip-note">uploading…</span>}
+      {state === "incomplete" && <span className="chip-note">failed</span>}
+      <AttachmentPrimitive.Remove className="icon small" aria-label="Remove">
+        <Icon name="close" />
+      </AttachmentPrimitive.Remove>
+    </AttachmentPrimitive.Root>
+  );
+}

@@ -1,0 +1,267 @@
+import {
+  ActionBarPrimitive,
+  BranchPickerPrimitive,
+  ComposerPrimitive,
+  MessagePrimitive,
+  useAuiState,
+} from "@assistant-ui/react";
+import { lazy, Suspense, useMemo, useState, type ReactNode } from "react";
+import type { Part } from "../api/types";
+import { Icon } from "../frame/icons";
+import { Menu, MenuItem } from "../frame/menu";
+import { copyText } from "../markdown/markdown";
+import { regenerate } from "../state/asking";
+import { goTo, useChat, useTurn } from "../state/chat";
+import { costOf, shortName, useModels } from "../state/models";
+import { tell, tellError } from "../state/notices";
+import { isRunning, textOf, type Turn } from "../state/turns";
+import { Answer } from "./answer";
+
+const Trace = lazy(() => import("./trace"));
+
+function useMessageTurn(): Turn | undefined {
+  return useTurn(useAuiState((state) => state.message.id));
+}
+
+/** What a person said. */
+export function SaidMessage() {
+  const turn = useMessageTurn();
+  if (!turn || turn.stub) return <Waiting />;
+  const parts = turn.items.flatMap((item) => (item.type === "message" ? (item.content ?? []) : []));
+  return (
+    <MessagePrimitive.Root className="message said" aria-label="You">
+      <div className="bubble">
+        {parts.map((part, index) => (
+          <SaidPart key={index} part={part} />
+        ))}
+      </div>
+      <div className="actions">
+        <Siblings />
+        <CopyButton turn={turn} />
+        <ActionBarPrimitive.Edit className="icon" aria-label="Edit">
+          <Icon name="edit" />
+        </ActionBarPrimitive.Edit>
+      </div>
+    </MessagePrimitive.Root>
+  );
+}
+
+function SaidPart({ part }: { part: Part }) {
+  if (part.antiphon || part.type === "input_file") {
+    return (
+      <span className="chip">
+        <Icon name="file" />
+        <span className="chip-name">{part.antiphon?.filename ?? part.filename ?? "File"}</span>
+      </span>
+    );
+  }
+  if (part.type === "input_image") return <Picture url={part.image_url ?? ""} />;
+  return <p className="plain">{part.text ?? part.refusal}</p>;
+}
+
+/** A picture that was attached. The content policy shows no data: addresses, so it becomes a blob. */
+function Picture({ url }: { url: string }) {
+  const shown = useMemo(() => {
+    const found = /^data:(image\/(?:png|jpeg|webp|gif));base64,(.+)$/s.exec(url);
+    if (!found) return null;
+    try {
+      const bytes = Uint8Array.from(atob(found[2]!), (sign) => sign.charCodeAt(0));
+      return URL.createObjectURL(new Blob([bytes], { type: found[1]! }));
+    } catch {
+      return null;
+    }
+  }, [url]);
+  if (shown) return <img className="picture" src={shown} alt="Attached picture" />;
+  return <span className="chip">Picture</span>;
+}
+
+export function SystemMessage() {
+  const turn = useMessageTurn();
+  return (
+    <MessagePrimitive.Root className="message system">
+      <details>
+        <summary>Instructions</summary>
+        <p className="plain">{turn ? textOf(turn) : ""}</p>
+      </details>
+    </MessagePrimitive.Root>
+  );
+}
+
+/** What a model answered; several models' answers stand side by side until one is chosen. */
+export function AnswerMessage() {
+  const turn = useMessageTurn();
+  const fan = useFan(turn?.id);
+  if (!turn || turn.stub) return <Waiting />;
+  if (fan) return <Fan ids={fan} shown={turn.id} />;
+  return (
+    <MessagePrimitive.Root className="message answer" aria-label={turn.model ? shortName(turn.model) : "Answer"}>
+      <Answer turn={turn} />
+      <div className="actions">
+        <Siblings />
+        <AnswerActions turn={turn} />
+      </div>
+    </MessagePrimitive.Root>
+  );
+}
+
+function useFan(id: string | undefined): string[] | null {
+  return useChat((chat) => {
+    if (!id) return null;
+    return Object.values(chat.fans).find((ids) => ids.includes(id)) ?? null;
+  });
+}
+
+function Fan({ ids, shown }: { ids: string[]; shown: string }) {
+  return (
+    <MessagePrimitive.Root className="message fan" aria-label="Answers side by side">
+      {ids.map((id) => (
+        <FanColumn key={id} id={id} shown={id === shown} />
+      ))}
+    </MessagePrimitive.Root>
+  );
+}
+
+function FanColumn({ id, shown }: { id: string; shown: boolean }) {
+  const turn = useTurn(id);
+  if (!turn || turn.stub) return null;
+  return (
+    <section className={shown ? "fan-column chosen" : "fan-column"} aria-label={turn.model ?? "Answer"}>
+      <h3>{turn.model ? shortName(turn.model) : "…"}</h3>
+      <Answer turn={turn} />
+      <div className="actions">
+        {!isRunning(turn) && !shown && (
+          <button className="quiet small" onClick={() => goTo(id).catch(tellError)}>
+            Go on from this one
+          </button>
+        )}
+        {shown && !isRunning(turn) && <span className="fan-note">the conversation goes on from here</span>}
+        <AnswerActions turn={turn} />
+      </div>
+    </section>
+  );
+}
+
+function AnswerActions({ turn }: { turn: Turn }) {
+  const list = useModels((state) => state.list);
+  const [tracing, setTracing] = useState(false);
+  if (isRunning(turn)) return null;
+  const searched = turn.items.some((item) => item.type === "file_search_call");
+  return (
+    <>
+      <CopyButton turn={turn} />
+      {searched && (
+        <button className="icon" aria-label="How the sources were found" onClick={() => setTracing(true)}>
+          <Icon name="search" />
+        </button>
+      )}
+      <Menu label="Answer again" trigger={<Icon name="retry" />}>
+        {(close) => (
+          <>
+            <MenuItem
+              onClick={() => {
+                close();
+                void regenerate(turn.id);
+              }}
+            >
+              Try again
+            </MenuItem>
+            {list
+              .filter((one) => one.id !== turn.model)
+              .map((one) => (
+                <MenuItem
+                  key={one.id}
+                  onClick={() => {
+                    close();
+                    void regenerate(turn.id, one.id);
+                  }}
+                >
+                  With {shortName(one.id)}
+                </MenuItem>
+              ))}
+          </>
+        )}
+      </Menu>
+      <Spent turn={turn} />
+      {tracing && (
+        <Suspense>
+          <Trace responseId={turn.id} onClose={() => setTracing(false)} />
+        </Suspense>
+      )}
+    </>
+  );
+}
+
+/** Who answered, with how many tokens and for how much. */
+function Spent({ turn }: { turn: Turn }) {
+  const price = useModels((state) => state.list.find((one) => one.id === turn.model)?.antiphon?.price);
+  const parts: ReactNode[] = [];
+  if (turn.model) parts.push(shortName(turn.model));
+  if (turn.usage) {
+    parts.push(`${turn.usage.input_tokens} → ${turn.usage.output_tokens} tokens`);
+    const cost = costOf(price, turn.usage);
+    if (cost !== null) parts.push(cost < 0.01 ? `$${cost.toPrecision(2)}` : `$${cost.toFixed(2)}`);
+  }
+  return <span className="spent">{parts.join(" · ")}</span>;
+}
+
+function CopyButton({ turn }: { turn: Turn }) {
+  return (
+    <button
+      className="icon"
+      aria-label="Copy"
+      onClick={() => void copyText(textOf(turn)).then((done) => tell(done ? "Copied." : "It could not be copied."))}
+    >
+      <Icon name="copy" />
+    </button>
+  );
+}
+
+/** ‹ 2/3 › */
+function Siblings() {
+  return (
+    <BranchPickerPrimitive.Root hideWhenSingleBranch className="siblings">
+      <BranchPickerPrimitive.Previous className="icon small" aria-label="Previous alternative">
+        <Icon name="back" />
+      </BranchPickerPrimitive.Previous>
+      <span className="siblings-count">
+        <BranchPickerPrimitive.Number />/<BranchPickerPrimitive.Count />
+      </span>
+      <BranchPickerPrimitive.Next className="icon small" aria-label="Next alternative">
+        <Icon name="forward" />
+      </BranchPickerPrimitive.Next>
+    </BranchPickerPrimitive.Root>
+  );
+}
+
+export function EditMessage() {
+  return (
+    <MessagePrimitive.Root className="message said editing">
+      <ComposerPrimitive.Root className="composer edit">
+        <ComposerPrimitive.Input className="composer-input" aria-label="Edit the message" autoFocus />
+        <div className="composer-bar">
+          <span className="space" />
+          <ComposerPrimitive.Cancel className="quiet">Cancel</ComposerPrimitive.Cancel>
+          <ComposerPrimitive.Send className="primary">Ask this instead</ComposerPrimitive.Send>
+        </div>
+      </ComposerPrimitive.Root>
+    </MessagePrimitive.Root>
+  );
+}
+
+function Waiting() {
+  return (
+    <MessagePrimitive.Root className="message answer">
+      <Dots />
+    </MessagePrimitive.Root>
+  );
+}
+
+export function Dots() {
+  return (
+    <span className="dots" role="img" aria-label="Waiting">
+      <i />
+      <i />
+      <i />
+    </span>
+  );
+}

@@ -1,0 +1,55 @@
+import { useEffect, useRef, useState } from "react";
+import { call, messageOf } from "../api/client";
+import type { Citation } from "../api/types";
+import { Dialog } from "../frame/dialog";
+
+const AROUND = 1200;
+
+interface Text {
+  text: string;
+}
+
+/** The passage that a citation points into, with the quoted words marked where they stand in the file. */
+export default function Passage({ citation, onClose }: { citation: Citation; onClose: () => void }) {
+  const [parts, setParts] = useState<[string, string, string] | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
+  const mark = useRef<HTMLElement>(null);
+  const place = citation.antiphon;
+  useEffect(() => {
+    if (!place) return;
+    const start = Math.max(place.start - AROUND, 0);
+    call<Text>(`/v1/files/${citation.file_id}/versions/${place.version}/text`, {
+      query: { start, end: place.end + AROUND },
+    })
+      .then(({ text }) => {
+        const points = Array.from(text);
+        const [first, last] = [place.start - start, place.end - start];
+        setParts([points.slice(0, first).join(""), points.slice(first, last).join(""), points.slice(last).join("")]);
+      })
+      .catch((error: unknown) => setProblem(messageOf(error)));
+  }, [citation, place]);
+  useEffect(() => mark.current?.scrollIntoView({ block: "center" }), [parts]);
+  const where = [place?.page ? `page ${place.page}` : null, place?.heading].filter(Boolean).join(" · ");
+  return (
+    <Dialog title={citation.filename} onClose={onClose} wide>
+      {where && <p className="where">{where}</p>}
+      {problem && (
+        <>
+          <p className="problem" role="alert">
+            {problem}
+          </p>
+          <blockquote>
+            <mark>{place?.quote}</mark>
+          </blockquote>
+        </>
+      )}
+      {parts && (
+        <div className="passage" tabIndex={0} role="region" aria-label="Passage">
+          {parts[0]}
+          <mark ref={mark}>{parts[1]}</mark>
+          {parts[2]}
+        </div>
+      )}
+    </Dialog>
+  );
+}

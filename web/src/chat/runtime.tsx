@@ -1,0 +1,101 @@
+/** Between our store and assistant-ui: turns become its messages, and what is done there becomes calls. */
+
+import {
+  AssistantRuntimeProvider,
+  useExternalStoreRuntime,
+  type AppendMessage,
+  type ExternalStoreAdapter,
+  type ThreadMessage,
+} from "@assistant-ui/react";
+import { useMemo, type ReactNode } from "react";
+import type { Part } from "../api/types";
+import { ask, edit, regenerate, stop } from "../state/asking";
+import { goTo, readEarlier, running, useChat, type Chat } from "../state/chat";
+import { tellError } from "../state/notices";
+import { ENDED, isRunning, textOf, type Turn } from "../state/turns";
+import { attachments } from "./attachments";
+
+const converted = new WeakMap<Turn, ThreadMessage>();
+
+/** The same turn gives the same message, so that only what changed is rendered. */
+function messageOf(turn: Turn): ThreadMessage {
+  const known = converted.get(turn);
+  if (known) return known;
+  const common = { id: turn.id, createdAt: new Date(turn.at * 1000) };
+  const content = [{ type: "text" as const, text: turn.stub ? "" : textOf(turn) }];
+  const metadata = { custom: {} };
+  const message = (
+    turn.role === "assistant"
+      ? {
+          ...common,
+          role: "assistant",
+          content,
+          status: statusOf(turn),
+          metadata: { ...metadata, unstable_state: null, unstable_annotations: [], unstable_data: [], steps: [] },
+        }
+      : { ...common, role: turn.role, content, attachments: [], metadata }
+  ) as ThreadMessage;
+  converted.set(turn, message);
+  return message;
+}
+
+function statusOf(turn: Turn) {
+  if (!ENDED.has(turn.status)) return { type: "running" as const };
+  if (turn.status === "completed") return { type: "complete" as const, reason: "stop" as const };
+  const reason = turn.status === "cancelled" ? ("cancelled" as const) : ("error" as const);
+  return { type: "incomplete" as const, reason };
+}
+
+function repositoryOf(state: Chat) {
+  const messages: { parentId: string | null; message: ThreadMessage }[] = [];
+  let parentId: string | null = null;
+  for (const id of state.path) {
+    for (const one of state.beside[id] ?? [id]) {
+      const turn = state.turns[one];
+      if (turn) messages.push({ parentId, message: messageOf(turn) });
+    }
+    parentId = id;
+  }
+  return { headId: parentId, messages };
+}
+
+function partsOf(message: AppendMessage): Part[] {
+  const parts: Part[] = [];
+  const content = [...message.content, ...(message.attachments ?? []).flatMap((one) => one.content)];
+  for (const part of content) {
+    if (part.type === "text" && part.text.trim()) parts.push({ type: "input_text", text: part.text });
+    else if (part.type === "image") parts.push({ type: "input_image", image_url: part.image });
+    else if (part.type === "data" && part.name === "file") parts.push(part.data as Part);
+  }
+  return parts;
+}
+
+export function ChatRuntime({ children }: { children: ReactNode }) {
+  const state = useChat((chat) => chat);
+  const repository = useMemo(() => repositoryOf(state), [state.path, state.turns, state.beside]);
+  const shown = state.turns[state.path.at(-1) ?? ""];
+  const adapter: ExternalStoreAdapter<ThreadMessage> = {
+    messageRepository: repository,
+    isRunning: (shown !== undefined && isRunning(shown)) || running(state).length > 0,
+    isLoading: state.state === "reading",
+    isDisabled: state.conversation?.antiphon?.role === "viewer",
+    hasEarlier: state.hasEarlier,
+    onLoadEarlier: () => readEarlier().catch(tellError),
+    onNew: (message) => ask(partsOf(message)),
+    onEdit: (message) => edit(message.sourceId!, partsOf(message)),
+    onReload: async (parentId) => {
+      const at = state.path.indexOf(parentId ?? "");
+      const answer = state.path[at + 1];
+      if (answer) await regenerate(answer);
+    },
+    onCancel: stop,
+    setMessages: () => undefined, // switching needs it to be there; `goTo` does the work
+    unstable_onBranchChange: ({ visibleMessageIds }) => {
+      const chosen = visibleMessageIds.find((id) => !state.path.includes(id));
+      if (chosen) goTo(chosen).catch(tellError);
+    },
+    adapters: { attachments },
+  };
+  const runtime = useExternalStoreRuntime(adapter);
+  return <AssistantRuntimeProvider runtime={runtime}>{children}</AssistantRuntimeProvider>;
+}

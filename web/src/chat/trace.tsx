@@ -1,0 +1,98 @@
+import { useEffect, useState } from "react";
+import { call, messageOf } from "../api/client";
+import { Dialog } from "../frame/dialog";
+
+interface Retrieval {
+  searches: { id: string; status: string; queries: string[]; trace: Record<string, unknown> | null }[];
+  citations: Record<string, number> | null;
+}
+
+/** How the sources of an answer were found: the server's own trace, laid out. */
+export default function Trace({ responseId, onClose }: { responseId: string; onClose: () => void }) {
+  const [found, setFound] = useState<Retrieval | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
+  useEffect(() => {
+    call<Retrieval>(`/v1/responses/${responseId}/retrieval`)
+      .then(setFound)
+      .catch((error: unknown) => setProblem(messageOf(error)));
+  }, [responseId]);
+  return (
+    <Dialog title="How the sources were found" onClose={onClose} wide>
+      {problem && (
+        <p className="problem" role="alert">
+          {problem}
+        </p>
+      )}
+      <div className="trace" tabIndex={0} role="region" aria-label="Trace">
+        {found?.searches.map((search) => (
+          <section key={search.id}>
+            <h3>{search.queries.map((query) => `“${query}”`).join(", ")}</h3>
+            <Value value={search.trace} />
+          </section>
+        ))}
+        {found?.citations && (
+          <section>
+            <h3>Markers</h3>
+            <Value value={found.citations} />
+          </section>
+        )}
+      </div>
+    </Dialog>
+  );
+}
+
+/** Any JSON as lists and tables: rows of equal objects become a table. */
+function Value({ value }: { value: unknown }) {
+  if (Array.isArray(value)) {
+    if (value.length && value.every(isObject)) return <Table rows={value} />;
+    return <span>{value.map(String).join(", ") || "none"}</span>;
+  }
+  if (!isObject(value)) return <span>{shown(value)}</span>;
+  return (
+    <dl>
+      {Object.entries(value).map(([name, inner]) => (
+        <div key={name}>
+          <dt>{name.replaceAll("_", " ")}</dt>
+          <dd>
+            <Value value={inner} />
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function Table({ rows }: { rows: Record<string, unknown>[] }) {
+  const columns = [...new Set(rows.flatMap(Object.keys))];
+  return (
+    <div className="table-frame" tabIndex={0} role="region" aria-label="Table">
+      <table>
+        <thead>
+          <tr>
+            {columns.map((name) => (
+              <th key={name}>{name.replaceAll("_", " ")}</th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row, index) => (
+            <tr key={index}>
+              {columns.map((name) => (
+                <td key={name}>{isObject(row[name]) || Array.isArray(row[name]) ? JSON.stringify(row[name]) : shown(row[name])}</td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function shown(value: unknown): string {
+  if (value === null || value === undefined) return "–";
+  return typeof value === "number" && !Number.isInteger(value) ? value.toFixed(3) : String(value);
+}

@@ -1,0 +1,269 @@
+/**
+ * The open conversation: its path from the root to a head as turns, what stands beside each, and the answers
+ * that are being made. It mirrors the server's tree and holds a window of it.
+ */
+
+import { call } from "../api/client";
+import type { Branch, Conversation, Item, Page, Segment } from "../api/types";
+import { noteConversation } from "./conversations";
+import { createStore, useStore } from "./store";
+import { isRunning, passes, siblingsAt, turnsOf, type Turn } from "./turns";
+
+const WINDOW = 60;
+const SEGMENTS = 100;
+const MOST_SEGMENT_PAGES = 20;
+const MOST_BRANCH_PAGES = 5;
+
+export interface Chat {
+  /** Null is a chat that has not begun. */
+  id: string | null;
+  conversation: Conversation | null;
+  state: "reading" | "read" | "failed";
+  problem: string | null;
+  turns: Record<string, Turn>;
+  /** Ids of the turns shown, root first; the oldest may have more before it. */
+  path: string[];
+  /** For a turn on the path: everything that follows the same place, itself included, oldest first. */
+  beside: Record<string, string[]>;
+  hasEarlier: boolean;
+  branchId: string | null;
+  segments: ReadonlyMap<string, Segment>;
+  branches: Branch[];
+  /** The answers that are shown side by side, by the turn they follow. */
+  fans: Record<string, string[]>;
+}
+
+const NEW: Chat = {
+  id: null,
+  conversation: null,
+  state: "read",
+  problem: null,
+  turns: {},
+  path: [],
+  beside: {},
+  hasEarlier: false,
+  branchId: null,
+  segments: new Map(),
+  branches: [],
+  fans: {},
+};
+
+export const chat = createStore<Chat>(() => NEW);
+
+export function useChat<T>(select: (chat: Chat) => T): T {
+  return useStore(chat, select);
+}
+
+export function useTurn(id: string): Turn | undefined {
+  return useStore(chat, (state) => state.turns[id]);
+}
+
+/** The answers being made anywhere in the open conversation. */
+export function running(state: Chat = chat.getState()): Turn[] {
+  return Object.values(state.turns).filter(isRunning);
+}
+
+/** Counts openings: what was read for an earlier one is dropped. */
+let opening = 0;
+let ending = new AbortController();
+
+/** Aborted when another conversation is opened; streams end with it, answers do not. */
+export function whileOpen(): AbortSignal {
+  return ending.signal;
+}
+
+function leave(): number {
+  ending.abort();
+  ending = new AbortController();
+  return ++opening;
+}
+
+export function openNew(): void {
+  leave();
+  chat.setState(NEW, true);
+}
+
+/** Gives the new chat on the screen its id, and keeps everything else. */
+export function adopt(conversation: Conversation): void {
+  chat.setState({ id: conversation.id, conversation, branchId: conversation.active_branch_id });
+  noteConversation(conversation);
+}
+
+/** Shows a conversation: the newest turns at once, then what stands beside them. */
+export async function open(id: string): Promise<void> {
+  if (chat.getState().id === id && chat.getState().state !== "failed") return;
+  const mine = leave();
+  chat.setState({ ...NEW, id, state: "reading" }, true);
+  try {
+    const [conversation, items] = await Promise.all([
+      call<Conversation>(`/v1/conversations/${id}`),
+      readItems(id, null, null),
+    ]);
+    if (mine !== opening) return;
+    show(conversation, items, conversation.active_branch_id);
+    noteConversation(conversation);
+  } catch (error) {
+    if (mine !== opening) return;
+    chat.setState({ state: "failed", problem: error instanceof Error ? error.message : String(error) });
+    return;
+  }
+  await readTree();
+  if (mine === opening) opened.forEach((tell) => tell(chat.getState()));
+}
+
+const opened = new Set<(chat: Chat) => void>();
+
+/** Called when a conversation was opened and its tree is known. Returns what undoes it. */
+export function onOpened(listener: (chat: Chat) => void): () => void {
+  opened.add(listener);
+  return () => opened.delete(listener);
+}
+
+function readItems(id: string, after: string | null, branch: string | null): Promise<Page<Item>> {
+  const query = { limit: WINDOW, order: "desc", include: "antiphon", after, branch };
+  return call<Page<Item>>(`/v1/conversations/${id}/items`, { query });
+}
+
+function show(conversation: Conversation | null, page: Page<Item>, branchId: string | null): void {
+  const turns = turnsOf([...page.data].reverse());
+  chat.setState((now) => {
+    const fanned = new Set(Object.values(now.fans).flat());
+    const live = Object.fromEntries(Object.entries(now.turns).filter(([id, turn]) => fanned.has(id) || isRunning(turn)));
+    return {
+      conversation: conversation ?? now.conversation,
+      state: "read",
+      problem: null,
+      turns: { ...live, ...Object.fromEntries(turns.map((turn) => [turn.id, turn])) },
+      path: turns.map((turn) => turn.id),
+      beside: {},
+      hasEarlier: page.has_more,
+      branchId,
+    };
+  });
+  placeSiblings();
+}
+
+/** Reads the path of a branch anew, e.g. after an answer has ended or another branch was chosen. */
+export async function reread(branchId: string | null = chat.getState().branchId): Promise<void> {
+  const { id } = chat.getState();
+  if (id === null) return;
+  const mine = opening;
+  const page = await readItems(id, null, branchId);
+  if (mine === opening) show(null, page, branchId);
+}
+
+/** Reads the turns before the oldest one shown. */
+export async function readEarlier(): Promise<void> {
+  const { id, path, turns, hasEarlier } = chat.getState();
+  const oldest = turns[path[0] ?? ""]?.items[0]?.id;
+  if (!hasEarlier || id === null || !oldest) return;
+  const mine = opening;
+  const page = await readItems(id, oldest, null);
+  if (mine !== opening) return;
+  chat.setState((now) => {
+    const earlier = turnsOf([...page.data].reverse());
+    const first = now.turns[now.path[0] ?? ""];
+    const last = earlier.at(-1);
+    if (first && last && last.id === first.id) {
+      // A page ended within an answer: its two halves are one turn.
+      const whole = { ...first, ...last, items: [...last.items, ...first.items] };
+      earlier[earlier.length - 1] = whole;
+    }
+    const ids = earlier.map((turn) => turn.id);
+    return {
+      turns: { ...now.turns, ...Object.fromEntries(earlier.map((turn) => [turn.id, turn])) },
+      path: [...ids, ...now.path.filter((one) => !ids.includes(one))],
+      hasEarlier: page.has_more,
+    };
+  });
+  placeSiblings();
+}
+
+/** Reads segments and branches, and puts siblings beside the turns shown. */
+export async function readTree(): Promise<void> {
+  const { id } = chat.getState();
+  if (id === null) return;
+  const mine = opening;
+  const [segments, branches] = await Promise.all([
+    pages<Segment>(`/v1/conversations/${id}/tree`, SEGMENTS, MOST_SEGMENT_PAGES),
+    pages<Branch>(`/v1/conversations/${id}/branches`, SEGMENTS, MOST_BRANCH_PAGES),
+  ]);
+  if (mine !== opening) return;
+  chat.setState({ segments: new Map(segments.map((one) => [one.id, one])), branches });
+  placeSiblings();
+}
+
+async function pages<T extends { id: string }>(path: string, limit: number, most: number): Promise<T[]> {
+  const found: T[] = [];
+  for (let count = 0; count < most; count++) {
+    const page = await call<Page<T>>(path, { query: { limit, after: found.at(-1)?.id } });
+    found.push(...page.data);
+    if (!page.has_more) break;
+  }
+  return found;
+}
+
+function placeSiblings(): void {
+  chat.setState((now) => {
+    const turns = located(now);
+    const known = new Map<string, string>();
+    for (const turn of Object.values(turns)) {
+      if (turn.segment && !turn.stub) known.set(`${turn.segment}:${turn.depth}`, turn.id);
+    }
+    const beside: Record<string, string[]> = {};
+    for (const id of now.path) {
+      const turn = turns[id];
+      if (!turn?.segment) {
+        const others = now.beside[id];
+        if (others) beside[id] = others;
+        continue;
+      }
+      const found = siblingsAt(now.segments, turn.segment, turn.depth);
+      if (found.length < 2) continue;
+      beside[id] = found.map(({ segment, depth }) => {
+        const place = `${segment}:${depth}`;
+        if (segment === turn.segment && depth === turn.depth) return id;
+        const there = known.get(place);
+        if (there) return there;
+        const stub = `stub:${place}`;
+        turns[stub] ??= { ...turn, id: stub, items: [], segment, depth, stub: true, model: null };
+        return stub;
+      });
+      if (!beside[id].includes(id)) beside[id].push(id);
+    }
+    return { turns, beside };
+  });
+}
+
+/** Returns the turns, those that were streamed with the places that the tree knows by now. */
+function located(now: Chat): Record<string, Turn> {
+  const turns = { ...now.turns };
+  const firsts = new Map<string, Segment>();
+  for (const segment of now.segments.values()) {
+    if (segment.first_item) firsts.set(segment.first_item.id, segment);
+  }
+  for (const [id, turn] of Object.entries(turns)) {
+    const segment = turn.segment ? undefined : firsts.get(turn.items[0]?.id ?? "");
+    if (segment) turns[id] = { ...turn, segment: segment.id, depth: segment.fork_depth + 1 };
+  }
+  return turns;
+}
+
+/** Goes to another turn of the same place: makes a branch that shows it the active one, and reads that. */
+export async function goTo(turnId: string): Promise<void> {
+  const { id, turns, segments, branches, branchId } = chat.getState();
+  const turn = turns[turnId];
+  if (id === null || !turn?.segment) return;
+  const shows = branches.filter((one) => passes(segments, one, turn.segment!, turn.depth));
+  const found = shows.find((one) => one.id === branchId) ?? shows.at(-1);
+  const base = `/v1/conversations/${id}/branches`;
+  let wanted = found?.id;
+  if (wanted) {
+    await call<Branch>(`${base}/${wanted}/activate`, { method: "PUT" });
+  } else {
+    const last = segments.get(turn.segment)?.last_item?.id ?? turn.items.at(-1)?.id;
+    wanted = (await call<Branch>(base, { body: { item_id: last, activate: true } })).id;
+  }
+  await reread(wanted);
+  await readTree();
+}

@@ -1,0 +1,23 @@
+/**
+ * The views beside the chat, each loaded when one goes there. To add one: a module with a component as its default
+ * export, one line here, and `go("name")` or `link("name")` where one gets to it.
+ *
+ * `place` is where it stands: "page" takes the place of the chat, "beside" stands at the right of it.
+ */
+
+import { lazy, type ComponentType, type LazyExoticComponent } from "react";
+
+export interface ViewProps {
+  /** What follows the view's name in the address. */
+  rest: string[];
+}
+
+export interface View {
+  title: string;
+  place: "page" | "beside";
+  component: LazyExoticComponent<ComponentType<ViewProps>>;
+}
+
+export const views: Record<string, View> = {
+  keyboard: { title: "Keyboard", place: "page", component: lazy(() => import("./keyboard")) },
+};
