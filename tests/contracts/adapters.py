@@ -204,7 +204,9 @@ async def redis_mirror(directory: Path) -> AsyncIterator[KeptMirror]:
             assert await link.call("DEL", *keys) == len(keys)
 
         yield KeptMirror(
-            RedisAdministratorMirror(link), lambda: remove(key), lambda: remove(key, f"{{{key}}}:mark")
+            RedisAdministratorMirror(link),
+            lambda: remove(key),
+            lambda: remove(key, f"{link.prefix}{{{key}}}:mark"),
         )
 
 

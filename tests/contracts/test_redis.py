@@ -286,7 +286,7 @@ async def test_what_chatgroq_put_under_the_key_is_left_until_somebody_deletes_it
         assert client.type(KEY) == b"hash" and not (await mirror.read()).wants_reset
         client.delete(KEY)
         assert (await mirror.read()).wants_reset
-        assert b"a" * 32 in client.get("{admin:credentials}:mark")
+        assert b"a" * 32 in client.get("antiphon:{admin:credentials}:mark")
 
 
 async def test_a_redis_that_throws_keys_away_resets_nobody(server: RedisServer) -> None:

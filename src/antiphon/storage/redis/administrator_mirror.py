@@ -46,7 +46,7 @@ class RedisAdministratorMirror:
         self._link = link
         place = KEY if link.prefix == USUAL_PREFIX else f"{link.prefix}{KEY}"
         self._key = place
-        self._mark = f"{{{place}}}:mark"
+        self._mark = f"{link.prefix}{{{place}}}:mark"
 
     async def read(self) -> Mirrored:
         """See the port; a value that is not ours counts as one that is there and names nobody."""
