@@ -26,6 +26,7 @@ from antiphon.api.app import create_app
 from antiphon.api.http_protocol import BoundedHttp
 from antiphon.application import Application
 from antiphon.bootstrap import Drain, open_application, open_at_rest
+from antiphon.domain.errors import AntiphonError
 from antiphon.services.runs import follow
 from antiphon.services.runs.engine import Engine
 from antiphon.settings import Settings
@@ -257,6 +258,12 @@ def _tame_allocator() -> None:
             mallopt(option, LARGE_BUFFER_BYTES)
 
 
+def _why_not(message: str) -> str:
+    """Return the sentence with which a start was refused, of what Starlette tells of it; a defect whole."""
+    kind, _, sentence = message.rstrip().rpartition("\n")[2].partition(": ")
+    return sentence if kind.startswith(AntiphonError.__module__) else message
+
+
 class OneLine(logging.Formatter):
     """Makes one line of printable characters of a record, whatever a client or a model put into it.
 
@@ -268,6 +275,8 @@ class OneLine(logging.Formatter):
         message = record.getMessage()
         if record.name == "asyncio":
             message = message.partition("\n")[0]  # then come reprs of tasks, with their exceptions' words
+        elif message.startswith("Traceback (most"):
+            message = _why_not(message)
         line = f"{record.levelname} {record.name}: {message}"
         if record.exc_info and record.exc_info[1] is not None:
             line = f"{line} | Traceback: {_told(record.exc_info[1])}"

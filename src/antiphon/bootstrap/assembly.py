@@ -8,13 +8,16 @@ from typing import Any
 
 from antiphon.application import Application, Policy
 from antiphon.bootstrap.administration import people_of
+from antiphon.bootstrap.beside import MEGABYTE, Beside, in_process
 from antiphon.bootstrap.knowledge import OpenKnowledge, knowledge_of
 from antiphon.bootstrap.recall import search_of
 from antiphon.bootstrap.timing import Drain
 from antiphon.domain.accounts import Principal
 from antiphon.domain.limits import parse_limits
+from antiphon.ports.cache import Cache
 from antiphon.ports.clock import Clock
 from antiphon.ports.external_logins import LoginProvider
+from antiphon.ports.limits import RateLimiter
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access
 from antiphon.services.aliases import Aliases
@@ -59,8 +62,6 @@ from antiphon.services.users import Stopping
 from antiphon.settings import Settings, names_in
 from antiphon.storage.announced import AnnouncedStorage
 from antiphon.storage.files import FileBlobs
-from antiphon.storage.memory.cache import InProcessCache
-from antiphon.storage.memory.limits import MemoryRateLimiter
 from antiphon.storage.with_blobs import StorageWithBlobs
 
 BLOBS = "blobs"
@@ -87,34 +88,34 @@ def policy_of(settings: Settings) -> Policy:
     )
 
 
-def response_cache(settings: Settings, clock: Clock) -> ResponseCache:
+def response_cache(settings: Settings, cache: Cache) -> ResponseCache:
     """Return the cache of answers; the runtime settings say whether it is used."""
-    max_bytes = settings.response_cache_mb * 1024 * 1024
     return ResponseCache(
-        InProcessCache(max_bytes, clock),
+        cache,
         shared=settings.response_cache == "shared",
         seconds=settings.response_cache_seconds,
-        max_bytes=max_bytes,
+        max_bytes=settings.response_cache_mb * MEGABYTE,
     )
 
 
 def assemble(
     settings: Settings, storage: Storage, models: Models, owner: Principal, clock: Clock, drain: Drain,
     provider_keys: ProviderKeys, logins: Mapping[str, LoginProvider], knowledge: OpenKnowledge,
-    notes: CommitNotes | None = None, changes: Changes | None = None,
+    notes: CommitNotes | None = None, changes: Changes | None = None, beside: Beside | None = None,
 ) -> tuple[Application, Engine]:  # fmt: skip
     """Wire the services; connects to nothing. Without `notes` of the store's commits nothing is searched.
 
-    `changes` is what the store announces to, if it does so already.
+    `changes` is what the store announces to, if it does so already; `beside` what is kept elsewhere, if
+    not in this process.
     """
-    storage, changes = _announced(storage, changes)
+    (storage, changes), beside = _announced(storage, changes), beside or in_process(settings, clock)
     storage = StorageWithBlobs(storage, blobs := FileBlobs(settings.data_dir / BLOBS), clock)
     runs, counters, journal, engine = generation_of(storage, models, clock)
     access = Access(storage.conversations, storage.tree, storage.runs, storage.members, runs)
     followers, mirrors = Followers(storage.runs), Mirrors(storage.workers, storage.runs)
     idempotency = Idempotency(storage.runs, clock)
-    limiting = limits_of(settings, storage, runs, owner, clock)
-    quotas, cache = limiting["quotas"], response_cache(settings, clock)
+    limiting = limits_of(settings, storage, beside.limiter, runs, owner, clock)
+    quotas, cache = limiting["quotas"], response_cache(settings, beside.cache)
     documents, searches, held = knowledge_of(
         settings, knowledge, storage, models, quotas, access, counters, clock
     )
@@ -126,7 +127,7 @@ def assemble(
     )  # fmt: skip
     turns = Turns(storage, access, idempotency, models, engine, runs, clock, quotas, searches, cache)
     people = people_of(
-        settings, storage, owner, clock, quotas, logins, models, cache, purges, Stopping(runs, engine)
+        settings, storage, beside, owner, clock, quotas, logins, models, cache, purges, Stopping(runs, engine)
     )
     retention = people["administration"].retention
     conversing = conversations_of(
@@ -138,7 +139,7 @@ def assemble(
         provider_statuses=ProviderStatuses(models), purges=purges, answers=answers, idempotency=idempotency,
         turns=turns, followers=followers, mirrors=mirrors, runs=runs, journal=journal, counters=counters,
         ready=storage.check, draining=lambda: drain.began is not None, uptime_seconds=uptime_of(clock),
-        **people, **documents, **limiting, **searching, **conversing,
+        redis_answers=beside.answers, **people, **documents, **limiting, **searching, **conversing,
         **views_of(storage, access, answers, runs, changes, clock, drain, **conversing),
     )  # fmt: skip
     return application, engine
@@ -189,11 +190,11 @@ def generation_of(
 
 
 def limits_of(
-    settings: Settings, storage: Storage, runs: LiveRuns, owner: Principal, clock: Clock
+    settings: Settings, storage: Storage, limiter: RateLimiter, runs: LiveRuns, owner: Principal, clock: Clock
 ) -> dict[str, Any]:
     """Return the services that count use and hold it to its limits, by their names in `Application`."""
     defaults = parse_limits(settings.default_limits)
-    quotas = Quotas(storage, MemoryRateLimiter(), runs, clock, defaults=defaults)
+    quotas = Quotas(storage, limiter, runs, clock, defaults=defaults)
     local = LocalOwner(owner, quotas)
     return {
         "quotas": quotas,

@@ -11,6 +11,7 @@ import structlog
 
 from antiphon.application import Application
 from antiphon.bootstrap.assembly import BLOBS, assemble
+from antiphon.bootstrap.beside import Beside, open_beside
 from antiphon.bootstrap.embedding import Embedders, listed_embeddings
 from antiphon.bootstrap.identity import first_administrator, local_owner, open_secrets
 from antiphon.bootstrap.knowledge import opened_knowledge
@@ -30,7 +31,7 @@ from antiphon.services.purges import Purges
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.leases import Leases
 from antiphon.services.runs.recover import Recovery
-from antiphon.settings import Settings, environment
+from antiphon.settings import Settings
 from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.jobs import InProcessJobs
 
@@ -51,13 +52,15 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
         _warn(settings, models)
         owner, logins = await local_owner(storage, clock), login_providers(settings, http, clock)
         knowledge = await opened_knowledge(stack, settings, http, embedders)
+        beside = await open_beside(stack, settings, clock)
         application, engine = assemble(
-            settings, storage, models, owner, clock, drain, provider_keys, logins, knowledge, notes, changes
+            settings, storage, models, owner, clock, drain, provider_keys, logins, knowledge, notes, changes,
+            beside,
         )  # fmt: skip
         await first_administrator(settings, application)
         recovery = Recovery(storage.journal, storage.unit_of_work, models, clock)
         await application.administration.settings.refresh()
-        leases = await _take_place(storage, application, engine, recovery)
+        leases = await _take_place(storage, application, engine, recovery, beside)
         application.journal.start()
         application.followers.start()
         await application.presence.start()
@@ -130,14 +133,12 @@ def _warn(settings: Settings, models: Models) -> None:
     """Say what is wrong with the configuration."""
     if settings.secret_key_weakness is not None:
         log.warning(f"SECRET_KEY {settings.secret_key_weakness}; one of the server's own is used instead")
-    if environment().get("REDIS_URL"):
-        log.warning("REDIS_URL is set, but nothing is kept in Redis by this release")
     for problem in models.problems():
         log.warning("configuration", problem=problem)
 
 
 async def _take_place(
-    storage: Storage, application: Application, engine: Engine, recovery: Recovery
+    storage: Storage, application: Application, engine: Engine, recovery: Recovery, beside: Beside
 ) -> Leases:
     """Become a worker of the store; the only one ends at once what an earlier process left.
 
@@ -148,7 +149,7 @@ async def _take_place(
         await recovery.recover(_restart(application))
         await storage.journal.forget_others(application.journal.worker_id)
     await _begin_limits(application, alone=alone)
-    leases = Leases(storage.workers, application.journal, application.runs, engine)
+    leases = Leases(storage.workers, application.journal, application.runs, engine, beside.share)
     await leases.start()
     return leases
 

@@ -22,10 +22,14 @@ PRESENCE = "presence"
 
 
 class Renewal(msgspec.Struct, frozen=True):
-    """What a worker learns when it renews: whether it still is one, and which of its runs are to stop."""
+    """What a worker learns when it renews: whether it still is one, and which of its runs are to stop.
+
+    `workers` is how many live, itself among them.
+    """
 
     holds: bool
     cancelled: Sequence[str] = ()
+    workers: int = 1
 
 
 class RunningLog(msgspec.Struct, frozen=True):

@@ -83,7 +83,8 @@ class PostgresWorkers:
             if status.endswith(" 0"):
                 return Renewal(False)
             cancelled = await connection.fetch(CANCELLED, worker_id)
-        return Renewal(True, [row[0] for row in cancelled])
+            living: int = await connection.fetchval(LIVING)
+        return Renewal(True, [row[0] for row in cancelled], living)
 
     async def leave(self, worker_id: str) -> None:
         """See the port: an expired lease is what it leaves, in case it has runs after all."""
