@@ -369,7 +369,7 @@ def test_kinds_are_told_by_content() -> None:
     said = [{"role": "user", "content": "a"}]
     assert kind_of(exported(ROOT)) == "chatgpt"
     assert kind_of({"uuid": "x", "name": "", "chat_messages": []}) == "claude"
-    assert kind_of({"conversationId": "x", "messages": [{}]}) == "librechat"
+    assert kind_of({"conversationId": "x", "messages": [{"messageId": "m"}]}) == "librechat"
     assert kind_of({"conversationId": "x", "messageId": "y", "text": ""}) == "librechat"
     assert kind_of(webui({}, "")) == "open-webui"
     assert kind_of({"chat_id": "x", "qa_pairs": []}) == "branching"

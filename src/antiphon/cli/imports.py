@@ -49,7 +49,8 @@ def tell(lines: Iterable[Line], *, as_json: bool) -> None:
     counts = ", ".join(
         f"{states[state]} {state}" for state in (*CAME, "empty", "left", "failed") if states[state]
     )
-    typer.echo(f"{came} conversations, {added} messages added: {counts or 'nothing in it'}", err=as_json)
+    sum_of_all = f"{came} conversations, {added} messages added" if came else "nothing came in"
+    typer.echo(f"{sum_of_all}: {counts}" if counts else sum_of_all, err=as_json)
     if states["failed"] or not came:
         raise typer.Exit(1)
 

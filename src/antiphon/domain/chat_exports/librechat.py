@@ -18,7 +18,9 @@ Value = Mapping[str, Any]
 def is_chat(value: Value) -> bool:
     """Whether a value is an exported conversation with its messages."""
     return "conversationId" in value and any(
-        isinstance(one, dict) for field in ("messages", "messagesTree") for one in listing(value.get(field))
+        "messageId" in mapping(one)
+        for field in ("messages", "messagesTree")
+        for one in listing(value.get(field))
     )
 
 

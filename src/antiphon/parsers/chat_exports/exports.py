@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +38,7 @@ ASSET_NAMES: Final = "conversation_asset_file_names.json"
 MANIFEST: Final = "export_manifest.json"
 GROUPED: Final[frozenset[Kind]] = frozenset({"branching", "book"})
 """Kinds whose conversations lie in several documents."""
+DAMAGED: Final = (zipfile.BadZipFile, zlib.error, EOFError)
 _CONVERSATIONS: Final = re.compile(r"conversations(?:[-_](\d+))?\.json")
 
 Value = Mapping[str, Any]
@@ -71,13 +73,20 @@ class FileExport:
                 for number, value in enumerate(self._values(place)):
                     if (found := kind_of(value)) is not None:
                         return found
-                    if isinstance(value, dict) and any(is_history(*one) for one in value.items()):
-                        return "redis"
                     if number >= LOOKED_AT:
                         break
             except BadExport as error:
-                problem = f"{base_name(place)}: {error}"
-        raise BadExport(f"This is no export: {problem}.".replace("..", "."))
+                problem = f"{base_name(place)}: {str(error).rstrip('.')}"
+            if self._is_dump(place):
+                return "redis"
+        raise BadExport(f"This is no export: {problem}.")
+
+    def _is_dump(self, place: str) -> bool:
+        try:
+            with self._folder.open(place) as file:
+                return any(is_history(*one) for one in islice(entries_of(file), LOOKED_AT))
+        except (BadDump, BadExport, *DAMAGED):
+            return False
 
     def chats(self) -> Iterator[Chat | Unread]:
         """See the port."""
@@ -159,14 +168,14 @@ class FileExport:
                         )
             except BadDump as error:
                 yield Unread(base_name(place), str(error))
-            except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            except DAMAGED as error:
                 yield Unread(base_name(place), f"It is damaged: {error}.")
 
     def _values(self, place: str) -> Iterator[Any]:
         try:
             with self._folder.open(place) as file:
                 yield from documents(file)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except DAMAGED as error:
             raise BadExport(f"It is damaged: {error}.") from error
 
     def _names(self) -> dict[str, str]:
