@@ -32,6 +32,7 @@ from antiphon.services.first_administrator import FirstAdministrator
 from antiphon.services.history import History
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.identities import Identities
+from antiphon.services.imports import Imports
 from antiphon.services.ingestion import Ingestion
 from antiphon.services.kept_answers import KeptAnswers
 from antiphon.services.limits import Limits
@@ -113,6 +114,7 @@ class Application:
     conversations: Conversations
     chat_sessions: ChatSessions
     old_chats: OldChats
+    imports: Imports
     branches: Branches
     aliases: Aliases
     feeds: Feeds

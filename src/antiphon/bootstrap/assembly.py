@@ -14,6 +14,7 @@ from antiphon.bootstrap.recall import search_of
 from antiphon.bootstrap.timing import Drain
 from antiphon.domain.accounts import Principal
 from antiphon.domain.limits import parse_limits
+from antiphon.parsers.chat_exports.exports import FileExports
 from antiphon.ports.cache import Cache
 from antiphon.ports.clock import Clock
 from antiphon.ports.external_logins import LoginProvider
@@ -33,6 +34,7 @@ from antiphon.services.counters import Counters
 from antiphon.services.erasure import Erasures
 from antiphon.services.feeds import Feeds
 from antiphon.services.idempotency import Idempotency
+from antiphon.services.imports import Imports
 from antiphon.services.limits import Limits
 from antiphon.services.local_owner import LocalOwner
 from antiphon.services.members import Members
@@ -139,7 +141,8 @@ def assemble(
         provider_statuses=ProviderStatuses(models), purges=purges, answers=answers, idempotency=idempotency,
         turns=turns, followers=followers, mirrors=mirrors, runs=runs, journal=journal, counters=counters,
         ready=storage.check, draining=lambda: drain.began is not None, uptime_seconds=uptime_of(clock),
-        redis_answers=beside.answers, **people, **documents, **limiting, **searching, **conversing,
+        imports=Imports(storage, documents["files"], FileExports(), clock), redis_answers=beside.answers,
+        **people, **documents, **limiting, **searching, **conversing,
         **views_of(storage, access, answers, runs, changes, clock, drain, **conversing),
     )  # fmt: skip
     return application, engine

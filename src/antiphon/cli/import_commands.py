@@ -1,18 +1,58 @@
 """`antiphon import`: taking over what other servers kept. Each command imports its own weight."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-app = typer.Typer(name="import", help="Take over what another server kept.", no_args_is_help=True)
+ANY = "any"
+KINDS = {
+    "chatgpt": "ChatGPT's data export: the ZIP archive, or a conversations.json.",
+    "claude": "Claude's data export: the ZIP archive, or its conversations.json.",
+    "librechat": "LibreChat: exported conversations, or its database as JSON lines.",
+    "open-webui": "Open WebUI's export of chats.",
+    "branching": "The branching chat's documents of question/response pairs.",
+    "book": "The collections of the FastAPI book.",
+    "redis": "Histories that lie in a Redis: JSON lines, or one JSON object.",
+}
+
+
+class _Kinds(TyperGroup):
+    """Commands by kind; what names none is a file whose kind is looked for."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        known = bool(args) and (args[0] in self.commands or args[0].startswith("-"))
+        return super().resolve_command(ctx, args if known else [ANY, *args])
+
+
+app = typer.Typer(
+    name="import",
+    cls=_Kinds,
+    help="Take over what another server or application kept: `antiphon import FILE`, or with its kind.",
+    no_args_is_help=True,
+)
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where data is kept; overrides DATA_DIR.")]
+File = Annotated[Path, typer.Argument(help="A file, a ZIP archive or a folder.")]
+Owner = Annotated[str, typer.Option("--owner", help="Whose the conversations are.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a conversation.")]
 
 
-@app.callback()
-def main() -> None:
-    """Declare a group of commands, also while it has one."""
+def _importing(kind: str | None) -> Callable[..., None]:
+    def run(path: File, owner: Owner = "local", data_dir: DataDir = None, as_json: AsJson = False) -> None:
+        from antiphon.cli.imports import run_import
+
+        chosen: Any = kind
+        run_import(path, chosen, owner=owner, data_dir=data_dir, as_json=as_json)
+
+    return run
+
+
+for _kind, _help in KINDS.items():
+    app.command(_kind, help=_help)(_importing(_kind))
+app.command(ANY, hidden=True, help="Whatever it is, told by its content.")(_importing(None))
 
 
 @app.command()
