@@ -48,7 +48,6 @@ from antiphon.services.quotas import Quotas
 from antiphon.services.readings import MAX_BYTES, Readings
 from antiphon.services.recent import Recent
 from antiphon.services.response_cache import ResponseCache
-from antiphon.services.retention import Retention
 from antiphon.services.revisions import Revisions
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Followers
@@ -131,9 +130,8 @@ def assemble(
     people = people_of(
         settings, storage, beside, owner, clock, quotas, logins, models, cache, purges, Stopping(runs, engine)
     )
-    retention = people["administration"].retention
     conversing = conversations_of(
-        settings, storage, access, idempotency, purges, followers, turns, runs, retention, clock
+        settings, storage, access, idempotency, purges, followers, turns, runs, people, clock
     )
     answers = Answers(storage, access, engine, followers, mirrors, purges, clock)
     application = Application(
@@ -216,14 +214,14 @@ def conversations_of(
     followers: Followers,
     turns: Turns,
     runs: LiveRuns,
-    retention: Retention,
+    people: Mapping[str, Any],
     clock: Clock,
 ) -> dict[str, Any]:
     """Return the services of conversations and who shares them, by their names in `Application`."""
     conversations = Conversations(storage, access, idempotency, purges, clock)
     branches = Branches(storage, access, conversations, idempotency, clock)
     sessions = ChatSessions(
-        storage, conversations, retention, clock, ttl_seconds=settings.memory_ttl_seconds,
+        storage, conversations, people["administration"].retention, clock, ttl_seconds=settings.memory_ttl_seconds,
         most_sessions=settings.max_cache_size, most_messages=settings.session_max_messages,
     )  # fmt: skip
     return {
