@@ -221,8 +221,9 @@ def conversations_of(
     conversations = Conversations(storage, access, idempotency, purges, clock)
     branches = Branches(storage, access, conversations, idempotency, clock)
     sessions = ChatSessions(
-        storage, conversations, people["administration"].retention, clock, ttl_seconds=settings.memory_ttl_seconds,
-        most_sessions=settings.max_cache_size, most_messages=settings.session_max_messages,
+        storage, conversations, people["administration"].retention, clock,
+        ttl_seconds=settings.memory_ttl_seconds, most_sessions=settings.max_cache_size,
+        most_messages=settings.session_max_messages,
     )  # fmt: skip
     return {
         "turn_order": TurnOrder(storage, access, turns, conversations, runs),
