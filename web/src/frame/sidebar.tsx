@@ -16,9 +16,13 @@ import { Icon } from "./icons";
 import { Menu, MenuItem } from "./menu";
 
 /** The conversations, newest first by the day, and what belongs to oneself. */
-export function Sidebar({ onHide }: { onHide: () => void }) {
+export function Sidebar({ onHide, covers }: { onHide: () => void; covers: boolean }) {
   return (
-    <nav className="sidebar" aria-label="Conversations">
+    <nav
+      className="sidebar"
+      aria-label="Conversations"
+      onClick={(event) => covers && (event.target as Element).closest("a, .new-chat") && onHide()}
+    >
       <header>
         <span className="brand">Antiphon</span>
         <button className="icon" aria-label="Hide conversations" onClick={onHide}>
