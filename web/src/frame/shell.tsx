@@ -64,6 +64,7 @@ function TopBar({ shown, onShow, title }: { shown: boolean; onShow: () => void; 
   const id = useChat((chat) => chat.id);
   const read = useChat((chat) => chat.conversation?.title);
   const listed = useConversations((state) => state.list.find((one) => one.id === id)?.title);
+  const beside = useRoute((route) => (route.view === "c" ? route.rest[1] : undefined));
   const heading = title ?? listed ?? read ?? (id ? "Untitled" : "New chat");
   useEffect(() => {
     document.title = heading === "New chat" ? "Antiphon" : `${heading} – Antiphon`;
@@ -76,6 +77,16 @@ function TopBar({ shown, onShow, title }: { shown: boolean; onShow: () => void; 
         </button>
       )}
       <span className="top-title">{heading}</span>
+      {id && title === null && (
+        <button
+          className="icon"
+          aria-label="Tree"
+          aria-pressed={beside === "tree"}
+          onClick={() => (beside === "tree" ? go("c", id) : go("c", id, "tree"))}
+        >
+          <Icon name="tree" />
+        </button>
+      )}
       <button className="icon" aria-label="New chat" onClick={() => go("")}>
         <Icon name="add" />
       </button>

@@ -19,5 +19,7 @@ export interface View {
 }
 
 export const views: Record<string, View> = {
+  tree: { title: "Tree", place: "beside", component: lazy(() => import("./tree")) },
+  compare: { title: "Compare branches", place: "page", component: lazy(() => import("./compare")) },
   keyboard: { title: "Keyboard", place: "page", component: lazy(() => import("./keyboard")) },
 };
