@@ -3,6 +3,7 @@ import { ChatRuntime } from "../chat/runtime";
 import { Thread } from "../chat/thread";
 import { stop } from "../state/asking";
 import { open, openNew, running, useChat } from "../state/chat";
+import { keepLive } from "../state/live";
 import { useConversations } from "../state/conversations";
 import { go, useRoute } from "../state/router";
 import { views } from "../views/registry";
@@ -15,6 +16,7 @@ const NARROW = "(max-width: 760px)";
 /** The frame: conversations at the left, the chat or a view, and what stands beside the chat. */
 export function Shell() {
   const [shown, setShown] = useState(() => !matchMedia(NARROW).matches);
+  useEffect(keepLive, []);
   useShortcuts(() => setShown((now) => !now));
   const view = useRoute((route) => route.view);
   const rest = useRoute((route) => route.rest);
@@ -103,6 +105,7 @@ function useShortcuts(toggle: () => void): void {
       if (command && event.shiftKey && key === "o") go("");
       else if (command && event.shiftKey && key === "s") toggle();
       else if (command && key === "/") go("keyboard");
+      else if (command && !event.shiftKey && key === "k") go("search");
       else if (key === "/" && !typing && !command) document.querySelector<HTMLElement>(".footer .composer-input")?.focus();
       else if (key === "escape" && !event.defaultPrevented && running().length && !document.querySelector("dialog[open]")) void stop();
       else return;

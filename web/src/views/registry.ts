@@ -21,5 +21,6 @@ export interface View {
 export const views: Record<string, View> = {
   tree: { title: "Tree", place: "beside", component: lazy(() => import("./tree")) },
   compare: { title: "Compare branches", place: "page", component: lazy(() => import("./compare")) },
+  search: { title: "Search", place: "page", component: lazy(() => import("./search")) },
   keyboard: { title: "Keyboard", place: "page", component: lazy(() => import("./keyboard")) },
 };
