@@ -205,17 +205,18 @@ function Oneself() {
   const me = useSession((session) => session.me);
   const local = useSession((session) => session.open);
   const theme = useTheme();
+  const name = local ? "This computer" : (me?.name ?? "");
   const next = theme === "system" ? "light" : theme === "light" ? "dark" : "system";
   return (
     <>
       <Menu
-        label="Account and settings"
+        label={`${name}: account and settings`}
         className="oneself"
         align="start"
         trigger={
           <>
             <Icon name="user" />
-            <span>{local ? "This computer" : (me?.name ?? "")}</span>
+            <span>{name}</span>
           </>
         }
       >
