@@ -21,6 +21,7 @@ export interface View {
 export const views: Record<string, View> = {
   tree: { title: "Tree", place: "beside", component: lazy(() => import("./tree")) },
   compare: { title: "Compare branches", place: "page", component: lazy(() => import("./compare")) },
+  collections: { title: "Collections", place: "page", component: lazy(() => import("./collections")) },
   search: { title: "Search", place: "page", component: lazy(() => import("./search")) },
   keyboard: { title: "Keyboard", place: "page", component: lazy(() => import("./keyboard")) },
 };
