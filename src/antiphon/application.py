@@ -58,6 +58,7 @@ from antiphon.services.search import Search
 from antiphon.services.sessions import Sessions
 from antiphon.services.shared_feeds import SharedFeeds
 from antiphon.services.shares import Shares
+from antiphon.services.titles import Titles
 from antiphon.services.turn_order import TurnOrder
 from antiphon.services.turns import Turns
 from antiphon.services.uploads import Uploads
@@ -119,6 +120,7 @@ class Application:
     aliases: Aliases
     feeds: Feeds
     shared_feeds: SharedFeeds
+    titles: Titles
     presence: Presence
     revisions: Revisions
     recall: Recall

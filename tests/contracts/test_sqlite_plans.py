@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from antiphon.domain.conversations import Conversation
+from antiphon.domain.conversations import Chosen, Conversation
 from antiphon.domain.items import Position
 from antiphon.domain.operations import AuditFilter
 from antiphon.ports import purge_writes as wp
@@ -210,6 +210,9 @@ READS: list[Callable[[sqlite3.Connection, Conversation, Position], object]] = [
     lambda db, c, head: reads.branches(db, c.id, c.active_branch_id, 20),
     lambda db, c, head: reads.branch_names(db, c.id, "main"),
     lambda db, c, head: reads.changes(db, c.id, 0, 20),
+    lambda db, c, head: reads.latest(db, OWNER, None, 20, Chosen(pinned=True)),
+    lambda db, c, head: reads.latest(db, OWNER, (9, c.id), 20, Chosen(archived=False)),
+    lambda db, c, head: reads_sharing.latest(db, OWNER, (9, c.id), 20),
     lambda db, c, head: reads.revisions(db, [c.id, OWNER]),
     lambda db, c, head: reads_runs.running(db, c.id, None, 20),
     lambda db, c, head: reads_runs.running(db, None, c.id, 20),

@@ -56,6 +56,7 @@ from antiphon.services.runs.live import LiveRuns
 from antiphon.services.runs.mirrors import Mirrors
 from antiphon.services.shared_feeds import SharedFeeds
 from antiphon.services.shares import Shares
+from antiphon.services.titles import Titles
 from antiphon.services.turn_order import TurnOrder
 from antiphon.services.turns import Turns
 from antiphon.services.usage import Usage
@@ -134,16 +135,27 @@ def assemble(
         settings, storage, access, idempotency, purges, followers, turns, runs, people, clock
     )
     answers = Answers(storage, access, engine, followers, mirrors, purges, clock)
-    application = Application(
+    return Application(
         owner=owner, policy=policy_of(settings), models=models, provider_keys=provider_keys,
         provider_statuses=ProviderStatuses(models), purges=purges, answers=answers, idempotency=idempotency,
         turns=turns, followers=followers, mirrors=mirrors, runs=runs, journal=journal, counters=counters,
+        **tended_by(settings, storage, turns, answers, quotas, engine, clock),
         ready=storage.check, draining=lambda: drain.began is not None, uptime_seconds=uptime_of(clock),
         imports=Imports(storage, documents["files"], FileExports(), clock), redis_answers=beside.answers,
         **people, **documents, **limiting, **searching, **conversing,
         **views_of(storage, access, answers, runs, changes, clock, drain, **conversing),
-    )  # fmt: skip
-    return application, engine
+    ), engine  # fmt: skip
+
+
+def tended_by(
+    settings: Settings, storage: Storage, turns: Turns, answers: Answers, quotas: Quotas, engine: Engine,
+    clock: Clock,
+) -> dict[str, Any]:  # fmt: skip
+    """Return what looks after answers from outside, by their names in `Application`."""
+    is_on, model = settings.titles == "on", settings.title_model or None
+    titles = Titles(storage, turns, answers, quotas, clock, is_on=is_on, model=model)
+    engine.on_ended = titles.ended
+    return {"titles": titles}
 
 
 def uptime_of(clock: Clock) -> Callable[[], float]:

@@ -172,7 +172,8 @@ def _schedule_services(
 ) -> None:
     """Have the services do again and again what they must."""
     for service in (
-        application.credentials, application.sessions, application.members, application.presence
+        application.credentials, application.sessions, application.members, application.presence,
+        application.titles,
     ):  # fmt: skip
         service.schedule(jobs)
     if application.presence.is_shared:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from antiphon.storage.sql import context_sqlite, reads_history, rows
+from antiphon.storage.sql import context_sqlite, reads, reads_history, rows
 
 CONTEXT: Final = f"""
 WITH RECURSIVE w(seg,hi,parent,ft) AS (
@@ -55,6 +55,7 @@ FORMS: Final = {
 FRAGMENTS: Final = (
     (reads_history.BELOW, BELOW),
     (reads_history.BY_BASE, "JOIN conversations c"),
+    *((by, "") for by in (reads.BY_OWNER, reads.BY_PINNED, reads.BY_ARCHIVED)),
     ("SELECT value FROM json_each(?)", "SELECT json_array_elements_text(CAST(? AS JSON))"),
     # A value with NUL is found by nothing: PostgreSQL could not even say it.
     (
