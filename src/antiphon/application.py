@@ -50,6 +50,7 @@ from antiphon.services.recall import Recall
 from antiphon.services.recent import Recent
 from antiphon.services.retrieval import Retrieval
 from antiphon.services.revisions import Revisions
+from antiphon.services.running import Running
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
@@ -121,6 +122,7 @@ class Application:
     feeds: Feeds
     shared_feeds: SharedFeeds
     titles: Titles
+    running: Running
     presence: Presence
     revisions: Revisions
     recall: Recall

@@ -45,7 +45,7 @@ from antiphon.api.v1 import (
     shares,
     uploads,
 )
-from antiphon.api.v1.admin import groups, operations, users
+from antiphon.api.v1.admin import groups, operations, runs, users
 from antiphon.api.v1.pages import answer
 from antiphon.api.v1.schemas import ERRORS, SCHEMES, components
 from antiphon.application import Application
@@ -53,7 +53,7 @@ from antiphon.domain.errors import AntiphonError
 
 ROUTERS = (
     health.router, metrics.router, auth.token_router, auth.router, api_keys.router, users.router,
-    groups.router, operations.router, routes.router, conversations.router, branches.router,
+    groups.router, operations.router, runs.router, routes.router, conversations.router, branches.router,
     feeds.router, feeds.typing, members.router, shares.router, shares.public, limits.router,
     provider_keys.router,
     external_logins.router, embeddings.router, files.router, uploads.router, collections.router,

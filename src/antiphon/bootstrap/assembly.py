@@ -49,6 +49,7 @@ from antiphon.services.readings import MAX_BYTES, Readings
 from antiphon.services.recent import Recent
 from antiphon.services.response_cache import ResponseCache
 from antiphon.services.revisions import Revisions
+from antiphon.services.running import Running
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
@@ -116,7 +117,7 @@ def assemble(
     access = Access(storage.conversations, storage.tree, storage.runs, storage.members, runs)
     followers, mirrors = Followers(storage.runs), Mirrors(storage.workers, storage.runs)
     idempotency = Idempotency(storage.runs, clock)
-    limiting = limits_of(settings, storage, beside.limiter, runs, owner, clock)
+    limiting = limits_of(settings, storage, access, beside.limiter, runs, owner, clock)
     quotas, cache = limiting["quotas"], response_cache(settings, beside.cache)
     documents, searches, held = knowledge_of(
         settings, knowledge, storage, models, quotas, access, counters, clock
@@ -139,7 +140,7 @@ def assemble(
         owner=owner, policy=policy_of(settings), models=models, provider_keys=provider_keys,
         provider_statuses=ProviderStatuses(models), purges=purges, answers=answers, idempotency=idempotency,
         turns=turns, followers=followers, mirrors=mirrors, runs=runs, journal=journal, counters=counters,
-        **tended_by(settings, storage, turns, answers, quotas, engine, clock),
+        **tended_by(settings, storage, turns, answers, quotas, engine, runs, clock),
         ready=storage.check, draining=lambda: drain.began is not None, uptime_seconds=uptime_of(clock),
         imports=Imports(storage, documents["files"], FileExports(), clock), redis_answers=beside.answers,
         **people, **documents, **limiting, **searching, **conversing,
@@ -149,13 +150,13 @@ def assemble(
 
 def tended_by(
     settings: Settings, storage: Storage, turns: Turns, answers: Answers, quotas: Quotas, engine: Engine,
-    clock: Clock,
+    runs: LiveRuns, clock: Clock,
 ) -> dict[str, Any]:  # fmt: skip
     """Return what looks after answers from outside, by their names in `Application`."""
     is_on, model = settings.titles == "on", settings.title_model or None
     titles = Titles(storage, turns, answers, quotas, clock, is_on=is_on, model=model)
     engine.on_ended = titles.ended
-    return {"titles": titles}
+    return {"titles": titles, "running": Running(storage, runs, engine, clock)}
 
 
 def uptime_of(clock: Clock) -> Callable[[], float]:
@@ -203,8 +204,9 @@ def generation_of(
 
 
 def limits_of(
-    settings: Settings, storage: Storage, limiter: RateLimiter, runs: LiveRuns, owner: Principal, clock: Clock
-) -> dict[str, Any]:
+    settings: Settings, storage: Storage, access: Access, limiter: RateLimiter, runs: LiveRuns,
+    owner: Principal, clock: Clock,
+) -> dict[str, Any]:  # fmt: skip
     """Return the services that count use and hold it to its limits, by their names in `Application`."""
     defaults = parse_limits(settings.default_limits)
     quotas = Quotas(storage, limiter, runs, clock, defaults=defaults)
@@ -213,7 +215,7 @@ def limits_of(
         "quotas": quotas,
         "local": local,
         "limits": Limits(storage, quotas, clock, local.refresh),
-        "usage": Usage(storage, quotas, clock),
+        "usage": Usage(storage, access, quotas, clock),
     }
 
 
