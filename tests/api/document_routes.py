@@ -35,6 +35,7 @@ DOCUMENTS: dict[tuple[str, str], Any] = {
     ("GET", FILES): None,
     ("POST", FILES): Form(fields={"purpose": "assistants"}),
     ("POST", FILES + "/from_url"): {"url": "http://127.0.0.1/"},
+    ("POST", "/v1/imports"): {"file_id": "{file_id}"},
     ("GET", FILES + "/{file_id}"): None,
     ("GET", FILES + "/{file_id}/content"): None,
     ("GET", FILES + "/{file_id}/versions/{number}/text"): None,
@@ -66,6 +67,7 @@ DOCUMENTS: dict[tuple[str, str], Any] = {
 """In an order in which one caller can do all of them."""
 
 DOCUMENTS_NAMED: list[tuple[str, str, Any]] = [
+    ("POST", "/v1/imports", {"file_id": "{file_id}"}),
     ("POST", "/v1/vector_stores", {"file_ids": ["{file_id}"]}),
     ("POST", "/v1/vector_stores/{mine}/files", {"file_id": "{file_id}"}),
     ("POST", "/v1/vector_stores/{mine}/file_batches", {"file_ids": ["{file_id}"]}),

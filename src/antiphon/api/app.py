@@ -33,6 +33,7 @@ from antiphon.api.v1 import (
     embeddings,
     external_logins,
     files,
+    imports,
     limits,
     members,
     provider_keys,
@@ -53,9 +54,9 @@ ROUTERS = (
     health.router, metrics.router, auth.token_router, auth.router, api_keys.router, users.router,
     groups.router, operations.router, routes.router, conversations.router, branches.router,
     members.router, shares.router, shares.public, limits.router, provider_keys.router,
-    external_logins.router, embeddings.router, files.router, uploads.router, collections.router,
-    collection_files.router, collection_search.router, collections.standing, search.router,
-    documentation.router,
+    external_logins.router, embeddings.router, files.router, imports.router, uploads.router,
+    collections.router, collection_files.router, collection_search.router, collections.standing,
+    search.router, documentation.router,
 )  # fmt: skip
 
 Opened = Callable[[], AbstractAsyncContextManager[Application]]

@@ -79,13 +79,27 @@ class Imports:
         self._exports = exports
         self._clock = clock
 
-    async def run(self, who: Principal, path: Path, kind: Kind | None) -> AsyncGenerator[Imported, None]:
+    async def stored(self, who: Principal, file_id: str, kind: Kind | None) -> AsyncGenerator[Imported, None]:
+        """Import a file of the caller's; raises NotFound, else like `run`."""
+        who = who.home()
+        known = await self._files.get(who, file_id, "file_id")
+        file, version = await self._files.version(who, file_id, known.version)
+        async with (
+            self._files.local(version) as path,
+            aclosing(self.run(who, path, kind, name=file.filename)) as lines,
+        ):
+            async for one in lines:
+                yield one
+
+    async def run(
+        self, who: Principal, path: Path, kind: Kind | None, *, name: str | None = None
+    ) -> AsyncGenerator[Imported, None]:
         """Import a file of this machine, yielding what becomes of each conversation.
 
         Raises InvalidRequest if it is no export of that kind (of any, if none is given), and OSError.
         """
         who = who.home()
-        async with self._opened(path, kind) as export, aclosing(_in_thread(export.chats())) as chats:
+        async with self._opened(path, kind, name) as export, aclosing(_in_thread(export.chats())) as chats:
             async for one in chats:
                 if isinstance(one, Unread):
                     state: State = "failed" if one.fails else "left"
@@ -94,12 +108,12 @@ class Imports:
                     yield await self._taken(who, one, export)
 
     @asynccontextmanager
-    async def _opened(self, path: Path, kind: Kind | None) -> AsyncIterator[ChatExport]:
-        opening = self._exports.open(path, kind)
+    async def _opened(self, path: Path, kind: Kind | None, name: str | None) -> AsyncIterator[ChatExport]:
+        opening = self._exports.open(path, kind, name)
         try:
             export = await asyncio.to_thread(opening.__enter__)
         except BadExport as error:
-            raise InvalidRequest(str(error), code="invalid_export", param="file") from error
+            raise InvalidRequest(str(error), code="invalid_export", param="file_id") from error
         try:
             yield export
         finally:

@@ -40,12 +40,13 @@ class Folder(Protocol):
 class OneFile:
     """A folder that has one file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str) -> None:
         self._path = path
+        self._name = name
 
     def names(self) -> list[FoundFile]:
         """See `Folder`."""
-        return [FoundFile(self._path.name, self._path.stat().st_size)]
+        return [FoundFile(self._name, self._path.stat().st_size)]
 
     def open(self, place: str) -> IO[bytes]:
         """See `Folder`."""
@@ -100,7 +101,7 @@ class Archive:
 
 
 @contextmanager
-def opened_folder(path: Path) -> Iterator[Folder]:
+def opened_folder(path: Path, name: str | None = None) -> Iterator[Folder]:
     """Open a file, folder or ZIP archive; raises BadExport and OSError."""
     if path.is_dir():
         yield Directory(path)
@@ -112,7 +113,7 @@ def opened_folder(path: Path) -> Iterator[Folder]:
         with archive:
             yield Archive(archive)
     else:
-        yield OneFile(path)
+        yield OneFile(path, name or path.name)
 
 
 def pieces(folder: Folder, place: str) -> Iterator[bytes]:
