@@ -12,7 +12,8 @@ from antiphon.domain.files import FILE
 from tests.api.shared_town import Shared
 from tests.services.hand import ECHO
 
-CONTENT = b'{"any": "content"}'
+CONTENT = b'{"uuid": "c", "name": "any content", "chat_messages": []}'
+"""JSON that is a document like any other, and an export of one conversation without messages."""
 FILES = "/v1/files"
 UPLOAD = "/v1/uploads/{upload_id}"
 STORE = "/v1/vector_stores/{vector_store_id}"

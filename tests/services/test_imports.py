@@ -13,10 +13,12 @@ import pytest
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.chat_exports.chats import Kind
-from antiphon.domain.errors import InvalidRequest
+from antiphon.domain.errors import InvalidRequest, RateLimited
+from antiphon.domain.files import FILE
 from antiphon.domain.items import Item, text_of
 from antiphon.ports import write_sets as ws
 from antiphon.services import import_trees
+from antiphon.services.files import NewFile
 from antiphon.services.imports import Imported
 from tests.domain.test_chat_exports import exported, node, webui
 from tests.services.hand import ECHO
@@ -395,3 +397,26 @@ async def test_a_branching_chat_and_its_branches_are_one_conversation(
         "q3",
         "r3",
     ]
+
+
+async def test_an_account_imports_one_file_at_a_time(world: Recalling, tmp_path: Path) -> None:
+    file = await stored_file(world, json.dumps([talk(), talk(conversation_id="c2")]).encode())
+    first = world.application.imports.stored(world.who, file, None)
+    assert (await anext(first)).state == "new"
+    with pytest.raises(RateLimited):
+        await anext(world.application.imports.stored(world.who, file, None))
+    await first.aclose()
+    assert [one.state async for one in world.application.imports.stored(world.who, file, None)] == [
+        "same",
+        "new",
+    ]
+
+
+async def stored_file(world: Recalling, content: bytes) -> str:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield content
+
+    files = world.application.files
+    async with files.receiving(world.who, pieces()) as kept:
+        file = await files.create(world.who, kept, NewFile(filename="a.json", purpose="user_data"), key=None)
+    return FILE + file.id

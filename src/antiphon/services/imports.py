@@ -32,7 +32,7 @@ from antiphon.domain.chat_exports.chats import (
 )
 from antiphon.domain.chat_sessions import is_session_name
 from antiphon.domain.conversations import MAIN_BRANCH, Branch, Conversation
-from antiphon.domain.errors import AntiphonError, Conflict, InvalidRequest
+from antiphon.domain.errors import AntiphonError, Conflict, InvalidRequest, RateLimited
 from antiphon.domain.files import FILE
 from antiphon.domain.items import Position
 from antiphon.ports import sharing_writes as sw
@@ -49,6 +49,8 @@ CHATS: Final = "import"
 FILES: Final = "import-file"
 PAGE: Final = 200
 MAX_NOTES: Final = 20
+AT_ONCE: Final = 4
+"""Files being imported at the same time, one of an account: each may have a long conversation in memory."""
 State = Literal["new", "grown", "same", "empty", "failed", "left"]
 
 T = TypeVar("T")
@@ -78,10 +80,26 @@ class Imports:
         self._files = files
         self._exports = exports
         self._clock = clock
+        self._importing: set[str] = set()
 
     async def stored(self, who: Principal, file_id: str, kind: Kind | None) -> AsyncGenerator[Imported, None]:
-        """Import a file of the caller's; raises NotFound, else like `run`."""
+        """Import a file of the caller's; raises NotFound and RateLimited, else like `run`."""
         who = who.home()
+        if who.account_id in self._importing or len(self._importing) >= AT_ONCE:
+            raise RateLimited(
+                "Another import is under way; try again when it has ended.", code="too_many_imports"
+            )
+        self._importing.add(who.account_id)
+        try:
+            async with aclosing(self._stored(who, file_id, kind)) as lines:
+                async for one in lines:
+                    yield one
+        finally:
+            self._importing.discard(who.account_id)
+
+    async def _stored(
+        self, who: Principal, file_id: str, kind: Kind | None
+    ) -> AsyncGenerator[Imported, None]:
         known = await self._files.get(who, file_id, "file_id")
         file, version = await self._files.version(who, file_id, known.version)
         async with (
