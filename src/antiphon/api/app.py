@@ -35,6 +35,7 @@ from antiphon.api.v1 import (
     feeds,
     feeds_websocket,
     files,
+    imports,
     limits,
     members,
     provider_keys,
@@ -55,10 +56,9 @@ ROUTERS = (
     health.router, metrics.router, auth.token_router, auth.router, api_keys.router, users.router,
     groups.router, operations.router, runs.router, routes.router, conversations.router, branches.router,
     feeds.router, feeds.typing, members.router, shares.router, shares.public, limits.router,
-    provider_keys.router,
-    external_logins.router, embeddings.router, files.router, uploads.router, collections.router,
-    collection_files.router, collection_search.router, collections.standing, search.router,
-    documentation.router,
+    provider_keys.router, external_logins.router, embeddings.router, files.router, imports.router,
+    uploads.router, collections.router, collection_files.router, collection_search.router,
+    collections.standing, search.router, documentation.router,
 )  # fmt: skip
 
 Opened = Callable[[], AbstractAsyncContextManager[Application]]

@@ -36,16 +36,29 @@ app = typer.Typer(
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where data is kept; overrides DATA_DIR.")]
 File = Annotated[Path, typer.Argument(help="A file, a ZIP archive or a folder.")]
+Url = Annotated[
+    str | None, typer.Option("--url", envvar="ANTIPHON_BASE_URL", help="The running server to import into.")
+]
+Key = Annotated[
+    str | None, typer.Option("--key", envvar="ANTIPHON_API_KEY", help="A key of whose they are to be.")
+]
 Owner = Annotated[str, typer.Option("--owner", help="Whose the conversations are.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a conversation.")]
 
 
 def _importing(kind: str | None) -> Callable[..., None]:
-    def run(path: File, owner: Owner = "local", data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    def run(
+        path: File,
+        owner: Owner = "local",
+        url: Url = None,
+        key: Key = None,
+        data_dir: DataDir = None,
+        as_json: AsJson = False,
+    ) -> None:
         from antiphon.cli.imports import run_import
 
         chosen: Any = kind
-        run_import(path, chosen, owner=owner, data_dir=data_dir, as_json=as_json)
+        run_import(path, chosen, owner=owner, url=url, key=key, data_dir=data_dir, as_json=as_json)
 
     return run
 
