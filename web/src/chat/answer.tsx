@@ -1,8 +1,10 @@
 import { lazy, memo, Suspense, useMemo, useState } from "react";
-import type { Citation, Item, Part } from "../api/types";
+import type { Citation, Item, Part, RunState } from "../api/types";
 import { Icon } from "../frame/icons";
 import { withMarks } from "../markdown/lexer";
 import { Markdown } from "../markdown/markdown";
+import { ask } from "../state/asking";
+import { useChat } from "../state/chat";
 import { isRunning, type Turn } from "../state/turns";
 
 const Passage = lazy(() => import("./passage"));
@@ -166,15 +168,31 @@ function pretty(json: string): string {
   }
 }
 
+const ENDINGS: Partial<Record<RunState, string>> = {
+  failed: "The answer failed.",
+  cancelled: "Stopped.",
+  incomplete: "The answer is not complete.",
+};
+
+/** How an answer ended that did not end by itself; where something was said one can have it go on. */
 function Ending({ turn }: { turn: Turn }) {
-  if (turn.status === "failed") {
-    return (
-      <p className="ending problem" role="alert">
-        {turn.error?.message ?? "The answer failed."}
-      </p>
-    );
-  }
-  if (turn.status === "cancelled") return <p className="ending">Stopped.</p>;
-  if (turn.status === "incomplete") return <p className="ending">The answer is not complete.</p>;
-  return null;
+  const last = useChat((chat) => chat.path.at(-1) === turn.id);
+  const text = ENDINGS[turn.status];
+  if (!text) return null;
+  const failed = turn.status === "failed";
+  const goesOn = last && turn.items.some((item) => item.type === "message");
+  return (
+    <div className={failed ? "ending problem" : "ending"} role={failed ? "alert" : undefined}>
+      <span>{failed ? (turn.error?.message ?? text) : text}</span>
+      {goesOn && (
+        <button className="quiet small" onClick={() => void goOn()}>
+          Go on
+        </button>
+      )}
+    </div>
+  );
+}
+
+function goOn(): Promise<void> {
+  return ask([{ type: "input_text", text: "Go on exactly where you stopped." }]);
 }

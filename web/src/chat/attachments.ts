@@ -67,7 +67,7 @@ export const attachments: AttachmentAdapter = {
     if (!stored) throw new Error(`${attachment.name} was not uploaded.`);
     const part: Part = {
       type: "input_text",
-      text: `[Attached: ${stored.filename}]`,
+      text: "", // the file's words come as sources; its name in the question would be searched for
       antiphon: { file_id: stored.id, filename: stored.filename, bytes: stored.bytes },
     };
     return { ...attachment, status, content: [{ type: "data", name: "file", data: part }] };

@@ -145,7 +145,9 @@ function AnswerActions({ turn }: { turn: Turn }) {
   const list = useModels((state) => state.list);
   const [tracing, setTracing] = useState(false);
   if (isRunning(turn)) return null;
-  const searched = turn.items.some((item) => item.type === "file_search_call");
+  const searched = turn.items.some(
+    (item) => item.type === "file_search_call" || item.content?.some((part) => part.annotations?.length),
+  );
   return (
     <>
       <CopyButton turn={turn} />

@@ -28,7 +28,7 @@ export default function Passage({ citation, onClose }: { citation: Citation; onC
       })
       .catch((error: unknown) => setProblem(messageOf(error)));
   }, [citation, place]);
-  useEffect(() => mark.current?.scrollIntoView({ block: "center" }), [parts]);
+  useEffect(() => void mark.current?.scrollIntoView({ block: "center" }), [parts]);
   const where = [place?.page ? `page ${place.page}` : null, place?.heading].filter(Boolean).join(" · ");
   return (
     <Dialog title={citation.filename} onClose={onClose} wide>

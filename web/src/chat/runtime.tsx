@@ -7,6 +7,7 @@ import {
   type ExternalStoreAdapter,
   type ThreadMessage,
 } from "@assistant-ui/react";
+import { MessageRepository } from "@assistant-ui/core/internal";
 import { useMemo, type ReactNode } from "react";
 import type { Part } from "../api/types";
 import { ask, edit, regenerate, stop } from "../state/asking";
@@ -73,9 +74,13 @@ function partsOf(message: AppendMessage): Part[] {
 export function ChatRuntime({ children }: { children: ReactNode }) {
   const state = useChat((chat) => chat);
   const repository = useMemo(() => repositoryOf(state), [state.path, state.turns, state.beside]);
+  // A repository keeps siblings in the order in which it first saw them, so another order needs another one.
+  const order = JSON.stringify(state.path.map((id) => state.beside[id] ?? 0));
+  const instance = useMemo(() => new MessageRepository(), [order]);
   const shown = state.turns[state.path.at(-1) ?? ""];
   const adapter: ExternalStoreAdapter<ThreadMessage> = {
     messageRepository: repository,
+    unstable_messageRepositoryInstance: instance,
     isRunning: (shown !== undefined && isRunning(shown)) || running(state).length > 0,
     isLoading: state.state === "reading",
     isDisabled: state.conversation?.antiphon?.role === "viewer",

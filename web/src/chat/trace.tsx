@@ -63,7 +63,7 @@ function Value({ value }: { value: unknown }) {
 }
 
 function Table({ rows }: { rows: Record<string, unknown>[] }) {
-  const columns = [...new Set(rows.flatMap(Object.keys))];
+  const columns = [...new Set(rows.flatMap(Object.keys))].filter((name) => !name.endsWith("_id"));
   return (
     <div className="table-frame" tabIndex={0} role="region" aria-label="Table">
       <table>
@@ -78,7 +78,7 @@ function Table({ rows }: { rows: Record<string, unknown>[] }) {
           {rows.map((row, index) => (
             <tr key={index}>
               {columns.map((name) => (
-                <td key={name}>{isObject(row[name]) || Array.isArray(row[name]) ? JSON.stringify(row[name]) : shown(row[name])}</td>
+                <td key={name}>{cell(row[name])}</td>
               ))}
             </tr>
           ))}
@@ -86,6 +86,14 @@ function Table({ rows }: { rows: Record<string, unknown>[] }) {
       </table>
     </div>
   );
+}
+
+function cell(value: unknown): string {
+  if (Array.isArray(value)) return value.map(cell).join(", ");
+  if (!isObject(value)) return shown(value);
+  return Object.entries(value)
+    .map(([name, inner]) => `${name} ${shown(inner)}`)
+    .join(", ");
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -1,6 +1,12 @@
-import { useEffect, useId, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
+import { useEffect, useId, useLayoutEffect, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
 
-/** A button with a list of actions, by mouse and by keyboard as the ARIA menu pattern has it. */
+const GAP = 4;
+const EDGE = 8;
+
+/**
+ * A button with a list of actions, by mouse and by keyboard as the ARIA menu pattern has it. The list is a native
+ * popover, so that nothing around it cuts it off; it opens where there is more room.
+ */
 export function Menu({
   label,
   trigger,
@@ -17,11 +23,16 @@ export function Menu({
   const [open, setOpen] = useState(false);
   const root = useRef<HTMLDivElement>(null);
   const button = useRef<HTMLButtonElement>(null);
+  const list = useRef<HTMLDivElement>(null);
   const id = useId();
   const close = () => {
     setOpen(false);
     button.current?.focus();
   };
+
+  useLayoutEffect(() => {
+    if (open) place(list.current!, button.current!.getBoundingClientRect(), align);
+  }, [open, align]);
 
   useEffect(() => {
     if (!open) return;
@@ -29,9 +40,14 @@ export function Menu({
     const leave = (event: Event) => {
       if (!root.current?.contains(event.target as Node)) setOpen(false);
     };
+    const scroll = (event: Event) => {
+      if (!root.current?.contains(event.target as Node)) setOpen(false);
+    };
     document.addEventListener("pointerdown", leave);
     document.addEventListener("focusin", leave);
+    document.addEventListener("scroll", scroll, true);
     return () => {
+      document.removeEventListener("scroll", scroll, true);
       document.removeEventListener("pointerdown", leave);
       document.removeEventListener("focusin", leave);
     };
@@ -71,12 +87,24 @@ export function Menu({
         {trigger}
       </button>
       {open && (
-        <div className={`menu-list ${align}`} role="menu" id={id} aria-label={label}>
+        <div ref={list} popover="manual" className="menu-list" role="menu" id={id} aria-label={label}>
           {children(close)}
         </div>
       )}
     </div>
   );
+}
+
+function place(list: HTMLElement, button: DOMRect, align: "start" | "end"): void {
+  list.showPopover();
+  const below = innerHeight - button.bottom;
+  const upwards = below < list.offsetHeight + EDGE && button.top > below;
+  const room = (upwards ? button.top : below) - GAP - EDGE;
+  const left = align === "start" ? button.left : button.right - list.offsetWidth;
+  list.style.maxHeight = `${Math.min(room, 420)}px`;
+  list.style.left = `${Math.max(EDGE, Math.min(left, innerWidth - list.offsetWidth - EDGE))}px`;
+  if (upwards) list.style.bottom = `${innerHeight - button.top + GAP}px`;
+  else list.style.top = `${button.bottom + GAP}px`;
 }
 
 function items(root: HTMLElement | null): HTMLElement[] {

@@ -3,6 +3,7 @@ import { ChatRuntime } from "../chat/runtime";
 import { Thread } from "../chat/thread";
 import { stop } from "../state/asking";
 import { open, openNew, running, useChat } from "../state/chat";
+import { useConversations } from "../state/conversations";
 import { go, useRoute } from "../state/router";
 import { views } from "../views/registry";
 import { Icon } from "./icons";
@@ -23,7 +24,6 @@ export function Shell() {
   useEffect(() => {
     if (id) void open(id);
     else if (view === "") openNew();
-    if (matchMedia(NARROW).matches) setShown(false);
   }, [view, id]);
 
   return (
@@ -31,7 +31,7 @@ export function Shell() {
       <a className="skip" href="#main" onClick={(event) => (event.preventDefault(), document.getElementById("main")?.focus())}>
         Skip to the conversation
       </a>
-      {shown && <Sidebar onHide={() => setShown(false)} />}
+      {shown && <Sidebar covers={matchMedia(NARROW).matches} onHide={() => setShown(false)} />}
       {shown && <div className="scrim" onClick={() => setShown(false)} />}
       <main id="main" tabIndex={-1}>
         <TopBar shown={shown} onShow={() => setShown(true)} title={named?.place === "page" ? named.title : null} />
@@ -61,8 +61,10 @@ export function Shell() {
 }
 
 function TopBar({ shown, onShow, title }: { shown: boolean; onShow: () => void; title: string | null }) {
-  const chatTitle = useChat((chat) => chat.conversation?.title ?? (chat.id ? "Untitled" : "New chat"));
-  const heading = title ?? chatTitle;
+  const id = useChat((chat) => chat.id);
+  const read = useChat((chat) => chat.conversation?.title);
+  const listed = useConversations((state) => state.list.find((one) => one.id === id)?.title);
+  const heading = title ?? listed ?? read ?? (id ? "Untitled" : "New chat");
   useEffect(() => {
     document.title = heading === "New chat" ? "Antiphon" : `${heading} – Antiphon`;
   }, [heading]);

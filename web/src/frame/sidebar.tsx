@@ -16,9 +16,13 @@ import { Icon } from "./icons";
 import { Menu, MenuItem } from "./menu";
 
 /** The conversations, newest first by the day, and what belongs to oneself. */
-export function Sidebar({ onHide }: { onHide: () => void }) {
+export function Sidebar({ onHide, covers }: { onHide: () => void; covers: boolean }) {
   return (
-    <nav className="sidebar" aria-label="Conversations">
+    <nav
+      className="sidebar"
+      aria-label="Conversations"
+      onClick={(event) => covers && (event.target as Element).closest("a, .new-chat") && onHide()}
+    >
       <header>
         <span className="brand">Antiphon</span>
         <button className="icon" aria-label="Hide conversations" onClick={onHide}>
@@ -146,17 +150,18 @@ function Oneself() {
   const me = useSession((session) => session.me);
   const local = useSession((session) => session.open);
   const theme = useTheme();
+  const name = local ? "This computer" : (me?.name ?? "");
   const next = theme === "system" ? "light" : theme === "light" ? "dark" : "system";
   return (
     <>
       <Menu
-        label="Account and settings"
+        label={`${name}: account and settings`}
         className="oneself"
         align="start"
         trigger={
           <>
             <Icon name="user" />
-            <span>{local ? "This computer" : (me?.name ?? "")}</span>
+            <span>{name}</span>
           </>
         }
       >

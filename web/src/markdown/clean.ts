@@ -25,6 +25,7 @@ export function cleanMarkdown(html: string): DocumentFragment {
     ALLOW_DATA_ATTR: false,
     ALLOW_ARIA_ATTR: false,
     ALLOWED_URI_REGEXP: /^(?:https?|mailto|tel):/i,
+    ADD_URI_SAFE_ATTR: ATTRIBUTES.filter((name) => name !== "href"),
     RETURN_DOM_FRAGMENT: true,
   });
 }

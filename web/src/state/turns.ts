@@ -176,20 +176,28 @@ export interface Sibling {
   itemId: string | null;
 }
 
+/** Returns the segment in which the item at a depth of a segment's path really lies; null before the first item. */
+function holder(segments: ReadonlyMap<string, Segment>, segment: string | null, depth: number): string | null {
+  if (depth < 0) return null;
+  let at = segment;
+  for (let line = at && segments.get(at); line && depth <= line.fork_depth; line = at && segments.get(at)) {
+    at = line.parent_segment_id;
+  }
+  return at;
+}
+
 /** Returns everything that follows the same place as (segment, depth), that itself included, oldest first. */
 export function siblingsAt(segments: ReadonlyMap<string, Segment>, segment: string, depth: number): Sibling[] {
-  const own = segments.get(segment);
-  const begins = own !== undefined && depth === own.fork_depth + 1;
-  const before = begins ? own.parent_segment_id : segment;
+  const before = holder(segments, segment, depth - 1);
   const found: Sibling[] = [];
   if (before !== null) {
     const line = segments.get(before);
-    const goesOn = line ? line.fork_depth + line.item_count >= depth : !begins;
+    const goesOn = line ? line.fork_depth + line.item_count >= depth : before === segment;
     if (goesOn) found.push({ segment: before, depth, itemId: null });
   }
   for (const one of segments.values()) {
-    if (one.parent_segment_id !== before || one.fork_depth !== depth - 1 || !one.first_item) continue;
-    if (before === null && one.id === before) continue;
+    if (one.fork_depth !== depth - 1 || !one.first_item) continue;
+    if (holder(segments, one.parent_segment_id, depth - 1) !== before) continue;
     found.push({ segment: one.id, depth, itemId: one.first_item.id });
   }
   return found;

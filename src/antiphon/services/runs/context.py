@@ -68,7 +68,7 @@ def _message(body: dict[str, Any]) -> Message:
     parts = [_part(part) for part in content or [] if isinstance(part, dict)]
     if role == "assistant" or all(part["type"] == "text" for part in parts):
         return {**head, "content": "".join(part.get("text", "") for part in parts)}
-    return {**head, "content": parts}
+    return {**head, "content": [part for part in parts if part["type"] != "text" or part["text"]]}
 
 
 def _part(part: dict[str, Any]) -> dict[str, Any]:
