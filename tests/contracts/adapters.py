@@ -23,6 +23,7 @@ from antiphon.storage.memory.jobs import InProcessJobs
 from antiphon.storage.memory.limits import MemoryRateLimiter
 from antiphon.storage.sql.knowledge import open_knowledge
 from antiphon.storage.sql.postgres import open_postgres
+from antiphon.storage.sql.postgres_knowledge import open_postgres_knowledge
 from antiphon.storage.sql.sqlite import open_sqlite
 from tests.postgres import prepared
 from tests.services.hand import Hand
@@ -68,8 +69,19 @@ async def sqlite_knowledge(directory: Path) -> AsyncIterator[Knowledge]:
         await store.close()
 
 
+@asynccontextmanager
+async def postgres_knowledge(directory: Path) -> AsyncIterator[Knowledge]:
+    """The store of knowledge of several servers."""
+    store = await open_postgres_knowledge(prepared(directory))
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
 KNOWLEDGES: dict[str, Callable[[Path], AbstractAsyncContextManager[Knowledge]]] = {
     "sqlite": sqlite_knowledge,
+    "postgres": postgres_knowledge,
 }
 
 BLOB_STORES: dict[str, Callable[[Path], BlobStore]] = {

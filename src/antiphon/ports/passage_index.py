@@ -72,8 +72,11 @@ class IndexScopes(Protocol):
         """Return the languages whose analysis is used in the scopes, "" for texts of unknown language."""
         ...
 
-    async def staged(self, limit: int) -> list[str]:
-        """Return ids of sources that were staged and not published; after a crash they are swept."""
+    async def staged(self, limit: int, *, free_at_us: int | None = None) -> list[str]:
+        """Return ids of sources that were staged and not published; after a crash they are swept.
+
+        With `free_at_us` only those whose member nobody was holding then (see `Waiting`).
+        """
         ...
 
     async def holding(self, messages: Sequence[tuple[str, str]]) -> set[str]:
