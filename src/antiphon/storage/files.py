@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -20,6 +19,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from antiphon.domain.errors import NotFound, StorageFull
 from antiphon.ports.blob_store import StoredBlob
+from antiphon.storage.blob_names import DIGEST, OWNER, require_digest, require_owner
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,9 +27,6 @@ T = TypeVar("T")
 PIECE_BYTES: Final = 256 * 1024
 INCOMING: Final = ".incoming"
 """Where unfinished files lie; what a dead process left there is worth nothing."""
-
-_OWNER: Final = re.compile(r"[0-9a-f]{32}")
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class FileBlobs:
@@ -147,17 +144,13 @@ class FileBlobs:
     async def owners(self, *, after: str | None, limit: int) -> list[str]:
         """See the port."""
         names = await asyncio.to_thread(_names, self._directory)
-        return [name for name in names if name > (after or "") and _OWNER.fullmatch(name)][:limit]
+        return [name for name in names if name > (after or "") and OWNER.fullmatch(name)][:limit]
 
     def _owner(self, owner_id: str) -> Path:
-        if _OWNER.fullmatch(owner_id) is None:
-            raise ValueError(f"not an owner: {owner_id!r}")
-        return self._directory / owner_id
+        return self._directory / require_owner(owner_id)
 
     def _place(self, owner_id: str, digest: str) -> Path:
-        if _DIGEST.fullmatch(digest) is None:
-            raise ValueError(f"not a digest: {digest!r}")
-        return self._owner(owner_id) / digest[:2] / digest
+        return self._owner(owner_id) / require_digest(digest)[:2] / digest
 
 
 class _Incoming:
@@ -208,7 +201,7 @@ def _files(owner: Path, after: str) -> Iterator[tuple[str, int]]:
         if folder < after[:2]:
             continue
         for name in _names(owner / folder):
-            if name > after and _DIGEST.fullmatch(name):
+            if name > after and DIGEST.fullmatch(name):
                 try:
                     yield name, (owner / folder / name).stat().st_size
                 except FileNotFoundError:

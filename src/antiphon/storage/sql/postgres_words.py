@@ -48,7 +48,7 @@ _HOLDING: Final = (
     " AND EXISTS (SELECT 1 FROM unnest(CAST(? AS TEXT[])) w"
     " WHERE strpos(' '||lower(t.title)||'  '||lower(t.body)||' ',w)>0)"
 )
-"""Passages with one of several phrases, found by their words first; no phrase goes on from heading to text."""
+"""Passages with one of several phrases, found by their words first; none goes on from heading to text."""
 
 
 def lexemes(scope_no: int, passage: NewPassage) -> tuple[int, str]:
