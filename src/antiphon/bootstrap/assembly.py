@@ -55,12 +55,10 @@ from antiphon.services.usage import Usage
 from antiphon.services.users import Stopping
 from antiphon.settings import Settings, names_in
 from antiphon.storage.announced import AnnouncedStorage
-from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.cache import InProcessCache
 from antiphon.storage.memory.limits import MemoryRateLimiter
 from antiphon.storage.with_blobs import StorageWithBlobs
 
-BLOBS = "blobs"
 TEMPERATURE, MAX_TOKENS = 0.7, 1024
 """What older chat services ask with where configuration says nothing else."""
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "testserver"})  # noqa: S104
@@ -105,7 +103,7 @@ def assemble(
     `changes` is what the store announces to, if it does so already.
     """
     storage, changes = _announced(storage, changes)
-    storage = StorageWithBlobs(storage, blobs := FileBlobs(settings.data_dir / BLOBS), clock)
+    storage = StorageWithBlobs(storage, blobs := knowledge.stores.said, clock)
     runs, counters, journal, engine = generation_of(storage, models, clock)
     access = Access(storage.conversations, storage.tree, storage.runs, storage.members, runs)
     followers, mirrors = Followers(storage.runs), Mirrors(storage.workers, storage.runs)
@@ -116,7 +114,7 @@ def assemble(
         settings, knowledge, storage, models, quotas, access, counters, clock
     )
     embeddings = documents["embeddings"]
-    searching = search_of(storage, access, models, quotas, clock, knowledge.store, embeddings, notes)
+    searching = search_of(storage, access, models, quotas, clock, knowledge.stores, embeddings, notes)
     purges = Purges(
         storage, blobs, engine, runs, journal, clock, response_ttl_days=settings.response_ttl_days,
         forget=cache.forget, erasures=Erasures((searching["history"], *held.holders)),

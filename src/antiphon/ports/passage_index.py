@@ -106,6 +106,14 @@ class IndexScopes(Protocol):
         """Return what was kept under a name, or None."""
         ...
 
+    async def marks(self, beginning: str) -> dict[str, bytes]:
+        """Return what is kept under names with a beginning."""
+        ...
+
+    async def take_mark(self, name: str, value: bytes, into: str, mine: bytes) -> bool:
+        """Erase a mark and keep `mine` under another name, at once; False if it has another value by now."""
+        ...
+
 
 class Vectors(Protocol):
     """Embeddings of texts, kept per owner and model under the text's hash, whatever passage has it."""

@@ -172,6 +172,14 @@ class SqlIndexScopes:
         """See the port."""
         return await self._store.read(reads.marked, name)
 
+    async def marks(self, beginning: str) -> dict[str, bytes]:
+        """See the port."""
+        return await self._store.read(reads.marks, beginning)
+
+    async def take_mark(self, name: str, value: bytes, into: str, mine: bytes) -> bool:
+        """See the port."""
+        return await self._store.write((name, into), writes.take_mark, name, value, into, mine)
+
 
 class SqlVectors:
     """Port `Vectors`."""

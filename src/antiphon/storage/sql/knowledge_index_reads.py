@@ -126,6 +126,12 @@ def marked(db: Db, name: str) -> bytes | None:
     return row[0] if row else None
 
 
+def marks(db: Db, beginning: str) -> dict[str, bytes]:
+    """See port `IndexScopes.marks`."""
+    rows = db.execute("SELECT name,value FROM marks WHERE name>=? AND name<?", (beginning, beginning + "~"))
+    return {row[0]: row[1] for row in rows}
+
+
 def missing(db: Db, model: str, source_id: str, limit: int) -> list[Unembedded]:
     """See port `Vectors.missing`."""
     rows = db.execute(

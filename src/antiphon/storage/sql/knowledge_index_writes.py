@@ -188,3 +188,11 @@ def mark(db: Db, name: str, value: bytes) -> None:
         "INSERT INTO marks(name,value) VALUES(?,?) ON CONFLICT (name) DO UPDATE SET value=excluded.value",
         (name, value),
     )
+
+
+def take_mark(db: Db, name: str, value: bytes, into: str, mine: bytes) -> bool:
+    """See port `IndexScopes.take_mark`."""
+    if db.execute("DELETE FROM marks WHERE name=? AND value=?", (name, value)).rowcount < 1:
+        return False
+    mark(db, into, mine)
+    return True

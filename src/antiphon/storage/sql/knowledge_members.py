@@ -293,9 +293,13 @@ class SqlWaiting:
         """See the port."""
         return await self._store.read(_owner, after, now_us)
 
-    async def next(self, owner_id: str, now_us: int) -> Member | None:
+    async def next(self, owner_id: str, now_us: int, *, until_us: int = 0) -> Member | None:
         """See the port."""
-        return await self._store.write((owner_id,), _next, owner_id, now_us)
+        return await self._store.write((owner_id,), _next, owner_id, now_us, until_us)
+
+    async def hold(self, member: Member, until_us: int) -> bool:
+        """See the port."""
+        return await self._store.write((member.owner_id,), _hold, member, until_us)
 
     async def twin(self, member: Member, digest: str) -> Member | None:
         """See the port."""
@@ -311,7 +315,7 @@ def _owner(db: Db, after: str, now_us: int) -> str | None:
     return row[0] if row else None
 
 
-def _next(db: Db, owner_id: str, now_us: int) -> Member | None:
+def _next(db: Db, owner_id: str, now_us: int, until_us: int) -> Member | None:
     row = db.execute(
         f"SELECT {MEMBER} FROM members INDEXED BY members_waiting WHERE {_BEGINNABLE} AND owner_id=?"
         " ORDER BY id LIMIT 1",
@@ -320,11 +324,25 @@ def _next(db: Db, owner_id: str, now_us: int) -> Member | None:
     if row is None:
         return None
     member = member_of(row)
-    db.execute(
-        "UPDATE members SET attempts=attempts+1 WHERE collection_id=? AND file_id=?",
-        (member.collection_id, member.file_id),
+    begun = msgspec.structs.replace(
+        member, attempts=member.attempts + 1, not_before_us=until_us or member.not_before_us
     )
-    return msgspec.structs.replace(member, attempts=member.attempts + 1)
+    db.execute(
+        "UPDATE members SET attempts=?,not_before=? WHERE collection_id=? AND file_id=?",
+        (begun.attempts, begun.not_before_us, member.collection_id, member.file_id),
+    )
+    return begun
+
+
+def _hold(db: Db, member: Member, until_us: int) -> bool:
+    cut = member.chunking
+    held = db.execute(
+        "UPDATE members SET not_before=? WHERE collection_id=? AND file_id=? AND id=? AND attempts=?"
+        " AND state='in_progress' AND version=? AND max_tokens=? AND overlap_tokens=? AND automatic=?",
+        (until_us, member.collection_id, member.file_id, member.id, member.attempts, member.version,
+         cut.max_tokens, cut.overlap_tokens, cut.automatic),
+    )  # fmt: skip
+    return held.rowcount > 0
 
 
 def _twin(db: Db, member: Member, digest: str) -> Member | None:
