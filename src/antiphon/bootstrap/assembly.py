@@ -64,10 +64,8 @@ from antiphon.services.usage import Usage
 from antiphon.services.users import Stopping
 from antiphon.settings import Settings, names_in
 from antiphon.storage.announced import AnnouncedStorage
-from antiphon.storage.files import FileBlobs
 from antiphon.storage.with_blobs import StorageWithBlobs
 
-BLOBS = "blobs"
 TEMPERATURE, MAX_TOKENS = 0.7, 1024
 """What older chat services ask with where configuration says nothing else."""
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "testserver"})  # noqa: S104
@@ -112,7 +110,7 @@ def assemble(
     not in this process.
     """
     (storage, changes), beside = _announced(storage, changes), beside or in_process(settings, clock)
-    storage = StorageWithBlobs(storage, blobs := FileBlobs(settings.data_dir / BLOBS), clock)
+    storage = StorageWithBlobs(storage, blobs := knowledge.stores.said, clock)
     runs, counters, journal, engine = generation_of(storage, models, clock)
     access = Access(storage.conversations, storage.tree, storage.runs, storage.members, runs)
     followers, mirrors = Followers(storage.runs), Mirrors(storage.workers, storage.runs)
@@ -123,7 +121,7 @@ def assemble(
         settings, knowledge, storage, models, quotas, access, counters, clock
     )
     embeddings = documents["embeddings"]
-    searching = search_of(storage, access, models, quotas, clock, knowledge.store, embeddings, notes)
+    searching = search_of(storage, access, models, quotas, clock, knowledge.stores, embeddings, notes)
     purges = Purges(
         storage, blobs, engine, runs, journal, clock, response_ttl_days=settings.response_ttl_days,
         forget=cache.forget, erasures=Erasures((searching["history"], *held.holders)),

@@ -13,7 +13,8 @@ import typer
 
 from antiphon.bootstrap.beside import write_out_redis
 from antiphon.cli.configuration import settings_or_exit
-from antiphon.cli.imports import fail, shown
+from antiphon.cli.imports import shown
+from antiphon.cli.users import fail
 from antiphon.domain.errors import AntiphonError
 from antiphon.domain.redis_address import SCHEMES
 
