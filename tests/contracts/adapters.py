@@ -19,6 +19,7 @@ from antiphon.ports.clock import Clock
 from antiphon.ports.jobs import Jobs
 from antiphon.ports.knowledge import Knowledge
 from antiphon.ports.limits import RateLimiter
+from antiphon.ports.locks import Locks
 from antiphon.ports.model_provider import ModelProvider
 from antiphon.ports.storage import Storage
 from antiphon.providers.offline import MODEL as EXTRACTIVE
@@ -30,6 +31,7 @@ from antiphon.storage.memory.attempts import InProcessAttempts
 from antiphon.storage.memory.cache import InProcessCache
 from antiphon.storage.memory.jobs import InProcessJobs
 from antiphon.storage.memory.limits import MemoryRateLimiter
+from antiphon.storage.memory.locks import InProcessLocks
 from antiphon.storage.redis.administrator_mirror import RedisAdministratorMirror
 from antiphon.storage.redis.attempts import RedisAttempts
 from antiphon.storage.redis.cache import RedisCache
@@ -38,6 +40,9 @@ from antiphon.storage.redis.limits import RedisRateLimiter
 from antiphon.storage.redis.link import RedisLink
 from antiphon.storage.sql.knowledge import open_knowledge
 from antiphon.storage.sql.postgres import open_postgres
+from antiphon.storage.sql.postgres_advisory import PostgresLocks
+from antiphon.storage.sql.postgres_blobs import PostgresBlobs
+from antiphon.storage.sql.postgres_knowledge import open_postgres_knowledge
 from antiphon.storage.sql.sqlite import open_sqlite
 from tests import redis_server
 from tests.postgres import prepared
@@ -84,13 +89,68 @@ async def sqlite_knowledge(directory: Path) -> AsyncIterator[Knowledge]:
         await store.close()
 
 
+@asynccontextmanager
+async def postgres_knowledge(directory: Path) -> AsyncIterator[Knowledge]:
+    """The store of knowledge of several servers."""
+    store = await open_postgres_knowledge(prepared(directory))
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
 KNOWLEDGES: dict[str, Callable[[Path], AbstractAsyncContextManager[Knowledge]]] = {
     "sqlite": sqlite_knowledge,
+    "postgres": postgres_knowledge,
 }
 
-BLOB_STORES: dict[str, Callable[[Path], BlobStore]] = {
-    "files": lambda directory: FileBlobs(directory / "blobs"),
+
+@asynccontextmanager
+async def files(directory: Path) -> AsyncIterator[BlobStore]:
+    """Blobs on this machine."""
+    yield FileBlobs(directory / "blobs")
+
+
+@asynccontextmanager
+async def postgres_blobs(directory: Path) -> AsyncIterator[BlobStore]:
+    """Blobs that several servers share."""
+    store = await open_postgres_knowledge(prepared(directory))
+    try:
+        yield PostgresBlobs(store.pool, "blobs", directory / "copies")
+    finally:
+        await store.close()
+
+
+BLOB_STORES: dict[str, Callable[[Path], AbstractAsyncContextManager[BlobStore]]] = {
+    "files": files,
+    "postgres": postgres_blobs,
 }
+
+
+@asynccontextmanager
+async def in_process_locks(directory: Path) -> AsyncIterator[tuple[Locks, Locks]]:
+    """Locks of a store of one's own; there is no second process, so both are the same."""
+    locks = InProcessLocks()
+    yield locks, locks
+
+
+@asynccontextmanager
+async def postgres_locks(directory: Path) -> AsyncIterator[tuple[Locks, Locks]]:
+    """Locks of two servers on one database."""
+    address = prepared(directory)
+    one, two = PostgresLocks(address), PostgresLocks(address)
+    try:
+        yield one, two
+    finally:
+        await one.close()
+        await two.close()
+
+
+LOCKS: dict[str, Callable[[Path], AbstractAsyncContextManager[tuple[Locks, Locks]]]] = {
+    "in process": in_process_locks,
+    "postgres": postgres_locks,
+}
+"""As two processes have them."""
 
 JOBS: dict[str, Callable[[], Jobs]] = {
     "in process": InProcessJobs,

@@ -1,6 +1,6 @@
 """Moving a schema keeps the data, up and down, however often it is killed and whoever tries at once.
 
-MIGRATED_ITEMS says with how many items; 100,000 is what docs/operating.md tells of.
+MIGRATED_ITEMS says with how many items; 100,000 is what docs/deploying.md tells of.
 """
 
 from __future__ import annotations

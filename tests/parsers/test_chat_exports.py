@@ -269,3 +269,18 @@ def test_documents_under_one_key_that_are_too_long_are_told(
         "\n".join(json.dumps({"session_id": "s" if n else "t", "message": "x" * 100}) for n in range(9))
     )
     assert told(path) == ["t", "s: too long"]
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["short", "with 64 bits"])
+def test_a_directory_that_fills_the_memory_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    path = tmp_path / "e.zip"
+    if large:
+        monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 5)
+    archive(path, {"conversations.json": [chat_of(1)], **{f"file-{n}.png": b"x" for n in range(50)}})
+    assert (b"PK\x06\x07" in path.read_bytes()) is large
+    assert told(path) == ["1"]
+    monkeypatch.setattr(folders, "MOST_DIRECTORY_BYTES", 2000)
+    with pytest.raises(BadExport, match="directory has more than 2000"):
+        told(path)

@@ -13,10 +13,12 @@ import pytest
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.chat_exports.chats import Kind
-from antiphon.domain.errors import InvalidRequest
+from antiphon.domain.errors import InvalidRequest, RateLimited
+from antiphon.domain.files import FILE
 from antiphon.domain.items import Item, text_of
 from antiphon.ports import write_sets as ws
-from antiphon.services import import_trees
+from antiphon.services import import_trees, imports
+from antiphon.services.files import NewFile
 from antiphon.services.imports import Imported
 from tests.domain.test_chat_exports import exported, node, webui
 from tests.services.hand import ECHO
@@ -395,3 +397,69 @@ async def test_a_branching_chat_and_its_branches_are_one_conversation(
         "q3",
         "r3",
     ]
+
+
+async def test_an_account_imports_one_file_at_a_time(world: Recalling, tmp_path: Path) -> None:
+    file = await stored_file(world, json.dumps([talk(), talk(conversation_id="c2")]).encode())
+    first = world.application.imports.stored(world.who, file, None)
+    assert (await anext(first)).state == "new"
+    with pytest.raises(RateLimited):
+        await anext(world.application.imports.stored(world.who, file, None))
+    await first.aclose()
+    assert [one.state async for one in world.application.imports.stored(world.who, file, None)] == [
+        "same",
+        "new",
+    ]
+
+
+async def stored_file(world: Recalling, content: bytes) -> str:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield content
+
+    files = world.application.files
+    async with files.receiving(world.who, pieces()) as kept:
+        file = await files.create(world.who, kept, NewFile(filename="a.json", purpose="user_data"), key=None)
+    return FILE + file.id
+
+
+async def test_what_was_broken_off_while_it_grew_gets_its_branches_the_next_time(
+    world: Recalling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = await take(world, tmp_path, talk())
+    more = [node(f"n{n}", f"n{n - 1}" if n else "a3", "user", f"more {n}") for n in range(5)]
+    side = [node(f"s{n}", "a1", "user", f"side {n}") for n in range(3)]
+    monkeypatch.setattr(import_trees, "MOST_COMMANDS", 2)
+    monkeypatch.setattr(imports, "MOST_COMMANDS", 2)
+    commit, left = world.storage.unit_of_work.commit, 0
+
+    async def failing(*commands: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise OSError("the disk is gone")
+        await commit(*commands)
+
+    states = []
+    for commits in (3, 7, 9):
+        left = commits
+        with monkeypatch.context() as broken:
+            broken.setattr(world.storage.unit_of_work, "commit", failing)
+            (done,) = await take(world, tmp_path, talk(*more, *side))
+        states.append(done.state)
+    assert "failed" in states
+    await take(world, tmp_path, talk(*more, *side))
+    (again,) = await take(world, tmp_path, talk(*more, *side))
+    assert again.state == "same" and count(world) == 13
+    conversation = first.conversation_id or ""
+    branches = await world.branches(conversation)
+    ends = {(await world.said(conversation, branch_id=branch))[-1] for branch in branches.values()}
+    assert {"more 4", "side 0", "side 1", "side 2"} <= ends
+
+
+async def test_a_session_that_was_opened_and_never_used_is_filled(world: Recalling, tmp_path: Path) -> None:
+    session = await world.application.chat_sessions.open(world.who, "abc", ephemeral=False)
+    path = tmp_path / "dump.jsonl"
+    path.write_text(json.dumps({"key": "abc", "value": [{"role": "user", "content": "hello"}]}))
+    (done,) = await taken(world, path)
+    assert done.conversation_id == ids.CONVERSATION + session.conversation.id
+    assert await world.said(done.conversation_id) == ["hello"]

@@ -49,6 +49,7 @@ from antiphon.services.readings import MAX_BYTES, Readings
 from antiphon.services.recent import Recent
 from antiphon.services.response_cache import ResponseCache
 from antiphon.services.revisions import Revisions
+from antiphon.services.running import Running
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
@@ -56,16 +57,15 @@ from antiphon.services.runs.live import LiveRuns
 from antiphon.services.runs.mirrors import Mirrors
 from antiphon.services.shared_feeds import SharedFeeds
 from antiphon.services.shares import Shares
+from antiphon.services.titles import Titles
 from antiphon.services.turn_order import TurnOrder
 from antiphon.services.turns import Turns
 from antiphon.services.usage import Usage
 from antiphon.services.users import Stopping
 from antiphon.settings import Settings, names_in
 from antiphon.storage.announced import AnnouncedStorage
-from antiphon.storage.files import FileBlobs
 from antiphon.storage.with_blobs import StorageWithBlobs
 
-BLOBS = "blobs"
 TEMPERATURE, MAX_TOKENS = 0.7, 1024
 """What older chat services ask with where configuration says nothing else."""
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "testserver"})  # noqa: S104
@@ -110,18 +110,18 @@ def assemble(
     not in this process.
     """
     (storage, changes), beside = _announced(storage, changes), beside or in_process(settings, clock)
-    storage = StorageWithBlobs(storage, blobs := FileBlobs(settings.data_dir / BLOBS), clock)
+    storage = StorageWithBlobs(storage, blobs := knowledge.stores.said, clock)
     runs, counters, journal, engine = generation_of(storage, models, clock)
     access = Access(storage.conversations, storage.tree, storage.runs, storage.members, runs)
     followers, mirrors = Followers(storage.runs), Mirrors(storage.workers, storage.runs)
     idempotency = Idempotency(storage.runs, clock)
-    limiting = limits_of(settings, storage, beside.limiter, runs, owner, clock)
+    limiting = limits_of(settings, storage, access, beside.limiter, runs, owner, clock)
     quotas, cache = limiting["quotas"], response_cache(settings, beside.cache)
     documents, searches, held = knowledge_of(
         settings, knowledge, storage, models, quotas, access, counters, clock
     )
     embeddings = documents["embeddings"]
-    searching = search_of(storage, access, models, quotas, clock, knowledge.store, embeddings, notes)
+    searching = search_of(storage, access, models, quotas, clock, knowledge.stores, embeddings, notes)
     purges = Purges(
         storage, blobs, engine, runs, journal, clock, response_ttl_days=settings.response_ttl_days,
         forget=cache.forget, erasures=Erasures((searching["history"], *held.holders)),
@@ -134,16 +134,27 @@ def assemble(
         settings, storage, access, idempotency, purges, followers, turns, runs, people, clock
     )
     answers = Answers(storage, access, engine, followers, mirrors, purges, clock)
-    application = Application(
+    return Application(
         owner=owner, policy=policy_of(settings), models=models, provider_keys=provider_keys,
         provider_statuses=ProviderStatuses(models), purges=purges, answers=answers, idempotency=idempotency,
         turns=turns, followers=followers, mirrors=mirrors, runs=runs, journal=journal, counters=counters,
+        **tended_by(settings, storage, turns, answers, quotas, engine, runs, clock),
         ready=storage.check, draining=lambda: drain.began is not None, uptime_seconds=uptime_of(clock),
         imports=Imports(storage, documents["files"], FileExports(), clock), redis_answers=beside.answers,
         **people, **documents, **limiting, **searching, **conversing,
         **views_of(storage, access, answers, runs, changes, clock, drain, **conversing),
-    )  # fmt: skip
-    return application, engine
+    ), engine  # fmt: skip
+
+
+def tended_by(
+    settings: Settings, storage: Storage, turns: Turns, answers: Answers, quotas: Quotas, engine: Engine,
+    runs: LiveRuns, clock: Clock,
+) -> dict[str, Any]:  # fmt: skip
+    """Return what looks after answers from outside, by their names in `Application`."""
+    is_on, model = settings.titles == "on", settings.title_model or None
+    titles = Titles(storage, turns, answers, quotas, clock, is_on=is_on, model=model)
+    engine.on_ended = titles.ended
+    return {"titles": titles, "running": Running(storage, runs, engine, clock)}
 
 
 def uptime_of(clock: Clock) -> Callable[[], float]:
@@ -191,8 +202,9 @@ def generation_of(
 
 
 def limits_of(
-    settings: Settings, storage: Storage, limiter: RateLimiter, runs: LiveRuns, owner: Principal, clock: Clock
-) -> dict[str, Any]:
+    settings: Settings, storage: Storage, access: Access, limiter: RateLimiter, runs: LiveRuns,
+    owner: Principal, clock: Clock,
+) -> dict[str, Any]:  # fmt: skip
     """Return the services that count use and hold it to its limits, by their names in `Application`."""
     defaults = parse_limits(settings.default_limits)
     quotas = Quotas(storage, limiter, runs, clock, defaults=defaults)
@@ -201,7 +213,7 @@ def limits_of(
         "quotas": quotas,
         "local": local,
         "limits": Limits(storage, quotas, clock, local.refresh),
-        "usage": Usage(storage, quotas, clock),
+        "usage": Usage(storage, access, quotas, clock),
     }
 
 

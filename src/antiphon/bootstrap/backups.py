@@ -8,9 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from antiphon.bootstrap.assembly import BLOBS
 from antiphon.bootstrap.identity import OWN_SECRET
-from antiphon.bootstrap.knowledge import DOCUMENTS
+from antiphon.bootstrap.stores import BLOBS, DOCUMENTS
 from antiphon.domain.errors import Unavailable
 from antiphon.settings import Settings
 from antiphon.storage import backups

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from importlib import import_module
 from types import ModuleType
+from typing import IO
 
 import msgspec
 import structlog
@@ -26,6 +28,8 @@ from antiphon.storage.memory.limits import MemoryRateLimiter
 log = structlog.get_logger(__name__)
 
 MEGABYTE = 1024 * 1024
+PATIENCE_SECONDS = 30.0
+"""How long an answer may take while keys are read that nobody waits for."""
 
 
 def _nothing(servers: int) -> None:
@@ -94,17 +98,28 @@ async def look_at_redis(settings: Settings) -> RedisFound:
     return RedisFound(*found)
 
 
+async def write_out_redis(
+    url: str, file: IO[str], settings: Settings, match: str | None
+) -> tuple[int, list[str]]:
+    """Write out what lies in another server's Redis, see `old_keys`; raises Unavailable, ValueError."""
+    address = parse_redis_url(url)
+    seconds = max(settings.redis_timeout_seconds, PATIENCE_SECONDS)
+    found: tuple[int, list[str]] = await _driver("old_keys").write_out(
+        address, file, seconds=seconds, match=match, without=settings.redis_prefix
+    )
+    return found
+
+
 def _address(settings: Settings) -> RedisAddress:
     return parse_redis_url(settings.redis_url.get_secret_value() if settings.redis_url else "")
 
 
-def _driver() -> ModuleType:
-    """Return the adapters, which are loaded only where they are configured; raises Unavailable."""
+def _driver(name: str = "opening") -> ModuleType:
+    """Return a module of the adapters, loaded only where they are configured; raises Unavailable."""
     try:
-        from antiphon.storage.redis import opening
+        return import_module(f"antiphon.storage.redis.{name}")
     except ImportError as missing:
         raise Unavailable(
-            f"REDIS_URL needs the package '{missing.name}': install Antiphon with the extra 'redis'"
+            f"Redis needs the package '{missing.name}': install Antiphon with the extra 'redis'"
             " (from a checkout: make redis)."
         ) from None
-    return opening

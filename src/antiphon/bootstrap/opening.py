@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from antiphon.application import Application
-from antiphon.bootstrap.assembly import BLOBS, assemble
+from antiphon.bootstrap.assembly import assemble
 from antiphon.bootstrap.beside import Beside, open_beside
 from antiphon.bootstrap.embedding import Embedders, listed_embeddings
 from antiphon.bootstrap.identity import first_administrator, local_owner, open_secrets
@@ -32,7 +32,6 @@ from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.leases import Leases
 from antiphon.services.runs.recover import Recovery
 from antiphon.settings import Settings
-from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.jobs import InProcessJobs
 
 PURGE_SECONDS = 60.0
@@ -45,7 +44,6 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         storage, notes, changes = await open_store(stack, settings, clock)
-        await FileBlobs(settings.data_dir / BLOBS).clean()
         http = HttpClient()
         stack.push_async_callback(http.close)
         models, provider_keys, embedders = await _open_models(settings, storage, http, clock)
@@ -105,6 +103,8 @@ async def open_at_rest(settings: Settings, *, indexing: bool = False) -> AsyncIt
         await application.administration.settings.refresh()
         if indexing:
             await _index(application, models, stack)
+        await application.history.stand_in()
+        stack.push_async_callback(application.history.hand_over)
         yield application
 
 
@@ -172,7 +172,8 @@ def _schedule_services(
 ) -> None:
     """Have the services do again and again what they must."""
     for service in (
-        application.credentials, application.sessions, application.members, application.presence
+        application.credentials, application.sessions, application.members, application.presence,
+        application.titles,
     ):  # fmt: skip
         service.schedule(jobs)
     if application.presence.is_shared:

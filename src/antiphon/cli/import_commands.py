@@ -15,7 +15,7 @@ KINDS = {
     "open-webui": "Open WebUI's export of chats.",
     "branching": "The branching chat's documents of question/response pairs.",
     "book": "The collections of the FastAPI book.",
-    "redis": "Histories that lie in a Redis: JSON lines, or one JSON object.",
+    "redis": "Histories that lie in a Redis: its address, or its keys as JSON lines or one JSON object.",
 }
 
 
@@ -35,17 +35,31 @@ app = typer.Typer(
 )
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where data is kept; overrides DATA_DIR.")]
-File = Annotated[Path, typer.Argument(help="A file, a ZIP archive or a folder.")]
+File = Annotated[str, typer.Argument(help="A file, a ZIP archive, a folder or a Redis' address.")]
+Match = Annotated[
+    str | None, typer.Option("--match", help="Of a Redis, only keys that fit a pattern like 'session:*'.")
+]
+Url = Annotated[
+    str | None, typer.Option("--url", envvar="ANTIPHON_BASE_URL", help="The running server to import into.")
+]
+Key = Annotated[
+    str | None, typer.Option("--key", envvar="ANTIPHON_API_KEY", help="A key of whose they are to be.")
+]
 Owner = Annotated[str, typer.Option("--owner", help="Whose the conversations are.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a conversation.")]
 
 
 def _importing(kind: str | None) -> Callable[..., None]:
-    def run(path: File, owner: Owner = "local", data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    def run(
+        path: File, owner: Owner = "local", url: Url = None, key: Key = None, data_dir: DataDir = None,
+        as_json: AsJson = False, match: Match = None,
+    ) -> None:  # fmt: skip
         from antiphon.cli.imports import run_import
+        from antiphon.cli.redis_source import source_of
 
         chosen: Any = kind
-        run_import(path, chosen, owner=owner, data_dir=data_dir, as_json=as_json)
+        with source_of(path, data_dir=data_dir, match=match) as found:
+            run_import(found, chosen, owner=owner, url=url, key=key, data_dir=data_dir, as_json=as_json)
 
     return run
 
@@ -57,7 +71,9 @@ app.command(ANY, hidden=True, help="Whatever it is, told by its content.")(_impo
 
 @app.command()
 def chatgroq(
-    file: Annotated[Path, typer.Argument(help="The keys of its Redis: JSON lines, or one JSON object.")],
+    source: Annotated[
+        str, typer.Argument(help="Its Redis' address, or its keys as JSON lines or one JSON object.")
+    ],
     user: Annotated[
         str | None,
         typer.Option("--user", help="Whose the sessions are, if not the file's administrator's."),
@@ -65,9 +81,12 @@ def chatgroq(
     expiring: Annotated[
         bool, typer.Option("--expiring", help="Let the sessions end like any other; they are kept otherwise.")
     ] = False,
+    match: Match = None,
     data_dir: DataDir = None,
 ) -> None:
     """Take over the administrator and the sessions of a ChatGroq chatbot API. The server must be stopped."""
     from antiphon.cli.import_chatgroq import run_import
+    from antiphon.cli.redis_source import source_of
 
-    run_import(file, user=user, expiring=expiring, data_dir=data_dir)
+    with source_of(source, data_dir=data_dir, match=match) as file:
+        run_import(file, user=user, expiring=expiring, data_dir=data_dir)

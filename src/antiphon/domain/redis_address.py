@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import msgspec
 
 Kind = Literal["single", "sentinel", "cluster"]
+NO_HOST: Final = "names no host and port that can be read; / @ and ? in a password are percent-encoded"
 PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
 SCHEMES: Final[dict[str, tuple[Kind, bool]]] = {
@@ -61,6 +62,8 @@ def parse_redis_url(url: str) -> RedisAddress:
         raise ValueError(f"begins with one of: {', '.join(f'{known}://' for known in SCHEMES)}")
     kind, is_encrypted = SCHEMES[scheme]
     netloc, _, tail = rest.partition("?")[0].partition("/")
+    if scheme != "unix" and "@" in tail:
+        raise ValueError(NO_HOST)
     login, _, hosts = netloc.rpartition("@")
     options = _options(url, kind, is_encrypted=is_encrypted)
     username, _, password = login.partition(":")
@@ -136,7 +139,5 @@ def _node(text: str, usual: int) -> tuple[str, int]:
     except ValueError:
         host, port = None, None
     if not host or "@" in text:
-        raise ValueError(
-            "names no host and port that can be read; a password with / @ or ? is percent-encoded"
-        )
+        raise ValueError(NO_HOST)
     return host, port or usual

@@ -50,6 +50,11 @@ class ChatExport(Protocol):
 class ChatExports(Protocol):
     """Opens exports."""
 
-    def open(self, path: Path, kind: Kind | None) -> AbstractContextManager[ChatExport]:
-        """Open an export, of whatever kind it is if none is given; raises BadExport and OSError."""
+    def open(
+        self, path: Path, kind: Kind | None, name: str | None = None
+    ) -> AbstractContextManager[ChatExport]:
+        """Open an export, of whatever kind it is if none is given; raises BadExport and OSError.
+
+        `name` is what a single file is called in what is told of it.
+        """
         ...

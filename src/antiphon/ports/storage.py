@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from antiphon.domain.conversations import Branch, Conversation, PathRange, Segment
+from antiphon.domain.conversations import ALL, Branch, Chosen, Conversation, PathRange, Segment
 from antiphon.domain.items import Item, Position
 from antiphon.domain.runs import Run
 from antiphon.ports.accounts import Accounts, Credentials
@@ -139,9 +139,15 @@ class Conversations(Protocol):
         ...
 
     async def page(
-        self, account_id: str, *, after: str | None, limit: int, descending: bool
+        self, account_id: str, *, after: str | None, limit: int, descending: bool, chosen: Chosen = ALL
     ) -> list[Conversation]:
-        """Return conversations by id order, beginning after `after`."""
+        """Return an owner's conversations by id order, beginning after `after`."""
+        ...
+
+    async def latest(
+        self, account_id: str, *, after: tuple[int, str] | None, limit: int, chosen: Chosen = ALL
+    ) -> list[Conversation]:
+        """Return an owner's conversations, the last used first; `after` is the last one's time and id."""
         ...
 
     async def branch(self, conversation_id: str, branch_id: str) -> Branch | None:

@@ -24,6 +24,7 @@ from antiphon.domain.errors import ProviderError, RateLimited
 from antiphon.ports.clock import Clock
 from antiphon.ports.embedder import Embedder
 from antiphon.ports.jobs import Jobs
+from antiphon.ports.locks import Locks
 from antiphon.ports.passage_index import Unembedded, Vectors
 from antiphon.services.embedding_models import Configured
 from antiphon.services.embedding_use import EmbeddingUse
@@ -94,6 +95,7 @@ class Embeddings:
         marks: Marks,
         use: EmbeddingUse,
         clock: Clock,
+        locks: Locks,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -103,6 +105,7 @@ class Embeddings:
         self._vectors = vectors
         self._marks = marks
         self._clock = clock
+        self._locks = locks
         self._sleep = sleep
         self._texts = TextEmbedding(vectors, use, clock)
         self._queries: OrderedDict[tuple[str, str], bytes] = OrderedDict()
@@ -234,7 +237,9 @@ class Embeddings:
         while True:
             self._wake.clear()
             try:
-                await self.catch_up()
+                if not await self._catch_up_alone():
+                    await self._sleep(FIRST_PAUSE_SECONDS)
+                    continue
             except ProviderError as error:
                 pause = min(max(FIRST_PAUSE_SECONDS, 2 * pause), LONGEST_PAUSE_SECONDS)
                 wait = min(max(pause, error.retry_after_seconds or 0.0), LONGEST_PAUSE_SECONDS)
@@ -257,6 +262,19 @@ class Embeddings:
             self._texts.refused.clear()  # another version of the model may take them
         else:
             await self._sleep(FIRST_PAUSE_SECONDS)
+
+    async def _catch_up_alone(self) -> bool:
+        """Catch up unless another server is at it; then embed one's own, and follow its change of model."""
+        async with self._locks.if_free(MARK) as held:
+            if held:
+                await self.catch_up()
+                return True
+        await self._embed_pending()
+        raw = await self._marks.marked(MARK)
+        marked = msgspec.msgpack.decode(raw, type=_Mark).model if raw else None
+        if self._target is not None and marked == self._target.model:
+            self._serving, self._status = self._target, "ready"
+        return False
 
     async def catch_up(self) -> None:
         """Embed all live texts that have no vector of the configured model, then let it serve.

@@ -83,11 +83,12 @@ Heard = Said | Began | Delta | Ended | Changed
 
 
 class Happened(msgspec.Struct, frozen=True):
-    """A change of the conversation, with the items it speaks of as they are now."""
+    """A change of the conversation, with the items it speaks of as they are now, and their answers by id."""
 
     change: Change
     body: dict[str, Any]
     items: list[Item] = []
+    runs: dict[str, Run] = {}
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -176,6 +177,8 @@ class Feeds:
                 items = page.data
             elif change.kind == "turn.ended":
                 items = await self.answers.gave(who, body["run_id"])
+            if items:
+                return Happened(change, body, items, await self.answers.of_items(who, conversation_id, items))
         return Happened(change, body, items)
 
     async def typing(self, who: Principal, conversation_id: str, *, is_typing: bool) -> None:

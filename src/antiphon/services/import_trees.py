@@ -7,7 +7,7 @@ importing again adds what has come since, and what was changed stands beside wha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final
 
 import msgspec
@@ -39,8 +39,18 @@ BREATH: Final = 200
 ROOT: Final = ""
 NO_CONVERSATION: Final = ""
 
-Known = dict[tuple[str, str, str], Position]
-"""Imported items by the item they follow, the id they have in their source, and what they say."""
+
+class Known(msgspec.Struct):
+    """What a conversation has of an import, and of whatever else.
+
+    `items` are imported ones by the item they follow, the id they have in their source, and what they say;
+    `followed` the ids of all items that something follows.
+    """
+
+    items: dict[tuple[str, str, str], Position] = {}
+    followed: set[str] = set()
+
+
 Filing = Callable[[Message], Awaitable[Mapping[str, StoredFile]]]
 Write = Callable[[list[ws.Command]], Awaitable[None]]
 
@@ -48,9 +58,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 async def known_items(storage: Storage, conversation_id: str) -> Known:
-    """Return what was imported into a conversation, read page by page; hidden items, too."""
+    """Look at a conversation's tree page by page; hidden items count, too."""
     places: dict[tuple[str, int], str] = {}
     found: list[tuple[tuple[str, int], Position, tuple[str, str]]] = []
+    followed: set[tuple[str, int]] = set()
     after = None
     while page := await storage.tree.segments(conversation_id, after=after, limit=SEGMENTS):
         after = page[-1].segment.id
@@ -62,14 +73,14 @@ async def known_items(storage: Storage, conversation_id: str) -> Known:
                 part = PathRange(segment.id, first, min(first + PAGE - 1, last))
                 # Asked for no conversation, so that what is hidden in this one is told.
                 for item in await storage.tree.items([part], NO_CONVERSATION):
+                    followed.add(before)
                     source = source_of(item.body())
                     if source is not None:
                         found.append((before, item.position, source))
                     before = (segment.id, item.depth)
                     places[before] = item.id
-    return {
-        (places.get(before, ROOT), *source): position for before, position, source in found
-    }  # fmt: skip
+    items = {(places.get(before, ROOT), *source): position for before, position, source in found}
+    return Known(items, {places[place] for place in followed if place in places})
 
 
 class Planting:
@@ -102,7 +113,7 @@ class Planting:
             key = (above.item_id or ROOT if above else ROOT, message.key, fingerprint(message.draft))
             created = message.created_us or self._times.get(message.parent or ROOT) or self._chat.created_us
             self._times[message.key] = created or self._now_us
-            here = self._known.get(key)
+            here = self._known.items.get(key)
             if here is not None:
                 self.positions[message.key] = here
             else:
@@ -148,10 +159,12 @@ class Planting:
         commands, self._commands, self._characters = self._commands, [], 0
         return commands
 
-    def ends(self, *, in_view: bool) -> list[tuple[str, Position | None]]:
-        """Return the new messages that nothing follows, each with the place here that it came to stand on.
+    def ends(self, heads: Collection[str], *, in_view: bool) -> list[tuple[str, Position | None]]:
+        """Return the messages that nothing follows here and no branch ends at (`heads`).
 
-        The line in view comes first; with `in_view` also if it ends at a message that something follows.
+        Each with the place that was here before on which it has come to stand. What came in earlier and
+        never got a branch is among them: an import was broken off. The line in view comes first; with
+        `in_view` also if it ends at a message that something follows.
         """
         current = self._chat.current
         stands_on: dict[str, str | None] = {}
@@ -160,7 +173,15 @@ class Planting:
             followed.add(one.parent)
             if one.key in self.added:
                 stands_on[one.key] = stands_on.get(one.parent or ROOT, one.parent)
-        ends = [key for key in stands_on if key not in followed and key != current]
-        if current in stands_on and (in_view or current not in followed):
-            ends.insert(0, current or ROOT)
-        return [(key, self.positions.get(stands_on[key] or ROOT)) for key in ends]
+        ends = [
+            one.key
+            for one in self._chat.messages
+            if one.key not in followed and self._is_loose(one.key, heads)
+        ]
+        if current is not None and (current in ends or (in_view and current in self.added)):
+            ends = [current, *(key for key in ends if key != current)]
+        return [(key, self.positions.get(stands_on.get(key) or ROOT)) for key in ends]
+
+    def _is_loose(self, key: str, heads: Collection[str]) -> bool:
+        item_id = self.positions[key].item_id or ROOT
+        return key in self.added or (item_id not in heads and item_id not in self._known.followed)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -31,10 +30,9 @@ from antiphon.domain.chat_exports.chats import (
     named,
 )
 from antiphon.domain.chat_sessions import is_session_name
-from antiphon.domain.conversations import MAIN_BRANCH, Branch, Conversation
-from antiphon.domain.errors import AntiphonError, Conflict, InvalidRequest
+from antiphon.domain.conversations import Conversation
+from antiphon.domain.errors import AntiphonError, Conflict, InvalidRequest, RateLimited
 from antiphon.domain.files import FILE
-from antiphon.domain.items import Position
 from antiphon.ports import sharing_writes as sw
 from antiphon.ports import write_sets as ws
 from antiphon.ports.aliases import PutAlias
@@ -42,13 +40,14 @@ from antiphon.ports.chat_exports import BadExport, ChatExport, ChatExports
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
 from antiphon.services.files import Files, NewFile
-from antiphon.services.import_trees import Known, Planting, known_items
-from antiphon.services.turn_plans import new_branch
+from antiphon.services.import_branches import branch_moves
+from antiphon.services.import_trees import MOST_COMMANDS, Known, Planting, known_items
 
 CHATS: Final = "import"
 FILES: Final = "import-file"
-PAGE: Final = 200
 MAX_NOTES: Final = 20
+AT_ONCE: Final = 4
+"""Files being imported at the same time, one of an account: each may have a long conversation in memory."""
 State = Literal["new", "grown", "same", "empty", "failed", "left"]
 
 T = TypeVar("T")
@@ -78,14 +77,44 @@ class Imports:
         self._files = files
         self._exports = exports
         self._clock = clock
+        self._importing: set[str] = set()
 
-    async def run(self, who: Principal, path: Path, kind: Kind | None) -> AsyncGenerator[Imported, None]:
+    async def stored(self, who: Principal, file_id: str, kind: Kind | None) -> AsyncGenerator[Imported, None]:
+        """Import a file of the caller's; raises NotFound and RateLimited, else like `run`."""
+        who = who.home()
+        if who.account_id in self._importing or len(self._importing) >= AT_ONCE:
+            raise RateLimited(
+                "Another import is under way; try again when it has ended.", code="too_many_imports"
+            )
+        self._importing.add(who.account_id)
+        try:
+            async with aclosing(self._stored(who, file_id, kind)) as lines:
+                async for one in lines:
+                    yield one
+        finally:
+            self._importing.discard(who.account_id)
+
+    async def _stored(
+        self, who: Principal, file_id: str, kind: Kind | None
+    ) -> AsyncGenerator[Imported, None]:
+        known = await self._files.get(who, file_id, "file_id")
+        file, version = await self._files.version(who, file_id, known.version)
+        async with (
+            self._files.local(version) as path,
+            aclosing(self.run(who, path, kind, name=file.filename)) as lines,
+        ):
+            async for one in lines:
+                yield one
+
+    async def run(
+        self, who: Principal, path: Path, kind: Kind | None, *, name: str | None = None
+    ) -> AsyncGenerator[Imported, None]:
         """Import a file of this machine, yielding what becomes of each conversation.
 
         Raises InvalidRequest if it is no export of that kind (of any, if none is given), and OSError.
         """
         who = who.home()
-        async with self._opened(path, kind) as export, aclosing(_in_thread(export.chats())) as chats:
+        async with self._opened(path, kind, name) as export, aclosing(_in_thread(export.chats())) as chats:
             async for one in chats:
                 if isinstance(one, Unread):
                     state: State = "failed" if one.fails else "left"
@@ -94,12 +123,12 @@ class Imports:
                     yield await self._taken(who, one, export)
 
     @asynccontextmanager
-    async def _opened(self, path: Path, kind: Kind | None) -> AsyncIterator[ChatExport]:
-        opening = self._exports.open(path, kind)
+    async def _opened(self, path: Path, kind: Kind | None, name: str | None) -> AsyncIterator[ChatExport]:
+        opening = self._exports.open(path, kind, name)
         try:
             export = await asyncio.to_thread(opening.__enter__)
         except BadExport as error:
-            raise InvalidRequest(str(error), code="invalid_export", param="file") from error
+            raise InvalidRequest(str(error), code="invalid_export", param="file_id") from error
         try:
             yield export
         finally:
@@ -122,7 +151,7 @@ class Imports:
 
     async def _take(self, who: Principal, chat: Chat, export: ChatExport) -> Imported:
         here = await self._here(who, chat)
-        known: Known = await known_items(self._storage, here.id) if here is not None else {}
+        known = await known_items(self._storage, here.id) if here is not None else Known()
         commit = self._storage.unit_of_work.commit
         now, notes = self._clock.now_us(), list(chat.notes)
         conversation = here or self._conversation(who, chat, now)
@@ -141,18 +170,20 @@ class Imports:
 
         planting = Planting(who, chat, conversation.id, known, now, file=file, write=write)
         await planting.plant()
-        state: State = "new" if here is None else "grown" if planting.added else "same"
-        branches = 0
-        if planting.added or here is None:
-            moves = await self._branches(who, here, conversation, planting)
-            branches = sum(isinstance(one, ws.NewBranch) for one in moves)
-            ends = (
+        moves = await branch_moves(self._storage, who, conversation, planting, is_new=here is None)
+        commands = [*planting.rest(), *moves]
+        if commands or planting.added:
+            for start in range(0, len(commands) - MOST_COMMANDS, MOST_COMMANDS):
+                await write(commands[start : start + MOST_COMMANDS])
+            last = commands[max(len(commands) - 1, 0) // MOST_COMMANDS * MOST_COMMANDS :]
+            ending = (
                 [_change(who, here, planting, now)] if here else self._revealed(who, chat, conversation, now)
             )
-            await write([*planting.rest(), *moves, *ends])
+            await write([*last, *ending])
+        state: State = "new" if here is None else "grown" if commands or planting.added else "same"
         return Imported(
             title=chat.shown, state=state, messages=len(chat.messages), added=len(planting.added),
-            branches=branches, notes=tuple(notes[:MAX_NOTES]),
+            branches=sum(isinstance(one, ws.NewBranch) for one in moves), notes=tuple(notes[:MAX_NOTES]),
             conversation_id=ids.CONVERSATION + conversation.id,
         )  # fmt: skip
 
@@ -184,48 +215,6 @@ class Imports:
                 target_id=conversation.id, moves=True,
             ),
         ]  # fmt: skip
-
-    async def _branches(
-        self, who: Principal, here: Conversation | None, conversation: Conversation, planting: Planting
-    ) -> list[ws.Command]:
-        """Return what gives every new end a name: a branch whose head it continues, else one of its own.
-
-        In a new conversation the first is the active one, and ends where the export had its reader.
-        """
-        heads = await self._heads(here) if here is not None else {}
-        taken = (
-            await self._storage.conversations.branch_names(conversation.id, MAIN_BRANCH) if here else set()
-        )
-        names = _free_names(taken)
-        first = conversation.active_branch_id if here is None else None
-        commands: list[ws.Command] = []
-        for key, above in planting.ends(in_view=here is None):
-            head = planting.positions[key]
-            continued = heads.pop(above.item_id or "", None) if above is not None else None
-            if continued is None:
-                commands.append(_named(who, conversation, next(names), head, first))
-                first = None
-            else:
-                expected = continued.head
-                commands.append(
-                    ws.AdvanceHead(
-                        conversation_id=conversation.id, branch_id=continued.id, expected=expected, head=head
-                    )
-                )
-        return commands
-
-    async def _heads(self, conversation: Conversation) -> dict[str, Branch]:
-        """Return the branches that can be moved on by the items they end at, the active one before others."""
-        heads: dict[str, Branch] = {}
-        after = None
-        while page := await self._storage.conversations.branches(conversation.id, after=after, limit=PAGE):
-            after = page[-1].id
-            for one in page:
-                item_id = one.head.item_id
-                is_free = one.run_id is None and one.alias_of is None and item_id is not None
-                if is_free and (one.id == conversation.active_branch_id or item_id not in heads):
-                    heads[item_id or ""] = one
-        return heads
 
     # --- attachments
 
@@ -297,23 +286,6 @@ def _alias(what: str, kind: Kind, key: str) -> str:
 
 def _session(chat: Chat) -> str | None:
     return chat.session if chat.session is not None and is_session_name(chat.session) else None
-
-
-def _named(
-    who: Principal, conversation: Conversation, name: str, head: Position, branch_id: str | None
-) -> ws.NewBranch:
-    branch = new_branch(who, conversation.id, name, head)
-    branch = msgspec.structs.replace(branch, created_us=conversation.updated_us, id=branch_id or branch.id)
-    return ws.NewBranch(branch=branch, owner_id=who.account_id, slot=who.slot)
-
-
-def _free_names(taken: Collection[str]) -> Iterator[str]:
-    """Yield `main`, `main-2`, `main-3` and so on, whichever are free."""
-    if MAIN_BRANCH not in taken:
-        yield MAIN_BRANCH
-    for number in count(2):
-        if (name := f"{MAIN_BRANCH}-{number}") not in taken:
-            yield name
 
 
 def _change(who: Principal, here: Conversation, planting: Planting, now_us: int) -> ws.AddChange:

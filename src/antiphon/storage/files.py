@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -20,6 +19,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from antiphon.domain.errors import NotFound, StorageFull
 from antiphon.ports.blob_store import StoredBlob
+from antiphon.storage.blob_names import DIGEST, OWNER, require_digest, require_owner
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,21 +28,10 @@ PIECE_BYTES: Final = 256 * 1024
 INCOMING: Final = ".incoming"
 """Where unfinished files lie; what a dead process left there is worth nothing."""
 
-_OWNER: Final = re.compile(r"[0-9a-f]{32}")
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-
 
 def blob_path(directory: Path, owner_id: str, digest: str) -> Path:
     """Return where a blob lies in a directory of blobs."""
-    if _DIGEST.fullmatch(digest) is None:
-        raise ValueError(f"not a digest: {digest!r}")
-    return _of_owner(directory, owner_id) / digest[:2] / digest
-
-
-def _of_owner(directory: Path, owner_id: str) -> Path:
-    if _OWNER.fullmatch(owner_id) is None:
-        raise ValueError(f"not an owner: {owner_id!r}")
-    return directory / owner_id
+    return directory / require_owner(owner_id) / require_digest(digest)[:2] / digest
 
 
 class FileBlobs:
@@ -160,10 +149,10 @@ class FileBlobs:
     async def owners(self, *, after: str | None, limit: int) -> list[str]:
         """See the port."""
         names = await asyncio.to_thread(_names, self._directory)
-        return [name for name in names if name > (after or "") and _OWNER.fullmatch(name)][:limit]
+        return [name for name in names if name > (after or "") and OWNER.fullmatch(name)][:limit]
 
     def _owner(self, owner_id: str) -> Path:
-        return _of_owner(self._directory, owner_id)
+        return self._directory / require_owner(owner_id)
 
     def _place(self, owner_id: str, digest: str) -> Path:
         return blob_path(self._directory, owner_id, digest)
@@ -217,7 +206,7 @@ def _files(owner: Path, after: str) -> Iterator[tuple[str, int]]:
         if folder < after[:2]:
             continue
         for name in _names(owner / folder):
-            if name > after and _DIGEST.fullmatch(name):
+            if name > after and DIGEST.fullmatch(name):
                 try:
                     yield name, (owner / folder / name).stat().st_size
                 except FileNotFoundError:
@@ -263,9 +252,9 @@ async def _in_thread(write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
 
 def stored_blobs(directory: Path) -> Iterator[tuple[str, str, Path]]:
     """Yield owner, digest and place of all blobs in a directory, in that order."""
-    for owner_id in filter(_OWNER.fullmatch, _names(directory)):
+    for owner_id in filter(OWNER.fullmatch, _names(directory)):
         for folder in _names(directory / owner_id):
-            for name in filter(_DIGEST.fullmatch, _names(directory / owner_id / folder)):
+            for name in filter(DIGEST.fullmatch, _names(directory / owner_id / folder)):
                 yield owner_id, name, directory / owner_id / folder / name
 
 

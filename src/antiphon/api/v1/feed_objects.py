@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from antiphon.api.v1.response_objects import stored_item
+from antiphon.api.v1.response_objects import placed_item
 from antiphon.api.v1.wire_json import encode_object
 from antiphon.domain.accounts import USER
-from antiphon.domain.items import Item
 from antiphon.services.feeds import Delta, Feed, Gap, Happened, Silence, Step
 from antiphon.services.presence import Around, Someone
 
@@ -55,7 +54,7 @@ def happened_object(conversation_id: str, happened: Happened) -> dict[str, Any]:
         data["response_id"] = data["run_id"]
     if change.kind in ("items.added", "turn.began", "turn.ended"):
         data["item_ids"] = [item.wire_id for item in happened.items]
-        data["items"] = _that_fit(happened.items)
+        data["items"] = _that_fit(happened)
     return {
         "id": str(change.revision),
         "type": change.kind,
@@ -66,26 +65,14 @@ def happened_object(conversation_id: str, happened: Happened) -> dict[str, Any]:
     }
 
 
-def _that_fit(items: list[Item]) -> list[dict[str, Any]]:
+def _that_fit(happened: Happened) -> list[dict[str, Any]]:
     room, found = MAX_ITEM_BYTES, []
-    for item in items:
+    for item in happened.items:
         room -= len(item.payload)
         if room < 0:
             break
-        found.append(told_item(item))
+        found.append(placed_item(item, happened.runs.get(item.run_id or "")))
     return found
-
-
-def told_item(item: Item) -> dict[str, Any]:
-    """Return an item with who wrote it: a model's answer has no author, but the response it belongs to."""
-    return stored_item(item) | {
-        "antiphon": {
-            "author_id": USER + item.author_id if item.author_id else None,
-            "response_id": f"resp_{item.run_id}" if item.run_id else None,
-            "created_at": item.created_us // 1_000_000,
-            "depth": item.depth,
-        }
-    }
 
 
 def _someone(one: Someone) -> dict[str, str]:

@@ -12,8 +12,10 @@ from antiphon.domain import ids
 from antiphon.domain.accounts import USER
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.items import Item
+from antiphon.domain.limits import MONEY
 from antiphon.domain.runs import Run
 from antiphon.domain.usage import Usage
+from antiphon.services.usage import ResponseUsage
 
 PLACE: Final = "antiphon"
 """What `include` says to have where items stand in their tree."""
@@ -113,6 +115,24 @@ def usage_object(usage: Usage | None) -> dict[str, Any] | None:
         "output_tokens": usage.output_tokens,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.total_tokens,
+    }
+
+
+def usage_line_object(wire_id: str, found: ResponseUsage) -> dict[str, Any]:
+    """Return what a response used; null for what is not known (yet), or is no matter of the caller's."""
+    line, run = found.line, found.run
+    return {
+        "object": "response.usage",
+        "response_id": wire_id,
+        "status": run.state,
+        "model": line.model if line else run.model,
+        "provider": line.provider if line else run.provider,
+        "cached": line.cached if line else None,
+        "estimated": line.usage.estimated if line else None,
+        "usage": usage_object(line.usage if line else run.usage),
+        "cost": None if found.cost is None else found.cost / MONEY,
+        "latency_ms": line.latency_us // 1_000 if line else None,
+        "retrieval": f"/v1/responses/{wire_id}/retrieval" if found.searched else None,
     }
 
 

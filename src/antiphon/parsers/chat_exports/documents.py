@@ -19,7 +19,7 @@ import msgspec
 
 from antiphon.ports.chat_exports import BadExport
 
-MOST_BYTES: Final = 128 * 1024 * 1024
+MOST_BYTES: Final = 64 * 1024 * 1024
 """A longer value is left out: in memory it takes three to six times as much."""
 PIECE_BYTES: Final = 256 * 1024
 BLANKS: Final = b" \t\r\n\xef\xbb\xbf"

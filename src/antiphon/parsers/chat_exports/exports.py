@@ -48,9 +48,9 @@ class FileExports:
     """Port `ChatExports` for files of this machine."""
 
     @contextmanager
-    def open(self, path: Path, kind: Kind | None) -> Iterator[FileExport]:
+    def open(self, path: Path, kind: Kind | None, name: str | None = None) -> Iterator[FileExport]:
         """See the port."""
-        with opened_folder(path) as folder:
+        with opened_folder(path, name) as folder:
             export = FileExport(folder, kind)
             yield export
 

@@ -7,6 +7,7 @@ what stands in it.
 from __future__ import annotations
 
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,12 +17,19 @@ from typing import IO, Final, Protocol
 
 from antiphon.ports.chat_exports import BadExport, FoundFile
 
-MOST_ENTRIES: Final = 200_000
+MOST_ENTRIES: Final = 50_000
+MOST_DIRECTORY_BYTES: Final = 8 * 1024 * 1024
+"""An archive's directory, which is in memory while it is open: some 80,000 entries."""
 MOST_RATIO: Final = 200
 """JSON shrinks to a tenth or so; what was blown up to burst a reader shrinks to a thousandth."""
 SMALL_BYTES: Final = 16 * 1024 * 1024
 """Entries up to this size are read however well they shrink."""
 PIECE_BYTES: Final = 256 * 1024
+_END: Final = struct.Struct("<4s4H2LH")
+_END_MARK: Final = b"PK\x05\x06"
+_LOCATOR: Final = struct.Struct("<4sLQL")
+_LOCATOR_MARK: Final = b"PK\x06\x07"
+_END64: Final = struct.Struct("<4sQ2H2L4Q")
 _FILE_ID: Final = re.compile(r"file[-_][A-Za-z0-9]+")
 
 
@@ -40,12 +48,13 @@ class Folder(Protocol):
 class OneFile:
     """A folder that has one file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str) -> None:
         self._path = path
+        self._name = name
 
     def names(self) -> list[FoundFile]:
         """See `Folder`."""
-        return [FoundFile(self._path.name, self._path.stat().st_size)]
+        return [FoundFile(self._name, self._path.stat().st_size)]
 
     def open(self, place: str) -> IO[bytes]:
         """See `Folder`."""
@@ -79,8 +88,6 @@ class Archive:
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
         self._entries = {one.filename: one for one in archive.infolist() if not one.is_dir()}
-        if len(self._entries) > MOST_ENTRIES:
-            raise BadExport(f"The archive has more than {MOST_ENTRIES} entries.")
 
     def names(self) -> list[FoundFile]:
         """See `Folder`."""
@@ -100,19 +107,42 @@ class Archive:
 
 
 @contextmanager
-def opened_folder(path: Path) -> Iterator[Folder]:
+def opened_folder(path: Path, name: str | None = None) -> Iterator[Folder]:
     """Open a file, folder or ZIP archive; raises BadExport and OSError."""
     if path.is_dir():
         yield Directory(path)
     elif zipfile.is_zipfile(path):
         try:
+            _check_directory(path)
             archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError) as error:
             raise BadExport(f"The archive cannot be read: {error}.") from error
         with archive:
             yield Archive(archive)
     else:
-        yield OneFile(path)
+        yield OneFile(path, name or path.name)
+
+
+def _check_directory(path: Path) -> None:
+    """Refuse a directory that is too large, before it is read; raises BadExport, and BadZipFile for none."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        start = max(size - _END.size - 0xFFFF, 0)
+        file.seek(start)
+        tail = file.read()
+        at = len(tail) - _END.size
+        if at < 0 or tail[at : at + 4] != _END_MARK:
+            at = tail.rfind(_END_MARK, 0, at + 4)
+        if at < 0:
+            raise zipfile.BadZipFile("no end of its directory")
+        directory = _END.unpack_from(tail, at)[5]
+        if at >= _LOCATOR.size and tail[at - _LOCATOR.size :].startswith(_LOCATOR_MARK):
+            file.seek(_LOCATOR.unpack_from(tail, at - _LOCATOR.size)[2])
+            record = file.read(_END64.size)
+            if len(record) == _END64.size:
+                directory = max(directory if directory != 0xFFFF_FFFF else 0, _END64.unpack(record)[8])
+    if directory > MOST_DIRECTORY_BYTES:
+        raise BadExport(f"The archive's directory has more than {MOST_DIRECTORY_BYTES} bytes.")
 
 
 def pieces(folder: Folder, place: str) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ import msgspec
 
 from antiphon.domain.chat_exports.values import encoded
 
-MOST_BYTES: Final = 128 * 1024 * 1024
+MOST_BYTES: Final = 64 * 1024 * 1024
 """A conversation whose documents are longer is not read."""
 _SCHEMA: Final = (
     "CREATE TABLE documents (number INTEGER PRIMARY KEY, key TEXT, body TEXT);"

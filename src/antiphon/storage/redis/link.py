@@ -17,6 +17,8 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError, R
 from antiphon.storage.redis.connection import CONNECTIONS, Client
 
 BEAT_SECONDS: Final = 0.5
+PATIENCE_SECONDS: Final = 5.0
+"""How long a look may take that nobody waits for: a cluster's client first learns where everything lies."""
 LOST: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 Beat = Callable[[], Awaitable[None]]
@@ -84,7 +86,7 @@ class RedisLink:
         if not self.is_up:
             raise Away("Redis is away")
         try:
-            return await self._send(*words)
+            return await self._send(self._seconds, *words)
         except ResponseError as error:
             if isinstance(error, NoScriptError):
                 raise
@@ -94,8 +96,8 @@ class RedisLink:
             self._lost(error)
             raise Away(type(error).__name__) from error
 
-    async def _send(self, *words: Word) -> Any:
-        async with asyncio.timeout(self._seconds), self._room:
+    async def _send(self, seconds: float, *words: Word) -> Any:
+        async with asyncio.timeout(seconds), self._room:
             return await self._client.execute_command(*words)
 
     def _lost(self, error: BaseException) -> None:
@@ -124,7 +126,7 @@ class RedisLink:
         """Try Redis and begin to look after it; returns why it could not be reached, None if it was."""
         problem: BaseException | None = None
         try:
-            await self._send("PING")
+            await self._send(PATIENCE_SECONDS, "PING")
         except LOST as error:
             problem, self.is_up = error, False
         self._watching = asyncio.create_task(self._watch(), name="redis")
@@ -134,7 +136,7 @@ class RedisLink:
         while True:
             try:
                 if not self.is_up:
-                    await self._send("PING")
+                    await self._send(PATIENCE_SECONDS, "PING")
                     self.is_up = True
                     log.warning("Redis is back")
                 for beat in self._beats:

@@ -18,10 +18,12 @@ import msgspec
 
 from antiphon.domain.errors import Unavailable
 
-NEWEST_REVISION: Final = "0007"
-NEWEST_KNOWLEDGE: Final = "k0002"
+NEWEST_REVISION: Final = "0008"
+NEWEST_KNOWLEDGE: Final = "k0003"
 CONVERSATIONS: Final = "migrations"
 KNOWLEDGE: Final = "knowledge_migrations"
+SCHEMA: Final = "knowledge"
+"""Where the tables of knowledge lie on PostgreSQL; two of them are called as others are."""
 
 
 def current_revision(connection: sqlite3.Connection) -> str | None:
@@ -49,11 +51,12 @@ def bring_up(connection: sqlite3.Connection, path: Path, scripts: str = CONVERSA
         upgrade_sqlite(path, scripts=scripts)
 
 
-async def current_revision_postgres(connection: Any) -> str | None:
-    """Return the schema's revision, None for an empty database."""
-    if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
+async def current_revision_postgres(connection: Any, scripts: str = CONVERSATIONS) -> str | None:
+    """Return the schema's revision, None if there is nothing yet."""
+    table = f"{SCHEMA}.alembic_version" if scripts == KNOWLEDGE else "alembic_version"
+    if await connection.fetchval("SELECT to_regclass($1)", table) is None:
         return None
-    found: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+    found: str | None = await connection.fetchval(f"SELECT version_num FROM {table}")
     return found
 
 
@@ -118,17 +121,36 @@ MIGRATING: Final = 0x616E7469_70686F6E
 """The lock under which a database is migrated; the bytes of `antiphon`."""
 
 
-async def upgrade_postgres(url: str, revision: str = "head") -> None:
+async def upgrade_postgres(url: str, revision: str = "head", *, scripts: str = CONVERSATIONS) -> None:
     """Run all missing migrations on the database at `url`; of several at once one does, the others wait.
 
     Raises SchemaTooNew.
     """
-    await on_postgres(url, lambda connection: _move(connection, revision, CONVERSATIONS))
+
+    def work(connection: Any) -> None:
+        if scripts == KNOWLEDGE:
+            connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+            _enter(connection)
+        _move(connection, revision, scripts)
+
+    await on_postgres(url, work)
 
 
-async def downgrade_postgres(url: str, revision: str) -> None:
+async def downgrade_postgres(url: str, revision: str, *, scripts: str = CONVERSATIONS) -> None:
     """Undo the migrations after `revision` on the database at `url`; what they brought is lost."""
-    await on_postgres(url, lambda connection: _move(connection, revision, CONVERSATIONS, up=False))
+
+    def work(connection: Any) -> None:
+        if scripts == KNOWLEDGE:
+            _enter(connection)
+        _move(connection, revision, scripts, up=False)
+
+    await on_postgres(url, work)
+
+
+def _enter(connection: Any) -> None:
+    """Speak of the tables of knowledge from now on, over all of its revisions' transactions."""
+    connection.exec_driver_sql(f"SET search_path TO {SCHEMA}")
+    connection.commit()
 
 
 async def on_postgres(url: str, work: Callable[[Any], None]) -> None:
