@@ -78,6 +78,7 @@ function TopBar({ shown, onShow, title }: { shown: boolean; onShow: () => void; 
           <Icon name="sidebar" />
         </button>
       )}
+<<<<<<< HEAD
       <span className="top-title">{heading}</span>
       {id && title === null && (
         <button
@@ -89,6 +90,9 @@ function TopBar({ shown, onShow, title }: { shown: boolean; onShow: () => void; 
           <Icon name="tree" />
         </button>
       )}
+=======
+      <h1 className="top-title">{heading}</h1>
+>>>>>>> page
       <button className="icon" aria-label="New chat" onClick={() => go("")}>
         <Icon name="add" />
       </button>
