@@ -14,6 +14,7 @@ export interface Me {
   name: string;
   role: string;
   email?: string | null;
+  created_at?: number;
   scopes?: string[];
 }
 

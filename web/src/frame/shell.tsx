@@ -78,8 +78,7 @@ function TopBar({ shown, onShow, title }: { shown: boolean; onShow: () => void; 
           <Icon name="sidebar" />
         </button>
       )}
-<<<<<<< HEAD
-      <span className="top-title">{heading}</span>
+      <h1 className="top-title">{heading}</h1>
       {id && title === null && (
         <button
           className="icon"
@@ -90,9 +89,6 @@ function TopBar({ shown, onShow, title }: { shown: boolean; onShow: () => void; 
           <Icon name="tree" />
         </button>
       )}
-=======
-      <h1 className="top-title">{heading}</h1>
->>>>>>> page
       <button className="icon" aria-label="New chat" onClick={() => go("")}>
         <Icon name="add" />
       </button>

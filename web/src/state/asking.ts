@@ -2,13 +2,8 @@
 
 import { call, newKey, send } from "../api/client";
 import { begin, follow, isEnd, type Following } from "../api/stream";
-<<<<<<< HEAD
 import type { Conversation, Part, Response, RunEvent } from "../api/types";
-import { adopt, chat, onOpened, open, readTree, reread, running, whileOpen, type Chat } from "./chat";
-=======
-import type { Branch, Conversation, Part, Response, RunEvent } from "../api/types";
 import { adopt, busily, chat, onOpened, open, readTree, reread, running, whileOpen, type Chat } from "./chat";
->>>>>>> page
 import { take } from "./documents";
 import { nextFrame } from "./frames";
 import { models } from "./models";
@@ -278,12 +273,9 @@ function noteChanged(conversation: Conversation): void {
 
 onOpened((state) => {
   for (const branch of state.branches) {
-<<<<<<< HEAD
     const id = branch.running_response_id;
-    if (id && branch.id === state.branchId) void attend(id).catch(tellError); // others are read when one goes there
-=======
-    if (branch.running_response_id) busily(() => resume(branch)).catch(tellError);
->>>>>>> page
+    // Those of other branches are read when one goes there.
+    if (id && branch.id === state.branchId) busily(() => attend(id)).catch(tellError);
   }
 });
 

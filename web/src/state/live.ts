@@ -7,7 +7,7 @@ import { bearerToken, call } from "../api/client";
 import { pause } from "../api/stream";
 import type { Conversation, FeedEvent, Member, Page, Someone } from "../api/types";
 import { attend } from "./asking";
-import { chat, readTree, reread, running, whileOpen } from "./chat";
+import { busily, chat, readTree, reread, running, whileOpen } from "./chat";
 import { forgetConversation, noteConversation } from "./conversations";
 import { tell, tellError } from "./notices";
 import { go } from "./router";
@@ -110,20 +110,20 @@ async function hear(event: FeedEvent): Promise<void> {
     case "presence":
       return present(event);
     case "turn.began":
-      return began(data);
+      return busily(() => began(data));
     case "turn.ended":
-      return ended(data);
+      return busily(() => ended(data));
     case "items.added":
     case "item.deleted":
-      return changed(true);
+      return busily(() => changed(true));
     case "branch.deleted":
-      return branchGone(data.branch_id);
+      return busily(() => branchGone(data.branch_id));
     case "conversation.updated":
-      return updated();
+      return busily(updated);
     case "reset":
-      return changed(true);
+      return busily(() => changed(true));
     default:
-      if (event.type.startsWith("branch.")) return changed(false);
+      if (event.type.startsWith("branch.")) return busily(() => changed(false));
   }
 }
 

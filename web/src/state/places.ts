@@ -5,7 +5,7 @@
 
 import { call, newKey } from "../api/client";
 import type { Branch, Conversation, Item, Page, Segment } from "../api/types";
-import { chat, readEarlier, readTree, reread, type Chat } from "./chat";
+import { busily, chat, readEarlier, readTree, reread, type Chat } from "./chat";
 import { noteConversation } from "./conversations";
 import { createStore, useStore } from "./store";
 import { passes, type Turn } from "./turns";
@@ -143,11 +143,15 @@ function previewOf(item: Item): [string, Preview][] {
 // --- going there
 
 /** Shows the path through a place, and the message that stands there. */
-export async function goToPlace(place: PlaceOf): Promise<void> {
+export function goToPlace(place: PlaceOf): Promise<void> {
+  return busily(() => toPlace(place));
+}
+
+async function toPlace(place: PlaceOf): Promise<void> {
   const state = chat.getState();
   const branch = branchThrough(state, place);
   if (branch && branch.id === state.branchId) return reveal(place);
-  if (branch) return goToBranch(branch.id, place);
+  if (branch) return toBranch(branch.id, place);
   const last = state.segments.get(place.segment)?.last_item?.id;
   if (!last || state.id === null) return;
   const body = { item_id: last, activate: true };
@@ -156,7 +160,11 @@ export async function goToPlace(place: PlaceOf): Promise<void> {
 }
 
 /** Makes a branch the one that is shown, for everybody where one may. */
-export async function goToBranch(branchId: string, place?: PlaceOf): Promise<void> {
+export function goToBranch(branchId: string, place?: PlaceOf): Promise<void> {
+  return busily(() => toBranch(branchId, place));
+}
+
+async function toBranch(branchId: string, place?: PlaceOf): Promise<void> {
   const { id, conversation } = chat.getState();
   if (conversation?.antiphon?.role !== "viewer") {
     await call<Branch>(`/v1/conversations/${id}/branches/${branchId}/activate`, { method: "PUT" });

@@ -22,6 +22,7 @@ export const views: Record<string, View> = {
   tree: { title: "Tree", place: "beside", component: lazy(() => import("./tree")) },
   compare: { title: "Compare branches", place: "page", component: lazy(() => import("./compare")) },
   collections: { title: "Collections", place: "page", component: lazy(() => import("./collections")) },
+  settings: { title: "Settings", place: "page", component: lazy(() => import("./settings")) },
   search: { title: "Search", place: "page", component: lazy(() => import("./search")) },
   keyboard: { title: "Keyboard", place: "page", component: lazy(() => import("./keyboard")) },
 };
