@@ -59,8 +59,7 @@ export function Bars({ title, bars, format }: { title: string; bars: Bar[]; form
 export function Line({ title, values, format, most }: { title: string; values: number[]; format: (value: number) => string; most: number }) {
   const top = Math.max(...values, 0) || 1;
   const points = values.map((value, index) => {
-    const x = (index + most - values.length) * STEP;
-    return `${x},${HEIGHT - 3 - (value / top) * (HEIGHT - 6)}`;
+    return `${index * STEP},${HEIGHT - 3 - (value / top) * (HEIGHT - 6)}`;
   });
   const now = values.at(-1) ?? 0;
   return (
