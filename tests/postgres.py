@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from antiphon.storage.sql.database import Db
-from antiphon.storage.sql.migrate import upgrade_postgres
+from antiphon.storage.sql.migrate import KNOWLEDGE, SCHEMA, upgrade_postgres
 from antiphon.storage.sql.postgres_reading import answering
 
 T = TypeVar("T")
@@ -66,6 +66,7 @@ def _template() -> str:
     async def make() -> None:
         await _execute(f"CREATE DATABASE {TEMPLATE}")
         await upgrade_postgres(url(TEMPLATE))
+        await upgrade_postgres(url(TEMPLATE), scripts=KNOWLEDGE)
 
     _in_thread(make())
     return TEMPLATE
@@ -113,12 +114,40 @@ def empty(directory: Path) -> str:
     return url(name)
 
 
-def look(directory: Path, read: Callable[[Db], T]) -> T:
+class Hands:
+    """A connection to a test's database for statements beside the server, from whatever thread."""
+
+    def __init__(self, directory: Path) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        place = {"search_path": SCHEMA}
+        self._connection = self._do(asyncpg.connect(url(database_of(directory)), server_settings=place))
+
+    def __call__(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Return a statement's rows."""
+        return self._do(
+            answering(self._connection, lambda db: [tuple(r) for r in db.execute(statement, values)])
+        )
+
+    def _do(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def close(self) -> None:
+        self._do(self._connection.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def look(directory: Path, read: Callable[[Db], T], *, schema: str = "public") -> T:
     """Run a read on a test's database, beside the server."""
     found: list[T] = []
 
     async def work() -> None:
-        connection = await asyncpg.connect(url(database_of(directory)))
+        connection = await asyncpg.connect(
+            url(database_of(directory)), server_settings={"search_path": schema}
+        )
         try:
             found.append(await answering(connection, read))
         finally:

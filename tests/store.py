@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 from antiphon.ports.storage import Storage
 from antiphon.storage.sql.database import Db
+from antiphon.storage.sql.knowledge import FILE_NAME as KNOWLEDGE
+from antiphon.storage.sql.migrate import SCHEMA
 from antiphon.storage.sql.sqlite import FILE_NAME, open_sqlite
 
 T = TypeVar("T")
@@ -31,17 +33,41 @@ async def open_store(directory: Path) -> Storage:
     return await open_sqlite(directory)
 
 
+def address(directory: Path) -> str | None:
+    """The database that belongs to a test's directory, None for files in it."""
+    if not ON_POSTGRES:
+        return None
+    from tests import postgres
+
+    return postgres.prepared(directory)
+
+
 def look(directory: Path, read: Callable[[Db], T], *, name: str = FILE_NAME) -> T:
     """Run a read on the directory's store, or a file beside it, beside whoever has it open."""
-    if ON_POSTGRES and name == FILE_NAME:
+    if ON_POSTGRES:
         from tests import postgres
 
-        return postgres.look(directory, read)
+        return postgres.look(directory, read, schema=SCHEMA if name == KNOWLEDGE else "public")
     db = sqlite3.connect(f"file:{directory / name}?mode=ro", uri=True)
     try:
         return read(db)
     finally:
         db.close()
+
+
+def contents(directory: Path, root: str) -> dict[str, bytes]:
+    """What lies in the blob store of a test's directory under `root`, by digest."""
+    if not ON_POSTGRES:
+        found = (path for path in (directory / root).rglob("*") if path.is_file())
+        return {path.name: path.read_bytes() for path in found}
+    rows = query(
+        directory, "SELECT c.digest,p.data FROM contents c LEFT JOIN content_pieces p ON p.content_no=c.no"
+        " WHERE c.root=? ORDER BY c.no,p.piece", root, name=KNOWLEDGE,
+    )  # fmt: skip
+    pieces: dict[str, bytes] = {}
+    for digest, data in rows:
+        pieces[digest] = pieces.get(digest, b"") + (data or b"")
+    return pieces
 
 
 def query(directory: Path, statement: str, *values: Any, name: str = FILE_NAME) -> list[tuple[Any, ...]]:
@@ -52,7 +78,7 @@ def query(directory: Path, statement: str, *values: Any, name: str = FILE_NAME) 
 def tables(db: Db) -> list[str]:
     """Return the names of all tables."""
     names = (
-        "SELECT tablename FROM pg_tables WHERE schemaname='public'"
+        "SELECT tablename FROM pg_tables WHERE schemaname=current_schema()"
         if ON_POSTGRES
         else "SELECT name FROM sqlite_master WHERE type='table'"
     )

@@ -32,6 +32,7 @@ from antiphon.services.first_administrator import FirstAdministrator
 from antiphon.services.history import History
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.identities import Identities
+from antiphon.services.imports import Imports
 from antiphon.services.ingestion import Ingestion
 from antiphon.services.kept_answers import KeptAnswers
 from antiphon.services.limits import Limits
@@ -39,6 +40,7 @@ from antiphon.services.local_owner import LocalOwner
 from antiphon.services.members import Members
 from antiphon.services.models import Models
 from antiphon.services.old_chats import OldChats
+from antiphon.services.presence import Presence
 from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.provider_status import ProviderStatuses
 from antiphon.services.purges import Purges
@@ -47,13 +49,17 @@ from antiphon.services.readings import Readings
 from antiphon.services.recall import Recall
 from antiphon.services.recent import Recent
 from antiphon.services.retrieval import Retrieval
+from antiphon.services.revisions import Revisions
+from antiphon.services.running import Running
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
 from antiphon.services.runs.mirrors import Mirrors
 from antiphon.services.search import Search
 from antiphon.services.sessions import Sessions
+from antiphon.services.shared_feeds import SharedFeeds
 from antiphon.services.shares import Shares
+from antiphon.services.titles import Titles
 from antiphon.services.turn_order import TurnOrder
 from antiphon.services.turns import Turns
 from antiphon.services.uploads import Uploads
@@ -110,9 +116,15 @@ class Application:
     conversations: Conversations
     chat_sessions: ChatSessions
     old_chats: OldChats
+    imports: Imports
     branches: Branches
     aliases: Aliases
     feeds: Feeds
+    shared_feeds: SharedFeeds
+    titles: Titles
+    running: Running
+    presence: Presence
+    revisions: Revisions
     recall: Recall
     recent: Recent
     readings: Readings

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
+import msgspec
 import structlog
 import uvicorn
 
@@ -26,6 +27,8 @@ from antiphon.api.app import create_app
 from antiphon.api.http_protocol import BoundedHttp
 from antiphon.application import Application
 from antiphon.bootstrap import Drain, open_application, open_at_rest
+from antiphon.domain.chat_exports.chats import Kind
+from antiphon.domain.errors import AntiphonError, NotFound
 from antiphon.services.runs import follow
 from antiphon.services.runs.engine import Engine
 from antiphon.settings import Settings
@@ -220,10 +223,26 @@ class DirectImport:
     def __init__(self, runner: asyncio.Runner, application: Application) -> None:
         self._runner = runner
         self.old_chats = application.old_chats
+        self.imports = application.imports
 
     def run(self, call: Coroutine[Any, Any, T]) -> T:
         """Return what a call returns."""
         return self._runner.run(call)
+
+    def file(self, owner: str, path: Path, kind: Kind | None) -> Iterator[dict[str, Any]]:
+        """Import a file for an account; yields what becomes of each conversation, as a JSON object.
+
+        Raises NotFound if there is no such account.
+        """
+        account = self.run(self.old_chats.account(owner))
+        if account is None:
+            raise NotFound(f"There is no account '{owner}'.")
+        lines = self.imports.run(account.principal(), path, kind)
+        try:
+            while (one := self.run(anext(lines, None))) is not None:
+                yield msgspec.to_builtins(one)
+        finally:
+            self.run(lines.aclose())
 
 
 @contextmanager
@@ -257,6 +276,12 @@ def _tame_allocator() -> None:
             mallopt(option, LARGE_BUFFER_BYTES)
 
 
+def _why_not(message: str) -> str:
+    """Return the sentence with which a start was refused, of what Starlette tells of it; a defect whole."""
+    kind, _, sentence = message.rstrip().rpartition("\n")[2].partition(": ")
+    return sentence if kind.startswith(AntiphonError.__module__) else message
+
+
 class OneLine(logging.Formatter):
     """Makes one line of printable characters of a record, whatever a client or a model put into it.
 
@@ -268,6 +293,8 @@ class OneLine(logging.Formatter):
         message = record.getMessage()
         if record.name == "asyncio":
             message = message.partition("\n")[0]  # then come reprs of tasks, with their exceptions' words
+        elif message.startswith("Traceback (most"):
+            message = _why_not(message)
         line = f"{record.levelname} {record.name}: {message}"
         if record.exc_info and record.exc_info[1] is not None:
             line = f"{line} | Traceback: {_told(record.exc_info[1])}"

@@ -19,6 +19,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from antiphon.domain.limits import parse_limits
+from antiphon.domain.redis_address import parse_redis_url
 
 MIN_SECRET_BYTES = 32
 MIN_SECRET_VARIETY = 8
@@ -50,6 +51,9 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     database_url: SecretStr | None = None
     database_connections: int = Field(default=10, ge=2, le=1_000)
+    redis_url: SecretStr | None = None
+    redis_prefix: str = Field(default="antiphon:", pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
+    redis_timeout_seconds: float = Field(default=1.0, gt=0, le=60)
     environment: Literal["development", "production"] = "development"
     auth_required: bool = False
     secret_key: SecretStr | None = None
@@ -87,6 +91,8 @@ class Settings(BaseSettings):
     response_cache_seconds: float = Field(default=3600.0, gt=0)
     response_cache_mb: int = Field(default=64, ge=1)
     history_search: Literal["on", "off"] = "on"
+    titles: Literal["on", "off"] = "on"
+    title_model: str | None = None
     memory_ttl_seconds: int = Field(default=3600, ge=1, le=10 * 365 * 24 * 3600)
     max_cache_size: int = Field(default=1000, ge=1)
     session_cleanup: Literal["expired", "all"] = "expired"
@@ -149,6 +155,14 @@ class Settings(BaseSettings):
             raise ValueError(
                 "is a URL like postgresql://name:password@host/database; without it SQLite is used"
             )
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        parse_redis_url(value.get_secret_value())
         return value
 
     @field_validator("public_url")

@@ -12,7 +12,8 @@ from antiphon.domain.files import FILE
 from tests.api.shared_town import Shared
 from tests.services.hand import ECHO
 
-CONTENT = b'{"any": "content"}'
+CONTENT = b'{"uuid": "c", "name": "any content", "chat_messages": []}'
+"""JSON that is a document like any other, and an export of one conversation without messages."""
 FILES = "/v1/files"
 UPLOAD = "/v1/uploads/{upload_id}"
 STORE = "/v1/vector_stores/{vector_store_id}"
@@ -35,6 +36,7 @@ DOCUMENTS: dict[tuple[str, str], Any] = {
     ("GET", FILES): None,
     ("POST", FILES): Form(fields={"purpose": "assistants"}),
     ("POST", FILES + "/from_url"): {"url": "http://127.0.0.1/"},
+    ("POST", "/v1/imports"): {"file_id": "{file_id}"},
     ("GET", FILES + "/{file_id}"): None,
     ("GET", FILES + "/{file_id}/content"): None,
     ("GET", FILES + "/{file_id}/versions/{number}/text"): None,
@@ -66,6 +68,7 @@ DOCUMENTS: dict[tuple[str, str], Any] = {
 """In an order in which one caller can do all of them."""
 
 DOCUMENTS_NAMED: list[tuple[str, str, Any]] = [
+    ("POST", "/v1/imports", {"file_id": "{file_id}"}),
     ("POST", "/v1/vector_stores", {"file_ids": ["{file_id}"]}),
     ("POST", "/v1/vector_stores/{mine}/files", {"file_id": "{file_id}"}),
     ("POST", "/v1/vector_stores/{mine}/file_batches", {"file_ids": ["{file_id}"]}),

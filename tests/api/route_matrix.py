@@ -54,6 +54,7 @@ OF_ONES_OWN: dict[Operation, Any] = {
     ("POST", "/v1/search"): {"query": "hello"},
     ("GET", "/v1/usage"): None,
     ("GET", "/v1/usage/limits"): None,
+    ("GET", "/v1/usage/series"): None,
     ("GET", "/v1/auth/identities"): None,
     ("POST", "/v1/auth/oidc/{provider}/link"): {"current_password": PASSWORD},
     ("DELETE", "/v1/auth/sessions/{session_id}"): None,
@@ -86,6 +87,9 @@ OF_ADMINS: dict[Operation, Any] = {
     ("GET", "/v1/admin/limits"): None,
     ("POST", "/v1/admin/limits"): {"scope": "everyone", "metric": "requests", "period": "day", "amount": 999},
     ("GET", "/v1/admin/usage"): None,
+    ("GET", "/v1/admin/usage/series"): None,
+    ("GET", "/v1/admin/runs"): None,
+    ("POST", "/v1/admin/runs/{run_id}/cancel"): None,
     ("GET", "/v1/admin/providers"): None,
     ("GET", "/v1/admin/embeddings"): None,
     ("POST", PROVIDER + "/probe"): None,
@@ -106,7 +110,7 @@ CLOSED: dict[Operation, Any] = {**OF_ONES_OWN, **SHARED, **OF_ADMINS}
 OBJECTS = frozenset({
     "conversation_id", "item_id", "branch_id", "response_id", "completion_id", "share_id",
     "key_id", "session_id", "chat_session", "identity_id", "user_id", "group_id", "invite_id", "limit_id",
-    "file_id", "upload_id", "vector_store_id", "batch_id",
+    "file_id", "upload_id", "vector_store_id", "batch_id", "run_id",
 })  # fmt: skip
 """The parameters that name an object of somebody; each has one in `Gated`."""
 COMMON = frozenset({"model", "provider", "token", "number"})
@@ -222,6 +226,7 @@ async def populate(town: Town) -> Gated:
         "identity_id": await _identity(town, ada),
         "group_id": (await _made(root, "/v1/admin/groups", {"name": "crew"}))["id"],
         "invite_id": (await _made(root, "/v1/admin/invites", {}))["id"],
+        "run_id": s.ids["running_id"],
         "limit_id": (await _made(root, "/v1/admin/limits", limit))["id"],
         "chat_session": (await _made(ada, "/v1/conversations", {}))["id"],
         "model": ECHO,

@@ -9,6 +9,7 @@ import pytest
 from tests.api.admin_calls import NEVER, ok, path_of, refused
 from tests.api.people_fixtures import Town
 from tests.harness.people import PASSWORD, Person
+from tests.services.hand import HAND, until
 
 # --- groups and invites
 
@@ -197,3 +198,26 @@ async def test_old_audit_entries_are_forgotten(town: Town, root: Person) -> None
     await town.world.application.administration.audit_log.forget()
     log = (await ok(newer, "GET", "/v1/admin/audit"))["data"]
     assert {one["detail"].get("name") for one in log if one["action"] == "group.create"} == {"new"}
+
+
+async def test_running_answers_are_seen_without_their_words_and_ended(town: Town, root: Person) -> None:
+    ann = await town.person("ann")
+    asked = {"model": HAND, "input": "my secret", "background": True}
+    begun = (await ann.call("POST", "/v1/responses", asked)).json()
+    call = await town.world.hand.next()
+    call.say("words")
+    listed = await root.call("GET", "/v1/admin/runs")
+    (one,) = listed.json()["data"]
+    assert one["id"] == begun["id"] and one["user"] == {"id": f"user_{ann.account.id}", "name": "ann"}
+    assert (one["model"], one["stored"], one["background"]) == (HAND, True, True) and one["age_seconds"] >= 0
+    assert "secret" not in listed.text and "words" not in listed.text
+    assert (await root.call("GET", f"/v1/admin/runs?after={one['id']}")).json()["data"] == []
+    cancelled = await root.call("POST", f"/v1/admin/runs/{one['id']}/cancel")
+    assert cancelled.json() == {"id": one["id"], "object": "run.cancelled", "cancelled": True}
+    await until(lambda: not len(town.world.application.runs))
+    assert (await ann.call("GET", f"/v1/responses/{one['id']}")).json()["status"] == "cancelled"
+    again = await root.call("POST", f"/v1/admin/runs/{one['id']}/cancel")
+    assert again.status_code == 404
+    lines = (await root.call("GET", "/v1/admin/audit?action=run.cancel")).json()["data"]
+    assert [line["target"] for line in lines] == [one["id"]]
+    assert (await ann.call("GET", "/v1/admin/runs")).status_code == 403

@@ -10,7 +10,7 @@ from tests.api.client import Api, text_of
 
 KEYS = {
     "id", "object", "created_at", "metadata", "title", "updated_at", "active_branch_id", "revision", "kind",
-    "forked_from_item_id", "expires_at",
+    "forked_from_item_id", "expires_at", "pinned", "archived",
 }  # fmt: skip
 MISSING = "conv_" + "0" * 32
 
@@ -208,3 +208,35 @@ async def test_a_conversation_may_have_an_end(api: Api) -> None:
     assert (await api.get(path))["expires_at"] is None and (await api.get(path))["title"] == "T"
     for wrong in ({"seconds": 0}, {"seconds": -5}, {"seconds": 1.5}, {"days": 1}, 5, {"seconds": 10**10}):
         await api.refused("POST", "/v1/conversations", {"expires_after": wrong}, status=400)
+
+
+async def test_a_sidebar_shows_what_was_used_last_what_is_pinned_and_what_is_put_away(api: Api) -> None:
+    made = [(await api.post("/v1/conversations", {"title": f"t{n}"}))["id"] for n in range(5)]
+    await api.ask("hello", conversation=made[1])
+    assert (await api.get("/v1/conversations", sort="used", limit=2))["data"][0]["id"] == made[1]
+    seen, after = [], None
+    while True:
+        page = await api.get("/v1/conversations", sort="used", limit=2, **({"after": after} if after else {}))
+        seen += [one["id"] for one in page["data"]]
+        after = page["next_cursor"]
+        if after is None:
+            break
+    assert seen == [made[1], made[4], made[3], made[2], made[0]]
+    pinned = await api.post(f"/v1/conversations/{made[0]}", {"pinned": True})
+    assert (pinned["pinned"], pinned["archived"], pinned["title"]) == (True, False, "t0")
+    await api.post(f"/v1/conversations/{made[2]}", {"archived": True})
+
+    async def listed(**query: Any) -> list[str]:
+        return [one["id"] for one in (await api.get("/v1/conversations", **query))["data"]]
+
+    assert await listed(pinned=True) == [made[0]]
+    assert await listed(sort="used", pinned=False, archived=False) == [made[1], made[4], made[3]]
+    assert await listed(archived=True) == [made[2]]
+    assert await listed(sort="used") == seen, "neither is a use"
+    again = await api.post(f"/v1/conversations/{made[0]}", {"pinned": False, "title": "new"})
+    assert (again["pinned"], again["title"]) == (False, "new")
+    told = (await api.get(f"/v1/conversations/{made[0]}/changes"))["data"]
+    assert [one["data"] for one in told] == [{"pinned": True}, {"title": "new", "pinned": False}]
+    for query in ({"sort": "size"}, {"sort": "used", "after": made[0]}, {"sort": "used", "after": "1:x"}):
+        await api.refused("GET", "/v1/conversations", status=400, params=query)
+    await api.refused("GET", "/v1/conversations", status=400, params={"shared": True, "pinned": True})

@@ -29,7 +29,7 @@ WIRE = {
     "identity_id": "identity_",
     "user_id": "user_", "share_id": "share_", "token": "ants_",
     "provider": "nobody-", "chat_session": "conv_",
-    "limit_id": "lim_", "group_id": "grp_", "invite_id": "inv_",
+    "run_id": "resp_", "limit_id": "lim_", "group_id": "grp_", "invite_id": "inv_",
     "file_id": "file-", "upload_id": "upload_", "vector_store_id": "vs_", "batch_id": "vsfb_", "number": "",
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 
 from antiphon.domain.accounts import READ, USER, WRITE
 from tests.api.client import Api, in_process
-from tests.services.hand import BROKEN, ECHO, SILENT
+from tests.services.hand import BROKEN, ECHO, HAND, SILENT
 from tests.services.world import another_person, open_world
 
 HEADERS = [
@@ -215,6 +215,47 @@ async def test_usage_is_told_by_day_and_model_with_totals(api: Api) -> None:
     rest = await api.get("/v1/usage", limit=2, after=first["last_id"])
     assert first["has_more"] and first["data"] + rest["data"] == page["data"]
     assert (await api.get("/v1/usage", start="2020-01-01", end="2020-01-31"))["data"] == []
+
+
+async def test_usage_over_time_can_be_plotted(api: Api) -> None:
+    for model in (ECHO, ECHO, BROKEN):
+        await api.ask("hello", model=model)
+    series = await api.get("/v1/usage/series", bucket="hour")
+    assert series["bucket"] == "hour" and not series["has_more"]
+    by_model = {one["model"]: one for one in series["data"]}
+    assert {name: (one["requests"], one["errors"]) for name, one in by_model.items()} == {
+        ECHO: (2, 0), BROKEN: (1, 1),
+    }  # fmt: skip
+    echoed = by_model[ECHO]
+    assert echoed["start_at"] % 3600 == 0 and echoed["latency_ms"]["p50"] <= echoed["latency_ms"]["p95"]
+    assert echoed["input_tokens"] > 0 and echoed["id"] == f"{echoed['start_at']}:{ECHO}"
+    rest = await api.get("/v1/usage/series", bucket="hour", after=series["data"][0]["id"], limit=1)
+    assert rest["data"] == series["data"][1:2]
+    only = await api.get("/v1/admin/usage/series", model=ECHO, user=owner(api))
+    assert [one["requests"] for one in only["data"]] == [2]
+    assert len((await api.get("/v1/admin/usage/series"))["data"]) == 2
+    for path, query, status in (
+        ("/v1/usage/series", {"bucket": "week"}, 422), ("/v1/usage/series", {"after": "x"}, 400),
+        ("/v1/usage/series", {"bucket": "hour", "start": "2026-01-01", "end": "2026-03-01"}, 422),
+        ("/v1/admin/usage/series", {"user": "user_" + "0" * 32}, 404),
+    ):  # fmt: skip
+        await api.refused("GET", path, status=status, params=query)
+
+
+async def test_an_answer_tells_what_it_used(api: Api) -> None:
+    answer = await api.ask("hello", model=ECHO)
+    used = await api.get(f"/v1/responses/{answer['id']}/usage")
+    assert used == {
+        "object": "response.usage", "response_id": answer["id"], "status": "completed", "model": ECHO,
+        "provider": ECHO.split("/")[0], "cached": False, "estimated": used["estimated"],
+        "usage": answer["usage"], "cost": 0.0, "latency_ms": used["latency_ms"], "retrieval": None,
+    }  # fmt: skip
+    waiting = await api.ask("hello", model=HAND, background=True)
+    call = await api.world.hand.next()
+    used = await api.get(f"/v1/responses/{waiting['id']}/usage")
+    assert (used["status"], used["cost"], used["latency_ms"]) == ("in_progress", None, None)
+    call.answer("done")
+    await api.refused("GET", "/v1/responses/resp_" + "0" * 32 + "/usage", status=404)
 
 
 async def test_administrators_see_everybodys_usage(api: Api) -> None:

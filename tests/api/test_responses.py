@@ -265,3 +265,21 @@ async def test_reasoning_and_refusals_have_their_own_events_and_items(api: Api) 
     )
     assert "response.refusal.delta" in names(events)
     assert events[-1].data["response"]["output"][0]["content"][0]["type"] == "refusal"
+
+
+@pytest.mark.parametrize("named", ["file_search_call", "output.results", ""])
+async def test_what_include_cannot_name_is_refused_by_name(api: Api, named: str) -> None:
+    for answer in (
+        await api.http.post("/v1/responses", json={"model": ECHO, "input": "hi", "include": [named]}),
+        await api.http.get(f"/v1/responses/{MISSING}", params={"include": named}),
+    ):
+        assert answer.status_code == 400
+        error = answer.json()["error"]
+        assert (error["param"], error["code"]) == ("include", "invalid_value")
+        assert f"'{named}'" in error["message"] and "file_search_call.results" in error["message"]
+
+
+async def test_include_may_name_what_other_tools_would_return(api: Api) -> None:
+    named = ["reasoning.encrypted_content", "web_search_call.action.sources", "code_interpreter_call.outputs"]
+    answer = await api.post("/v1/responses", {"model": ECHO, "input": "hi", "include": named})
+    assert answer["status"] == "completed"

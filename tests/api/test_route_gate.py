@@ -64,6 +64,7 @@ OF_ONE_LOGIN = ("/metrics", "/v1/auth/sessions", "/v1/auth/me", "/admin/sessions
 """Answers that tell which credential was shown, or the time."""
 PASSING = frozenset(
     {
+        "age_seconds",
         "uptime_seconds",
         "uptime_formatted",
         "last_login_at",
@@ -139,9 +140,11 @@ def test_the_administrators_operations_are_those_under_their_path() -> None:
     } | SPOKEN_BY_ADMINS.keys() == OF_ADMINS.keys()
 
 
-def test_there_are_two_websockets() -> None:
+def test_there_are_three_websockets() -> None:
     sockets = {one.path for one in every_route() if isinstance(one, WebSocketRoute)}
-    assert sockets == {"/v1/responses", "/sessions/{session_id}/live"}
+    assert sockets == {
+        "/v1/responses", "/sessions/{session_id}/live", "/v1/conversations/{conversation_id}/events",
+    }  # fmt: skip
 
 
 # --- nobody

@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 
 from antiphon.bootstrap import Drain, open_application
 from antiphon.cli.main import app
-from antiphon.cli.redis_dump import PIECE_CHARACTERS, BadDump, entries
 from antiphon.domain.accounts import Visit
+from antiphon.parsers.chat_exports.redis_dump import PIECE_CHARACTERS, BadDump, entries
 from tests.services.world import prepare, settings_for
 
 OLD_PASSWORD = "the old servers password"

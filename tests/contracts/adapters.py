@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+import msgspec
+
+from antiphon.bootstrap import SystemClock
+from antiphon.domain.redis_address import parse_redis_url
+from antiphon.ports.administrator_mirror import AdministratorMirror
+from antiphon.ports.attempts import Attempts
 from antiphon.ports.blob_store import BlobStore
 from antiphon.ports.cache import Cache
 from antiphon.ports.clock import Clock
 from antiphon.ports.jobs import Jobs
 from antiphon.ports.knowledge import Knowledge
 from antiphon.ports.limits import RateLimiter
+from antiphon.ports.locks import Locks
 from antiphon.ports.model_provider import ModelProvider
 from antiphon.ports.storage import Storage
 from antiphon.providers.offline import MODEL as EXTRACTIVE
 from antiphon.providers.offline import Offline
 from antiphon.providers.scripted import Scripted
+from antiphon.storage.administrator_mirror import FileAdministratorMirror
 from antiphon.storage.files import FileBlobs
+from antiphon.storage.memory.attempts import InProcessAttempts
 from antiphon.storage.memory.cache import InProcessCache
 from antiphon.storage.memory.jobs import InProcessJobs
 from antiphon.storage.memory.limits import MemoryRateLimiter
+from antiphon.storage.memory.locks import InProcessLocks
+from antiphon.storage.redis.administrator_mirror import RedisAdministratorMirror
+from antiphon.storage.redis.attempts import RedisAttempts
+from antiphon.storage.redis.cache import RedisCache
+from antiphon.storage.redis.connection import connect
+from antiphon.storage.redis.limits import RedisRateLimiter
+from antiphon.storage.redis.link import RedisLink
 from antiphon.storage.sql.knowledge import open_knowledge
 from antiphon.storage.sql.postgres import open_postgres
+from antiphon.storage.sql.postgres_advisory import PostgresLocks
+from antiphon.storage.sql.postgres_blobs import PostgresBlobs
+from antiphon.storage.sql.postgres_knowledge import open_postgres_knowledge
 from antiphon.storage.sql.sqlite import open_sqlite
+from tests import redis_server
 from tests.postgres import prepared
 from tests.services.hand import Hand
 from tests.services.world import prepare
@@ -68,24 +89,190 @@ async def sqlite_knowledge(directory: Path) -> AsyncIterator[Knowledge]:
         await store.close()
 
 
+@asynccontextmanager
+async def postgres_knowledge(directory: Path) -> AsyncIterator[Knowledge]:
+    """The store of knowledge of several servers."""
+    store = await open_postgres_knowledge(prepared(directory))
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
 KNOWLEDGES: dict[str, Callable[[Path], AbstractAsyncContextManager[Knowledge]]] = {
     "sqlite": sqlite_knowledge,
+    "postgres": postgres_knowledge,
 }
 
-BLOB_STORES: dict[str, Callable[[Path], BlobStore]] = {
-    "files": lambda directory: FileBlobs(directory / "blobs"),
+
+@asynccontextmanager
+async def files(directory: Path) -> AsyncIterator[BlobStore]:
+    """Blobs on this machine."""
+    yield FileBlobs(directory / "blobs")
+
+
+@asynccontextmanager
+async def postgres_blobs(directory: Path) -> AsyncIterator[BlobStore]:
+    """Blobs that several servers share."""
+    store = await open_postgres_knowledge(prepared(directory))
+    try:
+        yield PostgresBlobs(store.pool, "blobs", directory / "copies")
+    finally:
+        await store.close()
+
+
+BLOB_STORES: dict[str, Callable[[Path], AbstractAsyncContextManager[BlobStore]]] = {
+    "files": files,
+    "postgres": postgres_blobs,
 }
+
+
+@asynccontextmanager
+async def in_process_locks(directory: Path) -> AsyncIterator[tuple[Locks, Locks]]:
+    """Locks of a store of one's own; there is no second process, so both are the same."""
+    locks = InProcessLocks()
+    yield locks, locks
+
+
+@asynccontextmanager
+async def postgres_locks(directory: Path) -> AsyncIterator[tuple[Locks, Locks]]:
+    """Locks of two servers on one database."""
+    address = prepared(directory)
+    one, two = PostgresLocks(address), PostgresLocks(address)
+    try:
+        yield one, two
+    finally:
+        await one.close()
+        await two.close()
+
+
+LOCKS: dict[str, Callable[[Path], AbstractAsyncContextManager[tuple[Locks, Locks]]]] = {
+    "in process": in_process_locks,
+    "postgres": postgres_locks,
+}
+"""As two processes have them."""
 
 JOBS: dict[str, Callable[[], Jobs]] = {
     "in process": InProcessJobs,
 }
 
-CACHES: dict[str, Callable[[int, Clock], Cache]] = {
-    "in process": InProcessCache,
+
+@asynccontextmanager
+async def redis_link(
+    prefix: str = "", *, url: str | None = None, seconds: float = 5.0
+) -> AsyncIterator[RedisLink]:
+    """A way to the run's Redis, or another one, under a prefix of its own or a given one."""
+    address = parse_redis_url(url or redis_server.url())
+    link = RedisLink(
+        connect(address, seconds=seconds), prefix=prefix or redis_server.fresh_prefix(), seconds=seconds
+    )
+    try:
+        yield link
+    finally:
+        await link.close()
+
+
+@asynccontextmanager
+async def process_cache(room: int, clock: Clock) -> AsyncIterator[Cache]:
+    """The cache of one server."""
+    yield InProcessCache(room, clock)
+
+
+@asynccontextmanager
+async def redis_cache(room: int, clock: Clock) -> AsyncIterator[Cache]:
+    """The cache of several servers."""
+    async with redis_link() as link:
+        yield RedisCache(link, room, now_ms=lambda: int(clock.monotonic() * 1000))
+
+
+CACHES: dict[str, Callable[[int, Clock], AbstractAsyncContextManager[Cache]]] = {
+    "in process": process_cache,
+    "redis": redis_cache,
 }
 """Made with the bytes it may hold and the clock it goes by."""
-RATE_LIMITERS: dict[str, Callable[[], RateLimiter]] = {
-    "in process": MemoryRateLimiter,
+
+
+@asynccontextmanager
+async def process_limiter() -> AsyncIterator[RateLimiter]:
+    """The limiter of one server."""
+    yield MemoryRateLimiter()
+
+
+@asynccontextmanager
+async def redis_limiter() -> AsyncIterator[RateLimiter]:
+    """The limiter of several servers."""
+    async with redis_link() as link:
+        yield RedisRateLimiter(link, SystemClock().monotonic, now_us=lambda: int(time.time() * 1_000_000))
+
+
+RATE_LIMITERS: dict[str, Callable[[], AbstractAsyncContextManager[RateLimiter]]] = {
+    "in process": process_limiter,
+    "redis": redis_limiter,
+}
+
+
+@asynccontextmanager
+async def process_attempts(now: Callable[[], float]) -> AsyncIterator[Attempts]:
+    """The attempts that one server saw."""
+    yield InProcessAttempts(now)
+
+
+@asynccontextmanager
+async def redis_attempts(now: Callable[[], float]) -> AsyncIterator[Attempts]:
+    """The attempts that several servers saw; this one's own are forgotten, so that Redis' count shows."""
+    async with redis_link() as link:
+        own = InProcessAttempts(now, names=0)
+        yield RedisAttempts(link, own, now_us=lambda: int(now() * 1_000_000))
+
+
+ATTEMPTS: dict[str, Callable[[Callable[[], float]], AbstractAsyncContextManager[Attempts]]] = {
+    "in process": process_attempts,
+    "redis": redis_attempts,
+}
+"""Made with what tells the seconds."""
+
+
+class KeptMirror(msgspec.Struct, frozen=True):
+    """A mirror, and what an operator can do to it: delete the key, or all there is."""
+
+    mirror: AdministratorMirror
+    delete_key: Callable[[], Awaitable[None]]
+    empty: Callable[[], Awaitable[None]]
+
+
+@asynccontextmanager
+async def file_mirror(directory: Path) -> AsyncIterator[KeptMirror]:
+    """The mirror beside a server's data."""
+
+    async def remove(*names: str) -> None:
+        for name in names:
+            (directory / name).unlink()
+
+    yield KeptMirror(
+        FileAdministratorMirror(directory), lambda: remove("admin_credentials"),
+        lambda: remove("admin_credentials", "admin_credentials.mark"),
+    )  # fmt: skip
+
+
+@asynccontextmanager
+async def redis_mirror(directory: Path) -> AsyncIterator[KeptMirror]:
+    """The mirror of several servers."""
+    async with redis_link() as link:
+        key = f"{link.prefix}admin:credentials"
+
+        async def remove(*keys: str) -> None:
+            assert await link.call("DEL", *keys) == len(keys)
+
+        yield KeptMirror(
+            RedisAdministratorMirror(link),
+            lambda: remove(key),
+            lambda: remove(key, f"{link.prefix}{{{key}}}:mark"),
+        )
+
+
+MIRRORS: dict[str, Callable[[Path], AbstractAsyncContextManager[KeptMirror]]] = {
+    "files": file_mirror,
+    "redis": redis_mirror,
 }
 
 PROVIDERS: dict[str, tuple[Callable[[], ModelProvider], str, str]] = {

@@ -18,22 +18,31 @@ from antiphon.domain.passages import Candidates, IndexQuery, NewPassage, Source
 from antiphon.ports.passage_index import IndexScopes, PassageIndex, Vectors
 from antiphon.storage.sql.knowledge import open_knowledge
 from antiphon.storage.sql.knowledge_index_writes import text_hash
+from antiphon.storage.sql.postgres_knowledge import open_postgres_knowledge
+from tests.postgres import Hands, prepared
 from tests.services.world import prepare
 
 MODEL = "test/model"
 DIMENSIONS = 24
+EMPTY = "TRUNCATE scopes,sources,passages,passage_texts,vector_models,vectors,members,marks RESTART IDENTITY"
 
 
 class IndexWorld:
     """The ports under test, and hands for what other ports do."""
 
-    def __init__(
-        self, index: PassageIndex, scopes: IndexScopes, vectors: Vectors, execute: Callable[..., list[Any]]
-    ) -> None:
-        self.index = index
-        self.scopes = scopes
-        self.vectors = vectors
+    def __init__(self, store: Any, execute: Callable[..., list[Any]], engine: str) -> None:
+        self.index: PassageIndex = store.index
+        self.scopes: IndexScopes = store.scopes
+        self.vectors: Vectors = store.vectors
+        self.engine = engine
         self.execute = execute
+
+    def words_of(self, word: str) -> int:
+        """How many passages the engine's own index of words has under a word."""
+        if self.engine == "sqlite":
+            return int(self.execute("SELECT count(*) FROM words WHERE words MATCH ?", f'"{word}"')[0][0])
+        found = "SELECT count(*) FROM passages WHERE CAST(terms AS TEXT) LIKE ?"
+        return int(self.execute(found, f"%:{word}:%")[0][0])
 
     def member(
         self, scope: str, file_id: str, attributes: dict[str, Any] | None = None, owner: str = "o"
@@ -41,11 +50,10 @@ class IndexWorld:
         """A file is in a collection, as the port `Members` writes it."""
         columns = {
             "collection_id": scope, "file_id": file_id, "id": new_id(1), "owner_id": owner,
-            "attributes": json.dumps(attributes or {}), "state": "in_progress",
+            "attributes": json.dumps(attributes or {}), "state": "in_progress", "automatic": True,
         }  # fmt: skip
-        for _, name, kind, needed, default, _ in self.execute("PRAGMA table_info(members)"):
-            if needed and default is None and name not in columns:
-                columns[name] = "" if "CHAR" in kind or kind == "TEXT" else 0
+        numbers = ("slot", "max_tokens", "overlap_tokens", "usage_bytes", "version", "created", "done")
+        columns |= dict.fromkeys((*numbers, "total", "attempts", "not_before"), 0)
         names = ",".join(columns)
         places = ",".join("?" * len(columns))
         self.execute(f"INSERT INTO members({names}) VALUES({places})", *columns.values())
@@ -145,18 +153,28 @@ async def sqlite(directory: Path, cache_bytes: int = 1 << 26) -> AsyncIterator[I
     store = await open_knowledge(directory, cache_bytes=cache_bytes)
     hands = sqlite3.connect(directory / "knowledge.db", isolation_level=None, timeout=30)
     try:
-        yield IndexWorld(
-            store.index,
-            store.scopes,
-            store.vectors,
-            lambda sql, *values: hands.execute(sql, values).fetchall(),
-        )
+        yield IndexWorld(store, lambda sql, *values: hands.execute(sql, values).fetchall(), "sqlite")
     finally:
         hands.close()
         await store.close()
 
 
-INDEXES: dict[str, Callable[..., AbstractAsyncContextManager[IndexWorld]]] = {"sqlite": sqlite}
+@asynccontextmanager
+async def postgres(directory: Path, cache_bytes: int = 1 << 26) -> AsyncIterator[IndexWorld]:
+    """The store of several servers."""
+    store = await open_postgres_knowledge(prepared(directory), cache_bytes=cache_bytes)
+    hands = Hands(directory)
+    try:
+        yield IndexWorld(store, hands, "postgres")
+    finally:
+        hands.close()
+        await store.close()
+
+
+INDEXES: dict[str, Callable[..., AbstractAsyncContextManager[IndexWorld]]] = {
+    "sqlite": sqlite,
+    "postgres": postgres,
+}
 """The adapters of the index; opened twice on one directory, one finds what it wrote."""
 
 
@@ -164,7 +182,10 @@ def run(directory: Path, name: str, work: Callable[[IndexWorld], Any], **options
     """Run `work` on a fresh store, for tests that are not themselves asynchronous."""
 
     async def with_world() -> None:
-        async with INDEXES[name](directory, **options) as world:
+        place = directory.parent / "emptied" if name == "postgres" else directory
+        async with INDEXES[name](place, **options) as world:
+            if name == "postgres":  # twenty times as fast as a new database
+                world.execute(EMPTY)
             await work(world)
 
     asyncio.run(with_world())

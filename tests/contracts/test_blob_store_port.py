@@ -21,9 +21,10 @@ ABSENT = "0" * 64
 
 
 @pytest.fixture(params=BLOB_STORES)
-def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BlobStore]:
     """An empty store."""
-    return BLOB_STORES[request.param](tmp_path)
+    async with BLOB_STORES[request.param](tmp_path) as opened:
+        yield opened
 
 
 def digest_of(content: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -32,8 +33,9 @@ def time() -> Time:
 
 
 @pytest.fixture(params=CACHES)
-def cache(request: pytest.FixtureRequest, time: Time) -> Cache:
-    return CACHES[request.param](ROOM, time)
+async def cache(request: pytest.FixtureRequest, time: Time) -> AsyncIterator[Cache]:
+    async with CACHES[request.param](ROOM, time) as opened:
+        yield opened
 
 
 async def test_it_gives_back_what_was_put_last_byte_for_byte(cache: Cache) -> None:

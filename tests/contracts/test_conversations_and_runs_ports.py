@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from antiphon.domain import ids
+from antiphon.domain.conversations import Chosen, Conversation
+from antiphon.domain.errors import Conflict
 from antiphon.domain.items import Position
 from antiphon.domain.runs import RunError
 from antiphon.domain.usage import Usage
@@ -103,6 +107,82 @@ async def test_names_that_look_like_patterns_are_only_names(storage: Storage) ->
     assert await find(conversation.id, "100%") == {"100%"}
     assert await find(conversation.id, "100_") == {"100_"}
     assert await find(conversation.id, "a*") == {"a*b"}
+
+
+async def used_at(storage: Storage, now_us: int, **fields: Any) -> Conversation:
+    """A conversation that was last used at a time."""
+    conversation, _, commands = new_conversation(updated_us=now_us, **fields)
+    await storage.unit_of_work.commit(*commands)
+    return conversation
+
+
+async def test_the_last_used_come_first_by_pages_without_gap_or_double(storage: Storage) -> None:
+    made = [await used_at(storage, at) for at in (30, 10, 50, 30, 20, 30)]
+    await used_at(storage, 99, owner_id=STRANGER)
+    wanted = sorted(((one.updated_us, one.id) for one in made), reverse=True)
+    seen: list[tuple[int, str]] = []
+    while page := await storage.conversations.latest(OWNER, after=seen[-1] if seen else None, limit=2):
+        seen += [(one.updated_us, one.id) for one in page]
+    assert seen == wanted
+
+
+@pytest.mark.parametrize("by_use", [False, True])
+async def test_a_list_shows_those_that_are_chosen(storage: Storage, by_use: bool) -> None:
+    plain, pinned, archived, both = [await used_at(storage, 9) for _ in range(4)]
+    update = ws.UpdateConversation
+    await storage.unit_of_work.commit(
+        update(conversation_id=pinned.id, pinned_us=5), update(conversation_id=archived.id, archived_us=6),
+        update(conversation_id=both.id, pinned_us=7, archived_us=8),
+    )  # fmt: skip
+
+    async def listed(**fields: bool) -> set[str]:
+        chosen = Chosen(**fields)
+        if by_use:
+            found = await storage.conversations.latest(OWNER, after=None, limit=9, chosen=chosen)
+        else:
+            find = storage.conversations.page
+            found = await find(OWNER, after=None, limit=9, descending=True, chosen=chosen)
+        return {one.id for one in found}
+
+    assert await listed() == {plain.id, pinned.id, archived.id, both.id}
+    assert await listed(pinned=True) == {pinned.id, both.id}
+    assert await listed(archived=False) == {plain.id, pinned.id}
+    assert await listed(pinned=True, archived=True) == {both.id}
+    assert await listed(pinned=False, archived=False) == {plain.id}
+    found = await storage.conversations.get(OWNER, both.id)
+    assert found is not None and (found.pinned_us, found.archived_us) == (7, 8)
+    await storage.unit_of_work.commit(update(conversation_id=both.id, pinned_us=None))
+    found = await storage.conversations.get(OWNER, both.id)
+    assert found is not None and (found.pinned_us, found.archived_us) == (None, 8)
+
+
+async def test_a_title_is_given_once_and_a_quiet_change_is_no_use(storage: Storage) -> None:
+    conversation = await used_at(storage, 9)
+    change = ws.AddQuietChange(
+        conversation_id=conversation.id, owner_id=OWNER, slot=SLOT, kind="k", body="{}", now_us=99
+    )
+    give = ws.TitleConversation(conversation_id=conversation.id, title="nul \0 first")
+    await storage.unit_of_work.commit(give, change)
+    with pytest.raises(Conflict):
+        await storage.unit_of_work.commit(msgspec.structs.replace(give, title="second"), change)
+    found = await storage.conversations.get(OWNER, conversation.id)
+    assert found is not None
+    assert (found.title, found.updated_us, found.revision) == ("nul \0 first", 9, 2)
+    (told,) = await storage.conversations.changes(conversation.id, after=1, limit=9)
+    assert (told.revision, told.created_us) == (2, 99)
+
+
+async def test_revisions_are_those_of_what_is_there(storage: Storage) -> None:
+    conversation, _, commands = new_conversation()
+    await storage.unit_of_work.commit(*commands)
+    find, unknown = storage.conversations.revisions, ids.new_id(SLOT)
+    before = await find([conversation.id, unknown])
+    change = ws.AddChange(
+        conversation_id=conversation.id, owner_id=OWNER, slot=SLOT, kind="k", body="{}", now_us=9
+    )
+    await storage.unit_of_work.commit(change)
+    assert await find([unknown, conversation.id]) == {conversation.id: before[conversation.id] + 1}
+    assert unknown not in before and await find([]) == {}
 
 
 # --- runs
@@ -205,6 +285,22 @@ async def test_the_runs_of_a_fan_out_are_found_by_what_they_answer(storage: Stor
     opened = [ws.OpenRun(run=run, worker_id=WORKER) for run in (first, *beside)]
     await storage.unit_of_work.commit(*commands, *opened)
     assert set(await storage.runs.on_input(first, 10)) == {run.id for run in (first, *beside)}
+
+
+async def test_the_runs_that_have_not_ended_are_found_by_pages_and_by_conversation(storage: Storage) -> None:
+    conversation, head, commands = new_conversation(new_item("q"))
+    here = [new_run(conversation, input_end=head) for _ in range(2)]
+    elsewhere = [new_run(), new_run(state="queued", background=True)]
+    opened = [ws.OpenRun(run=run, worker_id=WORKER) for run in (*here, *elsewhere)]
+    await storage.unit_of_work.commit(*commands, *opened)
+    find = storage.runs.running
+    assert [run.id for run in await find(conversation.id, after=None, limit=9)] == sorted(r.id for r in here)
+    everywhere = sorted(run.id for run in (*here, *elsewhere))
+    first = await find(None, after=None, limit=3)
+    rest = await find(None, after=first[-1].id, limit=3)
+    assert [run.id for run in (*first, *rest)] == everywhere
+    await storage.unit_of_work.commit(finish(here[0]))
+    assert await find(conversation.id, after=None, limit=9) == [here[1]]
 
 
 # --- known prefixes

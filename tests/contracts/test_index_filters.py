@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from antiphon.domain.filters import COMPARISONS, Comparison, Filter, Join, matches
 from antiphon.domain.passages import HistoryFilter
-from antiphon.storage.sql import knowledge_index_search
+from antiphon.storage.sql import knowledge_index_fts
 from tests.contracts.index_world import INDEXES, IndexWorld, new_source, passage, run, vector
 
 SCOPES = tuple(letter * 32 for letter in "abc")
@@ -98,7 +98,7 @@ def test_both_legs_find_what_brute_force_finds(
         assert all(close[hit.passage_id] == pytest.approx(hit.score, abs=1e-5) for hit in found.dense)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(knowledge_index_search, "FEW_SOURCES", few)
+        patch.setattr(knowledge_index_fts, "FEW_SOURCES", few)
         run(tmp_path_factory.mktemp("filters"), name, work)
 
 

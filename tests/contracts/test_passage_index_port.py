@@ -118,7 +118,10 @@ async def test_what_leaves_a_collection_leaves_the_search_in_the_same_moment(wor
     await world.index.withdraw([staying.id])
     assert await world.found([SCOPE], "fox") == [set(), set()]
     assert await world.found([OTHER], "fox") == [{"red fox"}, {"red fox"}]
-    assert world.execute("SELECT source_id FROM members ORDER BY 1") == [(None,), (elsewhere.id,)]
+    assert world.execute("SELECT source_id FROM members ORDER BY source_id IS NOT NULL") == [
+        (None,),
+        (elsewhere.id,),
+    ]
 
 
 async def test_the_sweep_erases_all_of_what_was_withdrawn_and_nothing_else(world: IndexWorld) -> None:
@@ -306,11 +309,8 @@ async def test_erased_words_leave_no_trace_once_they_are_asked_to(world: IndexWo
     await world.scopes.forget_items(source.id, ["7"])
     while await world.scopes.erase_traces():
         pass
-    blocks = b"".join(row[0] for row in world.execute("SELECT block FROM words_data"))
-    assert b"canary8" in blocks or b"canary" in blocks
     assert await world.found([HISTORY], "canary7") == [set(), set()]
-    (vocabulary,) = world.execute("SELECT count(*) FROM words WHERE words MATCH '\"canary7\"'")[0]
-    assert vocabulary == 0
+    assert world.words_of("canary7") == 0 and world.words_of("canary8") == 1
     assert (await world.search([HISTORY], "among")).total == 29
     assert len((await world.search([HISTORY], "among")).lexical) == 29
 

@@ -64,6 +64,20 @@ async def a_conversation(storage: Storage, *extra: ws.Command) -> tuple[Conversa
     return conversation, item.id
 
 
+async def test_the_last_used_of_others_come_first_by_pages(storage: Storage) -> None:
+    made = []
+    await a_conversation(storage)
+    for at in (30, 10, 50, 30):
+        conversation, _, commands = new_conversation(updated_us=at)
+        await storage.unit_of_work.commit(*commands, put_member(conversation))
+        made.append((at, conversation.id))
+    seen: list[tuple[int, str]] = []
+    while page := await storage.members.latest(MEMBER, after=seen[-1] if seen else None, limit=3):
+        assert {one.role for one in page} == {"viewer"}
+        seen += [(one.updated_us, one.id) for one in page]
+    assert seen == sorted(made, reverse=True)
+
+
 async def test_a_member_finds_the_conversation_by_every_id_and_a_stranger_by_none(storage: Storage) -> None:
     conversation, item_id = await a_conversation(storage)
     run = new_run(conversation)

@@ -175,3 +175,20 @@ async def test_what_the_dead_left_is_forgotten_but_their_fences(shared: Storage,
     await other.workers.forget()
     assert [tick.entries for tick in await other.workers.ticks(TWO, 0, 10)] == [None]
     assert len(await other.workers.ticks(ONE, 0, 10)) == 1
+
+
+async def test_a_bell_is_heard_by_all_who_listen_here_and_elsewhere(shared: Storage, other: Storage) -> None:
+    heard: list[tuple[str, str, str]] = []
+    for name, store in (("here", shared), ("also here", shared), ("there", other)):
+        await store.workers.listen(lambda what, text, name=name: heard.append((name, what, text)))  # type: ignore[misc]
+    async with asyncio.timeout(20):
+        while len({name for name, _, _ in heard}) < 3:
+            await shared.workers.ring("presence", '{"a b": 1}')
+            await asyncio.sleep(0.05)
+    assert {(what, text) for _, what, text in heard} == {("presence", '{"a b": 1}')}
+
+
+async def test_with_a_store_of_its_own_a_bell_calls_nobody(storage: Storage) -> None:
+    if storage.workers.is_shared:
+        pytest.skip("others may be there")
+    await storage.workers.ring("presence", "{}")

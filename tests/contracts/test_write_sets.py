@@ -19,6 +19,7 @@ from antiphon.ports import blob_writes as wb
 from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
 from antiphon.ports.storage import Storage
+from antiphon.services.conversation_updates import quiet
 from tests.contracts.builders import (
     OWNER,
     SLOT,
@@ -85,6 +86,10 @@ def lost_guards(conversation: Conversation, head: Position) -> dict[str, list[An
         "PutItems: the place is taken": [put(elsewhere, new_item("x"))],
         "UpdateConversation: stale": [ws.UpdateConversation(**by, title="x", revision=99)],
         "UpdateConversation: gone": [ws.UpdateConversation(conversation_id=missing, title="x")],
+        "TitleConversation: gone": [ws.TitleConversation(conversation_id=missing, title="x")],
+        "AddQuietChange: gone": [
+            quiet(msgspec.structs.replace(change(conversation), conversation_id=missing))
+        ],
         "DeleteConversation: gone": [ws.DeleteConversation(conversation_id=missing, now_us=1)],
         "StartRun: gone": [ws.StartRun(run_id=missing, worker_id=missing, attempt=2)],
         "FinishRun: gone": [finish(new_run(conversation))],
@@ -158,8 +163,9 @@ async def test_a_lost_set_hurts_no_set_beside_it(storage: Storage) -> None:
             conversation_id=c.id, branch_id=c.active_branch_id, run_id=ids.new_id(1), head=head
         ),
         lambda c, head, n: ws.UpdateConversation(conversation_id=c.id, title=f"{n}", revision=1),
+        lambda c, head, n: ws.TitleConversation(conversation_id=c.id, title=f"{n}"),
     ],
-    ids=["place", "name", "key", "claim", "revision"],
+    ids=["place", "name", "key", "claim", "revision", "title"],
 )
 async def test_of_fifty_equal_compare_and_sets_exactly_one_wins(
     storage: Storage, command: Callable[[Conversation, Position, int], Any]

@@ -98,11 +98,11 @@ SLOW_COMMIT = """
 import asyncio
 import itertools
 from antiphon.storage.sql import knowledge_files
-quick = knowledge_files.SqliteFiles.put
+quick = knowledge_files.SqlFiles.put
 async def slow(self, *arguments, **named):
     await asyncio.sleep(3600)
     await quick(self, *arguments, **named)
-knowledge_files.SqliteFiles.put = slow
+knowledge_files.SqlFiles.put = slow
 """
 
 

@@ -48,10 +48,12 @@ def servers(new_server: NewServer, tmp_path: Path) -> Iterator[list[ServerProces
     yield start(new_server, tmp_path, 2)
 
 
-def start(new_server: NewServer, directory: Path, count: int, **settings: str) -> list[ServerProcess]:
+def start(
+    new_server: NewServer, directory: Path, count: int, patch: str = HURRIED, **settings: str
+) -> list[ServerProcess]:
     """Start servers on the directory's database, all at once."""
     url = postgres.prepared(directory)
-    made = [new_server(patch=HURRIED, DATABASE_URL=url, DRAIN_SECONDS="0", **settings) for _ in range(count)]
+    made = [new_server(patch=patch, DATABASE_URL=url, DRAIN_SECONDS="0", **settings) for _ in range(count)]
     for server in made:
         server.launch()
     for server in made:

@@ -12,13 +12,22 @@ from hashlib import sha256
 PLAIN_MARK = "~"
 """Ends every plain token and occurs nowhere else in a frame, so tokens can be counted without parsing."""
 
+_WORDS = (
+    "when a river rises the people on its banks look first at the bridge then at each other and ask who "
+    "will carry the old clock from the mill up to the chapel where it is dry nobody has wound it for years "
+    "but nobody wants to lose it either so four of them take a corner each and walk slowly through rain "
+    "that has not stopped since Monday while children count every step aloud and the dog runs ahead barking "
+    "at water as if it could be sent home by noise alone later they laugh"
+).split()
+"""Words as people say them: what is said is also indexed, and numbers would be harder work than words."""
+
 _HASHED_TOKEN = re.compile(r"t(\d+):([0-9a-f]{8}) ")
 _STREAM_NAME = re.compile(r"stream=([\w-]+)")
 
 
 def plain_token(index: int) -> str:
-    """Token ``index`` of a plain text: short, numbered, the same in every stream."""
-    return f"w{index}{PLAIN_MARK}"
+    """Token ``index`` of a plain text: a word, the same in every stream."""
+    return f"{_WORDS[index % len(_WORDS)]}{PLAIN_MARK}"
 
 
 def wide_token(index: int) -> str:

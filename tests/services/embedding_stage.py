@@ -14,6 +14,7 @@ from antiphon.services.embedding_models import Configured
 from antiphon.services.embedding_use import EmbeddingUse
 from antiphon.services.embeddings import Embeddings
 from antiphon.services.model_routes import ModelRoute
+from antiphon.storage.memory.locks import InProcessLocks
 from tests.harness.memory_vectors import MemoryVectors
 from tests.services.fake_provider import Time
 from tests.services.world import World
@@ -94,7 +95,9 @@ class Stage:
                 self.embedder(spec), route, frozenset({model}), spec.description(), rebuild
             )
         use = EmbeddingUse(self.world.storage.unit_of_work, self.world.application.quotas, self.time)
-        made = Embeddings(configured, self.store, self.store, use, self.time, sleep=self.time.sleep)
+        made = Embeddings(
+            configured, self.store, self.store, use, self.time, InProcessLocks(), sleep=self.time.sleep
+        )
         await made.open()
         if runs:
             self.tasks.append(asyncio.create_task(made.run()))

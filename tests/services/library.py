@@ -17,6 +17,7 @@ from antiphon.storage.memory.jobs import InProcessJobs
 from tests.harness.knowledge import PlainParser
 from tests.services.hand import PATIENCE_SECONDS
 from tests.services.world import World, open_world
+from tests.store import contents
 
 
 async def pieces(*chunks: bytes) -> AsyncIterator[bytes]:
@@ -101,9 +102,9 @@ class Library:
             )
         ]
 
-    def blobs(self) -> Sequence[Path]:
-        """The files on the disk."""
-        return [one for one in (self.world.directory / "documents").rglob("*") if one.is_file()]
+    def blobs(self) -> Sequence[str]:
+        """The digests of the contents of files."""
+        return list(contents(self.world.directory, "documents"))
 
 
 @asynccontextmanager

@@ -114,7 +114,7 @@ RESPONSES: dict[str, tuple[str, Call]] = {
     "answers.input_items": ("viewer", lambda a, w, s: a.input_items(w, s.c.r2, **LIST)),
     "answers.set_metadata": ("editor", lambda a, w, s: a.set_metadata(w, s.c.r2, "{}")),
     "answers.retrieval": ("viewer", lambda a, w, s: a.retrieval(w, s.c.r2)),
-    "answers.said": ("viewer", lambda a, w, s: a.said(w, s.c.r2)),
+    "answers.gave": ("viewer", lambda a, w, s: a.gave(w, s.c.r2)),
     "answers.asked": ("viewer", lambda a, w, s: a.asked(w, s.c.r2)),
 }
 """By what a response's id leads to."""
@@ -145,6 +145,10 @@ FURTHER: dict[str, tuple[str, Call]] = {
         "viewer",
         lambda a, w, s: a.input_items(w, s.live_id, **LIST),
     ),
+    "conversations.update of its place": (
+        "owner",
+        lambda a, w, s: a.update(w, s.id, title=None, metadata=None, archived=True),
+    ),
     "conversations.delete and purge": ("owner", lambda a, w, s: a.delete(w, s.id, purge=True)),
     "answers.delete and purge": ("owner", lambda a, w, s: a.delete(w, s.c.r2, purge=True)),
     "answers.delete of a running answer": ("editor", lambda a, w, s: a.delete(w, s.live_id)),
@@ -152,8 +156,8 @@ FURTHER: dict[str, tuple[str, Call]] = {
 """Other ways in by the same verbs."""
 
 OWN = {
-    "conversations.create", "conversations.page", "answers.page", "members.shared", "idempotency.taken",
-    "idempotency.finished",
+    "conversations.create", "conversations.page", "conversations.latest", "answers.page", "members.shared",
+    "members.latest", "idempotency.taken", "idempotency.finished",
 }  # fmt: skip
 """Speak of what the acting account itself owns, or is a member of, and of nothing else."""
 

@@ -19,6 +19,7 @@ from antiphon.services.idempotency import Key
 from tests.services.hand import HAND
 from tests.services.test_chat_prefix import complete, conversation_of
 from tests.services.world import World
+from tests.store import contents
 
 
 def data_url(size: int = 100_000) -> str:
@@ -34,8 +35,8 @@ def picture(url: str, text: str = "look") -> list[dict[str, Any]]:
 
 
 def files(world: World) -> dict[str, bytes]:
-    """The blobs on the disk by name."""
-    return {path.name: path.read_bytes() for path in (world.directory / "blobs").rglob("*") if path.is_file()}
+    """The blobs by name."""
+    return contents(world.directory, "blobs")
 
 
 def stored(world: World) -> str:
@@ -180,9 +181,8 @@ async def test_content_that_is_being_erased_is_put_again(world: World) -> None:
 async def test_a_lost_file_is_an_error_never_an_empty_picture(world: World) -> None:
     conversation = await world.conversation()
     await add(world, conversation, picture(data_url()))
-    for path in (world.directory / "blobs").rglob("*"):
-        if path.is_file():
-            path.unlink()
+    for digest in files(world):
+        assert await world.knowledge.stores.said.delete(world.who.account_id, digest)
     with pytest.raises(Unavailable) as error:
         await world.path(conversation)
     assert error.value.code == "content_missing"

@@ -18,7 +18,6 @@ from antiphon.ports.purging import Owned
 from antiphon.services import trimming
 from antiphon.services.erasure import Erasures
 from antiphon.services.purges import Purges
-from antiphon.storage.files import FileBlobs
 from tests.services.world import World, running_world
 
 
@@ -60,7 +59,7 @@ async def no_cache(owner_id: str) -> None:
 def purges_of(world: World, notes: Notes) -> Purges:
     application = world.application
     return Purges(
-        world.storage, FileBlobs(world.directory / "blobs"), world.engine, application.runs,
+        world.storage, world.knowledge.stores.said, world.engine, application.runs,
         application.journal, SystemClock(), response_ttl_days=30, forget=no_cache, erasures=Erasures([notes]),
     )  # fmt: skip
 

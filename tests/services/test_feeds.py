@@ -62,7 +62,7 @@ async def test_messages_turns_and_changes_are_heard_in_order(world: World) -> No
     call.say("an ")
     assert await ear.next() == Delta(began.run_id, "an ")
     call.answer("answer")
-    assert await ear.next() == Delta(began.run_id, "answer")
+    assert await ear.next() == Delta(began.run_id, "answer", 3)
     assert await ear.text() == "an answer"
     assert await ear.next() == Ended(began.run_id, "completed")
     ear.feed.close()
@@ -79,7 +79,7 @@ async def test_who_opens_it_in_mid_answer_hears_all_of_the_answer(world: World) 
     ear = await listening(world, conversation)
     assert await ear.next() == Delta("resp_" + begun.run_id, "half ")
     call.answer("and half")
-    assert await ear.next() == Delta("resp_" + begun.run_id, "and half")
+    assert await ear.next() == Delta("resp_" + begun.run_id, "and half", 5)
     ear.feed.close()
     await world.wait(begun)
 

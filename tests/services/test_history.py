@@ -23,6 +23,7 @@ from antiphon.storage.sql.knowledge import FILE_NAME
 from tests.services.hand import ECHO, HAND, until
 from tests.services.recall import Recalling, open_recalling, recalling
 from tests.services.world import another_person, say
+from tests.store import look, tables
 
 
 @pytest.fixture
@@ -345,7 +346,7 @@ async def test_a_minute_after_a_purge_no_table_of_the_index_holds_a_word_of_it(w
 def traces(world: Recalling, word: str) -> list[str]:
     """The tables of the index that hold a word."""
     found = []
-    for (table,) in world.rows("SELECT name FROM sqlite_master WHERE type='table'", name=FILE_NAME):
+    for table in look(world.directory, tables, name=FILE_NAME):
         for row in world.rows(f"SELECT * FROM {table}", name=FILE_NAME):
             if any(word.encode() in (one if isinstance(one, bytes) else str(one).encode()) for one in row):
                 found.append(table)

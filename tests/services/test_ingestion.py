@@ -13,7 +13,7 @@ import pytest
 from antiphon.domain.collections import BATCH, Chunking
 from antiphon.domain.errors import Unavailable
 from antiphon.domain.files import FILE
-from antiphon.services import ingestion
+from antiphon.services import document_intake, ingestion
 from antiphon.services.collections import NewMember
 from tests.services.hand import PATIENCE_SECONDS
 from tests.services.library import Library, open_library
@@ -69,7 +69,7 @@ async def test_what_could_not_be_read_of_it_is_told(library: Library) -> None:
 
 
 async def test_progress_is_seen_while_it_works(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingestion, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(document_intake, "PROGRESS_SECONDS", 0.0)
     gate = Gate(library)
     library.work()
     file = await library.file("x" * 25_000)

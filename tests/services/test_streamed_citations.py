@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from antiphon.domain.citations import claim_of
 from antiphon.ports.model_provider import Finish, TextDelta
 from tests.harness.library import Library
 from tests.services.cited import HONEY, annotations, said, search
@@ -81,3 +82,22 @@ async def test_too_many_citations_are_left_out_and_counted(
     answer = await world.ended(begun)
     assert len(annotations(answer)) == 3 and "[" not in said(answer)
     assert world.application.counters.citations["too_many"] == 2
+
+
+async def test_a_flood_of_markers_in_one_place_costs_one_look_and_one_citation(
+    world: World, docs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+
+    def look(text: str) -> str:
+        looks.append(text)
+        return claim_of(text)
+
+    monkeypatch.setattr("antiphon.domain.citations.claim_of", look)
+    begun = await world.begin("Who makes honey?", model=HAND, search=search(docs))
+    call = await world.hand.next()
+    call.answer("[1]" * 30_000 + " says that bees make honey." + "[1]" * 30_000)
+    answer = await world.ended(begun)
+    assert said(answer) == "says that bees make honey."
+    assert [one["index"] for one in annotations(answer)] == [0, 26]
+    assert len(looks) == 2

@@ -12,7 +12,7 @@ from playwright.async_api import Browser, expect
 
 from antiphon.api import page as served
 from scripts.check_text import REGISTRY_HOSTS
-from tests.web.browser import PHONE, Tab, executable, tab
+from tests.web.browser import PHONE, executable, tab
 from tests.web.test_journey import MARKDOWN
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -22,7 +22,9 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; font-src 'self';"
     " connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-ABROAD = re.compile(r"telemetry|sentry|posthog|segment\.io|google-analytics|assistant-cloud|assistant-ui\.com")
+ABROAD = re.compile(
+    r"telemetry|sentry|posthog|segment\.io|google-analytics|assistant-cloud|assistant-ui\.com"
+)
 KNOWN_ADDRESSES = (
     "http://www.w3.org/", "https://react.dev/errors/", "https://github.com/markedjs/marked",
     "https://github.com/highlightjs/highlight.js/",

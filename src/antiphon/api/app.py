@@ -32,7 +32,10 @@ from antiphon.api.v1 import (
     conversations,
     embeddings,
     external_logins,
+    feeds,
+    feeds_websocket,
     files,
+    imports,
     limits,
     members,
     provider_keys,
@@ -43,7 +46,7 @@ from antiphon.api.v1 import (
     shares,
     uploads,
 )
-from antiphon.api.v1.admin import groups, operations, users
+from antiphon.api.v1.admin import groups, operations, runs, users
 from antiphon.api.v1.pages import answer
 from antiphon.api.v1.schemas import ERRORS, SCHEMES, components
 from antiphon.application import Application
@@ -51,11 +54,11 @@ from antiphon.domain.errors import AntiphonError
 
 ROUTERS = (
     health.router, metrics.router, auth.token_router, auth.router, api_keys.router, users.router,
-    groups.router, operations.router, routes.router, conversations.router, branches.router,
-    members.router, shares.router, shares.public, limits.router, provider_keys.router,
-    external_logins.router, embeddings.router, files.router, uploads.router, collections.router,
-    collection_files.router, collection_search.router, collections.standing, search.router,
-    documentation.router,
+    groups.router, operations.router, runs.router, routes.router, conversations.router, branches.router,
+    feeds.router, feeds.typing, members.router, shares.router, shares.public, limits.router,
+    provider_keys.router, external_logins.router, embeddings.router, files.router, imports.router,
+    uploads.router, collections.router, collection_files.router, collection_search.router,
+    collections.standing, search.router, documentation.router,
 )  # fmt: skip
 
 Opened = Callable[[], AbstractAsyncContextManager[Application]]
@@ -95,6 +98,7 @@ def create_app(opened: Opened, spoken: Collection[str] = dialects.NAMES) -> Fron
         api.include_router(router)
     api.state.open = _open_operations((*ROUTERS, *others.routers))
     api.add_api_websocket_route("/v1/responses", responses_websocket.serve)
+    api.add_api_websocket_route(feeds_websocket.PATH, feeds_websocket.serve)
     _shape_errors(api, others)
     api.openapi = lambda: _document(api)  # type: ignore[method-assign]
     return front

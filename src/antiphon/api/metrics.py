@@ -45,7 +45,12 @@ router = APIRouter(tags=["health"])
 async def metrics(application: App, request: Request) -> Response:
     """Return the metrics of this process as Prometheus scrapes them."""
     await _require_reader(application, request)
-    state = ApplicationState(application, store_answers=await _store_answers(application))
+    redis = application.redis_answers
+    state = ApplicationState(
+        application,
+        store_answers=await _store_answers(application),
+        redis_answers=await redis() if redis is not None else None,
+    )
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collected(list(state.families())))  # read here, in the loop's thread
     ProcessCollector(registry=registry)
@@ -85,11 +90,12 @@ class _Collected(Collector):
 
 
 class ApplicationState:
-    """Reads the application's counters as metrics; holds none of its own."""
+    """Reads the application's counters as metrics; holds none of its own. Without a Redis none answers."""
 
-    def __init__(self, application: Application, *, store_answers: bool) -> None:
+    def __init__(self, application: Application, *, store_answers: bool, redis_answers: bool | None) -> None:
         self._application = application
         self._store_answers = store_answers
+        self._redis_answers = redis_answers
 
     def families(self) -> Iterator[Metric]:
         """Yield every family of metrics."""
@@ -117,6 +123,9 @@ class ApplicationState:
             ("antiphon_draining", "1 while the server shuts down.", application.draining()),
         ):
             yield GaugeMetricFamily(name, text, value=float(value))
+        if self._redis_answers is not None:
+            text = "1 while Redis answers."
+            yield GaugeMetricFamily("antiphon_redis_healthy", text, value=float(self._redis_answers))
 
     def _requests(self) -> Iterator[Metric]:
         counted = self._application.counters.requests

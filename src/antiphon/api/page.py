@@ -57,7 +57,9 @@ _ABSENT: Final = """<!doctype html>
 <p>The server itself works: its <a href="/docs">documentation</a> shows every call.</p>
 </html>
 """
-_NOT_YET: Final = "The chat page is being built, once, beside the server. This page looks again every few seconds."
+_NOT_YET: Final = (
+    "The chat page is being built, once, beside the server. This page looks again every few seconds."
+)
 _NOT_BUILT: Final = "This server runs without the chat page: it was not built. <code>make page</code> builds it and says what is missing."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from antiphon.bootstrap.beside import Beside
 from antiphon.bootstrap.identity import identity_of
 from antiphon.domain.accounts import Principal
 from antiphon.domain.runtime_settings import SettingValues
@@ -24,6 +25,7 @@ from antiphon.settings import Settings
 def people_of(
     settings: Settings,
     storage: Storage,
+    beside: Beside,
     owner: Principal,
     clock: Clock,
     quotas: Quotas,
@@ -34,7 +36,7 @@ def people_of(
     stopping: Stopping,
 ) -> dict[str, Any]:
     """Return the services of identity and administration, by their names in `Application`."""
-    identity = identity_of(settings, storage, owner, clock, quotas, logins)
+    identity = identity_of(settings, storage, beside, owner, clock, quotas, logins)
     around = Surroundings(
         passwords=identity.pop("passwords"), credentials=identity["credentials"], models=models, purge=purges,
         stopping=stopping, owner_id=owner.account_id, owner_reachable=settings.has_local_owner,

@@ -8,13 +8,17 @@ from typing import Any
 
 from antiphon.application import Application, Policy
 from antiphon.bootstrap.administration import people_of
+from antiphon.bootstrap.beside import MEGABYTE, Beside, in_process
 from antiphon.bootstrap.knowledge import OpenKnowledge, knowledge_of
 from antiphon.bootstrap.recall import search_of
 from antiphon.bootstrap.timing import Drain
 from antiphon.domain.accounts import Principal
 from antiphon.domain.limits import parse_limits
+from antiphon.parsers.chat_exports.exports import FileExports
+from antiphon.ports.cache import Cache
 from antiphon.ports.clock import Clock
 from antiphon.ports.external_logins import LoginProvider
+from antiphon.ports.limits import RateLimiter
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access
 from antiphon.services.aliases import Aliases
@@ -28,13 +32,15 @@ from antiphon.services.commit_notes import CommitNotes
 from antiphon.services.conversations import Conversations
 from antiphon.services.counters import Counters
 from antiphon.services.erasure import Erasures
-from antiphon.services.feeds import LOOK_SECONDS, SHARED_LOOK_SECONDS, Feeds
+from antiphon.services.feeds import Feeds
 from antiphon.services.idempotency import Idempotency
+from antiphon.services.imports import Imports
 from antiphon.services.limits import Limits
 from antiphon.services.local_owner import LocalOwner
 from antiphon.services.members import Members
 from antiphon.services.models import Models
 from antiphon.services.old_chats import OldChats
+from antiphon.services.presence import Presence
 from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.provider_status import ProviderStatuses
 from antiphon.services.purges import Purges
@@ -42,25 +48,24 @@ from antiphon.services.quotas import Quotas
 from antiphon.services.readings import MAX_BYTES, Readings
 from antiphon.services.recent import Recent
 from antiphon.services.response_cache import ResponseCache
-from antiphon.services.retention import Retention
+from antiphon.services.revisions import Revisions
+from antiphon.services.running import Running
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Followers
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRuns
 from antiphon.services.runs.mirrors import Mirrors
+from antiphon.services.shared_feeds import SharedFeeds
 from antiphon.services.shares import Shares
+from antiphon.services.titles import Titles
 from antiphon.services.turn_order import TurnOrder
 from antiphon.services.turns import Turns
 from antiphon.services.usage import Usage
 from antiphon.services.users import Stopping
 from antiphon.settings import Settings, names_in
 from antiphon.storage.announced import AnnouncedStorage
-from antiphon.storage.files import FileBlobs
-from antiphon.storage.memory.cache import InProcessCache
-from antiphon.storage.memory.limits import MemoryRateLimiter
 from antiphon.storage.with_blobs import StorageWithBlobs
 
-BLOBS = "blobs"
 TEMPERATURE, MAX_TOKENS = 0.7, 1024
 """What older chat services ask with where configuration says nothing else."""
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "testserver"})  # noqa: S104
@@ -84,61 +89,72 @@ def policy_of(settings: Settings) -> Policy:
     )
 
 
-def response_cache(settings: Settings, clock: Clock) -> ResponseCache:
+def response_cache(settings: Settings, cache: Cache) -> ResponseCache:
     """Return the cache of answers; the runtime settings say whether it is used."""
-    max_bytes = settings.response_cache_mb * 1024 * 1024
     return ResponseCache(
-        InProcessCache(max_bytes, clock),
+        cache,
         shared=settings.response_cache == "shared",
         seconds=settings.response_cache_seconds,
-        max_bytes=max_bytes,
+        max_bytes=settings.response_cache_mb * MEGABYTE,
     )
 
 
 def assemble(
     settings: Settings, storage: Storage, models: Models, owner: Principal, clock: Clock, drain: Drain,
     provider_keys: ProviderKeys, logins: Mapping[str, LoginProvider], knowledge: OpenKnowledge,
-    notes: CommitNotes | None = None, changes: Changes | None = None,
+    notes: CommitNotes | None = None, changes: Changes | None = None, beside: Beside | None = None,
 ) -> tuple[Application, Engine]:  # fmt: skip
     """Wire the services; connects to nothing. Without `notes` of the store's commits nothing is searched.
 
-    `changes` is what the store announces to, if it does so already.
+    `changes` is what the store announces to, if it does so already; `beside` what is kept elsewhere, if
+    not in this process.
     """
-    storage, changes = _announced(storage, changes)
-    storage = StorageWithBlobs(storage, blobs := FileBlobs(settings.data_dir / BLOBS), clock)
+    (storage, changes), beside = _announced(storage, changes), beside or in_process(settings, clock)
+    storage = StorageWithBlobs(storage, blobs := knowledge.stores.said, clock)
     runs, counters, journal, engine = generation_of(storage, models, clock)
     access = Access(storage.conversations, storage.tree, storage.runs, storage.members, runs)
     followers, mirrors = Followers(storage.runs), Mirrors(storage.workers, storage.runs)
     idempotency = Idempotency(storage.runs, clock)
-    limiting = limits_of(settings, storage, runs, owner, clock)
-    quotas, cache = limiting["quotas"], response_cache(settings, clock)
+    limiting = limits_of(settings, storage, access, beside.limiter, runs, owner, clock)
+    quotas, cache = limiting["quotas"], response_cache(settings, beside.cache)
     documents, searches, held = knowledge_of(
         settings, knowledge, storage, models, quotas, access, counters, clock
     )
     embeddings = documents["embeddings"]
-    searching = search_of(storage, access, models, quotas, clock, knowledge.store, embeddings, notes)
+    searching = search_of(storage, access, models, quotas, clock, knowledge.stores, embeddings, notes)
     purges = Purges(
         storage, blobs, engine, runs, journal, clock, response_ttl_days=settings.response_ttl_days,
         forget=cache.forget, erasures=Erasures((searching["history"], *held.holders)),
     )  # fmt: skip
     turns = Turns(storage, access, idempotency, models, engine, runs, clock, quotas, searches, cache)
     people = people_of(
-        settings, storage, owner, clock, quotas, logins, models, cache, purges, Stopping(runs, engine)
+        settings, storage, beside, owner, clock, quotas, logins, models, cache, purges, Stopping(runs, engine)
     )
-    retention = people["administration"].retention
     conversing = conversations_of(
-        settings, storage, access, idempotency, purges, followers, turns, runs, retention, clock
+        settings, storage, access, idempotency, purges, followers, turns, runs, people, clock
     )
     answers = Answers(storage, access, engine, followers, mirrors, purges, clock)
-    application = Application(
+    return Application(
         owner=owner, policy=policy_of(settings), models=models, provider_keys=provider_keys,
         provider_statuses=ProviderStatuses(models), purges=purges, answers=answers, idempotency=idempotency,
         turns=turns, followers=followers, mirrors=mirrors, runs=runs, journal=journal, counters=counters,
+        **tended_by(settings, storage, turns, answers, quotas, engine, runs, clock),
         ready=storage.check, draining=lambda: drain.began is not None, uptime_seconds=uptime_of(clock),
+        imports=Imports(storage, documents["files"], FileExports(), clock), redis_answers=beside.answers,
         **people, **documents, **limiting, **searching, **conversing,
-        **views_of(storage, conversing["conversations"], answers, runs, changes, clock),
-    )  # fmt: skip
-    return application, engine
+        **views_of(storage, access, answers, runs, changes, clock, drain, **conversing),
+    ), engine  # fmt: skip
+
+
+def tended_by(
+    settings: Settings, storage: Storage, turns: Turns, answers: Answers, quotas: Quotas, engine: Engine,
+    runs: LiveRuns, clock: Clock,
+) -> dict[str, Any]:  # fmt: skip
+    """Return what looks after answers from outside, by their names in `Application`."""
+    is_on, model = settings.titles == "on", settings.title_model or None
+    titles = Titles(storage, turns, answers, quotas, clock, is_on=is_on, model=model)
+    engine.on_ended = titles.ended
+    return {"titles": titles, "running": Running(storage, runs, engine, clock)}
 
 
 def uptime_of(clock: Clock) -> Callable[[], float]:
@@ -156,17 +172,23 @@ def _announced(storage: Storage, changes: Changes | None) -> tuple[Storage, Chan
 
 
 def views_of(
-    storage: Storage, conversations: Conversations, answers: Answers, runs: LiveRuns, changes: Changes,
-    clock: Clock,
+    storage: Storage, access: Access, answers: Answers, runs: LiveRuns, changes: Changes, clock: Clock,
+    drain: Drain, *, conversations: Conversations, shares: Shares, **_: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Return what shows conversations otherwise than one by one, by their names in `Application`."""
-    look_seconds = SHARED_LOOK_SECONDS if storage.workers.is_shared else LOOK_SECONDS
+    presence, shared_feeds = Presence(storage.workers, clock, changes.wake), SharedFeeds(shares, changes)
+    feeds = Feeds(access, conversations, answers, runs, storage.runs, changes, presence)
+    for following in (feeds, shared_feeds):
+        drain.at_begin(following.end_all)
     return {
         "aliases": Aliases(storage),
         "recent": Recent(storage),
         # Of what other processes change nothing is heard here, so where there are some nothing is kept.
         "readings": Readings(changes, clock, max_bytes=0 if storage.workers.is_shared else MAX_BYTES),
-        "feeds": Feeds(conversations, answers, runs, changes, look_seconds=look_seconds),
+        "presence": presence,
+        "revisions": Revisions(storage.conversations, changes),
+        "feeds": feeds,
+        "shared_feeds": shared_feeds,
     }
 
 
@@ -175,22 +197,23 @@ def generation_of(
 ) -> tuple[LiveRuns, Counters, RunJournal, Engine]:
     """Return what generates answers and counts them."""
     runs, counters = LiveRuns(), Counters()
-    journal = RunJournal(storage.journal, runs, counters.ticks)
+    journal = RunJournal(storage.journal, runs, counters.ticks, alone=not storage.workers.is_shared)
     return runs, counters, journal, Engine(models, journal, runs, storage.unit_of_work, clock, counters)
 
 
 def limits_of(
-    settings: Settings, storage: Storage, runs: LiveRuns, owner: Principal, clock: Clock
-) -> dict[str, Any]:
+    settings: Settings, storage: Storage, access: Access, limiter: RateLimiter, runs: LiveRuns,
+    owner: Principal, clock: Clock,
+) -> dict[str, Any]:  # fmt: skip
     """Return the services that count use and hold it to its limits, by their names in `Application`."""
     defaults = parse_limits(settings.default_limits)
-    quotas = Quotas(storage, MemoryRateLimiter(), runs, clock, defaults=defaults)
+    quotas = Quotas(storage, limiter, runs, clock, defaults=defaults)
     local = LocalOwner(owner, quotas)
     return {
         "quotas": quotas,
         "local": local,
         "limits": Limits(storage, quotas, clock, local.refresh),
-        "usage": Usage(storage, quotas, clock),
+        "usage": Usage(storage, access, quotas, clock),
     }
 
 
@@ -203,15 +226,16 @@ def conversations_of(
     followers: Followers,
     turns: Turns,
     runs: LiveRuns,
-    retention: Retention,
+    people: Mapping[str, Any],
     clock: Clock,
 ) -> dict[str, Any]:
     """Return the services of conversations and who shares them, by their names in `Application`."""
     conversations = Conversations(storage, access, idempotency, purges, clock)
     branches = Branches(storage, access, conversations, idempotency, clock)
     sessions = ChatSessions(
-        storage, conversations, retention, clock, ttl_seconds=settings.memory_ttl_seconds,
-        most_sessions=settings.max_cache_size, most_messages=settings.session_max_messages,
+        storage, conversations, people["administration"].retention, clock,
+        ttl_seconds=settings.memory_ttl_seconds, most_sessions=settings.max_cache_size,
+        most_messages=settings.session_max_messages,
     )  # fmt: skip
     return {
         "turn_order": TurnOrder(storage, access, turns, conversations, runs),

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from antiphon.domain.errors import InvalidRequest
 from antiphon.ports.clock import Clock
 from antiphon.ports.embedder import Embedder, EmbeddingProvider, Reranker
+from antiphon.ports.locks import Locks
 from antiphon.ports.model_provider import ModelInfo
 from antiphon.ports.outbound import OutboundHttp
 from antiphon.ports.passage_index import Vectors
@@ -180,13 +181,14 @@ def embedding_of(
     unit_of_work: UnitOfWork,
     quotas: Quotas,
     clock: Clock,
+    locks: Locks,
 ) -> dict[str, Any]:
     """Return the services of embedding, by their names in `Application`."""
     use = EmbeddingUse(unit_of_work, quotas, clock)
     found = EmbeddingModels(models, embedders.configured, embedders)
     return {
         "embedding_calls": EmbeddingCalls(found, use),
-        "embeddings": Embeddings(embedders.configured, vectors, marks, use, clock),
+        "embeddings": Embeddings(embedders.configured, vectors, marks, use, clock, locks),
     }
 
 

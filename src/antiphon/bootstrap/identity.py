@@ -13,9 +13,11 @@ from typing import Any
 import structlog
 
 from antiphon.application import Application
+from antiphon.bootstrap.beside import Beside
 from antiphon.domain import ids
 from antiphon.domain.accounts import LOCAL_OWNER, Principal
 from antiphon.ports import write_sets as ws
+from antiphon.ports.attempts import Attempts
 from antiphon.ports.clock import Clock
 from antiphon.ports.external_logins import LoginProvider
 from antiphon.ports.storage import Storage
@@ -37,8 +39,6 @@ from antiphon.services.secrets import PURPOSE, Secrets
 from antiphon.services.sessions import Sessions
 from antiphon.services.tokens import Tokens
 from antiphon.settings import MIN_SECRET_BYTES, Settings
-from antiphon.storage.administrator_mirror import FileAdministratorMirror
-from antiphon.storage.memory.attempts import InProcessAttempts
 
 CHATGROQ = "chatgroq"
 """The dialect whose guide names the first administrator's password."""
@@ -140,6 +140,7 @@ async def local_owner(storage: Storage, clock: Clock) -> Principal:
 def identity_of(
     settings: Settings,
     storage: Storage,
+    beside: Beside,
     owner: Principal,
     clock: Clock,
     quotas: Quotas,
@@ -164,20 +165,20 @@ def identity_of(
     return {
         "passwords": passwords,
         "credentials": credentials,
-        **_ways_in(settings, storage, credentials, tokens, passwords, clock, keyring, logins),
-        "api_keys": ApiKeys(storage, credentials, clock),
-        "first_administrator": FirstAdministrator(
-            storage, passwords, clock, FileAdministratorMirror(settings.data_dir)
+        **_ways_in(
+            settings, storage, beside.attempts, credentials, tokens, passwords, clock, keyring, logins
         ),
+        "api_keys": ApiKeys(storage, credentials, clock),
+        "first_administrator": FirstAdministrator(storage, passwords, clock, beside.mirror),
     }
 
 
 def _ways_in(
-    settings: Settings, storage: Storage, credentials: Credentials, tokens: Tokens, passwords: Passwords,
-    clock: Clock, keyring: Keyring, logins: Mapping[str, LoginProvider],
+    settings: Settings, storage: Storage, attempts: Attempts, credentials: Credentials, tokens: Tokens,
+    passwords: Passwords, clock: Clock, keyring: Keyring, logins: Mapping[str, LoginProvider],
 ) -> dict[str, Any]:  # fmt: skip
     """Return the services by which people come in, by their names in `Application`."""
-    guard, sessions = LoginGuard(InProcessAttempts(clock.monotonic)), Sessions(storage, credentials, clock)
+    guard, sessions = LoginGuard(attempts), Sessions(storage, credentials, clock)
     accounts = Accounts(
         storage, credentials, tokens, passwords, guard, sessions, clock, sign_up=settings.signup
     )

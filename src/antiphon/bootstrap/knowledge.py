@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from antiphon.bootstrap.embedding import Embedders, build_reranker, embedding_of
 from antiphon.bootstrap.searching import searching_of
+from antiphon.bootstrap.stores import KnowledgeStores, open_knowledge_stores
 from antiphon.parsers.process import ConfinedParser
-from antiphon.ports.blob_store import BlobStore
 from antiphon.ports.clock import Clock
 from antiphon.ports.document_parser import DocumentParser, Limits
 from antiphon.ports.embedder import Reranker
@@ -33,23 +33,23 @@ from antiphon.services.standing import Standing
 from antiphon.services.uploads import Uploads
 from antiphon.services.web_imports import WebImports
 from antiphon.settings import Settings
-from antiphon.storage.files import FileBlobs
-from antiphon.storage.sql.knowledge import SqliteKnowledge, open_knowledge
-
-DOCUMENTS: Final = "documents"
-"""Where the bytes of files lie: apart from what conversations hold, so that neither erases the other's."""
+from antiphon.storage.sql.knowledge_ports import KnowledgePorts
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenKnowledge:
     """The adapters of knowledge."""
 
-    store: SqliteKnowledge
-    blobs: BlobStore
+    stores: KnowledgeStores
     http: OutboundHttp
     parser: DocumentParser
     embedders: Embedders
     reranker: Reranker | None
+
+    @property
+    def store(self) -> KnowledgePorts:
+        """The ports of knowledge."""
+        return self.stores.ports
 
 
 async def opened_knowledge(
@@ -60,22 +60,13 @@ async def opened_knowledge(
 
     `parser` replaces the usual one.
     """
-    store = await open_knowledge(
-        settings.data_dir,
-        power_safe=settings.durability == "power",
-        cache_bytes=settings.knowledge_cache_mb << 20,
-    )
-    stack.push_async_callback(store.close)
-    blobs = FileBlobs(settings.data_dir / DOCUMENTS)
-    await blobs.clean()
+    stores = await open_knowledge_stores(stack, settings)
     parser = parser or ConfinedParser()
     stack.push_async_callback(parser.close)
     reranker = build_reranker(settings, embedders.providers, http)
     if reranker is not None:
         stack.push_async_callback(reranker.close)
-    return OpenKnowledge(
-        store=store, blobs=blobs, http=http, parser=parser, embedders=embedders, reranker=reranker
-    )
+    return OpenKnowledge(stores=stores, http=http, parser=parser, embedders=embedders, reranker=reranker)
 
 
 def knowledge_of(
@@ -83,15 +74,17 @@ def knowledge_of(
     access: Access, counters: Counters, clock: Clock,
 ) -> tuple[dict[str, Any], FileSearches, Erasures]:  # fmt: skip
     """Return the services of knowledge by their names in `Application`, what turns search, and who erases."""
-    store = opened.store
+    store, locks = opened.stores.ports, opened.stores.locks
     embedding = embedding_of(
-        opened.embedders, store.vectors, store.scopes, models, storage.unit_of_work, quotas, clock
+        opened.embedders, store.vectors, store.scopes, models, storage.unit_of_work, quotas, clock, locks
     )
-    contents = Contents(opened.blobs, store.files, most_stored_bytes=settings.max_storage_bytes_per_user)
+    contents = Contents(
+        opened.stores.documents, store.files, locks, most_stored_bytes=settings.max_storage_bytes_per_user
+    )
     kept = KeptAnswers(store.kept_answers, clock)
     ingestion = Ingestion(
         store, contents, opened.parser, store.index, store.scopes, embedding["embeddings"], clock,
-        limits=Limits(),
+        limits=Limits(), shared=opened.stores.server_id is not None,
     )  # fmt: skip
     files = Files(store, contents, kept, ingestion, clock, most_bytes=settings.max_file_bytes)
     uploads = Uploads(store, contents, kept, clock, most_bytes=settings.max_upload_bytes)
@@ -99,7 +92,7 @@ def knowledge_of(
     collections = Collections(store, files, access, kept, ingestion, standing, clock)
     embeddings = embedding["embeddings"]
     retrieval, searches = searching_of(store, embeddings, opened.reranker, standing, counters, clock)
-    keeping = DocumentHousekeeping(store, contents, files, uploads, collections, store.index, clock)
+    keeping = DocumentHousekeeping(store, contents, files, uploads, collections, store.index, clock, locks)
     services = {
         **embedding,
         "files": files,

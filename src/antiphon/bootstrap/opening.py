@@ -10,7 +10,8 @@ from typing import Any
 import structlog
 
 from antiphon.application import Application
-from antiphon.bootstrap.assembly import BLOBS, assemble
+from antiphon.bootstrap.assembly import assemble
+from antiphon.bootstrap.beside import Beside, open_beside
 from antiphon.bootstrap.embedding import Embedders, listed_embeddings
 from antiphon.bootstrap.identity import first_administrator, local_owner, open_secrets
 from antiphon.bootstrap.knowledge import opened_knowledge
@@ -30,8 +31,7 @@ from antiphon.services.purges import Purges
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.leases import Leases
 from antiphon.services.runs.recover import Recovery
-from antiphon.settings import Settings, environment
-from antiphon.storage.files import FileBlobs
+from antiphon.settings import Settings
 from antiphon.storage.memory.jobs import InProcessJobs
 
 PURGE_SECONDS = 60.0
@@ -44,22 +44,24 @@ async def open_application(settings: Settings, drain: Drain) -> AsyncIterator[Ap
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         storage, notes, changes = await open_store(stack, settings, clock)
-        await FileBlobs(settings.data_dir / BLOBS).clean()
         http = HttpClient()
         stack.push_async_callback(http.close)
         models, provider_keys, embedders = await _open_models(settings, storage, http, clock)
         _warn(settings, models)
         owner, logins = await local_owner(storage, clock), login_providers(settings, http, clock)
         knowledge = await opened_knowledge(stack, settings, http, embedders)
+        beside = await open_beside(stack, settings, clock)
         application, engine = assemble(
-            settings, storage, models, owner, clock, drain, provider_keys, logins, knowledge, notes, changes
+            settings, storage, models, owner, clock, drain, provider_keys, logins, knowledge, notes, changes,
+            beside,
         )  # fmt: skip
         await first_administrator(settings, application)
         recovery = Recovery(storage.journal, storage.unit_of_work, models, clock)
         await application.administration.settings.refresh()
-        leases = await _take_place(storage, application, engine, recovery)
+        leases = await _take_place(storage, application, engine, recovery, beside)
         application.journal.start()
         application.followers.start()
+        await application.presence.start()
         await application.embeddings.open()
         stack.push_async_callback(application.embeddings.close)
         jobs = InProcessJobs()
@@ -101,6 +103,8 @@ async def open_at_rest(settings: Settings, *, indexing: bool = False) -> AsyncIt
         await application.administration.settings.refresh()
         if indexing:
             await _index(application, models, stack)
+        await application.history.stand_in()
+        stack.push_async_callback(application.history.hand_over)
         yield application
 
 
@@ -129,14 +133,12 @@ def _warn(settings: Settings, models: Models) -> None:
     """Say what is wrong with the configuration."""
     if settings.secret_key_weakness is not None:
         log.warning(f"SECRET_KEY {settings.secret_key_weakness}; one of the server's own is used instead")
-    if environment().get("REDIS_URL"):
-        log.warning("REDIS_URL is set, but nothing is kept in Redis by this release")
     for problem in models.problems():
         log.warning("configuration", problem=problem)
 
 
 async def _take_place(
-    storage: Storage, application: Application, engine: Engine, recovery: Recovery
+    storage: Storage, application: Application, engine: Engine, recovery: Recovery, beside: Beside
 ) -> Leases:
     """Become a worker of the store; the only one ends at once what an earlier process left.
 
@@ -147,7 +149,7 @@ async def _take_place(
         await recovery.recover(_restart(application))
         await storage.journal.forget_others(application.journal.worker_id)
     await _begin_limits(application, alone=alone)
-    leases = Leases(storage.workers, application.journal, application.runs, engine)
+    leases = Leases(storage.workers, application.journal, application.runs, engine, beside.share)
     await leases.start()
     return leases
 
@@ -169,8 +171,13 @@ def _schedule_services(
     settings: Settings, application: Application, jobs: InProcessJobs, clock: Clock
 ) -> None:
     """Have the services do again and again what they must."""
-    for service in (application.credentials, application.sessions, application.members):
+    for service in (
+        application.credentials, application.sessions, application.members, application.presence,
+        application.titles,
+    ):  # fmt: skip
         service.schedule(jobs)
+    if application.presence.is_shared:
+        application.revisions.schedule(jobs)
     application.administration.schedule(jobs)
     for work in (
         application.embeddings, application.ingestion, application.document_housekeeping, application.history
@@ -213,6 +220,7 @@ async def _finish(application: Application, engine: Engine, drain: Drain) -> Non
     for one in rest:
         one.cancel()
     await engine.close()
+    await application.presence.close()
     await application.followers.close()
     await application.mirrors.close()
     await application.journal.close()

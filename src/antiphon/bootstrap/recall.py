@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from antiphon.bootstrap.stores import KnowledgeStores
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access
@@ -14,21 +15,20 @@ from antiphon.services.models import Models
 from antiphon.services.quotas import Quotas
 from antiphon.services.recall import Recall
 from antiphon.services.search import Search
-from antiphon.storage.sql.knowledge import SqliteKnowledge
 
 
 def search_of(
     storage: Storage, access: Access, models: Models, quotas: Quotas, clock: Clock,
-    knowledge: SqliteKnowledge, embeddings: Embeddings, notes: CommitNotes | None,
+    stores: KnowledgeStores, embeddings: Embeddings, notes: CommitNotes | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the indexer and the search, by their names in `Application`.
 
     Without `notes` nothing is indexed or searched; what was indexed before is still erased by purges.
     """
-    is_on = notes is not None
+    is_on, knowledge = notes is not None, stores.ports
     history = History(
         storage.history, knowledge.index, knowledge.scopes, CommitNotes(clock) if notes is None else notes,
-        embeddings, clock, follows=is_on,
+        embeddings, clock, stores.locks, server_id=stores.server_id, follows=is_on,
     )  # fmt: skip
     search = Search(
         storage, access, quotas, knowledge.index, knowledge.scopes, embeddings, clock, is_on=is_on

@@ -10,11 +10,11 @@ from antiphon.services.embeddings import Embeddings
 from antiphon.services.file_search import FileSearches
 from antiphon.services.retrieval import Retrieval
 from antiphon.services.standing import Standing
-from antiphon.storage.sql.knowledge import SqliteKnowledge
+from antiphon.storage.sql.knowledge_ports import KnowledgePorts
 
 
 def searching_of(
-    store: SqliteKnowledge,
+    store: KnowledgePorts,
     embeddings: Embeddings,
     reranker: Reranker | None,
     standing: Standing,

@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import secrets
+import shutil
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 import msgspec
 import structlog
 
 from antiphon.domain.errors import Unavailable
+from antiphon.ports.blob_store import BlobStore
 from antiphon.ports.clock import Clock
+from antiphon.ports.locks import Locks
 from antiphon.ports.storage import Storage
 from antiphon.services.changes import Changes
 from antiphon.services.commit_notes import CommitNotes
 from antiphon.settings import Settings
 from antiphon.storage.announced import AnnouncedStorage
+from antiphon.storage.files import FileBlobs
+from antiphon.storage.memory.locks import InProcessLocks
+from antiphon.storage.sql.knowledge import open_knowledge
+from antiphon.storage.sql.knowledge_ports import KnowledgePorts
 from antiphon.storage.sql.sqlite import lock_directory, open_sqlite
 from antiphon.storage.watched import WatchedStorage
 
 log = structlog.get_logger(__name__)
 
-NOT_SHARED = (
-    "Files, vector stores and the search index are kept in DATA_DIR of each server, not in PostgreSQL:"
-    " what was uploaded to one is not known to another. Conversations, answers and accounts are shared."
-)
-"""Said at every start and by the doctor for as long as it is so."""
+BLOBS: Final = "blobs"
+DOCUMENTS: Final = "documents"
+"""Where the bytes of files lie: apart from what conversations hold, so that neither erases the other's."""
+COPIES: Final = "copies"
+SERVER: Final = "server"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnowledgeStores:
+    """Where knowledge lies: its ports, the bytes of files and of what was said, and locks.
+
+    `server_id` names this server among those that share all of it, None where there are no others.
+    """
+
+    ports: KnowledgePorts
+    documents: BlobStore
+    said: BlobStore
+    locks: Locks
+    server_id: str | None
 
 
 async def open_store(
@@ -59,16 +85,60 @@ async def look_at_database(settings: Settings) -> Database:
     return Database(*await _driver().look(url))
 
 
-def _driver() -> ModuleType:
-    """Return the adapter, which is loaded only where it is configured; raises Unavailable."""
+async def open_knowledge_stores(stack: AsyncExitStack, settings: Settings) -> KnowledgeStores:
+    """Open knowledge until `stack` closes; the data directory is locked by the caller. Raises Unavailable."""
+    cache_bytes = settings.knowledge_cache_mb << 20
+    if settings.database_url is not None:
+        return await _shared_knowledge(stack, settings, settings.database_url.get_secret_value(), cache_bytes)
+    power_safe = settings.durability == "power"
+    ports = await open_knowledge(settings.data_dir, power_safe=power_safe, cache_bytes=cache_bytes)
+    stack.push_async_callback(ports.close)
+    documents, said = FileBlobs(settings.data_dir / DOCUMENTS), FileBlobs(settings.data_dir / BLOBS)
+    for blobs in (documents, said):
+        await blobs.clean()
+    return KnowledgeStores(
+        ports=ports, documents=documents, said=said, locks=InProcessLocks(), server_id=None
+    )
+
+
+async def _shared_knowledge(
+    stack: AsyncExitStack, settings: Settings, url: str, cache_bytes: int
+) -> KnowledgeStores:
+    driver = _driver()
+    ports = await driver.open_postgres_knowledge(url, cache_bytes=cache_bytes)
+    stack.push_async_callback(ports.close)
+    locks = driver.PostgresLocks(url)
+    stack.push_async_callback(locks.close)
+    copies = settings.data_dir / COPIES
+    await asyncio.to_thread(shutil.rmtree, copies, ignore_errors=True)  # what a dead process was reading
+    documents, said = (driver.PostgresBlobs(ports.pool, root, copies) for root in (DOCUMENTS, BLOBS))
+    await documents.clean()
+    return KnowledgeStores(
+        ports=ports, documents=documents, said=said, locks=locks, server_id=_server_id(settings.data_dir)
+    )
+
+
+def _server_id(directory: Path) -> str:
+    """Return the name of whoever works in a data directory, the same after a restart."""
+    place = directory / SERVER
     try:
-        from antiphon.storage.sql import postgres
+        return place.read_text("ascii").strip()
+    except FileNotFoundError:
+        made = secrets.token_hex(8)
+        place.write_text(made, "ascii")
+        return made
+
+
+def _driver() -> ModuleType:
+    """Return the adapters, which are loaded only where they are configured; raises Unavailable."""
+    try:
+        from antiphon.storage.sql import postgres_server
     except ImportError as missing:
         raise Unavailable(
             f"DATABASE_URL needs the package '{missing.name}': install Antiphon with the extra 'postgres'"
             " (from a checkout: make postgres)."
         ) from None
-    return postgres
+    return postgres_server
 
 
 async def _opened(stack: AsyncExitStack, settings: Settings) -> Storage:
@@ -83,5 +153,4 @@ async def _opened(stack: AsyncExitStack, settings: Settings) -> Storage:
         settings.database_url.get_secret_value(), connections=settings.database_connections
     )
     stack.push_async_callback(storage.close)
-    log.warning("knowledge is not shared", reason=NOT_SHARED)
     return storage

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 
 
 class SystemClock:
@@ -27,11 +28,18 @@ class Drain:
         self.began: float | None = None
         self._hurried = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._beginning: list[Callable[[], None]] = []
+
+    def at_begin(self, call: Callable[[], None]) -> None:
+        """Have something called when it begins; it must not raise."""
+        self._beginning.append(call)
 
     def begin(self) -> None:
         """Begin; does nothing the second time."""
         if self.began is None:
             self.began = time.monotonic()
+            for call in self._beginning:
+                call()
 
     def hurry(self) -> None:
         """End the drain now; may be called from a signal's handler."""

@@ -139,6 +139,13 @@ class ApiClient:
         with closing(connection):
             yield from read_events(response)
 
+    def lines(self, path: str, body: Json) -> Iterator[Json]:
+        """The JSON objects of an answer that comes line by line; raises `ConnectionBroken` where it stops."""
+        connection, response = self._send("POST", path, body, {}, UPLOAD_SECONDS)
+        with closing(connection):
+            while line := _read_line(response):
+                yield _event("line", line).data
+
     def _json(self, method: str, path: str, body: Json | None = None) -> Json:
         return _decoded(*self._send(method, path, body, {}, ANSWER_SECONDS), f"{method} {path}")
 

@@ -8,7 +8,14 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from antiphon.cli import doctor_database, doctor_embedding, doctor_identity, doctor_machine, doctor_server
+from antiphon.cli import (
+    doctor_database,
+    doctor_embedding,
+    doctor_identity,
+    doctor_machine,
+    doctor_redis,
+    doctor_server,
+)
 from antiphon.cli.configuration import BadSettings, read_settings
 from antiphon.cli.findings import Finding, State
 from antiphon.settings import Settings
@@ -44,6 +51,7 @@ def examine(settings: Settings, api_key: str | None) -> Iterator[Finding]:
     yield doctor_machine.sqlite_library()
     yield from doctor_machine.databases(data_dir)
     yield from doctor_database.database(settings)
+    yield from doctor_redis.redis(settings)
     yield from doctor_server.server_and_providers(settings, api_key)
     yield from doctor_embedding.embedding(settings)
 

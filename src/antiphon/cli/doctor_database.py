@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 
-from antiphon.bootstrap.stores import NOT_SHARED, look_at_database
+from antiphon.bootstrap.stores import look_at_database
 from antiphon.cli.findings import Finding, State
 from antiphon.domain.errors import AntiphonError
 from antiphon.settings import Settings
@@ -12,7 +12,7 @@ HINT = "see docs/stores.md"
 
 
 def database(settings: Settings) -> Iterator[Finding]:
-    """Whether the database answers, and what is not in it."""
+    """Whether the database answers, and who shares it."""
     if settings.database_url is None:
         yield Finding("database", State.SKIP, "no DATABASE_URL: everything is in DATA_DIR", HINT)
         return
@@ -23,8 +23,5 @@ def database(settings: Settings) -> Iterator[Finding]:
         return
     schema = f"schema {found.revision}" if found.revision else "no schema yet: the first start makes it"
     yield Finding("database", State.OK, f"PostgreSQL {found.version} answers, {schema}")
-    if found.workers > 1:
-        detail = f"{found.workers} servers share it. {NOT_SHARED}"
-        yield Finding("knowledge", State.WARN, detail, "let one server take files and searches")
-    else:
-        yield Finding("knowledge", State.OK, f"one server only. {NOT_SHARED}")
+    sharing = f"{found.workers} servers share it" if found.workers > 1 else "for as many servers as share it"
+    yield Finding("knowledge", State.OK, f"files, vector stores and searches are in it, {sharing}")

@@ -8,10 +8,10 @@ from typing import NoReturn
 import typer
 
 from antiphon.cli.configuration import settings_or_exit
-from antiphon.cli.redis_dump import BadDump, entries
 from antiphon.domain.accounts import LOCAL_OWNER
 from antiphon.domain.errors import AntiphonError, Unavailable
 from antiphon.domain.old_chats import ADMINISTRATOR, administrator_of, messages_of, session_name_of
+from antiphon.parsers.chat_exports.redis_dump import BadDump, entries
 from antiphon.process import DirectImport, direct_import
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from antiphon.cli import import_commands, user_commands
+from antiphon.cli import import_commands, migrate_commands, user_commands
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8000"
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 
 app.add_typer(user_commands.app)
 app.add_typer(import_commands.app)
+app.add_typer(migrate_commands.app)
 
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on; overrides HOST.")]
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port; overrides PORT.")]
@@ -72,6 +73,32 @@ def doctor(
     from antiphon.cli.doctor import run_doctor
 
     run_doctor(host=host, port=port, data_dir=data_dir, api_key=api_key, json_output=json_output)
+
+
+@app.command()
+def backup(
+    path: Annotated[Path, typer.Argument(help="A new or empty directory.")],
+    data_dir: DataDir = None,
+    with_secret_key: Annotated[
+        bool, typer.Option("--with-secret-key", help="Also the secret that a server without SECRET_KEY made.")
+    ] = False,
+) -> None:
+    """Copy the embedded store, while its server runs or stands."""
+    from antiphon.cli.backups import run_backup
+
+    run_backup(path, data_dir=data_dir, with_secret=with_secret_key)
+
+
+@app.command()
+def restore(
+    path: Annotated[Path, typer.Argument(help="What `antiphon backup` made.")],
+    data_dir: DataDir = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the data that is there.")] = False,
+) -> None:
+    """Verify a backup and put it into the data directory. The server must be stopped."""
+    from antiphon.cli.backups import run_restore
+
+    run_restore(path, data_dir=data_dir, force=force)
 
 
 Measured = Annotated[

@@ -51,8 +51,8 @@ def connected(url: str | None, key: str | None, data_dir: Path | None) -> Iterat
 def _found(key: str | None, data_dir: Path | None) -> Iterator[Server]:
     settings = settings_or_exit(data_dir=data_dir)
     url = base_url_of(settings.host, settings.port)
-    if not has_data(settings) and _answers(url):
-        yield ApiClient(url, key or _own_key(settings))
+    if not has_data(settings) and answers(url):
+        yield ApiClient(url, key or own_key(settings))
         return
     try:
         with direct_client(settings) as direct:
@@ -61,17 +61,17 @@ def _found(key: str | None, data_dir: Path | None) -> Iterator[Server]:
     except Unavailable as error:
         if error.code != "data_directory_locked":
             fail(error.message)
-        if not _answers(url):
+        if not answers(url):
             fail(f"a server has {settings.data_dir}, but none answers at {url}: say where with --url")
-        yield ApiClient(url, key or _own_key(settings))
+        yield ApiClient(url, key or own_key(settings))
 
 
-def _own_key(settings: Any) -> str | None:
+def own_key(settings: Any) -> str | None:
     """The operator's own key, which the server takes as well."""
     return settings.api_key.get_secret_value() if settings.api_key else None
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
         ApiClient(url).get("/health/live")
     except NoServer:

@@ -77,6 +77,7 @@ class MarkerFilter:
         self._after_marker = False
         self._swallow = ""
         self._recent = ""
+        self._claim: str | None = None  # of `_recent`, once a marker has asked for it
 
     def feed(self, text: str) -> list[Piece]:
         """Return what can be shown after `text` arrived, texts and markers in order."""
@@ -162,7 +163,9 @@ class MarkerFilter:
             self._gap = gap
             self._swallow = " :" if self._previous == "\n" and not gap else ""
         self._after_marker = True
-        out.append(Marker(tuple(numbers[0]), numbers[1], claim_of(self._recent)))
+        if self._claim is None:
+            self._claim = claim_of(self._recent)
+        out.append(Marker(tuple(numbers[0]), numbers[1], self._claim))
 
     def _pass(self, text: str, out: list[Piece]) -> None:
         """Show some text, after what stands between it and a marker before it."""
@@ -179,7 +182,7 @@ class MarkerFilter:
                 text = self._gap + text
             self._after_marker, self._gap = False, ""
         self._read(raw)
-        self._recent = (self._recent + text)[-RECENT:]
+        self._recent, self._claim = (self._recent + text)[-RECENT:], None
         if out and isinstance(out[-1], str):
             out[-1] += text
         else:

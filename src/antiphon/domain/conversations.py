@@ -25,7 +25,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     when it is the memory of a chat session. `external_key` is the name its owner's client gave it.
     A fork shows its base path: everything up to `base`, shared with its origin. `role` and
     `owner_name` are set when a member who is not the owner reads it. From `expires_us` on it is to
-    be deleted.
+    be deleted. Its owner has pinned it, or put it away, since `pinned_us` or `archived_us`.
     """
 
     id: str
@@ -43,6 +43,18 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     owner_name: str | None = None
     expires_us: int | None = None
     external_key: str | None = None
+    pinned_us: int | None = None
+    archived_us: int | None = None
+
+
+class Chosen(msgspec.Struct, frozen=True):
+    """Which conversations a list shows: None for either, whether they are pinned or archived or not."""
+
+    pinned: bool | None = None
+    archived: bool | None = None
+
+
+ALL: Final = Chosen()
 
 
 class Branch(msgspec.Struct, frozen=True, kw_only=True):

@@ -71,6 +71,12 @@ def new_id(slot: int, *, now_us: int | None = None) -> str:
     return f"{place | tail:032x}"
 
 
+def past_id(slot: int, at_us: int) -> str:
+    """Return a fresh id that sorts as one made at a time in the past would."""
+    place = (at_us // 1000 & 0xFFFF_FFFF_FFFF) << 80 | 0x7000_8000_0000_0000_0000 | (slot & 0xFFF) << 64
+    return f"{place | getrandbits(62):032x}"
+
+
 def new_slot() -> int:
     """Draw the slot of a new account."""
     return randrange(SLOTS)  # noqa: S311 - a partition, not a secret

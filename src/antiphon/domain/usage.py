@@ -86,6 +86,37 @@ class UserUsage(msgspec.Struct, frozen=True, kw_only=True):
     models: list[UsageSum]
 
 
+class UsageLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run used: its line in the ledger. Cost in micro-units, times in µs."""
+
+    run_id: str
+    author_id: str
+    provider: str | None
+    model: str
+    state: str
+    usage: Usage
+    cost: int
+    cached: bool
+    created_us: int
+    latency_us: int
+
+
+class UsageBucket(msgspec.Struct, frozen=True, kw_only=True):
+    """Use of one model in one stretch of time; cost in micro-units, `p50_us` and `p95_us` of the latency."""
+
+    start_us: int
+    model: str
+    requests: int
+    errors: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    cost: int
+    p50_us: int
+    p95_us: int
+
+
 def estimate_tokens(text: str) -> int:
     """Estimate the tokens of a text; at least 1 for any text that is not empty."""
     size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -110,8 +110,18 @@ class Waiting(Protocol):
         """Return the first owner above `after` who has a member that can be begun now, or None."""
         ...
 
-    async def next(self, owner_id: str, now_us: int) -> Member | None:
-        """Return an owner's oldest member that can be begun now, one attempt counted; None if none can."""
+    async def next(self, owner_id: str, now_us: int, *, until_us: int = 0) -> Member | None:
+        """Return an owner's oldest member that can be begun now, one attempt counted; None if none can.
+
+        It is held until `until_us`, before which nobody else begins it; with 0 there is nobody else.
+        """
+        ...
+
+    async def hold(self, member: Member, until_us: int) -> bool:
+        """Hold a member that was begun for longer.
+
+        False if it is not to be indexed any more as it was, or somebody else has begun it.
+        """
         ...
 
     async def twin(self, member: Member, digest: str) -> Member | None:

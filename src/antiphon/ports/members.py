@@ -35,6 +35,12 @@ class Members(Protocol):
         """Return the conversations of others the account is a member of, by id order."""
         ...
 
+    async def latest(
+        self, account_id: str, *, after: tuple[int, str] | None, limit: int
+    ) -> list[Conversation]:
+        """Return the same, the last used first; `after` is the last one's time and id."""
+        ...
+
     async def page(self, conversation_id: str, *, after: str | None, limit: int) -> list[Member]:
         """Return a conversation's members, its owner included, by account id."""
         ...

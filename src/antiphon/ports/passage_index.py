@@ -72,8 +72,11 @@ class IndexScopes(Protocol):
         """Return the languages whose analysis is used in the scopes, "" for texts of unknown language."""
         ...
 
-    async def staged(self, limit: int) -> list[str]:
-        """Return ids of sources that were staged and not published; after a crash they are swept."""
+    async def staged(self, limit: int, *, free_at_us: int | None = None) -> list[str]:
+        """Return ids of sources that were staged and not published; after a crash they are swept.
+
+        With `free_at_us` only those whose member nobody was holding then (see `Waiting`).
+        """
         ...
 
     async def holding(self, messages: Sequence[tuple[str, str]]) -> set[str]:
@@ -101,6 +104,14 @@ class IndexScopes(Protocol):
 
     async def marked(self, name: str) -> bytes | None:
         """Return what was kept under a name, or None."""
+        ...
+
+    async def marks(self, beginning: str) -> dict[str, bytes]:
+        """Return what is kept under names with a beginning."""
+        ...
+
+    async def take_mark(self, name: str, value: bytes, into: str, mine: bytes) -> bool:
+        """Erase a mark and keep `mine` under another name, at once; False if it has another value by now."""
         ...
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from antiphon.domain.limits import Limit
-from antiphon.domain.usage import UsageSum, UserUsage
+from antiphon.domain.usage import UsageBucket, UsageLine, UsageSum, UserUsage
 
 CounterKey = tuple[str, int]
 """A counter's name and the start of its window (µs UTC)."""
@@ -52,6 +52,21 @@ class Ledger(Protocol):
         self, author_id: str, since_us: int, until_us: int, *, after: tuple[int, str] | None, limit: int
     ) -> list[UsageSum]:
         """Return an account's use by (day, model), in that order."""
+        ...
+
+    async def line(self, owner_id: str, run_id: str) -> UsageLine | None:
+        """Return what a run used, None while it runs."""
+        ...
+
+    async def series(
+        self, author_id: str | None, since_us: int, until_us: int, *, bucket_us: int, model: str | None,
+        after: tuple[int, str] | None, limit: int,
+    ) -> list[UsageBucket]:  # fmt: skip
+        """Return an account's use, or everybody's, by stretches of time and model, in that order.
+
+        `after` is the (start, model) of the last one of the page before. Stretches begin at whole
+        multiples of `bucket_us`; latencies are percentiles by nearest rank.
+        """
         ...
 
     async def by_model(self, author_id: str, since_us: int, until_us: int) -> list[UsageSum]:

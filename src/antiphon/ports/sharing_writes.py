@@ -65,8 +65,9 @@ class HideConversation(Command, frozen=True, kw_only=True):
 
 
 class RevealConversation(Command, frozen=True, kw_only=True):
-    """Make a hidden conversation visible, as made now; lost if it is gone."""
+    """Make a hidden conversation visible, as made at `created_us` (None: now); lost if it is gone."""
 
     GUARD: ClassVar[bool] = True
     conversation_id: str
     now_us: int
+    created_us: int | None = None

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from antiphon.domain.conversations import Branch, Conversation, PathRange, Segment
+from antiphon.domain.conversations import ALL, Branch, Chosen, Conversation, PathRange, Segment
 from antiphon.domain.items import Item, Position
 from antiphon.domain.runs import Run
 from antiphon.ports.accounts import Accounts, Credentials
@@ -139,9 +139,15 @@ class Conversations(Protocol):
         ...
 
     async def page(
-        self, account_id: str, *, after: str | None, limit: int, descending: bool
+        self, account_id: str, *, after: str | None, limit: int, descending: bool, chosen: Chosen = ALL
     ) -> list[Conversation]:
-        """Return conversations by id order, beginning after `after`."""
+        """Return an owner's conversations by id order, beginning after `after`."""
+        ...
+
+    async def latest(
+        self, account_id: str, *, after: tuple[int, str] | None, limit: int, chosen: Chosen = ALL
+    ) -> list[Conversation]:
+        """Return an owner's conversations, the last used first; `after` is the last one's time and id."""
         ...
 
     async def branch(self, conversation_id: str, branch_id: str) -> Branch | None:
@@ -169,6 +175,10 @@ class Conversations(Protocol):
 
     async def changes(self, conversation_id: str, *, after: int, limit: int) -> list[Change]:
         """Return changes with a revision above `after`."""
+        ...
+
+    async def revisions(self, conversation_ids: Sequence[str]) -> dict[str, int]:
+        """Return the revisions of those of the conversations that are not erased; for waking readers only."""
         ...
 
 
@@ -258,6 +268,10 @@ class Runs(Protocol):
         metadata: dict[str, str],
     ) -> list[Run]:
         """Return stored runs of a surface by id order, filtered."""
+        ...
+
+    async def running(self, conversation_id: str | None, *, after: str | None, limit: int) -> list[Run]:
+        """Return the runs that have not ended by id order, of one conversation or of all owners."""
         ...
 
     async def on_input(self, run: Run, limit: int) -> list[str]:

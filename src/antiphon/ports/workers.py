@@ -17,12 +17,19 @@ Bell = Callable[[str, str], None]
 CANCEL = "cancel"
 """A bell: somebody asks for a run to be cancelled."""
 
+PRESENCE = "presence"
+"""A bell: who is in a conversation; in the place of the id stands what is told, as JSON."""
+
 
 class Renewal(msgspec.Struct, frozen=True):
-    """What a worker learns when it renews: whether it still is one, and which of its runs are to stop."""
+    """What a worker learns when it renews: whether it still is one, and which of its runs are to stop.
+
+    `workers` is how many live, itself among them.
+    """
 
     holds: bool
     cancelled: Sequence[str] = ()
+    workers: int = 1
 
 
 class RunningLog(msgspec.Struct, frozen=True):
@@ -71,5 +78,9 @@ class Workers(Protocol):
         ...
 
     async def listen(self, bell: Bell) -> None:
-        """Have `bell` called for what happens in other processes; bells may be lost."""
+        """Have `bell` called, too, for what happens in other processes; bells may be lost."""
+        ...
+
+    async def ring(self, what: str, text: str) -> None:
+        """Have all bells called, in all processes; at most 7,000 bytes. Raises Unavailable."""
         ...

@@ -69,7 +69,7 @@ class NewConversation(Command, frozen=True, kw_only=True):
 
 
 class UpdateConversation(Command, frozen=True, kw_only=True):
-    """Change title, metadata or expiry; None (for the expiry UNSET) leaves a field as it is."""
+    """Change title, metadata or a time; None (for times UNSET) leaves a field as it is."""
 
     GUARD: ClassVar[bool] = True
     conversation_id: str
@@ -77,6 +77,16 @@ class UpdateConversation(Command, frozen=True, kw_only=True):
     metadata: str | None = None
     expires_us: int | UnsetType | None = UNSET
     revision: int | None = None
+    pinned_us: int | UnsetType | None = UNSET
+    archived_us: int | UnsetType | None = UNSET
+
+
+class TitleConversation(Command, frozen=True, kw_only=True):
+    """Give a conversation a title; lost if it has one by now, or is gone."""
+
+    GUARD: ClassVar[bool] = True
+    conversation_id: str
+    title: str
 
 
 class DeleteConversation(Command, frozen=True, kw_only=True):
@@ -272,6 +282,10 @@ class AddLastChange(AddChange, frozen=True, kw_only=True):
     """The change of what began earlier and ends now; nothing happens if the conversation is gone."""
 
     GUARD: ClassVar[bool] = False
+
+
+class AddQuietChange(AddChange, frozen=True, kw_only=True):
+    """A change that is no use of the conversation: it was last used when it was before."""
 
 
 class Forget(Command, frozen=True, kw_only=True):

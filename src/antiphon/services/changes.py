@@ -56,3 +56,13 @@ class Changes:
                 self._listeners.pop(conversation_id, None)
 
         return release
+
+    @property
+    def listened(self) -> list[str]:
+        """The conversations that somebody listens to."""
+        return list(self._listeners)
+
+    def wake(self, conversation_id: str) -> None:
+        """Call the listeners of a conversation for what is no commit of this process."""
+        for listener in self._listeners.get(conversation_id, ())[:]:
+            listener()

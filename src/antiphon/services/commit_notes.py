@@ -65,6 +65,10 @@ class CommitNotes:
                 self._missed = item_id
         self._some.set()
 
+    def wake(self) -> None:
+        """Wake whoever waits, without a note."""
+        self._some.set()
+
     def first(self, limit: int, unread: int, characters: int) -> Noted:
         """Return the notes that wait longest, in the order they came, up to any of the limits.
 

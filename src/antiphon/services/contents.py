@@ -1,24 +1,23 @@
 """The bytes of documents: kept while something needs them, erased when nothing does.
 
 The rows that need a blob and the blob itself lie in different stores. What keeps them together is a
-lock for each owner, held from the last byte of an upload to its commit, and while blobs are erased:
-nothing is erased between its arrival and the commit that names it. A process that dies in between
-leaves a blob that nothing needs; `sweep` finds it at the next start.
+lock for each owner (one on all servers), held from the last byte of an upload to its commit, and while
+blobs are erased: nothing is erased between its arrival and the commit that names it. A process that dies
+in between leaves a blob that nothing needs; `sweep` finds it at the next start.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final
-from weakref import WeakValueDictionary
 
 from antiphon.domain.accounts import Principal
 from antiphon.domain.errors import RateLimited, TooLarge
 from antiphon.ports.blob_store import BlobStore, StoredBlob
 from antiphon.ports.files import Files
+from antiphon.ports.locks import Locks
 
 AT_ONCE: Final = 32
 """Contents one account may send at the same time; each holds a file and a piece in memory."""
@@ -28,13 +27,13 @@ PAGE: Final = 256
 class Contents:
     """Keeps, reads and erases; `most_stored_bytes` is what all of an owner's may take (0: no limit)."""
 
-    def __init__(self, blobs: BlobStore, files: Files, *, most_stored_bytes: int) -> None:
+    def __init__(self, blobs: BlobStore, files: Files, locks: Locks, *, most_stored_bytes: int) -> None:
         self._blobs = blobs
         self._files = files
         self.most_stored_bytes = most_stored_bytes
         self.read = blobs.open
         self.local = blobs.local
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks = locks
         self._arriving: Counter[str] = Counter()
 
     @asynccontextmanager
@@ -50,20 +49,16 @@ class Contents:
         if self._arriving[owner_id] >= AT_ONCE:
             raise RateLimited(f"At most {AT_ONCE} files at once.", code="too_many_uploads")
         self._arriving[owner_id] += 1
-        lock = self._lock(owner_id)
         try:
             await self._require_room(owner_id, announced)
-            stream = _Locking(chunks, lock, most_bytes)
-            try:
-                stored = await self._blobs.put_stream(owner_id, stream.chunks())
+            async with AsyncExitStack() as held:
+                stream = _locking(chunks, most_bytes, held, self._lock(owner_id))
+                stored = await self._blobs.put_stream(owner_id, stream)
                 try:
                     yield stored
                 finally:
                     if not await self._files.needs(owner_id, stored.digest):
                         await self._blobs.delete(owner_id, stored.digest)
-            finally:
-                if stream.locked:
-                    lock.release()
         finally:
             self._arriving[owner_id] -= 1
             if not self._arriving[owner_id]:
@@ -100,32 +95,24 @@ class Contents:
                 count += await self.erase_unneeded(owner_id)
         return count
 
-    def _lock(self, owner_id: str) -> asyncio.Lock:
-        lock = self._locks.get(owner_id)
-        if lock is None:
-            lock = self._locks[owner_id] = asyncio.Lock()
-        return lock
+    def _lock(self, owner_id: str) -> AbstractAsyncContextManager[None]:
+        return self._locks.exclusive(f"documents {owner_id}")
 
 
-class _Locking:
-    """Chunks of at most so many bytes; at their end the lock is taken, before they are kept."""
-
-    def __init__(self, chunks: AsyncIterator[bytes], lock: asyncio.Lock, most_bytes: int) -> None:
-        self._chunks = chunks
-        self._lock = lock
-        self._most_bytes = most_bytes
-        self.locked = False
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield them."""
-        size = 0
-        async for chunk in self._chunks:
-            size += len(chunk)
-            if size > self._most_bytes:
-                raise TooLarge(f"The file is larger than {self._most_bytes} bytes.", code="file_too_large")
-            yield chunk
-        await self._lock.acquire()
-        self.locked = True
+async def _locking(
+    chunks: AsyncIterator[bytes],
+    most_bytes: int,
+    held: AsyncExitStack,
+    lock: AbstractAsyncContextManager[None],
+) -> AsyncIterator[bytes]:
+    """Yield chunks of at most so many bytes; at their end the lock is taken, before they are kept."""
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > most_bytes:
+            raise TooLarge(f"The file is larger than {most_bytes} bytes.", code="file_too_large")
+        yield chunk
+    await held.enter_async_context(lock)
 
 
 def storage_exceeded(most_bytes: int) -> TooLarge:

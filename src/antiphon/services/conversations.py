@@ -12,8 +12,10 @@ from msgspec import UNSET, UnsetType
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.conversations import (
+    ALL,
     MAIN_BRANCH,
     Branch,
+    Chosen,
     Conversation,
     may_continue,
     open_segment,
@@ -29,10 +31,11 @@ from antiphon.ports.clock import Clock
 from antiphon.ports.purging import Owned
 from antiphon.ports.storage import Change, Storage, TurnBase
 from antiphon.services.access import Access, not_found
+from antiphon.services.conversation_updates import quiet, since, told
 from antiphon.services.erasure import Purged
 from antiphon.services.followed import followed
 from antiphon.services.idempotency import Idempotency, Key
-from antiphon.services.paging import Page, item_page
+from antiphon.services.paging import Page, item_page, last_use
 from antiphon.services.placing import advance, new_conversation, placed, put_items
 from antiphon.services.purges import Purges
 from antiphon.services.trimming import GRACE_US
@@ -86,12 +89,21 @@ class Conversations:
         return found
 
     async def page(
-        self, who: Principal, *, after: str | None, limit: int, descending: bool
+        self, who: Principal, *, after: str | None, limit: int, descending: bool, chosen: Chosen = ALL
     ) -> Page[Conversation]:
         """List the caller's conversations, newest first if `descending`."""
         cursor = cursor_of(after, ids.CONVERSATION)
         found = await self._storage.conversations.page(
-            who.actor_id, after=cursor, limit=limit + 1, descending=descending
+            who.actor_id, after=cursor, limit=limit + 1, descending=descending, chosen=chosen
+        )
+        return Page(found[:limit], len(found) > limit)
+
+    async def latest(
+        self, who: Principal, *, after: str | None, limit: int, chosen: Chosen = ALL
+    ) -> Page[Conversation]:
+        """List the caller's conversations, the last used first; `after` is `use_cursor` of the last one."""
+        found = await self._storage.conversations.latest(
+            who.actor_id, after=last_use(after), limit=limit + 1, chosen=chosen
         )
         return Page(found[:limit], len(found) > limit)
 
@@ -104,22 +116,24 @@ class Conversations:
         metadata: str | None,
         revision: int | None = None,
         expires_after_seconds: int | UnsetType | None = UNSET,
+        pinned: bool | None = None,
+        archived: bool | None = None,
     ) -> Conversation:
-        """Change title, metadata or end (None: never; the owner's to set); only if of that `revision`."""
-        seconds = expires_after_seconds
-        who, found = await self._access.enter(who, conversation_id, EDITOR if seconds is UNSET else OWNER)
-        expires = UNSET if seconds is UNSET else expiry(seconds, self._clock.now_us())
+        """Change title, metadata, end (None: never) or place in lists; only if of that `revision`.
+
+        The end and the place are the owner's to set. None of this is a use of the conversation.
+        """
+        seconds, now = expires_after_seconds, self._clock.now_us()
+        is_owners = seconds is not UNSET or pinned is not None or archived is not None
+        who, found = await self._access.enter(who, conversation_id, OWNER if is_owners else EDITOR)
+        command = ws.UpdateConversation(
+            conversation_id=found.id, title=title, metadata=metadata, revision=revision,
+            expires_us=UNSET if seconds is UNSET else expiry(seconds, now),
+            pinned_us=since(pinned, now), archived_us=since(archived, now),
+        )  # fmt: skip
         try:
-            await self._storage.unit_of_work.commit(
-                ws.UpdateConversation(
-                    conversation_id=found.id,
-                    title=title,
-                    metadata=metadata,
-                    expires_us=expires,
-                    revision=revision,
-                ),
-                self.change(who, found.id, "conversation.updated", {}),
-            )
+            change = self.change(who, found.id, "conversation.updated", told(command))
+            await self._storage.unit_of_work.commit(command, quiet(change))
         except Conflict:
             await self._access.enter(who, conversation_id)
             raise PreconditionFailed("The conversation has changed since it was read.") from None

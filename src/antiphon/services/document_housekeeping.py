@@ -8,6 +8,7 @@ from typing import Final
 from antiphon.ports.clock import Clock
 from antiphon.ports.jobs import Jobs
 from antiphon.ports.knowledge import Knowledge
+from antiphon.ports.locks import Locks
 from antiphon.ports.passage_index import PassageIndex
 from antiphon.services.collections import Collections
 from antiphon.services.contents import Contents
@@ -28,7 +29,7 @@ class DocumentHousekeeping:
 
     def __init__(
         self, knowledge: Knowledge, contents: Contents, files: Files, uploads: Uploads,
-        collections: Collections, index: PassageIndex, clock: Clock,
+        collections: Collections, index: PassageIndex, clock: Clock, locks: Locks,
     ) -> None:  # fmt: skip
         self._kept = knowledge.kept_answers
         self._contents = contents
@@ -37,6 +38,7 @@ class DocumentHousekeeping:
         self._collections = collections
         self._index = index
         self._clock = clock
+        self._locks = locks
 
     def schedule(self, jobs: Jobs) -> None:
         """Hand the jobs over."""
@@ -50,7 +52,12 @@ class DocumentHousekeeping:
         await self.sweep()
 
     async def expire(self) -> None:
-        """End files, collections, uploads and keys whose time has come, all of them in slices."""
+        """End files, collections, uploads and keys whose time has come, unless another server is at it."""
+        async with self._locks.if_free("expire documents") as held:
+            if held:
+                await self._expire()
+
+    async def _expire(self) -> None:
         while await self._files.erase_expired(AT_ONCE) == AT_ONCE:
             pass
         while await self._collections.empty_expired(AT_ONCE) == AT_ONCE:
@@ -60,8 +67,9 @@ class DocumentHousekeeping:
         await self._kept.forget(self._clock.now_us(), KEYS)
 
     async def sweep(self) -> None:
-        """Erase withdrawn passages until none are left."""
-        while True:
-            await asyncio.sleep(BREATH_SECONDS)
-            if not await self._index.sweep(PASSAGES):
-                return
+        """Erase withdrawn passages until none are left, unless another server is at it."""
+        async with self._locks.if_free("sweep the index") as held:
+            while held:
+                await asyncio.sleep(BREATH_SECONDS)
+                if not await self._index.sweep(PASSAGES):
+                    return

@@ -53,12 +53,11 @@ class EmbeddingUse:
             ending = self._end(who, route, call_id, began_us, meter, failed=failed)
             await asyncio.shield(asyncio.ensure_future(ending))
 
-    async def record(self, owner_id: str, route: ModelRoute, tokens: int, began_us: int) -> None:
-        """Note what indexing used on an owner's behalf; no limit refuses it."""
-        who = Principal(owner_id, ids.slot_of(owner_id), "")
-        await self._unit_of_work.commit(
-            self._line(who, route, ids.new_id(who.slot), tokens, began_us, self._clock.now_us())
-        )
+    @asynccontextmanager
+    async def indexing(self, owner_id: str, route: ModelRoute, tokens: int) -> AsyncIterator[Meter]:
+        """Hold what indexing embeds to its owner's limits on tokens and money; raises RateLimited."""
+        async with self.metered(await self._quotas.payer(owner_id), route, tokens) as meter:
+            yield meter
 
     async def _end(
         self, who: Principal, route: ModelRoute, call_id: str, began_us: int, meter: Meter, *, failed: bool

@@ -6,7 +6,8 @@ has a vector of the new one; then the mark moves, and the old vectors go in slic
 found again after a crash, since it is nothing but the mark and the vectors themselves.
 
 Words never wait for vectors: where the model fails, a document is published without, and embedded
-by the loop in `run` when the model answers again.
+by the loop in `run` when the model answers again. The same where its owner's limits leave too little:
+its texts are passed over until the limit is as good as new.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-from antiphon.domain.errors import ProviderError
+from antiphon.domain.errors import ProviderError, RateLimited
 from antiphon.ports.clock import Clock
 from antiphon.ports.embedder import Embedder
 from antiphon.ports.jobs import Jobs
+from antiphon.ports.locks import Locks
 from antiphon.ports.passage_index import Unembedded, Vectors
 from antiphon.services.embedding_models import Configured
 from antiphon.services.embedding_use import EmbeddingUse
@@ -63,8 +65,8 @@ class QueryVector(msgspec.Struct, frozen=True):
 class EmbeddingState(msgspec.Struct, frozen=True, kw_only=True):
     """How embedding stands. `serving` answers questions; `vectors` counts those of each model.
 
-    `waiting_sources` are embedded when the model answers again. `refused` texts are found by their
-    words only: the model takes them in no form.
+    `waiting_sources` are embedded when the model answers again, those of the `limited_owners` when their
+    limits allow. `refused` texts are found by their words only: the model takes them in no form.
     """
 
     status: Status
@@ -72,6 +74,7 @@ class EmbeddingState(msgspec.Struct, frozen=True, kw_only=True):
     serving: str | None
     vectors: dict[str, int]
     waiting_sources: int
+    limited_owners: int
     refused: int
     last_error: str | None
     retry_in_seconds: float
@@ -92,6 +95,7 @@ class Embeddings:
         marks: Marks,
         use: EmbeddingUse,
         clock: Clock,
+        locks: Locks,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -101,10 +105,12 @@ class Embeddings:
         self._vectors = vectors
         self._marks = marks
         self._clock = clock
+        self._locks = locks
         self._sleep = sleep
         self._texts = TextEmbedding(vectors, use, clock)
         self._queries: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._pending: OrderedDict[str, str] = OrderedDict()
+        self._limited: dict[str, float] = {}  # owners, and when they are looked at again
         self._wake = asyncio.Event()
         self._status: Status = "ready" if configured else "off"
         self._last_error: str | None = None
@@ -147,6 +153,7 @@ class Embeddings:
             serving=self.model,
             vectors=await self._vectors.models(),
             waiting_sources=len(self._pending),
+            limited_owners=sum(map(self._is_limited, self._limited)),
             refused=len(self._texts.refused),
             last_error=self._last_error,
             retry_in_seconds=max(0.0, self._retry_at - self._clock.monotonic()),
@@ -192,12 +199,15 @@ class Embeddings:
     async def embed_source(self, owner_id: str, source_id: str) -> bool:
         """Embed what a source, staged or live, has no vectors of; False if some of it stays without.
 
-        What must wait for the model is embedded by the loop. While the model changes, a source gets
-        vectors of both.
+        What must wait for the model, or for its owner's limits, is embedded by the loop. While the model
+        changes, a source gets vectors of both.
         """
         try:
             found = [await self._embed_source(one, owner_id, source_id) for one in self._embedders()]
             return all(found)
+        except RateLimited as error:
+            self._limit(owner_id, error)
+            return False
         except ProviderError as error:
             self._failed(error)
             self._pending[source_id] = owner_id
@@ -227,7 +237,9 @@ class Embeddings:
         while True:
             self._wake.clear()
             try:
-                await self.catch_up()
+                if not await self._catch_up_alone():
+                    await self._sleep(FIRST_PAUSE_SECONDS)
+                    continue
             except ProviderError as error:
                 pause = min(max(FIRST_PAUSE_SECONDS, 2 * pause), LONGEST_PAUSE_SECONDS)
                 wait = min(max(pause, error.retry_after_seconds or 0.0), LONGEST_PAUSE_SECONDS)
@@ -251,6 +263,19 @@ class Embeddings:
         else:
             await self._sleep(FIRST_PAUSE_SECONDS)
 
+    async def _catch_up_alone(self) -> bool:
+        """Catch up unless another server is at it; then embed one's own, and follow its change of model."""
+        async with self._locks.if_free(MARK) as held:
+            if held:
+                await self.catch_up()
+                return True
+        await self._embed_pending()
+        raw = await self._marks.marked(MARK)
+        marked = msgspec.msgpack.decode(raw, type=_Mark).model if raw else None
+        if self._target is not None and marked == self._target.model:
+            self._serving, self._status = self._target, "ready"
+        return False
+
     async def catch_up(self) -> None:
         """Embed all live texts that have no vector of the configured model, then let it serve.
 
@@ -265,7 +290,10 @@ class Embeddings:
             self._status = "changing" if changing else "embedding"
             route = None if changing or self._configured is None else self._configured.route
             for owner_id, texts in todo.items():
-                await self._texts.keep(target, owner_id, texts, route)
+                try:
+                    await self._texts.keep(target, owner_id, texts, route)
+                except RateLimited as error:
+                    self._limit(owner_id, error)
         if changing:
             await self._switch(target)
         await self._drop_others(target.model)
@@ -274,22 +302,38 @@ class Embeddings:
     async def _embed_pending(self) -> None:
         while self._pending:
             source_id, owner_id = next(iter(self._pending.items()))
-            for embedder in self._embedders():
-                await self._embed_source(embedder, owner_id, source_id)
+            try:
+                for embedder in self._embedders():
+                    await self._embed_source(embedder, owner_id, source_id)
+            except RateLimited as error:
+                self._limit(owner_id, error)
             self._pending.pop(source_id, None)
 
+    def _limit(self, owner_id: str, error: RateLimited) -> None:
+        """Pass over an owner's texts until its limit may leave more."""
+        now = self._clock.monotonic()
+        self._limited = {one: until for one, until in self._limited.items() if until > now}
+        self._limited[owner_id] = now + min(error.retry_after_seconds, LOOK_SECONDS)
+        log.info("documents are not embedded for now: a limit of their owner is reached")
+
+    def _is_limited(self, owner_id: str) -> bool:
+        return self._limited.get(owner_id, 0.0) > self._clock.monotonic()
+
     async def _todo(self, embedder: Embedder) -> dict[str, list[Unembedded]]:
-        """Return a page of texts to embed by owner; nothing if only refused ones are left."""
+        """Return a page of texts to embed by owner; nothing if only those are left that must wait."""
         seen: set[tuple[str, bytes]] = set()
         while True:
             by_owner: dict[str, list[Unembedded]] = {}
             for owner_id, one in await self._vectors.missing_anywhere(embedder.model, PAGE):
                 by_owner.setdefault(owner_id, []).append(one)
-            wanted = {owner_id: self._texts.wanted(embedder, ones) for owner_id, ones in by_owner.items()}
+            wanted = {
+                owner_id: [] if self._is_limited(owner_id) else self._texts.wanted(embedder, ones)
+                for owner_id, ones in by_owner.items()
+            }
             found = {(owner_id, one.text_hash) for owner_id, ones in by_owner.items() for one in ones}
             if any(wanted.values()) or found <= seen:
                 return {owner_id: ones for owner_id, ones in wanted.items() if ones}
-            seen |= found  # all of them refused; the index goes on behind them
+            seen |= found  # all of them must wait; the index goes on behind them
 
     async def _switch(self, target: Embedder) -> None:
         await self._mark_target()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
@@ -145,6 +146,10 @@ class Files:
     def read(self, version: Version, start: int, end: int) -> AsyncIterator[bytes]:
         """Iterate over the bytes `start` to `end` of a version's content."""
         return self._contents.read(version.owner_id, version.digest, start=start, end=end)
+
+    def local(self, version: Version) -> AbstractAsyncContextManager[Path]:
+        """Give a version's content as a file of this machine for as long as the context is open."""
+        return self._contents.local(version.owner_id, version.digest)
 
     async def text(self, who: Principal, file_id: str, number: int, start: int, end: int | None) -> str:
         """Return code points of a version's canonical text; raises NotFound if it has none (yet)."""

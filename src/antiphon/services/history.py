@@ -5,7 +5,8 @@ nothing, and indexed by a job within a second or so; what is noted by its name a
 in the index tells below which id everything is indexed: ids begin with the time they were made, and an
 answer's are made when it begins, so the mark lies before the begin of the oldest answer that has not
 ended. After a crash everything from the mark on is read again; what is indexed already is known by its
-id. A directory that was never indexed has its mark at nothing.
+id. A directory that was never indexed has its mark at nothing. Of several servers each indexes what it
+commits, see `history_marks`.
 """
 
 from __future__ import annotations
@@ -16,18 +17,17 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-import msgspec
-
 from antiphon.ports.clock import Clock
 from antiphon.ports.history import History as Reads
 from antiphon.ports.history import Said
 from antiphon.ports.jobs import Jobs
+from antiphon.ports.locks import Locks
 from antiphon.ports.passage_index import IndexScopes, PassageIndex
 from antiphon.services.commit_notes import CommitNotes
 from antiphon.services.embeddings import Embeddings
+from antiphon.services.history_marks import BEYOND, EVERYTHING, SLACK_US, HistoryMarks, Span, lowest_id
 from antiphon.services.history_passages import cut_messages
 
-MARK: Final = "history"
 GATHER_SECONDS: Final = 0.2
 """So long commits gather before they are indexed together."""
 GATHERINGS: Final = 5
@@ -47,36 +47,11 @@ SLICE: Final = 200
 SLICE_BYTES: Final = 2 * 1024 * 1024
 SWEEP: Final = 500
 TRACES_SECONDS: Final = 60.0
-SLACK_US: Final = 60_000_000
-"""Between the making of an id and the begin of its commit less time passes."""
-EVERYTHING: Final = ""
-BEYOND: Final = "g"
-"""Below and above every id."""
+TAKING_IN: Final = "history"
+"""The lock under which messages come in, shared, and go, exclusively."""
+LOOK_AROUND_SECONDS: Final = 10.0
 
 log = logging.getLogger(__name__)
-
-
-class Span(msgspec.Struct, frozen=True, array_like=True):
-    """Ids from `first` to below `before` that are still to be read."""
-
-    first: str
-    before: str
-
-
-class Progress(msgspec.Struct, frozen=True):
-    """Everything below `upto` is indexed, but for what lies in `spans`."""
-
-    upto: str
-    spans: tuple[Span, ...] = ()
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Progress).decode
-
-
-def lowest_id(at_us: int) -> str:
-    """Return the lowest id that can be made at a time."""
-    return f"{max(at_us, 0) // 1000 & 0xFFFF_FFFF_FFFF:012x}" + "0" * 20
 
 
 class History:
@@ -95,7 +70,9 @@ class History:
         notes: CommitNotes,
         embeddings: Embeddings,
         clock: Clock,
+        locks: Locks,
         *,
+        server_id: str | None = None,
         follows: bool = True,
     ) -> None:
         self.follows = follows
@@ -111,9 +88,10 @@ class History:
         self._begun = False
         self._marked_at = float("-inf")
         self._unmarked = False
-        # Held from the reading of messages to the end of their indexing, and while others erase them:
-        # nothing that is being erased comes in.
-        self._taking_in = asyncio.Lock()
+        # Held from the reading of messages to the end of their indexing, and exclusively while they are
+        # erased: nothing that is being erased comes in, on whichever server.
+        self._locks = locks
+        self._marks = HistoryMarks(scopes, clock, server_id)
         self._stepping = asyncio.Lock()
         self.messages = 0
         self.passages = 0
@@ -143,6 +121,8 @@ class History:
         if self.follows:
             jobs.once("index conversations", self.run)
             jobs.once("embed conversations", self.embed)
+            if self._marks.is_shared:
+                jobs.every(LOOK_AROUND_SECONDS, "look after other servers", self.look_around)
 
     async def run(self) -> None:
         """Follow commits for ever."""
@@ -210,13 +190,32 @@ class History:
             return True
 
     async def _begin(self) -> None:
-        kept = await self._scopes.marked(MARK)
-        progress = _decode(kept) if kept is not None else Progress(EVERYTHING)
-        self._spans = [Span(progress.upto, BEYOND), *progress.spans]
+        self._spans = await self._marks.begin()
         self._begun = True
 
+    async def look_around(self) -> None:
+        """Tell that this server lives, and read what servers that do not have left."""
+        async with self._stepping:
+            if not self._begun:
+                return
+            began = await self._reads.oldest_open_run_us()
+            left = await self._marks.take_over(self._upto(began), tuple(self._spans))
+            self._spans += left
+            await self._mark()
+        if left:
+            log.warning("messages of a server that is gone are looked for")
+            self._notes.wake()
+
+    async def stand_in(self) -> None:
+        """See `HistoryMarks.stand_in`."""
+        await self._marks.stand_in()
+
+    async def hand_over(self) -> None:
+        """See `HistoryMarks.hand_over`."""
+        await self._marks.hand_over()
+
     async def _index_noted(self) -> None:
-        async with self._taking_in:  # what is erased before has left the notes
+        async with self._locks.shared(TAKING_IN):  # what is erased before has left the notes
             noted = self._notes.first(BATCH, UNREAD, SLICE_BYTES)
             unread = [item_id for item_id, said in noted.items() if said is None]
             messages = [said for said in noted.values() if said is not None]
@@ -233,7 +232,7 @@ class History:
         """
         began = self._clock.monotonic()
         span = self._spans[0]
-        async with self._taking_in:
+        async with self._locks.shared(TAKING_IN):
             page = await self._reads.between(span.first, span.before, SLICE, SLICE_BYTES)
             known = await self._scopes.holding([(one.conversation_id, one.item_id) for one in page.data])
             await self._take_in([one for one in page.data if one.item_id not in known])
@@ -263,8 +262,7 @@ class History:
         """Write how far everything is indexed: not beyond the begin of any answer that has not ended."""
         began = await self._reads.oldest_open_run_us()
         # Looked at afterwards, so that an answer that has just ended is found among the notes.
-        progress = Progress(self._upto(began), tuple(self._spans))
-        await self._scopes.mark(MARK, _encode(progress))
+        await self._marks.write(self._upto(began), tuple(self._spans))
         self._marked_at, self._unmarked = self._clock.monotonic(), False
 
     def _upto(self, began_us: int | None) -> str:
@@ -287,7 +285,7 @@ class History:
         self, owner_id: str, conversation_id: str, item_ids: Sequence[str]
     ) -> AsyncIterator[int]:
         """See `Erasing`. A kill between both commits of a slice that was refused leaves it unindexed."""
-        async with self._taking_in:
+        async with self._locks.exclusive(TAKING_IN):
             count = await self._scopes.forget_items(conversation_id, item_ids)
             try:
                 yield count
@@ -298,7 +296,7 @@ class History:
 
     async def forget_conversation(self, owner_id: str, conversation_id: str) -> int:
         """See `Erasing`: every item was forgotten with its slice, so only the source is left."""
-        async with self._taking_in:
+        async with self._locks.exclusive(TAKING_IN):
             if not await self._reads.has_items(conversation_id):
                 await self._index.withdraw([conversation_id])
                 while await self._index.sweep(SWEEP):
@@ -307,5 +305,5 @@ class History:
 
     async def forget_owner(self, owner_id: str) -> int:
         """See `Erasing`."""
-        async with self._taking_in:
+        async with self._locks.exclusive(TAKING_IN):
             return await self._scopes.forget_owner(owner_id)

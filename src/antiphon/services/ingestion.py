@@ -10,32 +10,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
 
 from antiphon.domain import ids
 from antiphon.domain.collections import Member
-from antiphon.domain.errors import Conflict, NotFound
+from antiphon.domain.errors import Conflict, NotFound, StorageFull, Unavailable
 from antiphon.domain.files import Version
 from antiphon.domain.passages import Source
 from antiphon.ports.clock import Clock
 from antiphon.ports.document_parser import (
     DocumentParser,
-    Event,
     Limits,
-    Parsed,
     ParseFailed,
-    Passages,
-    Progress,
-    TextSlice,
 )
 from antiphon.ports.jobs import Jobs
 from antiphon.ports.knowledge import Knowledge
 from antiphon.ports.passage_index import IndexScopes, PassageIndex
 from antiphon.services.contents import Contents
+from antiphon.services.document_intake import Gone, Intake, Job, Means
 
 AT_ONCE: Final = 2
 """Documents that are read at the same time, of different owners."""
@@ -44,12 +38,9 @@ LOOK_SECONDS: Final = 2.0
 MAX_ATTEMPTS: Final = 5
 PAUSES_SECONDS: Final = (2, 15, 60, 300)
 """Before the next attempt, after a failure that may pass."""
-PROGRESS_SECONDS: Final = 1.0
-HEAD_BYTES: Final = 8192
-"""What a document's type is judged by."""
+HOLD_SECONDS: Final = 15.0
+"""How long a member that a server has begun is left alone by others after that server was last heard of."""
 STAGED: Final = 100
-SLICE_CHARACTERS: Final = 65_536
-"""How a text that was read before is handed on to be cut."""
 
 log = logging.getLogger(__name__)
 
@@ -62,44 +53,29 @@ class Embedding(Protocol):
         ...
 
 
-class _Gone(Exception):
-    """The member was removed, cancelled or is to be indexed in another way."""
-
-
-class _Job:
-    """A member that is being indexed."""
-
-    def __init__(self, member: Member) -> None:
-        self.member = member
-        self.task: asyncio.Task[None] | None = None
-
-    def fits(self, collection_id: str | None, file_id: str | None, batch_id: str | None) -> bool:
-        """Whether all names that are given are the member's."""
-        wanted = ((collection_id, self.member.collection_id), (file_id, self.member.file_id),
-                  (batch_id, self.member.batch_id))  # fmt: skip
-        return all(name is None or name == own for name, own in wanted)
-
-
 class Ingestion:
-    """The indexing job of this process; `limits` is what one document may cost."""
+    """The indexing job of this process; `limits` is what one document may cost.
+
+    Where it is `shared`, other servers index too: what one has begun it holds, and says so again and
+    again; what nobody holds any more is anybody's.
+    """
 
     def __init__(
         self, knowledge: Knowledge, contents: Contents, parser: DocumentParser, index: PassageIndex,
-        scopes: IndexScopes, embedding: Embedding, clock: Clock, *, limits: Limits,
+        scopes: IndexScopes, embedding: Embedding, clock: Clock, *, limits: Limits, shared: bool = False,
     ) -> None:  # fmt: skip
         self._files = knowledge.files
-        self._texts = knowledge.texts
         self._members = knowledge.members
         self._waiting = knowledge.waiting
         self._contents = contents
-        self._parser = parser
         self._index = index
         self._scopes = scopes
         self._embedding = embedding
         self._clock = clock
-        self._limits = limits
+        self._means = Means(knowledge.texts, index, self._members, parser, limits, clock)
+        self._shared = shared
         self._news = asyncio.Event()
-        self._jobs: dict[str, _Job] = {}
+        self._jobs: dict[str, Job] = {}
         self._last_owner = ""
 
     def schedule(self, jobs: Jobs) -> None:
@@ -124,7 +100,7 @@ class Ingestion:
         try:
             while True:
                 self._news.clear()
-                await self._begin()
+                await self._look()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_SECONDS):
                         await self._news.wait()
@@ -135,18 +111,34 @@ class Ingestion:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _withdraw_staged(self) -> None:
-        """Give up what a dead process had not published."""
-        while staged := await self._scopes.staged(STAGED):
+        """Give up what a dead process had not published; of others' what nobody holds."""
+        free_at_us = self._clock.now_us() if self._shared else None
+        while staged := await self._scopes.staged(STAGED, free_at_us=free_at_us):
             await self._index.withdraw(staged)
+
+    async def _look(self) -> None:
+        """Begin what waits. A shared store may be away for a while, which ends nothing here."""
+        if not self._shared:
+            await self._begin()
+            return
+        try:
+            await self._begin()
+            await self._withdraw_staged()
+        except (Unavailable, StorageFull) as error:
+            log.warning("what waits to be indexed cannot be looked for: %s", error.message)
 
     async def _begin(self) -> None:
         """Begin as many jobs as may run, the owners in turn."""
         while len(self._jobs) < AT_ONCE and (owner_id := await self._next_owner()):
             self._last_owner = owner_id
-            member = await self._waiting.next(owner_id, self._clock.now_us())
+            now = self._clock.now_us()
+            member = await self._waiting.next(owner_id, now, until_us=self._hold_until(now))
             if member is not None:
-                job = self._jobs[owner_id] = _Job(member)
+                job = self._jobs[owner_id] = Job(member)
                 job.task = asyncio.create_task(self._work(job), name=f"index {member.file_id}")
+
+    def _hold_until(self, now_us: int) -> int:
+        return now_us + int(HOLD_SECONDS * 1_000_000) if self._shared else 0
 
     async def _next_owner(self) -> str | None:
         """Return an owner with something to begin, the first after the last one served."""
@@ -164,23 +156,43 @@ class Ingestion:
 
     # --- one member
 
-    async def _work(self, job: _Job) -> None:
+    async def _work(self, job: Job) -> None:
         member = job.member
+        holding = asyncio.create_task(self._hold(job)) if self._shared else None
         try:
-            await self._attempt(member)
-        except (_Gone, NotFound, Conflict):
+            await self._attempt(job)
+        except (Gone, NotFound, Conflict):
             log.info("file %s is no longer to be indexed as it was", member.file_id)
         except ParseFailed as failure:
             await self._fail(member, failure.code, failure.message)
         except asyncio.CancelledError:
-            await self._members.settle(msgspec.structs.replace(member, attempts=member.attempts - 1))
+            if not job.is_lost:
+                left = msgspec.structs.replace(member, attempts=member.attempts - 1, not_before_us=0)
+                await self._members.settle(left)
             raise
         except Exception:
             log.exception("file %s could not be indexed", member.file_id)
             await self._try_later(member)
         finally:
+            if holding is not None:
+                holding.cancel()
             del self._jobs[member.owner_id]
             self._news.set()
+
+    async def _hold(self, job: Job) -> None:
+        """Hold a member for as long as it is indexed; end that if somebody else does it by now."""
+        while True:
+            await asyncio.sleep(HOLD_SECONDS / 3)
+            until = self._hold_until(self._clock.now_us())
+            try:
+                held = await self._waiting.hold(job.member, until)
+            except (Unavailable, StorageFull):
+                continue
+            if not held and job.task is not None:
+                job.is_lost = True
+                job.task.cancel()
+                return
+            job.until_us = until
 
     async def _fail(self, member: Member, code: str, message: str) -> None:
         await self._members.settle(
@@ -196,7 +208,8 @@ class Ingestion:
         later = self._clock.now_us() + pause * 1_000_000
         await self._members.settle(msgspec.structs.replace(member, not_before_us=later))
 
-    async def _attempt(self, member: Member) -> None:
+    async def _attempt(self, job: Job) -> None:
+        member = job.member
         if member.attempts > MAX_ATTEMPTS:
             raise ParseFailed(
                 "The server ended while it read the file, again and again.", code="server_error"
@@ -204,7 +217,7 @@ class Ingestion:
         version = await self._files.version(member.owner_id, member.file_id, member.version)
         file = await self._files.get(member.owner_id, member.file_id)
         if version is None or file is None:
-            raise _Gone
+            raise Gone
         twin = await self._waiting.twin(member, version.digest)
         if twin is not None:
             if member.source_id is not None:
@@ -220,13 +233,14 @@ class Ingestion:
             ref_id=member.file_id, version=member.version, title=file.filename,
         )  # fmt: skip
         try:
-            await self._index_source(member, source, version, file.filename)
+            await self._index_source(job, source, version, file.filename)
         except BaseException:
             await self._index.withdraw([source.id])
             raise
 
-    async def _index_source(self, member: Member, source: Source, version: Version, filename: str) -> None:
-        intake = _Intake(self, member, source, version)
+    async def _index_source(self, job: Job, source: Source, version: Version, filename: str) -> None:
+        member = job.member
+        intake = Intake(self._means, job, source, version)
         async with self._contents.local(version.owner_id, version.digest) as path:
             parsed = await intake.take(path, filename)
         await self._embedding.embed_source(source.owner_id, source.id)
@@ -234,124 +248,14 @@ class Ingestion:
         await self._index.add(msgspec.structs.replace(source, title=title, language=parsed.language), ())
         now = await self._members.get(member.owner_id, member.collection_id, member.file_id)
         if now is None or now.state != "in_progress":
-            raise _Gone
+            raise Gone
         if (now.version, now.chunking) != (member.version, member.chunking):
-            raise _Gone
+            raise Gone
         if not await self._index.publish(source.id, replaces=now.source_id):
-            raise _Gone
+            raise Gone
         await self._members.settle(
             msgspec.structs.replace(
                 member, state="completed", error_code=None, error=None, usage_bytes=intake.bytes,
                 done=intake.count, total=intake.count,
             )
         )  # fmt: skip
-
-
-class _Intake:
-    """Takes in one document: its text unless it is known, and its passages."""
-
-    def __init__(self, ingestion: Ingestion, member: Member, source: Source, version: Version) -> None:
-        self._texts = ingestion._texts
-        self._index = ingestion._index
-        self._members = ingestion._members
-        self._parser = ingestion._parser
-        self._limits = ingestion._limits
-        self._clock = ingestion._clock
-        self._member = member
-        self._source = source
-        self._version = version
-        self._shown_at = self._clock.monotonic()
-        self.bytes = 0
-        self.count = 0
-
-    async def take(self, path: Path, filename: str) -> Parsed:
-        """Take in the document at `path` and return what was learnt; raises ParseFailed."""
-        version = await self._known(path, filename)
-        chunking = self._member.chunking
-        if version.text_state == "ready":
-            events = self._parser.cut(
-                self._slices(version), filename, _learnt(version), chunking, self._limits
-            )
-        else:
-            events = self._parser.parse(path, filename, chunking, self._limits)
-        parsed: Parsed | None = None
-        try:
-            async with contextlib.aclosing(events) as coming:
-                async for event in coming:
-                    parsed = await self._take(event) or parsed
-        except ParseFailed as failure:
-            await self._note(text_state="failed", error=failure.message)
-            raise
-        if parsed is None:
-            raise ParseFailed("The file could not be read to its end.", code="server_error")
-        if version.text_state != "ready":
-            await self._note(
-                text_state="ready", error="\n".join(parsed.notes) or None, parser=parsed.parser,
-                media_type=parsed.media_type,
-                language=parsed.language, title=parsed.title, characters=parsed.characters,
-                page_starts=parsed.page_starts,
-            )  # fmt: skip
-        return parsed
-
-    async def _slices(self, version: Version) -> AsyncIterator[str]:
-        """Yield the text of a version."""
-        for start in range(0, version.characters, SLICE_CHARACTERS):
-            end = min(start + SLICE_CHARACTERS, version.characters)
-            text = await self._texts.read(version.owner_id, version.file_id, version.number, start, end)
-            if text is None:
-                raise _Gone
-            yield text
-
-    async def _known(self, path: Path, filename: str) -> Version:
-        """Return the version, with its text if that or an equal content was read before."""
-        version = self._version
-        if version.text_state == "ready":
-            return version
-        name = self._parser.version_for(filename, await asyncio.to_thread(_head, path))
-        same = await self._texts.same_content(version.owner_id, version.digest, name)
-        if same is None:
-            return version
-        await self._texts.copy(version.owner_id, same, version)
-        return msgspec.structs.replace(
-            same, file_id=version.file_id, number=version.number, created_us=version.created_us
-        )
-
-    async def _note(self, **learnt: object) -> None:
-        await self._texts.complete(msgspec.structs.replace(self._version, **learnt))
-
-    async def _take(self, event: Event) -> Parsed | None:
-        version = self._version
-        match event:
-            case TextSlice(start=start, text=text):
-                await self._texts.put_slice(version.owner_id, version.file_id, version.number, start, text)
-            case Passages(passages=passages):
-                await self._index.add(self._source, passages)
-                self.count += len(passages)
-                self.bytes += sum(len(one.text.encode()) for one in passages)
-            case Progress(done=done, total=total):
-                await self._show(done, total)
-            case Parsed():
-                return event
-        return None
-
-    async def _show(self, done: int, total: int) -> None:
-        """Write how far it is, once a second; raises _Gone if nobody wants it any more."""
-        now = self._clock.monotonic()
-        if now - self._shown_at < PROGRESS_SECONDS:
-            return
-        self._shown_at = now
-        if not await self._members.settle(msgspec.structs.replace(self._member, done=done, total=total)):
-            raise _Gone
-
-
-def _learnt(version: Version) -> Parsed:
-    """Return what was learnt of a version when it was read."""
-    return Parsed(
-        parser=version.parser or "", media_type=version.media_type or "", language=version.language,
-        title=version.title, characters=version.characters, page_starts=version.page_starts, passages=0,
-    )  # fmt: skip
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(HEAD_BYTES)

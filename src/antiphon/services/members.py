@@ -20,7 +20,7 @@ from antiphon.services.access import Access, not_found
 from antiphon.services.audit_lines import audit
 from antiphon.services.conversations import Conversations, cursor_of
 from antiphon.services.idempotency import Idempotency, Key
-from antiphon.services.paging import Page
+from antiphon.services.paging import Page, last_use
 from antiphon.services.runs.follow import Followers
 
 REMOVED_SECONDS: Final = 2.0
@@ -159,6 +159,11 @@ class Members:
         found = await self._storage.members.shared_with(
             who.actor_id, after=cursor, limit=limit + 1, descending=descending
         )
+        return Page(found[:limit], len(found) > limit)
+
+    async def latest(self, who: Principal, *, after: str | None, limit: int) -> Page[Conversation]:
+        """List the same, the last used first."""
+        found = await self._storage.members.latest(who.actor_id, after=last_use(after), limit=limit + 1)
         return Page(found[:limit], len(found) > limit)
 
     async def end_removed(self) -> None:

@@ -6,6 +6,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from antiphon.domain import ids
 from antiphon.domain.conversations import Conversation, PathRange
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.items import Item, Position
@@ -22,6 +23,22 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
 
     data: list[T]
     has_more: bool
+
+
+def use_cursor(conversation: Conversation) -> str:
+    """Return what a list by last use goes on after."""
+    return f"{conversation.updated_us}:{ids.CONVERSATION}{conversation.id}"
+
+
+def last_use(after: str | None) -> tuple[int, str] | None:
+    """Return the time and id that a cursor of a list by last use names; raises InvalidRequest."""
+    if after is None:
+        return None
+    used, _, wire_id = after.partition(":")
+    identifier = ids.parse(wire_id, ids.CONVERSATION)
+    if identifier is None or not (used.isascii() and used.isdigit() and len(used) <= 17):
+        raise InvalidRequest(f"Invalid cursor '{after}'.", code="invalid_cursor", param="after")
+    return int(used), identifier
 
 
 async def is_on_path(tree: Tree, head: Position, item: Item) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 
 from antiphon.domain.accounts import Principal
 from antiphon.domain.errors import Conflict, RateLimited
+from antiphon.domain.ids import slot_of
 from antiphon.domain.limits import (
     EVERYONE,
     Limit,
@@ -114,6 +115,17 @@ class Quotas:
         """Return the caller with the limits that hold for it now."""
         limits = await self.limits_of(who.actor_id, who.group_id, who.credential_id)
         return who if limits == who.limits else msgspec.structs.replace(who, limits=limits)
+
+    async def payer(self, account_id: str) -> Principal:
+        """Return an account as what is done in its name is counted: with its limits on tokens and money.
+
+        Those on requests are for what somebody asks for.
+        """
+        account = await self._storage.accounts.get(account_id)
+        group_id = account.group_id if account is not None else None
+        limits = await self.limits_of(account_id, group_id)
+        counted = tuple(one for one in limits if one.metric != "requests")
+        return Principal(account_id, slot_of(account_id), "", limits=counted, group_id=group_id)
 
     def forget(self) -> None:
         """Read limits again: one has changed."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from antiphon.domain.errors import Conflict, ProviderError
+from antiphon.domain.usage import estimate_tokens
 from antiphon.ports.clock import Clock
 from antiphon.ports.embedder import Embedded, Embedder, InputKind
 from antiphon.ports.passage_index import Unembedded, Vectors
@@ -26,7 +27,6 @@ class TextEmbedding:
     def __init__(self, vectors: Vectors, use: EmbeddingUse, clock: Clock) -> None:
         self._vectors = vectors
         self._use = use
-        self._clock = clock
         self._breakers = Breakers(clock)
         self.refused: OrderedDict[Refused, None] = OrderedDict()
 
@@ -55,8 +55,9 @@ class TextEmbedding:
     ) -> None:
         """Embed an owner's texts and store the vectors; raises ProviderError.
 
-        With a route the use is noted in the owner's name. A batch that the model refuses is tried
-        text by text, so that a text it takes in no form harms no other.
+        With a route the use is the owner's; then it raises RateLimited where its limits leave too little.
+        A batch that the model refuses is tried text by text, so that a text it takes in no form harms
+        no other.
         """
         for start in range(0, len(texts), embedder.max_batch):
             batch = texts[start : start + embedder.max_batch]
@@ -88,8 +89,18 @@ class TextEmbedding:
     async def _keep_batch(
         self, embedder: Embedder, owner_id: str, batch: Sequence[Unembedded], route: ModelRoute | None
     ) -> None:
-        began_us = self._clock.now_us()
-        answer = await self.call(embedder, [one.text for one in batch], "document")
+        texts = [one.text for one in batch]
+        if route is None:
+            await self._put(embedder, owner_id, batch, await self.call(embedder, texts, "document"))
+            return
+        async with self._use.indexing(owner_id, route, sum(map(estimate_tokens, texts))) as meter:
+            answer = await self.call(embedder, texts, "document")
+            meter.tokens = answer.tokens
+            await self._put(embedder, owner_id, batch, answer)
+
+    async def _put(
+        self, embedder: Embedder, owner_id: str, batch: Sequence[Unembedded], answer: Embedded
+    ) -> None:
         pairs = [(one.text_hash, vector) for one, vector in zip(batch, answer.vectors, strict=True)]
         try:
             await self._vectors.put(owner_id, embedder.model, pairs)
@@ -97,5 +108,3 @@ class TextEmbedding:
             raise ProviderError(
                 f"The embedding model '{embedder.model}' has changed: {error.message}"
             ) from error
-        if route is not None:
-            await self._use.record(owner_id, route, answer.tokens, began_us)

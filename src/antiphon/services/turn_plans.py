@@ -148,7 +148,7 @@ def plan_turn(request: TurnRequest, run: Run, at: Attachment, *, worker_id: str)
     }
     plan.commands.append(ws.OpenRun(run=run, worker_id=worker_id))
     if at.base is not None:
-        plan.commands.append(_began(who, run))
+        plan.commands.append(_began(who, run, at.branch_name, activates=request.activate))
     return plan
 
 
@@ -229,10 +229,14 @@ def new_branch(
     )
 
 
-def _began(who: Principal, run: Run) -> ws.AddChange:
-    body = {"run_id": ids.RESPONSE + run.id, "model": run.model}
+def _began(who: Principal, run: Run, branch_name: str | None, *, activates: bool) -> ws.AddChange:
+    body: dict[str, object] = {"run_id": ids.RESPONSE + run.id, "model": run.model}
     if run.branch_id is not None:
         body["branch_id"] = ids.BRANCH + run.branch_id
+        if branch_name is not None:
+            body["branch_name"] = branch_name  # it was opened for this turn
+        if activates:
+            body["activated"] = True
     return ws.AddChange(
         conversation_id=run.conversation_id or "",
         owner_id=who.account_id,

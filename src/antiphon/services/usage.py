@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -11,16 +11,22 @@ from antiphon.domain import ids
 from antiphon.domain.accounts import USER, Principal
 from antiphon.domain.errors import InvalidRequest, Unprocessable
 from antiphon.domain.limits import DAY_US, Limit
-from antiphon.domain.usage import UsageSum, UserUsage
+from antiphon.domain.run_events import FILE_SEARCH
+from antiphon.domain.runs import Run
+from antiphon.domain.usage import UsageBucket, UsageLine, UsageSum, UserUsage
 from antiphon.ports.clock import Clock
 from antiphon.ports.quotas import Counter
 from antiphon.ports.storage import Storage
-from antiphon.services.access import not_found
+from antiphon.services.access import Access, not_found
 from antiphon.services.paging import Page
 from antiphon.services.quotas import Quotas
 
 MAX_DAYS: Final = 400
 USUAL_DAYS: Final = 30
+MAX_DAYS_BY_HOUR: Final = 31
+
+Bucket = Literal["hour", "day"]
+BUCKETS_US: Final[dict[Bucket, int]] = {"hour": DAY_US // 24, "day": DAY_US}
 _EPOCH: Final = date(1970, 1, 1)
 
 
@@ -41,11 +47,24 @@ class Days(msgspec.Struct, frozen=True):
         return (self.last + 1) * DAY_US
 
 
+class ResponseUsage(msgspec.Struct, frozen=True):
+    """What an answer used; `line` is None while it is made, `cost` None for whom the price is no matter.
+
+    `searched` tells whether it has a trace of searches.
+    """
+
+    run: Run
+    line: UsageLine | None
+    cost: int | None
+    searched: bool
+
+
 class Usage:
     """Reads of the ledger."""
 
-    def __init__(self, storage: Storage, quotas: Quotas, clock: Clock) -> None:
+    def __init__(self, storage: Storage, access: Access, quotas: Quotas, clock: Clock) -> None:
         self._storage = storage
+        self._access = access
         self._quotas = quotas
         self._clock = clock
 
@@ -69,6 +88,30 @@ class Usage:
     async def total(self, who: Principal, days: Days) -> list[UsageSum]:
         """Return what the caller used of each model in all these days."""
         return await self._storage.ledger.by_model(who.actor_id, days.since_us, days.until_us)
+
+    async def of_response(self, who: Principal, wire_id: str) -> ResponseUsage:
+        """Return what an answer used; its price for who paid it and who owns it. Raises NotFound."""
+        run = (await self._access.run(who, wire_id, ids.RESPONSE, ids.CHAT_COMPLETION)).run
+        line = await self._storage.ledger.line(run.owner_id, run.id)
+        outputs = await self._storage.runs.outputs(run) if run.is_terminal else []
+        searched = any(item.type == FILE_SEARCH for item in outputs)
+        is_theirs = line is not None and who.actor_id in (line.author_id, run.owner_id)
+        return ResponseUsage(run, line, line.cost if line is not None and is_theirs else None, searched)
+
+    async def series(
+        self, who: Principal | None, days: Days, bucket: Bucket, *, model: str | None, after: str | None,
+        limit: int,
+    ) -> Page[UsageBucket]:  # fmt: skip
+        """Return use over time by model, of an account or of all; raises Unprocessable and InvalidRequest."""
+        if bucket == "hour" and days.last - days.first >= MAX_DAYS_BY_HOUR:
+            raise Unprocessable(
+                f"By hours, ask for at most {MAX_DAYS_BY_HOUR} days.", code="invalid_value", param="bucket"
+            )
+        found = await self._storage.ledger.series(
+            who.actor_id if who is not None else None, days.since_us, days.until_us,
+            bucket_us=BUCKETS_US[bucket], model=model, after=_bucket_cursor(after), limit=limit + 1,
+        )  # fmt: skip
+        return Page(found[:limit], len(found) > limit)
 
     async def user(self, wire_id: str) -> Principal:
         """Return the user a wire id names, to look at its use; raises NotFound."""
@@ -96,6 +139,20 @@ class Usage:
             account_id, days.since_us, days.until_us, after=_cursor(after), limit=limit + 1
         )
         return Page(found[:limit], len(found) > limit)
+
+
+def bucket_id(one: UsageBucket) -> str:
+    """Return what names a stretch of use, e.g. `1795734000:openai/gpt-5`."""
+    return f"{one.start_us // 1_000_000}:{one.model}"
+
+
+def _bucket_cursor(after: str | None) -> tuple[int, str] | None:
+    if after is None:
+        return None
+    seconds, _, model = after.partition(":")
+    if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= 11):
+        raise _invalid_cursor(after)
+    return int(seconds) * 1_000_000, model
 
 
 def sum_id(one: UsageSum) -> str:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -20,6 +19,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from antiphon.domain.errors import NotFound, StorageFull
 from antiphon.ports.blob_store import StoredBlob
+from antiphon.storage.blob_names import DIGEST, OWNER, require_digest, require_owner
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,8 +28,10 @@ PIECE_BYTES: Final = 256 * 1024
 INCOMING: Final = ".incoming"
 """Where unfinished files lie; what a dead process left there is worth nothing."""
 
-_OWNER: Final = re.compile(r"[0-9a-f]{32}")
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+def blob_path(directory: Path, owner_id: str, digest: str) -> Path:
+    """Return where a blob lies in a directory of blobs."""
+    return directory / require_owner(owner_id) / require_digest(digest)[:2] / digest
 
 
 class FileBlobs:
@@ -147,17 +149,13 @@ class FileBlobs:
     async def owners(self, *, after: str | None, limit: int) -> list[str]:
         """See the port."""
         names = await asyncio.to_thread(_names, self._directory)
-        return [name for name in names if name > (after or "") and _OWNER.fullmatch(name)][:limit]
+        return [name for name in names if name > (after or "") and OWNER.fullmatch(name)][:limit]
 
     def _owner(self, owner_id: str) -> Path:
-        if _OWNER.fullmatch(owner_id) is None:
-            raise ValueError(f"not an owner: {owner_id!r}")
-        return self._directory / owner_id
+        return self._directory / require_owner(owner_id)
 
     def _place(self, owner_id: str, digest: str) -> Path:
-        if _DIGEST.fullmatch(digest) is None:
-            raise ValueError(f"not a digest: {digest!r}")
-        return self._owner(owner_id) / digest[:2] / digest
+        return blob_path(self._directory, owner_id, digest)
 
 
 class _Incoming:
@@ -168,7 +166,7 @@ class _Incoming:
     """
 
     def __init__(self, directory: Path) -> None:
-        _make_directory(directory / INCOMING)
+        make_directory(directory / INCOMING)
         self._path = directory / INCOMING / secrets.token_hex(16)
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._file = os.fdopen(descriptor, "wb")
@@ -185,7 +183,7 @@ class _Incoming:
         os.fsync(self._file.fileno())
         while True:
             try:
-                _make_directory(place.parent)
+                make_directory(place.parent)
                 self._path.replace(place)
                 break
             except FileNotFoundError:
@@ -193,7 +191,7 @@ class _Incoming:
                 if not self._path.exists():
                     raise
         for directory in (place.parent, place.parent.parent, place.parent.parent.parent):
-            _sync(directory)
+            sync_directory(directory)
 
     def close(self) -> None:
         """Give up what was not kept."""
@@ -208,7 +206,7 @@ def _files(owner: Path, after: str) -> Iterator[tuple[str, int]]:
         if folder < after[:2]:
             continue
         for name in _names(owner / folder):
-            if name > after and _DIGEST.fullmatch(name):
+            if name > after and DIGEST.fullmatch(name):
                 try:
                     yield name, (owner / folder / name).stat().st_size
                 except FileNotFoundError:
@@ -222,7 +220,8 @@ def _names(directory: Path) -> list[str]:
         return []
 
 
-def _make_directory(directory: Path) -> None:
+def make_directory(directory: Path) -> None:
+    """Make a directory and those above it, for nobody else's eyes."""
     missing = []
     while not directory.exists():
         missing.append(directory)
@@ -231,7 +230,7 @@ def _make_directory(directory: Path) -> None:
         one.mkdir(mode=0o700, exist_ok=True)
 
 
-def _sync(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """Make the names in a directory as lasting as its files."""
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -249,3 +248,29 @@ async def _in_thread(write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
         return await asyncio.to_thread(write, *args, **kwargs)
     except OSError as error:
         raise StorageFull(f"A blob cannot be written now: {error.strerror}.") from error
+
+
+def stored_blobs(directory: Path) -> Iterator[tuple[str, str, Path]]:
+    """Yield owner, digest and place of all blobs in a directory, in that order."""
+    for owner_id in filter(OWNER.fullmatch, _names(directory)):
+        for folder in _names(directory / owner_id):
+            for name in filter(DIGEST.fullmatch, _names(directory / owner_id / folder)):
+                yield owner_id, name, directory / owner_id / folder / name
+
+
+def copy_whole(source: Path, target: Path) -> tuple[int, str]:
+    """Copy a file in pieces, lasting; returns size and SHA-256 of what was read. Raises OSError."""
+    digest, size = hashlib.sha256(), 0
+    draft = target.with_name(target.name + ".new")
+    with source.open("rb") as reading:
+        make_directory(target.parent)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as writing:
+            while piece := reading.read(PIECE_BYTES):
+                digest.update(piece)
+                size += len(piece)
+                writing.write(piece)
+            writing.flush()
+            os.fsync(writing.fileno())
+    draft.replace(target)
+    return size, digest.hexdigest()

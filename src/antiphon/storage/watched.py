@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from antiphon.domain.chat_exports.chats import imported_model
 from antiphon.domain.items import NewItem
 from antiphon.ports.history import CommitWatch, Said
 from antiphon.ports.storage import Journal, Storage, UnitOfWork
@@ -104,8 +105,9 @@ def _home(put: PutItems, commands: WriteSet) -> tuple[str | None, str | None]:
 
 def _said(item: NewItem, put: PutItems, home: str, model: str | None) -> Said:
     return Said(
-        item_id=item.id, owner_id=put.owner_id, conversation_id=home, role=item.role, model=model,
-        author_id=put.author_id, created_us=put.created_us, payload=item.payload,
+        item_id=item.id, owner_id=put.owner_id, conversation_id=home, role=item.role,
+        model=model if model or put.author_id else imported_model(item.payload), author_id=put.author_id,
+        created_us=put.created_us, payload=item.payload,
     )  # fmt: skip
 
 

@@ -177,6 +177,7 @@ class RunsWithBlobs:
         self.outputs = inner.outputs
         self.log = inner.log
         self.page = inner.page
+        self.running = inner.running
         self.on_input = inner.on_input
         self.key = inner.key
         self.longest_prefix = inner.longest_prefix

@@ -36,11 +36,13 @@ class CreateConversation(Body):
 
 
 class UpdateConversation(Body):
-    """New metadata (the whole of it), title or end; `"expires_after": null` takes the end away."""
+    """New metadata (the whole of it), title, end or place in lists; an end of null takes it away."""
 
     metadata: Metadata | None = None
     title: Annotated[str, Field(max_length=500)] | None = None
     expires_after: ExpiresAfter | None = None
+    pinned: bool | None = None
+    archived: bool | None = None
 
 
 class AddItems(Body):

@@ -19,7 +19,8 @@ PREVIEW_CHARACTERS = 120
 def conversation_object(conversation: Conversation) -> dict[str, Any]:
     """Return a conversation: OpenAI's keys, then the tree extension's.
 
-    A member who is not its owner is also told whose it is, and what they may do there.
+    A member who is not its owner is also told whose it is, and what they may do there; where it stands in
+    its owner's lists is the owner's alone.
     """
     base = conversation.base
     role, owner = conversation.role, conversation.owner_name
@@ -34,6 +35,8 @@ def conversation_object(conversation: Conversation) -> dict[str, Any]:
         "active_branch_id": ids.BRANCH + conversation.active_branch_id,
         "revision": conversation.revision,
         "kind": conversation.kind,
+        "pinned": conversation.pinned_us is not None and role is None,
+        "archived": conversation.archived_us is not None and role is None,
         "expires_at": conversation.expires_us // 1_000_000 if conversation.expires_us else None,
         "forked_from_item_id": _some_item(base.item_id) if base else None,
         **shared,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -15,8 +15,12 @@ from antiphon.api.v1.conversation_objects import conversation_object, deleted_ob
 from antiphon.api.v1.pages import Order, answer, page_object, raw_answer
 from antiphon.api.v1.response_objects import PLACE, placed_item, stored_item
 from antiphon.api.v1.wire_json import encode_object
+from antiphon.domain.conversations import ALL, Chosen
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.inputs import parse_input
+from antiphon.services.paging import use_cursor
+
+Sort = Literal["created", "used"]
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"], route_class=JsonRoute)
 
@@ -52,15 +56,34 @@ async def create(
 async def list_conversations(
     application: App,
     who: Caller,
-    after: After = None,
+    after: Annotated[
+        str | None, Query(max_length=5_000, description="The last entry's id; sorted by use, `next_cursor`.")
+    ] = None,
     limit: Limit = 20,
     order: Order = "desc",
     shared: Annotated[bool, Query(description="Those of others, the caller being a member.")] = False,
+    sort: Annotated[Sort, Query(description="By their making, or the last used first.")] = "created",
+    pinned: Annotated[bool | None, Query(description="Only pinned ones, or only others.")] = None,
+    archived: Annotated[bool | None, Query(description="Only archived ones, or only others.")] = None,
 ) -> Response:
     """List the caller's conversations, newest first; with `shared` those of others."""
-    find = application.members.shared if shared else application.conversations.page
-    page = await find(who, after=after, limit=limit, descending=order == "desc")
-    return answer(page_object([conversation_object(one) for one in page.data], has_more=page.has_more))
+    chosen = Chosen(pinned, archived)
+    if shared and chosen != ALL:
+        message = "Of shared ones none is pinned or archived."
+        raise InvalidRequest(message, code="invalid_value", param="shared")
+    mine, theirs = application.conversations, application.members
+    if sort == "used" and shared:
+        page = await theirs.latest(who, after=after, limit=limit)
+    elif sort == "used":
+        page = await mine.latest(who, after=after, limit=limit, chosen=chosen)
+    elif shared:
+        page = await theirs.shared(who, after=after, limit=limit, descending=order == "desc")
+    else:
+        page = await mine.page(who, after=after, limit=limit, descending=order == "desc", chosen=chosen)
+    found = page_object([conversation_object(one) for one in page.data], has_more=page.has_more)
+    if sort == "used":
+        found["next_cursor"] = use_cursor(page.data[-1]) if page.has_more else None
+    return answer(found)
 
 
 @router.get("/{conversation_id}", summary="Retrieve a conversation")
@@ -78,27 +101,30 @@ async def update(
     body: UpdateConversation,
     if_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Replace the metadata, set title or end; `If-Match` refuses a stale change with 412."""
+    """Replace the metadata, set title, end or place in lists; `If-Match` refuses a stale change with 412."""
     ends = "expires_after" in body.model_fields_set
-    if body.metadata is None and body.title is None and not ends:
+    given = (body.metadata, body.title, body.pinned, body.archived)
+    if not ends and all(one is None for one in given):
         raise InvalidRequest(
             "Missing required parameter: 'metadata'.", code="missing_required_parameter", param="metadata"
         )
-    revision = None
-    if if_match is not None and if_match != "*":
-        digits = if_match.strip('"')
-        if not digits.isascii() or not digits.isdigit() or len(digits) > 15:
-            raise InvalidRequest(
-                "If-Match holds a conversation's ETag.", code="invalid_value", param="if-match"
-            )
-        revision = int(digits)
     metadata = msgspec.json.encode(body.metadata).decode() if body.metadata is not None else None
     seconds = body.expires_after.seconds if body.expires_after else None
     found = await application.conversations.update(
-        who, conversation_id, title=body.title, metadata=metadata, revision=revision,
-        expires_after_seconds=seconds if ends else UNSET,
+        who, conversation_id, title=body.title, metadata=metadata, revision=_revision(if_match),
+        expires_after_seconds=seconds if ends else UNSET, pinned=body.pinned, archived=body.archived,
     )  # fmt: skip
     return answer(conversation_object(found), headers={"etag": f'"{found.revision}"'})
+
+
+def _revision(if_match: str | None) -> int | None:
+    """Return the revision that a change is meant for, None for any; raises InvalidRequest."""
+    if if_match is None or if_match == "*":
+        return None
+    digits = if_match.strip('"')
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 15:
+        raise InvalidRequest("If-Match holds a conversation's ETag.", code="invalid_value", param="if-match")
+    return int(digits)
 
 
 @router.delete("/{conversation_id}", summary="Delete a conversation")

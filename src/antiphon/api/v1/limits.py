@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -17,9 +18,9 @@ from antiphon.application import Application
 from antiphon.domain import limits
 from antiphon.domain.accounts import USER, Principal
 from antiphon.domain.errors import Unprocessable
-from antiphon.domain.usage import UsageSum, UserUsage
+from antiphon.domain.usage import UsageBucket, UsageSum, UserUsage
 from antiphon.services.limits import shown_scope
-from antiphon.services.usage import Days, day_of, sum_id
+from antiphon.services.usage import Bucket, Days, bucket_id, day_of, sum_id
 
 router = APIRouter(prefix="/v1", tags=["limits"], route_class=IdentityRoute)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
@@ -35,6 +36,12 @@ def _written_out(value: Any) -> Any:
 Day = Annotated[date, BeforeValidator(_written_out)]
 Start = Annotated[Day | None, Query(description="The first day (UTC); 29 days before the last by default.")]
 End = Annotated[Day | None, Query(description="The last day (UTC), included; today by default.")]
+
+
+Stretch = Annotated[Bucket, Query(description="How long each stretch of time is (UTC).")]
+OfModel = Annotated[str | None, Query(max_length=256, description="One model only, as `provider/model`.")]
+MAX_SERIES = 1_000
+SeriesLimit = Annotated[int, Query(ge=1, le=MAX_SERIES, description="How many entries a page holds.")]
 
 
 class NewLimit(Body):
@@ -93,6 +100,40 @@ async def list_usage(
 ) -> Response:
     """List what you used by day and model, oldest first."""
     return answer(await _usage_page(application, who, application.usage.days(start, end), after, limit))
+
+
+@router.get("/usage/series", summary="Your usage over time")
+async def list_series(
+    application: App,
+    who: Caller,
+    start: Start = None,
+    end: End = None,
+    bucket: Stretch = "day",
+    model: OfModel = None,
+    after: After = None,
+    limit: SeriesLimit = MAX_SERIES,
+) -> Response:
+    """List what you used by day or hour and model, with errors and latencies, oldest first."""
+    days = application.usage.days(start, end)
+    return answer(await _series(application, who, days, bucket, model=model, after=after, limit=limit))
+
+
+@router.get("/admin/usage/series", summary="Usage over time")
+async def list_all_series(
+    application: App,
+    who: Caller,
+    start: Start = None,
+    end: End = None,
+    bucket: Stretch = "day",
+    model: OfModel = None,
+    user: Annotated[str | None, Query(description="One user's use; everybody's by default.")] = None,
+    after: After = None,
+    limit: SeriesLimit = MAX_SERIES,
+) -> Response:
+    """List what everybody, or one user, used by day or hour and model, with errors and latencies."""
+    days = application.usage.days(start, end)
+    whose = await application.usage.user(user) if user is not None else None
+    return answer(await _series(application, whose, days, bucket, model=model, after=after, limit=limit))
 
 
 @router.get("/usage/limits", summary="List your limits")
@@ -165,6 +206,25 @@ async def _usage_page(
     return _period(days) | {"totals": totals} | page_object(data, has_more=page.has_more)
 
 
+async def _series(
+    application: Application, who: Principal | None, days: Days, bucket: Bucket, **fields: Any
+) -> dict[str, Any]:
+    page = await application.usage.series(who, days, bucket, **fields)
+    data = [
+        {
+            "id": bucket_id(one),
+            "object": "usage.bucket",
+            "start_at": one.start_us // 1_000_000,
+            "model": one.model,
+            "errors": one.errors,
+            "latency_ms": {"p50": one.p50_us // 1_000, "p95": one.p95_us // 1_000},
+        }
+        | _sums([one])
+        for one in page.data
+    ]
+    return _period(days) | {"bucket": bucket} | page_object(data, has_more=page.has_more)
+
+
 def _user(one: UserUsage) -> dict[str, Any]:
     by_model = [{"model": each.model} | _sums([each]) for each in one.models]
     return {
@@ -176,7 +236,7 @@ def _user(one: UserUsage) -> dict[str, Any]:
     }
 
 
-def _sums(found: list[UsageSum]) -> dict[str, Any]:
+def _sums(found: Sequence[UsageSum | UsageBucket]) -> dict[str, Any]:
     names = ("requests", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
     sums: dict[str, Any] = {name: sum(getattr(one, name) for one in found) for name in names}
     return sums | {"cost": sum(one.cost for one in found) / limits.MONEY}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -9,15 +10,32 @@ import msgspec
 from antiphon.api.v1.wire_json import encode_object, encode_text
 from antiphon.domain import ids
 from antiphon.domain.accounts import USER
+from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.items import Item
+from antiphon.domain.limits import MONEY
 from antiphon.domain.runs import Run
 from antiphon.domain.usage import Usage
+from antiphon.services.usage import ResponseUsage
 
 PLACE: Final = "antiphon"
 """What `include` says to have where items stand in their tree."""
 
 RESULTS: Final = "file_search_call.results"
 """What `include` says to have the results of searches."""
+
+LOGPROBS: Final = "message.output_text.logprobs"
+INCLUDABLE: Final = (
+    "code_interpreter_call.outputs",
+    "computer_call_output.output.image_url",
+    RESULTS,
+    "message.input_image.image_url",
+    LOGPROBS,
+    "reasoning.encrypted_content",
+    "web_search_call.action.sources",
+    "web_search_call.results",
+)
+"""What OpenAI's `include` may name. What is of tools that do not exist here adds nothing, since clients
+name it in every request; anything else is a mistake that its caller wants to hear of."""
 
 _NO_STATUS: Final = frozenset({"compaction", "item_reference"})
 
@@ -42,6 +60,18 @@ def output_item(
     if record is not None:
         head["results"] = record["results"]
     return head
+
+
+def known_includes(named: Sequence[str]) -> Sequence[str]:
+    """Return what an `include` names; raises InvalidRequest for what nothing is called."""
+    for one in named:
+        if one not in INCLUDABLE:
+            raise InvalidRequest(
+                f"Invalid value: '{one}'. Supported values are: {', '.join(map(repr, INCLUDABLE))}.",
+                param="include",
+                code="invalid_value",
+            )
+    return named
 
 
 def shows_results(run: Run) -> bool:
@@ -85,6 +115,24 @@ def usage_object(usage: Usage | None) -> dict[str, Any] | None:
         "output_tokens": usage.output_tokens,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.total_tokens,
+    }
+
+
+def usage_line_object(wire_id: str, found: ResponseUsage) -> dict[str, Any]:
+    """Return what a response used; null for what is not known (yet), or is no matter of the caller's."""
+    line, run = found.line, found.run
+    return {
+        "object": "response.usage",
+        "response_id": wire_id,
+        "status": run.state,
+        "model": line.model if line else run.model,
+        "provider": line.provider if line else run.provider,
+        "cached": line.cached if line else None,
+        "estimated": line.usage.estimated if line else None,
+        "usage": usage_object(line.usage if line else run.usage),
+        "cost": None if found.cost is None else found.cost / MONEY,
+        "latency_ms": line.latency_us // 1_000 if line else None,
+        "retrieval": f"/v1/responses/{wire_id}/retrieval" if found.searched else None,
     }
 
 

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from antiphon.api.errors import decoding_error
 from antiphon.api.v1.hosted_tools import Tools, echoed_tool, sort_tools
-from antiphon.api.v1.response_objects import RESULTS
+from antiphon.api.v1.response_objects import LOGPROBS, RESULTS, known_includes
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.inputs import parse_input
 from antiphon.services.turn_plans import TurnRequest
@@ -215,7 +215,7 @@ def chat_params(body: CreateResponse, tools: Tools) -> dict[str, Any]:
     params = {name: value for name in _SENT_ON if (value := getattr(body, name)) is not None}
     if body.max_output_tokens is not None:
         params["max_completion_tokens"] = body.max_output_tokens
-    if body.top_logprobs or "message.output_text.logprobs" in (body.include or ()):
+    if body.top_logprobs or LOGPROBS in (body.include or ()):
         params["logprobs"] = True
         if body.top_logprobs:
             params["top_logprobs"] = body.top_logprobs
@@ -299,7 +299,7 @@ def _echo(body: CreateResponse, conversation: str | None) -> dict[str, Any]:
         echo["conversation"] = True
     if body.tools:
         echo["tools"] = [echoed_tool(tool) for tool in body.tools]
-    if RESULTS in (body.include or ()):
+    if RESULTS in known_includes(body.include or ()):
         echo["include"] = [RESULTS]
     if body.tool_choice is not None:
         echo["tool_choice"] = body.tool_choice

@@ -20,6 +20,7 @@ from antiphon.api.rate_limits import headers_of
 from antiphon.api.v1.response_events import ResponseEvents
 from antiphon.api.v1.response_objects import (
     RESULTS,
+    known_includes,
     output_item,
     response_object,
     shows_results,
@@ -79,8 +80,8 @@ def retrieval_object(wire_id: str, found: Retrieved) -> dict[str, Any]:
 
 
 def wants_results(named: Sequence[str]) -> bool:
-    """Whether an `include` asks for what searches found."""
-    return RESULTS in named
+    """Whether an `include` asks for what searches found; raises InvalidRequest if it is none."""
+    return RESULTS in known_includes(named)
 
 
 async def create(application: Application, scope: Scope, receive: Receive, send: Send) -> None:

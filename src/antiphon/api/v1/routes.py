@@ -17,7 +17,7 @@ from antiphon.api.v1 import chat_completions, responses
 from antiphon.api.v1.conversation_bodies import Body, Metadata
 from antiphon.api.v1.conversation_objects import purged_counts
 from antiphon.api.v1.pages import Order, answer, page_object
-from antiphon.api.v1.response_objects import PLACE, stored_item
+from antiphon.api.v1.response_objects import PLACE, stored_item, usage_line_object
 from antiphon.api.v1.schemas import body_of
 from antiphon.application import Application
 from antiphon.domain import ids
@@ -132,6 +132,12 @@ async def retrieve_retrieval(application: App, who: Caller, response_id: str) ->
     """Return how a response's sources were found: queries, ranks of both legs, what was left out and why."""
     found = await application.answers.retrieval(who, response_id)
     return answer(responses.retrieval_object(response_id, found))
+
+
+@router.get("/responses/{response_id}/usage", summary="What a response used", tags=["tree"])
+async def retrieve_usage(application: App, who: Caller, response_id: str) -> Response:
+    """Return tokens, model, time and, to who pays and who owns it, the price of a response."""
+    return answer(usage_line_object(response_id, await application.usage.of_response(who, response_id)))
 
 
 @router.delete("/responses/{response_id}", summary="Delete a response", tags=["responses"])

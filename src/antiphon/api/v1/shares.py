@@ -6,24 +6,29 @@ keeps it, no search engine lists it, no link on the page tells where the reader 
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from antiphon.api.dependencies import After, App, Caller, IdentityRoute, JsonRoute, Limit
+from antiphon.api import event_stream
+from antiphon.api.dependencies import After, App, AsgiResponse, Caller, IdentityRoute, JsonRoute, Limit
 from antiphon.api.errors import describe
+from antiphon.api.http import Receive, Scope, Send
 from antiphon.api.idempotency import key_of, once
 from antiphon.api.v1.conversation_bodies import Body
 from antiphon.api.v1.pages import Order, answer, page_object, raw_answer
 from antiphon.api.v1.response_objects import stored_item
 from antiphon.api.v1.wire_json import encode_object
 from antiphon.domain import ids
-from antiphon.domain.errors import NotFound
+from antiphon.domain.errors import AntiphonError, NotFound
 from antiphon.domain.shares import SHARE, ShareLink
 from antiphon.services.shares import Shared
 
 PRIVATE = {"referrer-policy": "no-referrer", "x-robots-tag": "noindex"}
+PRIVATE_RAW = [(name.encode(), value.encode()) for name, value in PRIVATE.items()]
 
 router = APIRouter(
     prefix="/v1/conversations/{conversation_id}/shares", tags=["sharing"], route_class=IdentityRoute
@@ -142,6 +147,40 @@ async def list_shared_items(
     return answer(page_object(data, has_more=page.has_more), headers=PRIVATE)
 
 
-def _no_link(error: NotFound) -> Response:
-    status, body, _ = describe(error)
-    return answer(body, status=status, headers=PRIVATE)
+@public.get("/events", summary="Follow a shared conversation", tags=["live"])
+async def follow_shared(application: App, request: Request, token: str) -> Response:
+    """Return what a link shows or, to whoever accepts events, tell it again whenever it changes."""
+    if not event_stream.accepts(request.scope):
+        return await read_shared(application, token)
+
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(application.shared_feeds.follow(token)) as following:
+            try:
+                first = await anext(following)
+            except AntiphonError as error:
+                await _no_link(error)(scope, receive, send)
+                return
+            events = _told(first, following)
+            watch = event_stream.unwatched
+            await event_stream.stream(events, receive, send, watch=watch, headers=PRIVATE_RAW)
+
+    return AsgiResponse(handle)
+
+
+async def _told(first: Shared | None, following: AsyncIterator[Shared | None]) -> AsyncIterator[bytes | None]:
+    shown = first
+    try:
+        while True:
+            told = None if shown is None else encode_object(shared_object(shown))
+            yield None if told is None else event_stream.frame("changed", told)
+            shown = await anext(following)
+    except NotFound:
+        yield event_stream.frame("closed", b'{"type":"closed","reason":"not_found"}')
+    except StopAsyncIteration:
+        return
+
+
+def _no_link(error: AntiphonError) -> Response:
+    status, body, headers = describe(error)
+    told = {name.decode(): value.decode() for name, value in headers}
+    return answer(body, status=status, headers=told | PRIVATE)

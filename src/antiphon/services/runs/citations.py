@@ -70,7 +70,7 @@ class _Waiting(msgspec.Struct):
     """A marker at `index` whose sentence has not been said yet."""
 
     index: int
-    numbers: tuple[int, ...]
+    numbers: Sequence[int]
     said: str
 
 
@@ -135,14 +135,17 @@ class CitingEmitter(Emitter):
 
     def _mark(self, choice: int, speech: _Speech, marker: Marker) -> None:
         self._outcomes["unknown"] += marker.unknown
-        if not marker.numbers:
-            return
         index = speech.length
+        # Looked at first: what says the same source a thousand times in one place costs nothing.
+        numbers = [number for number in marker.numbers if (number, index) not in speech.places]
+        if not numbers:
+            return
+        speech.places.update((number, index) for number in numbers)
         self._settle(choice, speech)
         if len(telling_terms(marker.claim, DEFAULT_LANGUAGE)) >= FEW_TERMS:
-            self._cite(choice, speech, index, marker.numbers, marker.claim)
+            self._cite(choice, index, numbers, marker.claim)
         else:
-            speech.waiting.append(_Waiting(index, marker.numbers, f"{marker.claim} "))
+            speech.waiting.append(_Waiting(index, numbers, f"{marker.claim} "))
 
     def _hear(self, choice: int, speech: _Speech, text: str) -> None:
         """Note what was shown, also for the markers that wait for the end of their sentence."""
@@ -158,15 +161,12 @@ class CitingEmitter(Emitter):
             end = ends_sentence(waiting.said)
             if end is not None or len(waiting.said) > MAX_WAIT:
                 speech.waiting.remove(waiting)
-                self._cite(choice, speech, waiting.index, waiting.numbers, waiting.said[:end])
+                self._cite(choice, waiting.index, waiting.numbers, waiting.said[:end])
 
-    def _cite(self, choice: int, speech: _Speech, index: int, numbers: Sequence[int], claim: str) -> None:
+    def _cite(self, choice: int, index: int, numbers: Sequence[int], claim: str) -> None:
         output, part = self._part(choice, TEXT)
         known = self._log.outputs[output].part(TEXT, part).annotations
         for number in numbers:
-            if (number, index) in speech.places:
-                continue
-            speech.places.add((number, index))
             if len(known) >= MAX_CITATIONS:
                 self._outcomes["too_many"] += 1
                 continue
@@ -191,7 +191,7 @@ class CitingEmitter(Emitter):
             return
         self._show(choice, speech, speech.markers.finish())
         for waiting in speech.waiting:
-            self._cite(choice, speech, waiting.index, waiting.numbers, waiting.said)
+            self._cite(choice, waiting.index, waiting.numbers, waiting.said)
 
     def close(self, status: str) -> None:
         """Close whatever is open, and count what became of the markers."""

@@ -73,6 +73,9 @@ def _message(body: dict[str, Any]) -> Message:
 
 def _part(part: dict[str, Any]) -> dict[str, Any]:
     kind = part.get("type")
+    if kind in ("input_image", "input_file") and not (part.get("image_url") or part.get("file_data")):
+        # Its bytes lie elsewhere, or are lost; a model is told that there was something.
+        return {"type": "text", "text": f"[attached: {part.get('filename') or 'a file'}]"}
     if kind == "input_image":
         image = {"url": part.get("image_url")}
         if part.get("detail"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -55,6 +56,7 @@ class Engine:
         self._clock = clock
         self._counters = counters
         self._side_writes: set[asyncio.Task[None]] = set()
+        self.on_ended: Callable[[Run], None] | None = None
 
     @property
     def worker_id(self) -> str:
@@ -130,6 +132,8 @@ class Engine:
         if memo is not None:
             self._keep(memo, run)
         self._counters.run_ended(run, by.provider, by.model, cached=cached)
+        if self.on_ended is not None:
+            self.on_ended(run)
         if run.stored:
             live.finish = lambda fresh: finish_set(
                 run, live.log, price=by.price, model=by.id, fresh=fresh, sealed=live.sealed > OPENING_OPS,

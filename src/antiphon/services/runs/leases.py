@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from antiphon.domain.errors import AntiphonError
@@ -22,14 +23,25 @@ RENEW_SECONDS: Final = 3.0
 log = logging.getLogger(__name__)
 
 
-class Leases:
-    """Renews the lease of the journal's worker and stops the runs that were cancelled elsewhere."""
+def _nobody(workers: int) -> None:
+    """Who is told how many workers there are, where nobody asks."""
 
-    def __init__(self, workers: Workers, journal: RunJournal, runs: LiveRuns, engine: Engine) -> None:
+
+class Leases:
+    """Renews the lease of the journal's worker and stops the runs that were cancelled elsewhere.
+
+    `counted` is told at each renewal how many workers live.
+    """
+
+    def __init__(
+        self, workers: Workers, journal: RunJournal, runs: LiveRuns, engine: Engine,
+        counted: Callable[[int], None] = _nobody,
+    ) -> None:  # fmt: skip
         self._workers = workers
         self._journal = journal
         self._runs = runs
         self._engine = engine
+        self._counted = counted
         self._held_since: float | None = None
         self._soon = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -70,6 +82,7 @@ class Leases:
             renewal = await self._workers.renew(self._journal.worker_id, LEASE_SECONDS)
         if self._held_since is None:
             self._held_since = asyncio.get_running_loop().time()
+        self._counted(renewal.workers)
         for run_id in renewal.cancelled:
             self._cancel(run_id)
 

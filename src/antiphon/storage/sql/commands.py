@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET
 
 from antiphon.domain.items import Position
 from antiphon.domain.runs import Run
@@ -19,6 +18,7 @@ from antiphon.storage.sql import (
     commands_accounts,
     commands_aliases,
     commands_blobs,
+    commands_conversations,
     commands_groups,
     commands_operations,
     commands_purge,
@@ -87,43 +87,6 @@ def _new_conversation(c: ws.NewConversation) -> Iterator[Step]:
          n.revision, n.created_us, n.updated_us, n.expires_us, n.external_key),
         1,
     )  # fmt: skip
-
-
-def _update_conversation(c: ws.UpdateConversation) -> Iterator[Step]:
-    keeps = c.expires_us is UNSET
-    yield (
-        "UPDATE conversations SET title=COALESCE(?,title), metadata=COALESCE(?,metadata),"
-        " expires=CASE WHEN ?=1 THEN expires ELSE ? END"
-        " WHERE id=? AND deleted IS NULL AND (CAST(? AS BIGINT) IS NULL OR revision=?)",
-        (c.title, c.metadata, int(keeps), None if keeps else c.expires_us, c.conversation_id, c.revision,
-         c.revision),
-        1,
-    )  # fmt: skip
-
-
-def _delete_conversation(c: ws.DeleteConversation) -> Iterator[Step]:
-    yield (
-        "UPDATE conversations SET deleted=?, updated=?, external_key=NULL WHERE id=? AND deleted IS NULL",
-        (c.now_us, c.now_us, c.conversation_id),
-        1,
-    )
-
-
-def _expire_conversation(c: ws.ExpireConversation) -> Iterator[Step]:
-    yield (
-        "UPDATE conversations SET deleted=?, expires=?, updated=?, external_key=NULL"
-        " WHERE id=? AND updated=? AND deleted IS NULL",
-        (c.now_us, c.now_us, c.now_us, c.conversation_id, c.updated_us),
-        1,
-    )
-
-
-def _renew_conversation(c: ws.RenewConversation) -> Iterator[Step]:
-    yield (
-        "UPDATE conversations SET expires=?, updated=? WHERE id=? AND deleted IS NULL AND expires>?",
-        (c.expires_us, c.now_us, c.conversation_id, c.now_us),
-        1,
-    )
 
 
 NEW_BRANCH: Final = (
@@ -307,20 +270,6 @@ def _request_cancel(c: ws.RequestCancel) -> Iterator[Step]:
     )
 
 
-def _add_change(c: ws.AddChange) -> Iterator[Step]:
-    yield (
-        "UPDATE conversations SET revision=revision+1, updated=? WHERE id=? AND state IS NULL",
-        (c.now_us, c.conversation_id),
-        1 if c.GUARD else None,
-    )
-    yield (
-        "INSERT INTO conversation_changes (conversation_id,revision,owner_id,slot,kind,body,created)"
-        " SELECT id,revision,?,?,?,?,? FROM conversations WHERE id=? AND state IS NULL",
-        (c.owner_id, c.slot, c.kind, c.body, c.now_us, c.conversation_id),
-        None,
-    )
-
-
 def _forget(c: ws.Forget) -> Iterator[Step]:
     yield (
         "DELETE FROM idempotency WHERE (owner_id,key) IN"
@@ -356,16 +305,13 @@ def _put_ledger(c: ws.PutLedger) -> Iterator[Step]:
 
 _CORE: Final[dict[type, Compiler]] = {
     ws.PutAccount: _put_account, ws.PutKey: _put_key, ws.FreeKey: _free_key,
-    ws.NewConversation: _new_conversation, ws.UpdateConversation: _update_conversation,
-    ws.DeleteConversation: _delete_conversation, ws.ExpireConversation: _expire_conversation,
-    ws.RenewConversation: _renew_conversation, ws.NewBranch: _new_branch,
+    ws.NewConversation: _new_conversation, ws.NewBranch: _new_branch,
     ws.RenameBranch: _rename_branch, ws.DeleteBranch: _delete_branch,
     ws.ActivateBranch: _activate_branch, ws.ClaimBranch: _claim_branch, ws.AdvanceHead: _advance_head,
     ws.EndClaim: _end_claim, ws.NewSegment: _new_segment, ws.PutItems: _put_items,
     ws.HideItem: _hide_item, ws.OpenRun: _open_run, ws.FinishRun: _finish_run, ws.StartRun: _start_run,
     ws.UpdateRunMetadata: _update_run_metadata, ws.DeleteRun: _delete_run,
-    ws.RequestCancel: _request_cancel, ws.Forget: _forget, ws.AddChange: _add_change,
-    ws.AddLastChange: _add_change, ws.PutLedger: _put_ledger,
+    ws.RequestCancel: _request_cancel, ws.Forget: _forget, ws.PutLedger: _put_ledger,
 }  # fmt: skip
 _COMPILERS: Final = {
     **_CORE,
@@ -374,6 +320,7 @@ _COMPILERS: Final = {
     **commands_groups.COMPILERS,
     **commands_operations.COMPILERS,
     **commands_blobs.COMPILERS,
+    **commands_conversations.COMPILERS,
     **commands_purge.COMPILERS,
     **commands_quotas.COMPILERS,
     **commands_sharing.COMPILERS,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from antiphon.storage.sql import context_sqlite, reads_history, rows
+from antiphon.storage.sql import context_sqlite, reads, reads_history, rows
+from antiphon.storage.sql.knowledge_index_reads import NUMBERS
 
 CONTEXT: Final = f"""
 WITH RECURSIVE w(seg,hi,parent,ft) AS (
@@ -55,7 +56,19 @@ FORMS: Final = {
 FRAGMENTS: Final = (
     (reads_history.BELOW, BELOW),
     (reads_history.BY_BASE, "JOIN conversations c"),
+    *((by, "") for by in (reads.BY_OWNER, reads.BY_PINNED, reads.BY_ARCHIVED)),
+    (NUMBERS, "SELECT CAST(json_array_elements_text(CAST(? AS JSON)) AS BIGINT)"),
     ("SELECT value FROM json_each(?)", "SELECT json_array_elements_text(CAST(? AS JSON))"),
+    # What keeps SQLite's planner to an order, PostgreSQL finds by itself.
+    *(
+        (f" CROSS JOIN {table} ON", f" JOIN {table} ON")
+        for table in ("vectors v", "passages p", "sources s", "passage_texts t")
+    ),
+    *((f" INDEXED BY {index}", "") for index in ("members_order", "members_batch", "members_waiting")),
+    # Owners' changes are counted side by side: a row that all of them raise would be waited for.
+    ("UPDATE sequence SET value=value+1 RETURNING value", "SELECT nextval('changes')"),
+    ("UPDATE sequence SET value=value+1", "SELECT nextval('changes')"),
+    ("(SELECT value FROM sequence)", "currval('changes')"),
     # A value with NUL is found by nothing: PostgreSQL could not even say it.
     (
         "FROM json_each(r.metadata) m",

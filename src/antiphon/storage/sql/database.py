@@ -1,12 +1,12 @@
 """What a read needs of a database: a connection that answers statements with rows.
 
 A read is a plain function of such a connection, written once. On SQLite a reader thread runs it; on
-PostgreSQL the event loop does, see `postgres_reading`.
+PostgreSQL the event loop does, see `postgres_reading`. The verbs of knowledge write in the same way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
@@ -24,6 +24,11 @@ class Rows(Protocol):
         """Return all rows that are left."""
         ...
 
+    @property
+    def rowcount(self) -> int:
+        """How many rows a statement wrote; of no use for one that reads."""
+        ...
+
     def __iter__(self) -> Iterator[Any]: ...
 
 
@@ -32,6 +37,10 @@ class Db(Protocol):
 
     def execute(self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ..., /) -> Rows:
         """Run one statement."""
+        ...
+
+    def executemany(self, statement: str, parameters: Iterable[Sequence[Any]], /) -> object:
+        """Run one statement with each of several rows of values."""
         ...
 
 

@@ -11,20 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from antiphon.storage.sql import migrate
-from antiphon.storage.sql.knowledge_batches import SqliteBatches
-from antiphon.storage.sql.knowledge_collections import SqliteCollections
-from antiphon.storage.sql.knowledge_files import SqliteFiles
-from antiphon.storage.sql.knowledge_index import (
-    CACHE_BYTES,
-    SqliteIndexScopes,
-    SqlitePassageIndex,
-    SqliteVectors,
-)
-from antiphon.storage.sql.knowledge_kept_answers import SqliteKeptAnswers
-from antiphon.storage.sql.knowledge_members import SqliteMembers, SqliteWaiting
-from antiphon.storage.sql.knowledge_store import KnowledgeStore
-from antiphon.storage.sql.knowledge_texts import SqliteTexts
-from antiphon.storage.sql.knowledge_uploads import SqliteUploads
+from antiphon.storage.sql.knowledge_index import CACHE_BYTES
+from antiphon.storage.sql.knowledge_index_fts import FtsIndex
+from antiphon.storage.sql.knowledge_ports import KnowledgePorts
+from antiphon.storage.sql.knowledge_store import SqliteKnowledgeStore
 from antiphon.storage.sql.sqlite import connect
 from antiphon.storage.sql.sqlite_readers import Readers
 from antiphon.storage.sql.sqlite_writer import SqliteWriter
@@ -32,24 +22,13 @@ from antiphon.storage.sql.sqlite_writer import SqliteWriter
 FILE_NAME: Final = "knowledge.db"
 
 
-class SqliteKnowledge:
+class SqliteKnowledge(KnowledgePorts):
     """All ports of knowledge on one file."""
 
     def __init__(self, path: Path, writer: SqliteWriter, cache_bytes: int = CACHE_BYTES) -> None:
         self._writer = writer
         self._readers = Readers(path)
-        store = KnowledgeStore(writer, self._readers)
-        self.index = SqlitePassageIndex(store, cache_bytes)
-        self.scopes = SqliteIndexScopes(store)
-        self.vectors = SqliteVectors(store)
-        self.files = SqliteFiles(store)
-        self.texts = SqliteTexts(store)
-        self.uploads = SqliteUploads(store)
-        self.collections = SqliteCollections(store)
-        self.members = SqliteMembers(store)
-        self.waiting = SqliteWaiting(store)
-        self.batches = SqliteBatches(store)
-        self.kept_answers = SqliteKeptAnswers(store)
+        super().__init__(SqliteKnowledgeStore(writer, self._readers), FtsIndex(), cache_bytes)
 
     async def close(self) -> None:
         """Write what is waiting and release the file."""

@@ -1,4 +1,4 @@
-"""Port of batches, counts and standing collections on SQLite."""
+"""Port of batches, counts and standing collections."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from antiphon.domain import ids
 from antiphon.domain.collections import Batch, Counts, Member
+from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.knowledge_members import MEMBER, member_of
-from antiphon.storage.sql.knowledge_store import Db, KnowledgeStore
+from antiphon.storage.sql.knowledge_store import KnowledgeStore
 
 
-class SqliteBatches:
+class SqlBatches:
     """Port `Batches`."""
 
     def __init__(self, store: KnowledgeStore) -> None:
@@ -22,7 +23,7 @@ class SqliteBatches:
 
     async def cancel(self, account_id: str, collection_id: str, batch_id: str) -> None:
         """See the port."""
-        await self._store.write(_cancel, account_id, collection_id, batch_id)
+        await self._store.write((account_id,), _cancel, account_id, collection_id, batch_id)
 
     async def counts(self, collection_id: str, batch_id: str | None = None) -> Counts:
         """See the port."""
@@ -38,11 +39,11 @@ class SqliteBatches:
 
     async def stand(self, owner_id: str, target: str, collection_ids: Sequence[str]) -> None:
         """See the port."""
-        await self._store.write(_stand, owner_id, target, collection_ids)
+        await self._store.write((owner_id,), _stand, owner_id, target, collection_ids)
 
     async def forget_owner(self, owner_id: str) -> None:
         """See the port."""
-        await self._store.write(_forget_owner, owner_id)
+        await self._store.write((owner_id,), _forget_owner, owner_id)
 
 
 def _batch(db: Db, account_id: str, collection_id: str, batch_id: str) -> Batch | None:
@@ -61,7 +62,7 @@ def _batch(db: Db, account_id: str, collection_id: str, batch_id: str) -> Batch 
 
 def _cancel(db: Db, account_id: str, collection_id: str, batch_id: str) -> None:
     place = (batch_id, collection_id, account_id)
-    db.execute("UPDATE batches SET cancelled=1 WHERE id=? AND collection_id=? AND owner_id=?", place)
+    db.execute("UPDATE batches SET cancelled=TRUE WHERE id=? AND collection_id=? AND owner_id=?", place)
     db.execute(
         "UPDATE members SET state='cancelled' WHERE batch_id=? AND collection_id=? AND owner_id=?"
         " AND state='in_progress'",
@@ -72,7 +73,9 @@ def _cancel(db: Db, account_id: str, collection_id: str, batch_id: str) -> None:
 def _counts(db: Db, collection_id: str, batch_id: str | None) -> Counts:
     column, value = ("batch_id", batch_id) if batch_id is not None else ("collection_id", collection_id)
     found = db.execute(
-        f"SELECT state,COUNT(*),SUM(usage_bytes) FROM members WHERE {column}=? GROUP BY state", (value,)
+        "SELECT state,COUNT(*),CAST(SUM(usage_bytes) AS BIGINT) FROM members"
+        f" WHERE {column}=? GROUP BY state",
+        (value,),
     ).fetchall()
     numbers = {state: count for state, count, _ in found}
     return Counts(**numbers, usage_bytes=sum(usage for _, _, usage in found))

@@ -1,4 +1,4 @@
-"""Port of collections on SQLite: rows of `collections`."""
+"""Port of collections: rows of `collections`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import msgspec
 
 from antiphon.domain.collections import Collection, Member
 from antiphon.ports.kept_answers import KeptAnswer
+from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.knowledge_kept_answers import put_key
 from antiphon.storage.sql.knowledge_members import put_members, remove_all
-from antiphon.storage.sql.knowledge_store import Db, KnowledgeStore
+from antiphon.storage.sql.knowledge_store import KnowledgeStore
 from antiphon.storage.sql.reads import keyset
 
 COLLECTION: Final = "id,owner_id,slot,name,description,metadata,created,active,expires_after_days,expires"
@@ -27,7 +28,7 @@ def collection_of(row: Any) -> Collection:
     )  # fmt: skip
 
 
-class SqliteCollections:
+class SqlCollections:
     """Port `Collections`."""
 
     def __init__(self, store: KnowledgeStore) -> None:
@@ -37,11 +38,11 @@ class SqliteCollections:
         self, collection: Collection, members: Sequence[Member] = (), *, key: KeptAnswer | None = None
     ) -> None:
         """See the port."""
-        await self._store.write(_put, collection, members, key)
+        await self._store.write((collection.owner_id,), _put, collection, members, key)
 
     async def change(self, collection: Collection) -> bool:
         """See the port."""
-        return await self._store.write(_change, collection)
+        return await self._store.write((collection.owner_id,), _change, collection)
 
     async def get(self, account_id: str, collection_id: str) -> Collection | None:
         """See the port."""
@@ -55,15 +56,15 @@ class SqliteCollections:
 
     async def touch(self, account_id: str, collection_ids: Sequence[str], now_us: int) -> None:
         """See the port."""
-        await self._store.write(_touch, account_id, collection_ids, now_us)
+        await self._store.write((account_id,), _touch, account_id, collection_ids, now_us)
 
     async def delete(self, account_id: str, collection_id: str) -> bool:
         """See the port."""
-        return await self._store.write(_delete, account_id, collection_id)
+        return await self._store.write((account_id,), _delete, account_id, collection_id)
 
     async def empty(self, account_id: str, collection_id: str) -> None:
         """See the port."""
-        await self._store.write(_empty, account_id, collection_id)
+        await self._store.write((account_id,), _empty, account_id, collection_id)
 
     async def expired(self, now_us: int, limit: int) -> list[Collection]:
         """See the port."""

@@ -1,4 +1,4 @@
-"""Port of files on SQLite: rows of `files` and `versions`."""
+"""Port of files: rows of `files` and `versions`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from antiphon.domain.errors import Conflict
 from antiphon.domain.files import File, Version
 from antiphon.ports.kept_answers import KeptAnswer
 from antiphon.storage.sql import knowledge_members
+from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.knowledge_kept_answers import put_key
-from antiphon.storage.sql.knowledge_store import Db, KnowledgeStore
+from antiphon.storage.sql.knowledge_store import KnowledgeStore
 from antiphon.storage.sql.reads import keyset
 
 FILE: Final = "id,owner_id,slot,filename,purpose,bytes,digest,version,created,expires,origin"
@@ -22,8 +23,8 @@ VERSION: Final = (
     "characters,page_starts"
 )
 _STORED: Final = (
-    "SELECT COALESCE(SUM(bytes),0) FROM (SELECT digest,bytes FROM versions WHERE owner_id=?"
-    " UNION SELECT digest,bytes FROM upload_parts WHERE owner_id=?)"
+    "SELECT CAST(COALESCE(SUM(bytes),0) AS BIGINT) FROM (SELECT digest,bytes FROM versions WHERE owner_id=?"
+    " UNION SELECT digest,bytes FROM upload_parts WHERE owner_id=?) AS kept"
 )
 
 Row = Any
@@ -50,7 +51,7 @@ def version_of(row: Row) -> Version:
     )  # fmt: skip
 
 
-class SqliteFiles:
+class SqlFiles:
     """Port `Files`."""
 
     def __init__(self, store: KnowledgeStore) -> None:
@@ -60,7 +61,7 @@ class SqliteFiles:
         self, file: File, version: Version, *, key: KeptAnswer | None = None, most_bytes: int = 0
     ) -> None:
         """See the port."""
-        await self._store.write(_put, file, version, key, most_bytes)
+        await self._store.write((file.owner_id,), _put, file, version, key, most_bytes)
 
     async def get(self, account_id: str, file_id: str) -> File | None:
         """See the port."""
@@ -78,7 +79,7 @@ class SqliteFiles:
 
     async def delete(self, account_id: str, file_id: str) -> list[str] | None:
         """See the port."""
-        return await self._store.write(_delete, account_id, file_id)
+        return await self._store.write((account_id,), _delete, account_id, file_id)
 
     async def of_owner(self, owner_id: str, limit: int) -> list[File]:
         """See the port."""

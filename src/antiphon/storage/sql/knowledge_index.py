@@ -1,7 +1,6 @@
-"""The index of passages in `knowledge.db`: words in FTS5, vectors beside them, one transaction for all.
+"""The index of passages: words, and vectors beside them, one transaction for all.
 
-Writes go through the store's writer in slices, so that nobody waits long for anybody's folder; reads and
-searches run in reader threads.
+Writes go in slices, so that nobody waits long for anybody's folder; searches run in threads.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from typing import Final, TypeVar
 
 from antiphon.domain.passages import Candidates, Cut, IndexQuery, NewPassage, Passage, Source
 from antiphon.ports.passage_index import Unembedded
-from antiphon.storage.sql import knowledge_index_messages as messages
 from antiphon.storage.sql import knowledge_index_reads as reads
 from antiphon.storage.sql import knowledge_index_vectors as written
 from antiphon.storage.sql import knowledge_index_writes as writes
+from antiphon.storage.sql.knowledge_index_engine import IndexEngine
 from antiphon.storage.sql.knowledge_index_search import Search
-from antiphon.storage.sql.knowledge_store import KnowledgeStore
+from antiphon.storage.sql.knowledge_store import EVERYBODY, KnowledgeStore
 
 T = TypeVar("T")
 
@@ -50,38 +49,47 @@ def _portions(cuts: Sequence[Cut], size: int) -> Iterator[list[Cut]]:
         yield portion
 
 
-class SqlitePassageIndex:
+class SqlPassageIndex:
     """Port `PassageIndex`; `cache_bytes` bounds the vectors in memory."""
 
-    def __init__(self, store: KnowledgeStore, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, store: KnowledgeStore, engine: IndexEngine, cache_bytes: int = CACHE_BYTES) -> None:
         self._store = store
-        self._search = Search(cache_bytes)
+        self._engine = engine
+        self._search = Search(engine, cache_bytes)
 
     async def add(self, source: Source, passages: Sequence[NewPassage]) -> None:
         """See the port."""
         for part in list(_slices(passages, writes.SLICE)) or [()]:
-            await self._store.write(writes.add, source, part)
+            await self._store.write((source.owner_id,), self._engine.add, source, part)
 
     async def add_messages(self, cuts: Sequence[Cut]) -> None:
         """See the port."""
         for part in _portions(cuts, MESSAGES):
-            await self._store.write(messages.add_messages, part)
+            owners = tuple({source.owner_id for source, _ in part})
+            await self._store.write(owners, self._engine.add_messages, part)
 
     async def publish(self, source_id: str, *, replaces: str | None = None) -> bool:
         """See the port."""
-        return await self._store.write(writes.publish, source_id, replaces)
+        owners = await self._store.read(reads.owners, [source_id])
+        if source_id not in owners:
+            return False
+        return await self._store.write((owners[source_id],), writes.publish, source_id, replaces)
 
     async def withdraw(self, source_ids: Sequence[str]) -> None:
         """See the port."""
-        await self._store.write(writes.withdraw, source_ids)
+        owners = await self._store.read(reads.owners, source_ids)
+        if owners:
+            await self._store.write(tuple(set(owners.values())), writes.withdraw, source_ids)
 
     async def sweep(self, limit: int) -> int:
         """See the port."""
-        return await _sweep(self._store, limit)
+        return await _sweep(self._store, self._engine, limit)
 
     async def search(self, query: IndexQuery) -> Candidates:
         """See the port."""
-        return await self._store.read(self._search, query)
+        while (found := await self._store.snapshot(self._search, query)) is None:
+            pass
+        return found
 
     async def passages(self, scopes: Sequence[str], ids: Sequence[int]) -> list[Passage]:
         """See the port."""
@@ -92,29 +100,42 @@ class SqlitePassageIndex:
         return await self._store.read(reads.neighbours, passage, before, after)
 
 
-async def _sweep(store: KnowledgeStore, limit: int | None, owner_id: str | None = None) -> int:
-    """Erase up to `limit` withdrawn passages, all of them for None, slice by slice."""
+async def _sweep(
+    store: KnowledgeStore, engine: IndexEngine, limit: int | None, owner_id: str | None = None
+) -> int:
+    """Erase up to `limit` withdrawn passages (of one owner), all of them for None, slice by slice.
+
+    Where there are none of anybody's, vectors of a retired model go that a dead process had begun to drop.
+    """
     gone, more = 0, True
     while more and (limit is None or gone < limit):
         size = writes.SLICE if limit is None else min(writes.SLICE, limit - gone)
-        erased, more = await store.write(writes.sweep, size, owner_id)
+        owner = await store.read(reads.doomed_owner) if owner_id is None else owner_id
+        if owner is not None:
+            erased, more = await store.write((owner,), writes.sweep, engine, size, owner)
+        elif await store.read(written.any_retired):
+            erased = await store.write(EVERYBODY, written.drop, size)
+            more = erased == size
+        else:
+            break
         gone += erased
     return gone
 
 
-class SqliteIndexScopes:
+class SqlIndexScopes:
     """Port `IndexScopes`."""
 
-    def __init__(self, store: KnowledgeStore) -> None:
+    def __init__(self, store: KnowledgeStore, engine: IndexEngine) -> None:
         self._store = store
+        self._engine = engine
 
     async def languages(self, scopes: Sequence[str]) -> tuple[str, ...]:
         """See the port."""
         return await self._store.read(reads.languages, scopes)
 
-    async def staged(self, limit: int) -> list[str]:
+    async def staged(self, limit: int, *, free_at_us: int | None = None) -> list[str]:
         """See the port."""
-        return await self._store.read(reads.staged, limit)
+        return await self._store.read(reads.staged, limit, free_at_us)
 
     async def holding(self, messages: Sequence[tuple[str, str]]) -> set[str]:
         """See the port."""
@@ -122,37 +143,50 @@ class SqliteIndexScopes:
 
     async def forget_items(self, source_id: str, item_ids: Sequence[str]) -> int:
         """See the port."""
-        gone = 0
+        gone, owners = 0, await self._store.read(reads.owners, [source_id])
+        if source_id not in owners:
+            return 0
         for part in _slices(item_ids, FORGET_ITEMS):
             erased = writes.SLICE
             while erased == writes.SLICE:
-                erased = await self._store.write(writes.forget_items, source_id, part, writes.SLICE)
+                erased = await self._store.write(
+                    (owners[source_id],), writes.forget_items, self._engine, source_id, part, writes.SLICE
+                )
                 gone += erased
         return gone
 
     async def forget_owner(self, owner_id: str) -> int:
         """See the port."""
-        await self._store.write(writes.doom_owner, owner_id)
-        return await _sweep(self._store, None, owner_id)
+        await self._store.write((owner_id,), writes.doom_owner, owner_id)
+        return await _sweep(self._store, self._engine, None, owner_id)
 
     async def erase_traces(self) -> bool:
         """See the port."""
-        return await self._store.write(writes.erase_traces)
+        return await self._store.write(("erased words",), self._engine.erase_traces)
 
     async def mark(self, name: str, value: bytes) -> None:
         """See the port."""
-        await self._store.write(writes.mark, name, value)
+        await self._store.write((name,), writes.mark, name, value)
 
     async def marked(self, name: str) -> bytes | None:
         """See the port."""
         return await self._store.read(reads.marked, name)
 
+    async def marks(self, beginning: str) -> dict[str, bytes]:
+        """See the port."""
+        return await self._store.read(reads.marks, beginning)
 
-class SqliteVectors:
+    async def take_mark(self, name: str, value: bytes, into: str, mine: bytes) -> bool:
+        """See the port."""
+        return await self._store.write((name, into), writes.take_mark, name, value, into, mine)
+
+
+class SqlVectors:
     """Port `Vectors`."""
 
-    def __init__(self, store: KnowledgeStore) -> None:
+    def __init__(self, store: KnowledgeStore, engine: IndexEngine) -> None:
         self._store = store
+        self._engine = engine
         self._looked: dict[str, int] = {}
 
     async def missing(self, model: str, source_id: str, limit: int) -> list[Unembedded]:
@@ -180,7 +214,7 @@ class SqliteVectors:
             return
         dimensions, halves = await asyncio.to_thread(written.halves, vectors)
         for part in _slices(halves, written.BATCH):
-            await self._store.write(written.put, owner_id, model, dimensions, part)
+            await self._store.write((owner_id,), written.put, self._engine, owner_id, model, dimensions, part)
 
     async def models(self) -> dict[str, int]:
         """See the port."""
@@ -188,5 +222,5 @@ class SqliteVectors:
 
     async def drop(self, model: str, limit: int) -> int:
         """See the port."""
-        await self._store.write(written.retire, model)
-        return await self._store.write(written.drop, limit)
+        await self._store.write(EVERYBODY, written.retire, model)
+        return await self._store.write(EVERYBODY, written.drop, limit)

@@ -6,7 +6,6 @@ Beyond COARSE_FROM rows the signs of the vectors are compared first (48 bytes a 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from antiphon.domain.passages import HistoryFilter, LegHit
+from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.knowledge_index_matrix import (
     Entry,
     Matrices,
@@ -24,8 +24,6 @@ from antiphon.storage.sql.knowledge_index_matrix import (
     packed_signs,
     stream,
 )
-
-Db = sqlite3.Connection
 
 COARSE_FROM: Final = 200_000
 COARSE_KEPT: Final = 2_000

@@ -8,7 +8,6 @@ masked, and the matrix is rebuilt when they are a fifth of it.
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -18,7 +17,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-Db = sqlite3.Connection
+from antiphon.storage.sql.database import Db
+from antiphon.storage.sql.knowledge_index_reads import NUMBERS
+from antiphon.storage.sql.knowledge_store import portions
 
 COMPACT_AT: Final = 0.2
 CHUNK: Final = 4096
@@ -30,7 +31,8 @@ _ROW: Final = (
     "SELECT p.no,p.source_no,p.created,p.role,p.model,p.author_id,v.data FROM passages p"
     " CROSS JOIN vectors v ON v.owner_id=? AND v.text_hash=p.text_hash AND v.model_no=?"
 )
-_OF_SOURCES: Final = f"{_ROW} WHERE p.source_no IN (SELECT value FROM json_each(?)) AND p.no>?"
+_OF_SOURCES: Final = f"{_ROW} WHERE p.source_no IN ({NUMBERS}) AND p.no>?"
+_LAST_VECTOR: Final = "SELECT coalesce(max(no),0) FROM vectors WHERE owner_id=? AND model_no=?"
 _NEW_VECTORS: Final = (
     "SELECT p.no,p.source_no,p.created,p.role,p.model,p.author_id,v.data FROM vectors v"
     " CROSS JOIN passages p ON p.text_hash=v.text_hash CROSS JOIN sources s ON s.no=p.source_no"
@@ -97,11 +99,8 @@ def rows_of(found: list[tuple[Any, ...]], dimensions: int, words: Words) -> Rows
 
 def stream(db: Db, scope: Scope, model_no: int, dimensions: int, words: Words) -> Iterator[Rows]:
     """Read a scope's vectors from the store, chunk by chunk: for scopes that memory must not hold."""
-    cursor = db.execute(
-        f"{_ROW} WHERE p.source_no IN (SELECT no FROM sources WHERE scope_no=? AND state='live')",
-        (scope.owner_id, model_no, scope.no),
-    )
-    while found := cursor.fetchmany(CHUNK):
+    statement = f"{_ROW} WHERE p.source_no IN (SELECT no FROM sources WHERE scope_no=? AND state='live')"
+    for found in portions(db, statement, (scope.owner_id, model_no, scope.no), CHUNK):
         yield rows_of(found, dimensions, words)
 
 
@@ -148,11 +147,8 @@ class Entry:
 
     def _refresh(self, db: Db, scope: Scope) -> None:
         known = self._sources
-        now = dict(
-            db.execute(
-                "SELECT no,changed FROM sources WHERE scope_no=? AND state='live'", (scope.no,)
-            ).fetchall()
-        )
+        live = db.execute("SELECT no,changed FROM sources WHERE scope_no=? AND state='live'", (scope.no,))
+        now = {row[0]: row[1] for row in live}
         grown = [no for no, changed in now.items() if no in known and known[no] != changed]
         self._forget(db, [no for no in known if no not in now], grown)
         owner = (scope.owner_id, self._model_no)
@@ -161,9 +157,9 @@ class Entry:
             self._append(db, _OF_SOURCES, (*owner, json.dumps(grown), self._last_passage))
             self._append(db, _NEW_VECTORS, (*owner, self._last_vector, scope.no), again=True)
         self._sources = now
-        self._last_passage, self._last_vector = db.execute(
-            "SELECT (SELECT coalesce(max(no),0) FROM passages),(SELECT coalesce(max(no),0) FROM vectors)"
-        ).fetchone()
+        # An owner's numbers rise from one transaction to the next; those of several need not.
+        self._last_passage = max(self._last_passage, int(self.rows.ids.max(initial=0)))
+        self._last_vector = db.execute(_LAST_VECTOR, owner).fetchone()[0]
         self._compact()
 
     def _forget(self, db: Db, gone: list[int], changed: list[int]) -> None:
@@ -179,8 +175,7 @@ class Entry:
 
     def _append(self, db: Db, statement: str, values: tuple[Any, ...], *, again: bool = False) -> None:
         """Add rows; `again` says that some may be there already."""
-        cursor = db.execute(statement, values)
-        while found := cursor.fetchmany(CHUNK):
+        for found in portions(db, statement, values, CHUNK):
             more = rows_of(found, self._dimensions, self.words)
             fresh = ~np.isin(more.ids, self.rows.ids) if again else more.alive
             count, added = len(self.rows.ids), int(np.count_nonzero(fresh))

@@ -8,7 +8,6 @@ or a source changes once for all that comes together.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -20,9 +19,9 @@ import msgspec
 from antiphon.domain.errors import Conflict
 from antiphon.domain.ids import slot_of
 from antiphon.domain.passages import Cut, Source
+from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.knowledge_index_writes import text_hash
 
-Db = sqlite3.Connection
 Row = tuple[Any, ...]
 
 ROWS: Final = (64, 8, 1)

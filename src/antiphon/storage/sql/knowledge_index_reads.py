@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -11,8 +10,7 @@ import msgspec
 
 from antiphon.domain.passages import Passage
 from antiphon.ports.passage_index import Unembedded
-
-Db = sqlite3.Connection
+from antiphon.storage.sql.database import Db
 
 _ATTRIBUTES: Final = msgspec.json.Decoder(dict[str, str | int | float | bool])
 
@@ -22,6 +20,14 @@ _PASSAGE: Final = (
     " FROM passages p JOIN sources s ON s.no=p.source_no AND s.state='live' JOIN scopes c ON c.no=s.scope_no"
     " JOIN passage_texts t ON t.no=p.no"
     " LEFT JOIN members m ON m.collection_id=c.scope AND m.file_id=s.ref_id AND s.kind='file'"
+)
+
+NUMBERS: Final = "SELECT CAST(value AS INTEGER) FROM json_each(?)"
+"""Numbers that are given as a JSON array."""
+
+_HELD: Final = (
+    "SELECT 1 FROM scopes c JOIN members m ON m.collection_id=c.scope AND m.file_id=s.ref_id"
+    " WHERE c.no=s.scope_no AND m.state='in_progress' AND m.not_before>?"
 )
 
 _MISSING: Final = (
@@ -48,8 +54,7 @@ def _passage(row: tuple[Any, ...]) -> Passage:
 def passages(db: Db, scopes: Sequence[str], ids: Sequence[int]) -> list[Passage]:
     """See port `PassageIndex.passages`."""
     rows = db.execute(
-        f"{_PASSAGE} WHERE p.no IN (SELECT value FROM json_each(?))"
-        " AND c.scope IN (SELECT value FROM json_each(?))",
+        f"{_PASSAGE} WHERE p.no IN ({NUMBERS}) AND c.scope IN (SELECT value FROM json_each(?))",
         (json.dumps(list(ids)), json.dumps(list(scopes))),
     )
     found = {row[0]: row for row in rows}
@@ -80,10 +85,30 @@ def languages(db: Db, scopes: Sequence[str]) -> tuple[str, ...]:
     return tuple(row[0] for row in rows)
 
 
-def staged(db: Db, limit: int) -> list[str]:
+def staged(db: Db, limit: int, free_at_us: int | None) -> list[str]:
     """See port `IndexScopes.staged`."""
-    rows = db.execute("SELECT id FROM sources WHERE state='staged' ORDER BY no LIMIT ?", (limit,))
+    held, values = "", list[int]()
+    if free_at_us is not None:
+        held, values = f" AND NOT EXISTS ({_HELD})", [free_at_us]
+    rows = db.execute(
+        f"SELECT s.id FROM sources s WHERE s.state='staged'{held} ORDER BY s.no LIMIT ?", (*values, limit)
+    )
     return [row[0] for row in rows]
+
+
+def owners(db: Db, source_ids: Sequence[str]) -> dict[str, str]:
+    """Return whose the sources are that there are."""
+    rows = db.execute(
+        "SELECT id,owner_id FROM sources WHERE id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(source_ids)),),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def doomed_owner(db: Db) -> str | None:
+    """Return an owner of something that is to be erased."""
+    row = db.execute("SELECT owner_id FROM sources WHERE state='doomed' ORDER BY no LIMIT 1").fetchone()
+    return row[0] if row else None
 
 
 def holding(db: Db, messages: Sequence[tuple[str, str]]) -> set[str]:
@@ -101,10 +126,16 @@ def marked(db: Db, name: str) -> bytes | None:
     return row[0] if row else None
 
 
+def marks(db: Db, beginning: str) -> dict[str, bytes]:
+    """See port `IndexScopes.marks`."""
+    rows = db.execute("SELECT name,value FROM marks WHERE name>=? AND name<?", (beginning, beginning + "~"))
+    return {row[0]: row[1] for row in rows}
+
+
 def missing(db: Db, model: str, source_id: str, limit: int) -> list[Unembedded]:
     """See port `Vectors.missing`."""
     rows = db.execute(
-        "SELECT p.text_hash,t.heading,t.text FROM sources s JOIN passages p ON p.source_no=s.no"
+        "SELECT p.text_hash,min(t.heading),min(t.text) FROM sources s JOIN passages p ON p.source_no=s.no"
         f" JOIN passage_texts t ON t.no=p.no WHERE s.id=? AND s.state<>'doomed' AND {_MISSING}"
         " GROUP BY p.text_hash ORDER BY min(p.no) LIMIT ?",
         (source_id, model, limit),
@@ -132,4 +163,4 @@ def models(db: Db) -> dict[str, int]:
         "SELECT m.model,count(*) FROM vector_models m JOIN vectors v ON v.model_no=m.no"
         " WHERE m.model IS NOT NULL GROUP BY m.no ORDER BY m.model"
     )
-    return dict(rows.fetchall())
+    return {row[0]: row[1] for row in rows}

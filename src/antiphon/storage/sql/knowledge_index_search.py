@@ -1,14 +1,12 @@
 """The search: both legs on one snapshot of the store.
 
 A filter of attributes becomes the set of sources it lets through before anything is ranked, so it holds
-exactly in both legs. The word leg reads only the postings of the scopes (or of the few sources) that
-are asked: their token is part of the match and has no weight in the score.
+exactly in both legs. How words are looked up is the engine's; vectors are compared here.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 import time
 from collections import OrderedDict
@@ -17,22 +15,14 @@ from typing import Any, Final
 
 from antiphon.domain.filters import Filter, matches
 from antiphon.domain.passages import Candidates, HistoryFilter, IndexQuery, LegHit
-from antiphon.storage.sql.knowledge_index_reads import attributes
-
-Db = sqlite3.Connection
+from antiphon.storage.sql.database import Db
+from antiphon.storage.sql.knowledge_index_engine import IndexEngine
+from antiphon.storage.sql.knowledge_index_reads import NUMBERS, attributes
 
 TITLE_WEIGHT: Final = 2.0
 """A word in a heading against one in the text. nDCG@10 of SciFact by words: 1 .684, 2 .691, 3 .689."""
-FEW_SOURCES: Final = 64
-"""So many are named in the match itself; more are looked up for each passage found."""
 KEPT_MEMBERS: Final = 100_000
 """Attributes of members kept in memory between filtered searches."""
-
-_WORDS: Final = (
-    "SELECT w.rowid,-w.rank FROM words w CROSS JOIN passages p ON p.no=w.rowid"
-    " CROSS JOIN sources s ON s.no=p.source_no"
-    f" WHERE w.words MATCH ? AND w.rank MATCH 'bm25(0.0,{TITLE_WEIGHT},1.0)' AND s.state='live'"
-)
 
 Members = list[tuple[int, dict[str, str | float | bool]]]
 
@@ -67,26 +57,17 @@ class Attributes:
 
 
 class Search:
-    """Finds candidates; its methods run in reader threads."""
+    """Finds candidates; it runs in threads, each time on one snapshot of the store."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, engine: IndexEngine, max_bytes: int) -> None:
+        self._engine = engine
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._attributes = Attributes()
         self._matrices: Any = None
 
-    def __call__(self, db: Db, query: IndexQuery) -> Candidates:
-        """See port `PassageIndex.search`."""
-        while True:
-            db.execute("BEGIN")
-            try:
-                found = self._search(db, query)
-            finally:
-                db.execute("COMMIT")
-            if found is not None:
-                return found
-
-    def _search(self, db: Db, query: IndexQuery) -> Candidates | None:
+    def __call__(self, db: Db, query: IndexQuery) -> Candidates | None:
+        """Return what is found; None if it must be looked for again, as of a later moment."""
         scopes = db.execute(
             "SELECT no,owner_id,seq,total FROM scopes WHERE scope IN (SELECT value FROM json_each(?))"
             " ORDER BY no",
@@ -94,7 +75,7 @@ class Search:
         ).fetchall()
         began = time.perf_counter_ns()
         sources = self._sources(db, scopes, query)
-        lexical = words(db, [row[0] for row in scopes], sources, query)
+        lexical = self._engine.words(db, [row[0] for row in scopes], sources, query)
         between = time.perf_counter_ns()
         found = self._dense(db, scopes, sources, query)
         if found is None:
@@ -143,7 +124,7 @@ class Search:
 
 
 def _conversations(db: Db, scopes: Sequence[int], history: HistoryFilter) -> set[int]:
-    statement = "SELECT no FROM sources WHERE state='live' AND scope_no IN (SELECT value FROM json_each(?))"
+    statement = f"SELECT no FROM sources WHERE state='live' AND scope_no IN ({NUMBERS})"
     values = [json.dumps(scopes)]
     for condition, ids in (("IN", history.conversation_ids), ("NOT IN", history.except_ids or None)):
         if ids is not None:
@@ -156,39 +137,8 @@ def _passing(filter_: Filter, members: Members) -> set[int]:
     return {no for no, one in members if matches(filter_, one)}
 
 
-def words(db: Db, scopes: Sequence[int], sources: frozenset[int] | None, query: IndexQuery) -> list[LegHit]:
-    """Return the best passages by Okapi BM25 (FTS5's: k1 1.2, b .75) over title and text."""
-    terms = dict.fromkeys(term for alternative in query.terms for term in alternative.split())
-    if not (terms or query.prefix) or not scopes or (sources is not None and not sources):
-        return []
-    few = sources is not None and len(sources) <= FEW_SOURCES
-    places = [f"d{no}" for no in sorted(sources or ())] if few else [f"s{no}" for no in scopes]
-    match = f"place : ({_any(places)}) AND {_wanted(terms, query)}"
-    conditions, values = _conditions(query.history)
-    if sources is not None and not few:
-        conditions += " AND s.no IN (SELECT value FROM json_each(?))"
-        values.append(json.dumps(list(sources)))
-    rows = db.execute(f"{_WORDS}{conditions} ORDER BY w.rank LIMIT ?", (match, *values, query.limit))
-    return sorted((LegHit(*row) for row in rows), key=lambda hit: (-hit.score, hit.passage_id))
-
-
-def _wanted(terms: Any, query: IndexQuery) -> str:
-    """Return what the text must match."""
-    found = [_quoted(term) for term in terms] + ([_quoted(query.prefix) + " *"] if query.prefix else [])
-    parts = [" OR ".join(found), *(_any(phrase) for phrase in query.phrases)]
-    match = " AND ".join(f"{{title body}} : ({part})" for part in parts)
-    return f"({match}) NOT {{title body}} : ({_any(query.excluded)})" if query.excluded else match
-
-
-def _any(terms: Any) -> str:
-    return " OR ".join(map(_quoted, terms))
-
-
-def _quoted(term: str) -> str:
-    return '"' + term.replace('"', "") + '"'
-
-
-def _conditions(history: HistoryFilter | None) -> tuple[str, list[Any]]:
+def history_conditions(history: HistoryFilter | None) -> tuple[str, list[Any]]:
+    """Return what is asked of messages as conditions on `passages p`, with their values."""
     if history is None:
         return "", []
     asked = {

@@ -5,13 +5,12 @@ Measured over 6,583 vectors of a real model: the ten best of 400 questions were 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
 from antiphon.domain.errors import Conflict
-
-Db = sqlite3.Connection
+from antiphon.storage.sql.database import Db
+from antiphon.storage.sql.knowledge_index_engine import IndexEngine
 
 BATCH: Final = 256
 """Vectors written or erased in one transaction."""
@@ -31,7 +30,10 @@ def halves(vectors: Sequence[tuple[bytes, bytes]]) -> tuple[int, list[tuple[byte
     return wide.shape[1], [(digest, row.tobytes()) for (digest, _), row in zip(vectors, narrow, strict=True)]
 
 
-def put(db: Db, owner_id: str, model: str, dimensions: int, vectors: Sequence[tuple[bytes, bytes]]) -> None:
+def put(
+    db: Db, engine: IndexEngine, owner_id: str, model: str, dimensions: int,
+    vectors: Sequence[tuple[bytes, bytes]],
+) -> None:  # fmt: skip
     """Keep `(text hash, float16)`; what no passage of the owner needs any more is left out."""
     db.execute(
         "INSERT INTO vector_models(model,dimensions) VALUES(?,?) ON CONFLICT DO NOTHING", (model, dimensions)
@@ -39,12 +41,7 @@ def put(db: Db, owner_id: str, model: str, dimensions: int, vectors: Sequence[tu
     no, known = db.execute("SELECT no,dimensions FROM vector_models WHERE model=?", (model,)).fetchone()
     if known != dimensions:
         raise Conflict(f"Vectors of '{model}' have {known} dimensions, not {dimensions}.")
-    db.executemany(
-        "INSERT INTO vectors(owner_id,model_no,text_hash,data) SELECT ?1,?2,?3,?4 WHERE EXISTS (SELECT 1"
-        " FROM passages p JOIN sources s ON s.no=p.source_no WHERE p.text_hash=?3 AND s.owner_id=?1)"
-        " ON CONFLICT DO NOTHING",
-        [(owner_id, no, digest, data) for digest, data in vectors],
-    )
+    engine.put_vectors(db, owner_id, no, vectors)
     db.execute("UPDATE sequence SET value=value+1")
     db.execute("UPDATE scopes SET seq=(SELECT value FROM sequence) WHERE owner_id=?", (owner_id,))
 
@@ -52,6 +49,11 @@ def put(db: Db, owner_id: str, model: str, dimensions: int, vectors: Sequence[tu
 def retire(db: Db, model: str) -> None:
     """Take a model's name away, so that no search finds its vectors."""
     db.execute("UPDATE vector_models SET model=NULL WHERE model=?", (model,))
+
+
+def any_retired(db: Db) -> bool:
+    """Whether a model was retired whose vectors are not all erased."""
+    return db.execute("SELECT 1 FROM vector_models WHERE model IS NULL LIMIT 1").fetchone() is not None
 
 
 def drop(db: Db, limit: int) -> int:

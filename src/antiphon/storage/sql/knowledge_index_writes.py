@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from antiphon.domain.errors import Conflict
 from antiphon.domain.ids import slot_of
-from antiphon.domain.passages import NewPassage, Source
-from antiphon.storage.sql import knowledge_index_vectors as vectors
-
-Db = sqlite3.Connection
+from antiphon.domain.passages import Source
+from antiphon.storage.sql.database import Db
+from antiphon.storage.sql.knowledge_index_engine import IndexEngine
 
 SLICE: Final = 32
 """Passages written or erased in one transaction, about 5 ms."""
-
-TRACES: Final = "erased words"
-DUE, GOING = b"due", b"going"
-MERGED_PAGES: Final = 64
-"""Pages of the word index that one write merges: about 10 ms."""
 
 _TOUCH: Final = (
     "UPDATE sequence SET value=value+1",
@@ -31,7 +24,9 @@ _TOUCH: Final = (
 )
 
 
-class _Known(msgspec.Struct, frozen=True):
+class Known(msgspec.Struct, frozen=True):
+    """A source as it is stored."""
+
     no: int
     kind: str
     scope_no: int
@@ -45,27 +40,8 @@ def text_hash(heading: str, text: str) -> bytes:
     return hashlib.sha256(f"{heading}\0{text}".encode("utf-8", "surrogatepass")).digest()
 
 
-def add(db: Db, source: Source, passages: Sequence[NewPassage]) -> None:
-    """See port `PassageIndex.add`; at most SLICE passages."""
-    known = _known(db, source.id) or _new_source(db, source)
-    if known.state == "doomed":
-        return
-    if source.language is not None:  # which is known only when a document has been read to its end
-        db.execute(
-            "UPDATE sources SET title=?,language=? WHERE no=?", (source.title, source.language, known.no)
-        )
-    place = f"s{known.scope_no} d{known.no}"
-    added = [row for one in passages if (row := _add_place(db, known.no, place, one))]
-    db.executemany("INSERT INTO passage_texts(no,heading,text,place,title,body) VALUES(?,?,?,?,?,?)", added)
-    db.executemany(
-        "INSERT INTO words(rowid,place,title,body) VALUES(?,?,?,?)",
-        [(row[0], *row[3:]) for row in added],
-    )
-    if added:
-        _count(db, known, len(added))
-
-
-def _count(db: Db, source: _Known, more: int) -> None:
+def count(db: Db, source: Known, more: int) -> None:
+    """Note that a source has more passages, or fewer."""
     raise_sequence, of_source, of_scope = _TOUCH
     if source.state != "live":
         db.execute("UPDATE sources SET passages=passages+? WHERE no=?", (more, source.no))
@@ -75,14 +51,16 @@ def _count(db: Db, source: _Known, more: int) -> None:
     db.execute(of_scope, (more, source.scope_no))
 
 
-def _known(db: Db, source_id: str) -> _Known | None:
+def known_source(db: Db, source_id: str) -> Known | None:
+    """Return a source, None if there is none."""
     row = db.execute(
         "SELECT no,kind,scope_no,ref_id,version,state FROM sources WHERE id=?", (source_id,)
     ).fetchone()
-    return _Known(*row) if row else None
+    return Known(*row) if row else None
 
 
-def _new_source(db: Db, source: Source) -> _Known:
+def new_source(db: Db, source: Source) -> Known:
+    """Keep a new source; raises Conflict if its scope is another owner's."""
     db.execute(
         "INSERT INTO scopes(scope,owner_id) VALUES(?,?) ON CONFLICT DO NOTHING",
         (source.scope, source.owner_id),
@@ -101,27 +79,12 @@ def _new_source(db: Db, source: Source) -> _Known:
             source.version, source.title, source.language, state,
         ),
     ).fetchone()  # fmt: skip
-    return _Known(row[0], source.kind, scope_no, source.ref_id, source.version, state)
-
-
-def _add_place(db: Db, source_no: int, place: str, one: NewPassage) -> tuple[Any, ...] | None:
-    cursor = db.execute(
-        "INSERT INTO passages"
-        "(source_no,ordinal,first,last,page,text_hash,item_id,role,model,author_id,created)"
-        " VALUES(?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
-        (
-            source_no, one.ordinal, one.start, one.end, one.page, text_hash(one.heading, one.text),
-            one.item_id or "", one.role, one.model, one.author_id, one.created_us,
-        ),
-    )  # fmt: skip
-    if cursor.rowcount < 1:
-        return None
-    return (cursor.lastrowid, one.heading, one.text, place, one.title_terms, one.body_terms)
+    return Known(row[0], source.kind, scope_no, source.ref_id, source.version, state)
 
 
 def publish(db: Db, source_id: str, replaces: str | None) -> bool:
     """See port `PassageIndex.publish`."""
-    source = _known(db, source_id)
+    source = known_source(db, source_id)
     if source is None or source.state == "doomed":
         return False
     if source.state == "live":
@@ -171,22 +134,19 @@ def doom_owner(db: Db, owner_id: str) -> None:
     db.execute("UPDATE sources SET state='doomed' WHERE owner_id=? AND state<>'doomed'", (owner_id,))
 
 
-def sweep(db: Db, limit: int, owner_id: str | None = None) -> tuple[int, bool]:
-    """Erase up to `limit` passages of one withdrawn source, of one owner if one is named.
+def sweep(db: Db, engine: IndexEngine, limit: int, owner_id: str) -> tuple[int, bool]:
+    """Erase up to `limit` passages of one withdrawn source of an owner.
 
-    Where there are none, vectors of a retired model go that a dead process had begun to drop.
     Returns how many went and whether more may be left.
     """
-    mine, values = ("", ()) if owner_id is None else (" AND owner_id=?", (owner_id,))
     row = db.execute(
-        f"SELECT no,scope_no,owner_id FROM sources WHERE state='doomed'{mine} ORDER BY no LIMIT 1", values
+        "SELECT no,scope_no FROM sources WHERE state='doomed' AND owner_id=? ORDER BY no LIMIT 1", (owner_id,)
     ).fetchone()
     if row is None:
-        gone = 0 if owner_id is not None else vectors.drop(db, limit)
-        return gone, gone == limit
-    no, scope_no, owner = row
+        return 0, False
+    no, scope_no = row
     found = db.execute("SELECT no,text_hash FROM passages WHERE source_no=? LIMIT ?", (no, limit)).fetchall()
-    _erase(db, owner, found)
+    _erase(db, engine, owner_id, found)
     if len(found) < limit:
         db.execute("DELETE FROM sources WHERE no=?", (no,))
         db.execute(
@@ -196,9 +156,9 @@ def sweep(db: Db, limit: int, owner_id: str | None = None) -> tuple[int, bool]:
     return len(found), True
 
 
-def forget_items(db: Db, source_id: str, item_ids: Sequence[str], limit: int) -> int:
+def forget_items(db: Db, engine: IndexEngine, source_id: str, item_ids: Sequence[str], limit: int) -> int:
     """Erase up to `limit` passages of messages; returns how many went."""
-    source = _known(db, source_id)
+    source = known_source(db, source_id)
     if source is None:
         return 0
     owner = db.execute("SELECT owner_id FROM sources WHERE no=?", (source.no,)).fetchone()[0]
@@ -208,22 +168,13 @@ def forget_items(db: Db, source_id: str, item_ids: Sequence[str], limit: int) ->
         (source.no, *item_ids, limit),
     ).fetchall()
     if found:
-        _erase(db, owner, found)
-        _count(db, source, -len(found))
+        _erase(db, engine, owner, found)
+        count(db, source, -len(found))
     return len(found)
 
 
-def _erase(db: Db, owner_id: str, found: Sequence[tuple[int, bytes]]) -> None:
-    numbers = [(no,) for no, _ in found]
-    db.executemany(
-        "INSERT INTO words(words,rowid,place,title,body)"
-        " SELECT 'delete',no,place,title,body FROM passage_texts WHERE no=?",
-        numbers,
-    )
-    if numbers:
-        mark(db, TRACES, DUE)
-    db.executemany("DELETE FROM passage_texts WHERE no=?", numbers)
-    db.executemany("DELETE FROM passages WHERE no=?", numbers)
+def _erase(db: Db, engine: IndexEngine, owner_id: str, found: Sequence[tuple[int, bytes]]) -> None:
+    engine.erase(db, [no for no, _ in found])
     db.executemany(
         "DELETE FROM vectors WHERE owner_id=? AND text_hash=? AND NOT EXISTS (SELECT 1 FROM passages p"
         " JOIN sources s ON s.no=p.source_no WHERE p.text_hash=? AND s.owner_id=?)",
@@ -231,29 +182,17 @@ def _erase(db: Db, owner_id: str, found: Sequence[tuple[int, bytes]]) -> None:
     )
 
 
-def erase_traces(db: Db) -> bool:
-    """See port `IndexScopes.erase_traces`.
-
-    FTS5 notes a deletion in a newer part and drops the words when parts are merged, which may be
-    never; so all are merged into one, `MERGED_PAGES` at a time (fts5, "The 'merge' Command").
-    """
-    begun = db.execute("SELECT value FROM marks WHERE name=?", (TRACES,)).fetchone()
-    if begun is None:
-        return False
-    before = db.total_changes
-    pages = -MERGED_PAGES if begun[0] == DUE else MERGED_PAGES
-    db.execute("INSERT INTO words(words,rank) VALUES('merge',?)", (pages,))
-    more = db.total_changes - before > 1
-    if more:
-        mark(db, TRACES, GOING)
-    else:
-        db.execute("DELETE FROM marks WHERE name=?", (TRACES,))
-    return more
-
-
 def mark(db: Db, name: str, value: bytes) -> None:
     """See port `IndexScopes.mark`."""
     db.execute(
-        "INSERT INTO marks(name,value) VALUES(?,?) ON CONFLICT DO UPDATE SET value=excluded.value",
+        "INSERT INTO marks(name,value) VALUES(?,?) ON CONFLICT (name) DO UPDATE SET value=excluded.value",
         (name, value),
     )
+
+
+def take_mark(db: Db, name: str, value: bytes, into: str, mine: bytes) -> bool:
+    """See port `IndexScopes.take_mark`."""
+    if db.execute("DELETE FROM marks WHERE name=? AND value=?", (name, value)).rowcount < 1:
+        return False
+    mark(db, into, mine)
+    return True

@@ -1,10 +1,11 @@
-"""Port of idempotency keys of knowledge on SQLite: rows of `kept_answers`."""
+"""Port of idempotency keys of knowledge: rows of `kept_answers`."""
 
 from __future__ import annotations
 
 from antiphon.domain.errors import Conflict
 from antiphon.ports.kept_answers import KeptAnswer
-from antiphon.storage.sql.knowledge_store import Db, KnowledgeStore
+from antiphon.storage.sql.database import Db
+from antiphon.storage.sql.knowledge_store import KnowledgeStore
 
 
 def put_key(db: Db, key: KeptAnswer | None) -> None:
@@ -13,7 +14,7 @@ def put_key(db: Db, key: KeptAnswer | None) -> None:
         return
     put = db.execute(
         "INSERT INTO kept_answers (owner_id,name,slot,fingerprint,body,expires) VALUES (?,?,?,?,?,?)"
-        " ON CONFLICT DO UPDATE SET fingerprint=excluded.fingerprint,body=excluded.body,"
+        " ON CONFLICT (owner_id,name) DO UPDATE SET fingerprint=excluded.fingerprint,body=excluded.body,"
         "expires=excluded.expires WHERE kept_answers.expires<=?",
         (key.owner_id, key.name, key.slot, key.fingerprint, key.body, key.expires_us, key.created_us),
     )
@@ -21,7 +22,7 @@ def put_key(db: Db, key: KeptAnswer | None) -> None:
         raise Conflict("PutKey")
 
 
-class SqliteKeptAnswers:
+class SqlKeptAnswers:
     """Port `KeptAnswers`."""
 
     def __init__(self, store: KnowledgeStore) -> None:
@@ -33,7 +34,7 @@ class SqliteKeptAnswers:
 
     async def forget(self, now_us: int, limit: int) -> int:
         """See the port."""
-        return await self._store.write(_forget, now_us, limit)
+        return await self._store.write(("kept answers",), _forget, now_us, limit)
 
 
 def _get(db: Db, owner_id: str, name: str, now_us: int) -> KeptAnswer | None:

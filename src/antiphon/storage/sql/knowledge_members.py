@@ -1,4 +1,4 @@
-"""Ports of the files in collections on SQLite: rows of `members` and `batches`."""
+"""Ports of the files in collections: rows of `members` and `batches`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import msgspec
 from antiphon.domain.collections import Attributes, Batch, Chunking, Member, MemberState
 from antiphon.domain.errors import Conflict
 from antiphon.ports.kept_answers import KeptAnswer
+from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.knowledge_kept_answers import put_key
-from antiphon.storage.sql.knowledge_store import Db, KnowledgeStore
+from antiphon.storage.sql.knowledge_store import KnowledgeStore
 
 MEMBER: Final = (
     "collection_id,file_id,id,owner_id,slot,attributes,max_tokens,overlap_tokens,automatic,state,error_code,"
@@ -135,7 +136,7 @@ def remove_all(db: Db, collection_id: str) -> None:
 # --- members
 
 
-class SqliteMembers:
+class SqlCollectionMembers:
     """Port `Members`."""
 
     def __init__(self, store: KnowledgeStore) -> None:
@@ -145,7 +146,7 @@ class SqliteMembers:
         self, members: Sequence[Member], batch: Batch | None = None, *, key: KeptAnswer | None = None
     ) -> None:
         """See the port."""
-        await self._store.write(_put, members, batch, key)
+        await self._store.write(_owners(members, batch), _put, members, batch, key)
 
     async def get(self, account_id: str, collection_id: str, file_id: str) -> Member | None:
         """See the port."""
@@ -173,15 +174,21 @@ class SqliteMembers:
         self, account_id: str, collection_id: str, file_id: str, attributes: Attributes
     ) -> Member | None:
         """See the port."""
-        return await self._store.write(_describe, account_id, collection_id, file_id, attributes)
+        return await self._store.write(
+            (account_id,), _describe, account_id, collection_id, file_id, attributes
+        )
 
     async def settle(self, member: Member) -> bool:
         """See the port."""
-        return await self._store.write(_settle, member)
+        return await self._store.write((member.owner_id,), _settle, member)
 
     async def remove(self, account_id: str, collection_id: str, file_id: str) -> bool:
         """See the port."""
-        return await self._store.write(_remove, account_id, collection_id, file_id)
+        return await self._store.write((account_id,), _remove, account_id, collection_id, file_id)
+
+
+def _owners(members: Sequence[Member], batch: Batch | None) -> tuple[str, ...]:
+    return tuple({one.owner_id for one in (*members, *((batch,) if batch is not None else ()))})
 
 
 def _put(db: Db, members: Sequence[Member], batch: Batch | None, key: KeptAnswer | None) -> None:
@@ -276,7 +283,7 @@ def _remove(db: Db, account_id: str, collection_id: str, file_id: str) -> bool:
     return True
 
 
-class SqliteWaiting:
+class SqlWaiting:
     """Port `Waiting`."""
 
     def __init__(self, store: KnowledgeStore) -> None:
@@ -286,9 +293,13 @@ class SqliteWaiting:
         """See the port."""
         return await self._store.read(_owner, after, now_us)
 
-    async def next(self, owner_id: str, now_us: int) -> Member | None:
+    async def next(self, owner_id: str, now_us: int, *, until_us: int = 0) -> Member | None:
         """See the port."""
-        return await self._store.write(_next, owner_id, now_us)
+        return await self._store.write((owner_id,), _next, owner_id, now_us, until_us)
+
+    async def hold(self, member: Member, until_us: int) -> bool:
+        """See the port."""
+        return await self._store.write((member.owner_id,), _hold, member, until_us)
 
     async def twin(self, member: Member, digest: str) -> Member | None:
         """See the port."""
@@ -304,7 +315,7 @@ def _owner(db: Db, after: str, now_us: int) -> str | None:
     return row[0] if row else None
 
 
-def _next(db: Db, owner_id: str, now_us: int) -> Member | None:
+def _next(db: Db, owner_id: str, now_us: int, until_us: int) -> Member | None:
     row = db.execute(
         f"SELECT {MEMBER} FROM members INDEXED BY members_waiting WHERE {_BEGINNABLE} AND owner_id=?"
         " ORDER BY id LIMIT 1",
@@ -313,11 +324,25 @@ def _next(db: Db, owner_id: str, now_us: int) -> Member | None:
     if row is None:
         return None
     member = member_of(row)
-    db.execute(
-        "UPDATE members SET attempts=attempts+1 WHERE collection_id=? AND file_id=?",
-        (member.collection_id, member.file_id),
+    begun = msgspec.structs.replace(
+        member, attempts=member.attempts + 1, not_before_us=until_us or member.not_before_us
     )
-    return msgspec.structs.replace(member, attempts=member.attempts + 1)
+    db.execute(
+        "UPDATE members SET attempts=?,not_before=? WHERE collection_id=? AND file_id=?",
+        (begun.attempts, begun.not_before_us, member.collection_id, member.file_id),
+    )
+    return begun
+
+
+def _hold(db: Db, member: Member, until_us: int) -> bool:
+    cut = member.chunking
+    held = db.execute(
+        "UPDATE members SET not_before=? WHERE collection_id=? AND file_id=? AND id=? AND attempts=?"
+        " AND state='in_progress' AND version=? AND max_tokens=? AND overlap_tokens=? AND automatic=?",
+        (until_us, member.collection_id, member.file_id, member.id, member.attempts, member.version,
+         cut.max_tokens, cut.overlap_tokens, cut.automatic),
+    )  # fmt: skip
+    return held.rowcount > 0
 
 
 def _twin(db: Db, member: Member, digest: str) -> Member | None:

@@ -1,4 +1,4 @@
-"""Port of the canonical texts on SQLite: pieces of at most `PIECE` code points in `text_slices`."""
+"""Port of the canonical texts: pieces of at most `PIECE` code points in `text_slices`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Final
 
 from antiphon.domain.errors import Conflict
 from antiphon.domain.files import Version
+from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.knowledge_files import VERSION, encode_starts, version_of
-from antiphon.storage.sql.knowledge_store import Db, KnowledgeStore
+from antiphon.storage.sql.knowledge_store import KnowledgeStore
 
 PIECE: Final = 16_384
 """Code points a row holds: reading a quotation costs one or two rows, whatever slices came."""
@@ -15,7 +16,7 @@ PIECE: Final = 16_384
 _VERSION_OF: Final = "SELECT text_state FROM versions WHERE file_id=? AND number=? AND owner_id=?"
 
 
-class SqliteTexts:
+class SqlTexts:
     """Port `Texts`."""
 
     def __init__(self, store: KnowledgeStore) -> None:
@@ -23,11 +24,11 @@ class SqliteTexts:
 
     async def put_slice(self, owner_id: str, file_id: str, number: int, start: int, text: str) -> None:
         """See the port."""
-        await self._store.write(_put_slice, owner_id, file_id, number, start, text)
+        await self._store.write((owner_id,), _put_slice, owner_id, file_id, number, start, text)
 
     async def complete(self, version: Version) -> None:
         """See the port."""
-        await self._store.write(_complete, version)
+        await self._store.write((version.owner_id,), _complete, version)
 
     async def read(self, account_id: str, file_id: str, number: int, start: int, end: int) -> str | None:
         """See the port."""
@@ -39,7 +40,7 @@ class SqliteTexts:
 
     async def copy(self, owner_id: str, source: Version, version: Version) -> None:
         """See the port."""
-        await self._store.write(_copy, owner_id, source, version)
+        await self._store.write((owner_id,), _copy, owner_id, source, version)
 
 
 def _put_slice(db: Db, owner_id: str, file_id: str, number: int, start: int, text: str) -> None:
@@ -52,7 +53,8 @@ def _put_slice(db: Db, owner_id: str, file_id: str, number: int, start: int, tex
         db.execute("DELETE FROM text_slices WHERE file_id=? AND number=?", (file_id, number))
     pieces = ((at, text[at : at + PIECE]) for at in range(0, len(text), PIECE))
     db.executemany(
-        "INSERT OR REPLACE INTO text_slices (file_id,number,start,length,text) VALUES (?,?,?,?,?)",
+        "INSERT INTO text_slices (file_id,number,start,length,text) VALUES (?,?,?,?,?)"
+        " ON CONFLICT (file_id,number,start) DO UPDATE SET length=excluded.length,text=excluded.text",
         ((file_id, number, start + at, len(piece), piece.encode()) for at, piece in pieces),
     )
 

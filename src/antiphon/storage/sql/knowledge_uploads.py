@@ -1,4 +1,4 @@
-"""Port of uploads in parts on SQLite: rows of `uploads` and `upload_parts`."""
+"""Port of uploads in parts: rows of `uploads` and `upload_parts`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import msgspec
 from antiphon.domain.errors import Conflict
 from antiphon.domain.files import File, Upload, UploadPart, Version
 from antiphon.ports.kept_answers import KeptAnswer
+from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.knowledge_files import put_file, require_room, unneeded
 from antiphon.storage.sql.knowledge_kept_answers import put_key
-from antiphon.storage.sql.knowledge_store import Db, KnowledgeStore
+from antiphon.storage.sql.knowledge_store import KnowledgeStore
 
 UPLOAD: Final = (
     "id,owner_id,slot,filename,purpose,bytes,media_type,created,expires,file_expires_seconds,state,file_id"
@@ -21,7 +22,7 @@ UPLOAD: Final = (
 Row = Any
 
 
-class SqliteUploads:
+class SqlUploads:
     """Port `Uploads`."""
 
     def __init__(self, store: KnowledgeStore) -> None:
@@ -29,7 +30,7 @@ class SqliteUploads:
 
     async def put(self, upload: Upload, *, key: KeptAnswer | None = None) -> None:
         """See the port."""
-        await self._store.write(_put_upload, upload, key)
+        await self._store.write((upload.owner_id,), _put_upload, upload, key)
 
     async def get(self, account_id: str, upload_id: str) -> Upload | None:
         """See the port."""
@@ -40,7 +41,9 @@ class SqliteUploads:
         most_bytes: int = 0, most_parts: int = 4096,
     ) -> None:  # fmt: skip
         """See the port."""
-        await self._store.write(_add_part, account_id, part, now_us, key, most_bytes, most_parts)
+        await self._store.write(
+            (account_id,), _add_part, account_id, part, now_us, key, most_bytes, most_parts
+        )
 
     async def parts(self, account_id: str, upload_id: str) -> Sequence[UploadPart]:
         """See the port."""
@@ -50,11 +53,11 @@ class SqliteUploads:
         self, account_id: str, upload_id: str, file: File, version: Version, *, key: KeptAnswer | None = None
     ) -> list[str]:
         """See the port."""
-        return await self._store.write(_complete, account_id, upload_id, file, version, key)
+        return await self._store.write((account_id,), _complete, account_id, upload_id, file, version, key)
 
     async def cancel(self, account_id: str, upload_id: str) -> list[str]:
         """See the port."""
-        return await self._store.write(_end, account_id, upload_id, "cancelled", None)
+        return await self._store.write((account_id,), _end, account_id, upload_id, "cancelled", None)
 
     async def of_owner(self, owner_id: str, limit: int) -> list[Upload]:
         """See the port."""
@@ -66,7 +69,8 @@ class SqliteUploads:
 
     async def forget(self, upload_id: str) -> list[str]:
         """See the port."""
-        return await self._store.write(_forget, upload_id)
+        owner_id = await self._store.read(_owner, upload_id)
+        return await self._store.write((owner_id,), _forget, upload_id) if owner_id is not None else []
 
 
 def _put_upload(db: Db, upload: Upload, key: KeptAnswer | None) -> None:
@@ -106,7 +110,7 @@ def _add_part(
         (part.upload_id, part.id, account_id, upload.slot, part.digest, part.bytes, part.created_us),
     )
     count, total = db.execute(
-        "SELECT COUNT(*),SUM(bytes) FROM upload_parts WHERE upload_id=?", (upload.id,)
+        "SELECT COUNT(*),CAST(SUM(bytes) AS BIGINT) FROM upload_parts WHERE upload_id=?", (upload.id,)
     ).fetchone()
     if total > upload.bytes or count > most_parts:
         raise Conflict("Parts")
@@ -158,6 +162,11 @@ def _stale(db: Db, now_us: int, limit: int) -> list[Upload]:
         f"SELECT {UPLOAD} FROM uploads WHERE expires<=? ORDER BY expires LIMIT ?", (now_us, limit)
     )
     return [_upload_of(row) for row in found]
+
+
+def _owner(db: Db, upload_id: str) -> str | None:
+    row = db.execute("SELECT owner_id FROM uploads WHERE id=?", (upload_id,)).fetchone()
+    return row[0] if row else None
 
 
 def _forget(db: Db, upload_id: str) -> list[str]:

@@ -2,6 +2,9 @@
 
 An empty file gets it at once, from what the migrations were seen to make (`scripts/write_schema.py`).
 Alembic is imported only where an older file is to be migrated: it costs 0.3 s and 23 MB.
+
+Each revision is a transaction of its own, with the mark that it is done: what a kill leaves is a database
+of some revision, and the next run goes on from there.
 """
 
 from __future__ import annotations
@@ -11,10 +14,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-NEWEST_REVISION: Final = "0007"
-NEWEST_KNOWLEDGE: Final = "k0002"
+import msgspec
+
+from antiphon.domain.errors import Unavailable
+
+NEWEST_REVISION: Final = "0008"
+NEWEST_KNOWLEDGE: Final = "k0003"
 CONVERSATIONS: Final = "migrations"
 KNOWLEDGE: Final = "knowledge_migrations"
+SCHEMA: Final = "knowledge"
+"""Where the tables of knowledge lie on PostgreSQL; two of them are called as others are."""
 
 
 def current_revision(connection: sqlite3.Connection) -> str | None:
@@ -42,26 +51,67 @@ def bring_up(connection: sqlite3.Connection, path: Path, scripts: str = CONVERSA
         upgrade_sqlite(path, scripts=scripts)
 
 
-async def current_revision_postgres(connection: Any) -> str | None:
-    """Return the schema's revision, None for an empty database."""
-    if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
+async def current_revision_postgres(connection: Any, scripts: str = CONVERSATIONS) -> str | None:
+    """Return the schema's revision, None if there is nothing yet."""
+    table = f"{SCHEMA}.alembic_version" if scripts == KNOWLEDGE else "alembic_version"
+    if await connection.fetchval("SELECT to_regclass($1)", table) is None:
         return None
-    found: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+    found: str | None = await connection.fetchval(f"SELECT version_num FROM {table}")
     return found
 
 
+class SchemaTooNew(Unavailable):
+    """The data was written by a newer release than this one."""
+
+    code = "schema_too_new"
+
+
+class Revision(msgspec.Struct, frozen=True):
+    """One step of a schema; `summary` is what it brings, `before` the revision it stands on."""
+
+    name: str
+    summary: str
+    before: str | None
+
+
+def revisions(scripts: str) -> list[Revision]:
+    """Return all steps of a schema, oldest first."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    steps = ScriptDirectory.from_config(_config(scripts)).walk_revisions()
+    return [
+        Revision(one.revision, one.doc.strip().split("\n")[0], _only(one.down_revision))
+        for one in reversed(list(steps))
+    ]
+
+
+def _only(before: Any) -> str | None:
+    return before if isinstance(before, str) else None
+
+
 def upgrade_sqlite(path: Path, revision: str = "head", *, scripts: str = CONVERSATIONS) -> None:
-    """Run all missing migrations of `scripts` (CONVERSATIONS or KNOWLEDGE) on the file at `path`."""
-    on_sqlite(path, lambda connection: _upgrade(connection, revision, scripts))
+    """Run all missing migrations of `scripts` (CONVERSATIONS or KNOWLEDGE) on the file at `path`.
+
+    Raises SchemaTooNew.
+    """
+    on_sqlite(path, lambda connection: _move(connection, revision, scripts))
+
+
+def downgrade_sqlite(path: Path, revision: str, *, scripts: str = CONVERSATIONS) -> None:
+    """Undo the migrations after `revision` on the file at `path`; what they brought is lost."""
+    on_sqlite(path, lambda connection: _move(connection, revision, scripts, up=False))
 
 
 def on_sqlite(path: Path, work: Callable[[Any], None]) -> None:
-    """Do something with the schema of the file at `path`, in a transaction."""
+    """Do something with the schema of the file at `path`; `work` ends its transactions itself."""
     import sqlalchemy as sa  # noqa: PLC0415 - heavy, and needed only for a migration
 
-    engine = sa.create_engine(f"sqlite:///{path}")
+    engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool)
+    # Python's driver begins no transaction for statements that change a schema, so it is told to begin none.
+    sa.event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
+    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     try:
-        with engine.begin() as connection:
+        with engine.connect() as connection:
             work(connection)
     finally:
         engine.dispose()
@@ -71,34 +121,74 @@ MIGRATING: Final = 0x616E7469_70686F6E
 """The lock under which a database is migrated; the bytes of `antiphon`."""
 
 
-async def upgrade_postgres(url: str, revision: str = "head") -> None:
-    """Run all missing migrations on the database at `url`; of several at once one does, the others wait."""
-    await on_postgres(url, lambda connection: _upgrade(connection, revision, CONVERSATIONS))
+async def upgrade_postgres(url: str, revision: str = "head", *, scripts: str = CONVERSATIONS) -> None:
+    """Run all missing migrations on the database at `url`; of several at once one does, the others wait.
+
+    Raises SchemaTooNew.
+    """
+
+    def work(connection: Any) -> None:
+        if scripts == KNOWLEDGE:
+            connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+            _enter(connection)
+        _move(connection, revision, scripts)
+
+    await on_postgres(url, work)
+
+
+async def downgrade_postgres(url: str, revision: str, *, scripts: str = CONVERSATIONS) -> None:
+    """Undo the migrations after `revision` on the database at `url`; what they brought is lost."""
+
+    def work(connection: Any) -> None:
+        if scripts == KNOWLEDGE:
+            _enter(connection)
+        _move(connection, revision, scripts, up=False)
+
+    await on_postgres(url, work)
+
+
+def _enter(connection: Any) -> None:
+    """Speak of the tables of knowledge from now on, over all of its revisions' transactions."""
+    connection.exec_driver_sql(f"SET search_path TO {SCHEMA}")
+    connection.commit()
 
 
 async def on_postgres(url: str, work: Callable[[Any], None]) -> None:
-    """Do something with the schema of the database at `url`, in a transaction and alone."""
+    """Do something with the schema of the database at `url`, alone; `work` ends its transactions itself."""
     import asyncpg  # noqa: PLC0415
     import sqlalchemy as sa  # noqa: PLC0415
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
-    from sqlalchemy.pool import NullPool  # noqa: PLC0415
 
     engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=sa.NullPool
     )
     try:
-        async with engine.begin() as connection:
-            await connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({MIGRATING})"))
+        async with engine.connect() as connection:
+            # It belongs to the session, not to a transaction: it outlives each revision's, and no kill.
+            await connection.execute(sa.text(f"SELECT pg_advisory_lock({MIGRATING})"))
+            await connection.commit()
             await connection.run_sync(work)
     finally:
         await engine.dispose()
 
 
-def _upgrade(connection: object, revision: str, scripts: str) -> None:
-    from alembic import command  # noqa: PLC0415
+def _config(scripts: str) -> Any:
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / scripts))
+    config.set_main_option("script_location", str(Path(__file__).parent / scripts).replace("%", "%%"))
+    return config
+
+
+def _move(connection: Any, revision: str, scripts: str, *, up: bool = True) -> None:
+    from alembic import command  # noqa: PLC0415
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+
+    found = MigrationContext.configure(connection).get_current_revision()
+    connection.rollback()
+    known = [one.name for one in revisions(scripts)]
+    if found is not None and found not in known:
+        raise SchemaTooNew(f"The data has schema {found}, and this release knows none above {known[-1]}.")
+    config = _config(scripts)
     config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+    (command.upgrade if up else command.downgrade)(config, revision)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from antiphon.domain.conversations import Branch, Conversation, PathRange
+from antiphon.domain.conversations import ALL, Branch, Chosen, Conversation, PathRange
 from antiphon.domain.items import Item, Position
 from antiphon.domain.runs import Run
 from antiphon.ports.purging import Owned, TrimPage
@@ -24,10 +24,16 @@ class SqlConversations:
         return await self._read(reads.conversation, account_id, conversation_id)
 
     async def page(
-        self, account_id: str, *, after: str | None, limit: int, descending: bool
+        self, account_id: str, *, after: str | None, limit: int, descending: bool, chosen: Chosen = ALL
     ) -> list[Conversation]:
         """See the port."""
-        return await self._read(reads.conversations, account_id, after, limit, descending)
+        return await self._read(reads.conversations, account_id, after, limit, descending, chosen)
+
+    async def latest(
+        self, account_id: str, *, after: tuple[int, str] | None, limit: int, chosen: Chosen = ALL
+    ) -> list[Conversation]:
+        """See the port."""
+        return await self._read(reads.latest, account_id, after, limit, chosen)
 
     async def branch(self, conversation_id: str, branch_id: str) -> Branch | None:
         """See the port."""
@@ -52,6 +58,10 @@ class SqlConversations:
     async def changes(self, conversation_id: str, *, after: int, limit: int) -> list[Change]:
         """See the port."""
         return await self._read(reads.changes, conversation_id, after, limit)
+
+    async def revisions(self, conversation_ids: Sequence[str]) -> dict[str, int]:
+        """See the port."""
+        return await self._read(reads.revisions, conversation_ids)
 
 
 class SqlTree:
@@ -146,6 +156,10 @@ class SqlRuns:
         return await self._read(
             reads_runs.runs, account_id, surface, after, limit, descending, model, metadata
         )
+
+    async def running(self, conversation_id: str | None, *, after: str | None, limit: int) -> list[Run]:
+        """See the port."""
+        return await self._read(reads_runs.running, conversation_id, after, limit)
 
     async def on_input(self, run: Run, limit: int) -> list[str]:
         """See the port."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from antiphon.domain.limits import Limit
-from antiphon.domain.usage import UsageSum, UserUsage
+from antiphon.domain.usage import UsageBucket, UsageLine, UsageSum, UserUsage
 from antiphon.ports.quotas import Counter, CounterKey
 from antiphon.storage.sql import reads_quotas as reads
+from antiphon.storage.sql import reads_usage
 from antiphon.storage.sql.database import Reads
 
 
@@ -49,6 +50,19 @@ class SqlLedger:
     ) -> list[UsageSum]:
         """See the port."""
         return await self._read(reads.by_day, author_id, since_us, until_us, after, limit)
+
+    async def line(self, owner_id: str, run_id: str) -> UsageLine | None:
+        """See the port."""
+        return await self._read(reads_usage.line, owner_id, run_id)
+
+    async def series(
+        self, author_id: str | None, since_us: int, until_us: int, *, bucket_us: int, model: str | None,
+        after: tuple[int, str] | None, limit: int,
+    ) -> list[UsageBucket]:  # fmt: skip
+        """See the port."""
+        return await self._read(
+            reads_usage.series, author_id, since_us, until_us, bucket_us, model, after, limit
+        )
 
     async def by_model(self, author_id: str, since_us: int, until_us: int) -> list[UsageSum]:
         """See the port."""

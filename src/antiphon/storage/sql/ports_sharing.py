@@ -35,6 +35,12 @@ class SqlMembers:
         """See the port."""
         return await self._read(reads_sharing.shared_with, account_id, after, limit, descending)
 
+    async def latest(
+        self, account_id: str, *, after: tuple[int, str] | None, limit: int
+    ) -> list[Conversation]:
+        """See the port."""
+        return await self._read(reads_sharing.latest, account_id, after, limit)
+
     async def page(self, conversation_id: str, *, after: str | None, limit: int) -> list[Member]:
         """See the port."""
         return await self._read(reads_sharing.members, conversation_id, after, limit)

@@ -6,8 +6,8 @@ model or a client, so a few serve thousands of streams.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, Protocol
 
 import asyncpg
@@ -51,6 +51,18 @@ class Session(Protocol):
 
     async def fetch(self, statement: str, *values: Any) -> list[Any]:
         """Return all rows."""
+        ...
+
+    async def executemany(self, statement: str, values: Sequence[Sequence[Any]]) -> None:
+        """Run a statement with each of several rows of values."""
+        ...
+
+    def transaction(self, *, isolation: str, readonly: bool) -> AbstractAsyncContextManager[None]:
+        """Be in a transaction for as long as the context is open."""
+        ...
+
+    def cursor(self, statement: str, *values: Any) -> Awaitable[Any]:
+        """Begin to read rows in portions, in a transaction; what is awaited has `fetch(count)`."""
         ...
 
     async def fetchval(self, statement: str, *values: Any) -> Any:
@@ -146,13 +158,15 @@ class Pool:
         await self._pool.close()
 
 
-async def open_pool(url: str, size: int) -> Pool:
+async def open_pool(
+    url: str, size: int, role: str = "store", settings: Mapping[str, str] | None = None
+) -> Pool:
     """Open the pool with one connection; raises Unavailable if the database is away."""
     try:
         pool = await asyncpg.create_pool(
             url, min_size=1, max_size=size, connection_class=PooledConnection, timeout=CONNECT_SECONDS,
             command_timeout=COMMAND_SECONDS, statement_cache_size=CACHED_STATEMENTS,
-            server_settings=session("store"),
+            server_settings={**session(role), **(settings or {})},
         )  # fmt: skip
     except (*LOST, TimeoutError) as error:
         raise Unavailable(f"PostgreSQL cannot be reached: {error}") from error

@@ -1,20 +1,21 @@
 """Reads on PostgreSQL: the same plain functions that SQLite's reader threads run.
 
-A read is a function that asks and goes on with the answer. Here it runs in a greenlet, which stops
+A read (or a verb of knowledge, which also writes) is a function that asks and goes on with the answer. Here
+it runs in a greenlet, which stops
 at each question until the event loop has the answer; nobody waits meanwhile but whoever asked. The
 switch costs under a microsecond, a statement some forty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from greenlet import getcurrent, greenlet
 
 from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.postgres_pool import GONE, Pool, Session
-from antiphon.storage.sql.postgres_text import bound, read_back, translated
+from antiphon.storage.sql.postgres_text import Translated, bound, read_back, translated
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,11 +27,12 @@ ATTEMPTS: Final = 2
 class FetchedRows:
     """Rows that have arrived."""
 
-    __slots__ = ("_at", "_rows")
+    __slots__ = ("_at", "_rows", "rowcount")
 
-    def __init__(self, rows: Sequence[Any]) -> None:
+    def __init__(self, rows: Sequence[Any], rowcount: int) -> None:
         self._rows = rows
         self._at = 0
+        self.rowcount = rowcount
 
     def fetchone(self) -> Any:
         """Return the next row, or None."""
@@ -52,10 +54,48 @@ class Asking:
     def execute(self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] = (), /) -> FetchedRows:
         """Return a statement's rows."""
         form = translated(statement)
-        parent = getcurrent().parent
-        assert parent is not None  # noqa: S101 - a read is never run outside `answering`
-        records = parent.switch(form.text, bound(form, parameters))
-        return FetchedRows(read_back(records) if form.is_free else records)
+        return answer(form, _asked(asking(form), form, bound(form, parameters)))
+
+    def executemany(self, statement: str, parameters: Iterable[Sequence[Any]], /) -> None:
+        """Run a statement with each of several rows of values."""
+        form = translated(statement)
+        if rows := [bound(form, one) for one in parameters]:
+            _asked(_many, form, rows)
+
+
+Asked = Callable[[Session, str, list[Any]], Awaitable[Any]]
+
+
+def _asked(how: Asked, form: Translated, values: list[Any]) -> Any:
+    """Have whoever runs this greenlet ask."""
+    parent = getcurrent().parent
+    assert parent is not None  # noqa: S101 - a read is never run outside `answering`
+    return parent.switch(how, form.text, values)
+
+
+async def _fetch(connection: Session, text: str, values: list[Any]) -> Any:
+    return await connection.fetch(text, *values)
+
+
+async def _execute(connection: Session, text: str, values: list[Any]) -> Any:
+    return await connection.execute(text, *values)
+
+
+async def _many(connection: Session, text: str, values: list[Any]) -> Any:
+    return await connection.executemany(text, values)
+
+
+def asking(form: Translated) -> Asked:
+    """Return how a statement is run: the driver tells either its rows or how many it wrote."""
+    return _fetch if form.has_rows else _execute
+
+
+def answer(form: Translated, told: Any) -> FetchedRows:
+    """Return what the driver told as rows."""
+    if not form.has_rows:
+        count = told.rsplit(" ", 1)[-1]
+        return FetchedRows((), int(count) if count.isdecimal() else 0)
+    return FetchedRows(read_back(told) if form.is_free else told, len(told))
 
 
 async def answering(
@@ -66,9 +106,9 @@ async def answering(
     body = greenlet(read)
     asked: Any = body.switch(Asking(), *args, **kwargs)
     while not body.dead:
-        text, values = asked
+        how, text, values = asked
         try:
-            records = await connection.fetch(text, *values)
+            records = await how(connection, text, values)
         except BaseException as error:
             asked = body.throw(error)
         else:

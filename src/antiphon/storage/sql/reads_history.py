@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from antiphon.domain.chat_exports.chats import imported_model
 from antiphon.domain.conversations import Conversation
 from antiphon.domain.items import Position
 from antiphon.ports.history import Said, SaidPage, Shown
@@ -59,8 +60,9 @@ def messages(db: Db, item_ids: Sequence[str]) -> list[Said]:
 
 def _said(row: Row) -> Said:
     return Said(
-        item_id=row[0], owner_id=row[1], conversation_id=row[2], role=row[3], model=row[4], author_id=row[5],
-        created_us=row[6], payload=row[7],
+        item_id=row[0], owner_id=row[1], conversation_id=row[2], role=row[3],
+        model=row[4] if row[4] or row[5] else imported_model(row[7]), author_id=row[5], created_us=row[6],
+        payload=row[7],
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from antiphon.domain.items import Item, Position
 from antiphon.domain.run_events import OPENING_OPS, decode_ops
@@ -84,6 +84,20 @@ def runs(
         f"SELECT {rows.RUN} FROM runs r WHERE r.owner_id=? AND r.surface=? AND r.deleted IS NULL{where}"
         f" ORDER BY r.id {'DESC' if descending else 'ASC'} LIMIT ?",
         (account_id, surface, *values, limit),
+    )
+    return [rows.run(row) for row in found]
+
+
+ALIVE: Final = "r.state IN ('queued','in_progress')"
+"""As the partial index `runs_alive` has it, which holds the few that run."""
+
+
+def running(db: Db, conversation_id: str | None, after: str | None, limit: int) -> list[Run]:
+    """See port `Runs.running`."""
+    where = " AND r.conversation_id=?" if conversation_id is not None else ""
+    found = db.execute(
+        f"SELECT {rows.RUN} FROM runs r WHERE {ALIVE}{where} AND r.id>? ORDER BY r.id LIMIT ?",
+        (*([conversation_id] if conversation_id is not None else []), after or "", limit),
     )
     return [rows.run(row) for row in found]
 

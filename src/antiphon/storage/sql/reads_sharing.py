@@ -12,7 +12,7 @@ from antiphon.domain.members import Member
 from antiphon.domain.shares import ShareLink
 from antiphon.storage.sql import rows
 from antiphon.storage.sql.database import Db
-from antiphon.storage.sql.reads import keyset
+from antiphon.storage.sql.reads import BEFORE, LATEST_FIRST, keyset
 from antiphon.storage.sql.rows import Row
 
 SHARE: Final = "l.id,l.owner_id,l.slot,l.conversation_id,l.branch_id,l.created,l.expires,l.revoked"
@@ -25,6 +25,13 @@ OF_MEMBER: Final = (
     " WHERE m.account_id=?"
 )
 """What an account sees as a member, also of an owner who is disabled; conditions may follow."""
+
+FROM_MEMBER: Final = (
+    f"SELECT {rows.CONVERSATION},m.role,a.name FROM conversation_members m CROSS JOIN conversations c"
+    " CROSS JOIN accounts a WHERE m.account_id=? AND c.id=m.conversation_id AND c.deleted IS NULL"
+    " AND a.id=c.owner_id AND a.deleted IS NULL AND a.state IN ('active','disabled')"
+)
+"""The same in this order of looking, whatever the order of what is shown."""
 
 
 def _seen(row: Row) -> Conversation:
@@ -60,6 +67,14 @@ def shared_with(
     order = "DESC" if descending else "ASC"
     found = db.execute(
         f"{OF_MEMBER}{where} ORDER BY m.conversation_id {order} LIMIT ?", (account_id, *extra, limit)
+    )
+    return [_seen(row) for row in found]
+
+
+def latest(db: Db, account_id: str, after: tuple[int, str] | None, limit: int) -> list[Conversation]:
+    """See port `Members.latest`."""
+    found = db.execute(
+        f"{FROM_MEMBER}{BEFORE if after else ''}{LATEST_FIRST}", (account_id, *(after or ()), limit)
     )
     return [_seen(row) for row in found]
 

@@ -28,7 +28,7 @@ CREATE TABLE conversations (
 	created BIGINT NOT NULL, 
 	updated BIGINT NOT NULL, 
 	expires BIGINT, 
-	deleted BIGINT, state TEXT, 
+	deleted BIGINT, state TEXT, pinned BIGINT, archived BIGINT, 
 	PRIMARY KEY (id)
 )
  WITHOUT ROWID;
@@ -411,3 +411,5 @@ CREATE TABLE aliases (
  WITHOUT ROWID;
 CREATE INDEX aliases_target ON aliases (target_id);
 CREATE INDEX branches_alias ON branches (alias_of) WHERE alias_of IS NOT NULL;
+CREATE INDEX conversations_pinned ON conversations (owner_id) WHERE pinned IS NOT NULL;
+CREATE INDEX conversations_archived ON conversations (owner_id) WHERE archived IS NOT NULL;

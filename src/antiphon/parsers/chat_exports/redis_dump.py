@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,13 +21,18 @@ class BadDump(Exception):
 
 def entries(path: Path) -> Iterator[tuple[str, Any]]:
     """Yield each key with its value; raises BadDump and OSError."""
-    with path.open(encoding="utf-8-sig") as file:
-        try:
-            first = file.readline(MOST_CHARACTERS)
-            file.seek(0)
-            yield from _lines(file) if _is_entry(first) else _members(file)
-        except UnicodeDecodeError as error:
-            raise BadDump(f"{path.name} is not UTF-8 text.") from error
+    with path.open("rb") as file:
+        yield from entries_of(file)
+
+
+def entries_of(binary: IO[bytes]) -> Iterator[tuple[str, Any]]:
+    """Yield the same of an open file; raises BadDump and OSError."""
+    file = io.TextIOWrapper(binary, encoding="utf-8-sig")
+    try:
+        first = file.readline(MOST_CHARACTERS)
+        yield from _lines(file, first) if _is_entry(first) else _members(file, first)
+    except UnicodeDecodeError as error:
+        raise BadDump("The file is not UTF-8 text.") from error
 
 
 def _is_entry(line: str) -> bool:
@@ -37,30 +43,34 @@ def _is_entry(line: str) -> bool:
     return isinstance(found, dict) and "key" in found and "value" in found
 
 
-def _lines(file: IO[str]) -> Iterator[tuple[str, Any]]:
+def _lines(file: IO[str], first: str) -> Iterator[tuple[str, Any]]:
     """One object a line: `key` and `value`; others of its fields do not matter."""
-    number = 0
-    while line := file.readline(MOST_CHARACTERS + 1):
+    number, line = 0, first
+    while line:
         number += 1
         if len(line) > MOST_CHARACTERS:
             raise BadDump(f"Line {number} is longer than {MOST_CHARACTERS} characters.")
-        if not line.strip():
-            continue
-        try:
-            found = json.loads(line)
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict) or not isinstance(found.get("key"), str) or "value" not in found:
-            raise BadDump(f"Line {number} is no JSON object with 'key' and 'value'.")
-        yield found["key"], found["value"]
+        if line.strip():
+            yield _entry(line, number)
+        line = file.readline(MOST_CHARACTERS + 1)
+
+
+def _entry(line: str, number: int) -> tuple[str, Any]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("key"), str) or "value" not in found:
+        raise BadDump(f"Line {number} is no JSON object with 'key' and 'value'.")
+    return found["key"], found["value"]
 
 
 class _Text:
     """What is read of a file and not used yet."""
 
-    def __init__(self, file: IO[str]) -> None:
+    def __init__(self, file: IO[str], text: str) -> None:
         self._file = file
-        self._text = ""
+        self._text = text
         self._size = PIECE_CHARACTERS
 
     def more(self) -> bool:
@@ -102,9 +112,9 @@ class _Text:
                 raise BadDump("The file ends within a value, or is no JSON.")
 
 
-def _members(file: IO[str]) -> Iterator[tuple[str, Any]]:
-    """One object whose members are the keys."""
-    text = _Text(file)
+def _members(file: IO[str], first: str) -> Iterator[tuple[str, Any]]:
+    """One object whose members are the keys; `first` has been read of it."""
+    text = _Text(file, first)
     text.skip("{")
     while text.peek() != "}":
         key = text.value()

@@ -1,0 +1,1 @@
+"""What other chat applications export, translated into one form: a tree of messages."""

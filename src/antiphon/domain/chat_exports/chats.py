@@ -1,0 +1,211 @@
+"""The one form that every export is translated into, and how a message of it becomes an item."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+
+from antiphon.domain.chat_exports.values import encoded
+from antiphon.domain.usage import estimate_item_tokens
+
+Kind = Literal["chatgpt", "claude", "librechat", "open-webui", "branching", "book", "redis"]
+KINDS: Final[tuple[Kind, ...]] = (
+    "chatgpt", "claude", "librechat", "open-webui", "branching", "book", "redis",
+)  # fmt: skip
+IMPORTED: Final = "imported"
+"""The field of an item's payload that tells where it came from."""
+MAX_TITLE: Final = 500
+HASH_BYTES: Final = 12
+UNSEEN_TOKENS: Final = 1
+"""What models are not shown takes no room in their windows; every item counts for something."""
+
+_canonical = msgspec.json.Encoder(order="deterministic").encode
+
+
+class Text(msgspec.Struct, frozen=True):
+    """Words of a message."""
+
+    text: str
+
+
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that belongs to a message.
+
+    `name` is what people called it, `ref` what its export knows it by, `content` its bytes where the
+    export holds them within the message itself.
+    """
+
+    name: str
+    ref: str
+    is_image: bool = False
+    content: bytes | None = None
+
+
+Part = Text | Attachment
+Said = Literal["message", "reasoning", "tool"]
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing said or done: a message, the thoughts before one, or the use of a tool.
+
+    `tool` is a tool's name, `asked` what it was given and `parts` what it returned.
+    """
+
+    kind: Said = "message"
+    role: str = "assistant"
+    parts: tuple[Part, ...] = ()
+    model: str | None = None
+    tool: str = ""
+    asked: str = ""
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """The files among the parts."""
+        return tuple(part for part in self.parts if isinstance(part, Attachment))
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A draft with its place: `key` names it within its chat, `parent` what it follows (None: the root)."""
+
+    key: str
+    parent: str | None
+    created_us: int | None
+    draft: Draft
+
+
+class Chat(msgspec.Struct, frozen=True, kw_only=True):
+    """One conversation of an export.
+
+    `key` names it within exports of its kind. `messages` come parents first, siblings in their order;
+    `current` is the last message of the line that was in view. `session` is the name that clients of
+    its server called it by. `notes` tell what of it was left out.
+    """
+
+    kind: Kind
+    key: str
+    title: str | None = None
+    created_us: int | None = None
+    updated_us: int | None = None
+    current: str | None = None
+    messages: tuple[Message, ...] = ()
+    model: str | None = None
+    archived: bool = False
+    pinned: bool = False
+    session: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """What it is called in a report."""
+        return self.title or self.session or self.key
+
+
+class Unread(msgspec.Struct, frozen=True):
+    """Something in an export that is no conversation, and why; with `fails` False none was expected."""
+
+    where: str
+    reason: str
+    fails: bool = True
+
+
+class StoredFile(msgspec.Struct, frozen=True):
+    """A file here that an attachment has become."""
+
+    file_id: str
+    filename: str
+    is_image: bool
+
+
+def fingerprint(draft: Draft) -> str:
+    """Return a short hash of what a draft says: the same message later, changed, has another."""
+    said: list[Any] = [draft.kind, draft.role, draft.tool, draft.asked]
+    for part in draft.parts:
+        said.append(part.text if isinstance(part, Text) else [part.name, part.ref])
+    return hashlib.blake2b(_canonical(said), digest_size=HASH_BYTES).hexdigest()
+
+
+def payload_of(kind: Kind, message: Message, files: Mapping[str, StoredFile]) -> dict[str, Any]:
+    """Return the payload of a message's item; `files` holds those of its attachments by `ref`."""
+    draft = message.draft
+    source: dict[str, str] = {"from": kind, "id": message.key, "hash": fingerprint(draft)}
+    if draft.model:
+        source["model"] = draft.model
+    if draft.kind == "reasoning":
+        summary = [
+            {"type": "summary_text", "text": part.text} for part in draft.parts if isinstance(part, Text)
+        ]
+        return {"type": "reasoning", "summary": summary, IMPORTED: source}
+    if draft.kind == "tool":
+        output = "\n".join(part.text for part in draft.parts if isinstance(part, Text))
+        return {
+            "type": "mcp_call", "name": draft.tool, "server_label": kind, "arguments": draft.asked,
+            "output": output, IMPORTED: source,
+        }  # fmt: skip
+    content = [_part(draft.role, part, files) for part in draft.parts]
+    return {"type": "message", "role": draft.role, "content": content, IMPORTED: source}
+
+
+def _part(role: str, part: Part, files: Mapping[str, StoredFile]) -> dict[str, Any]:
+    if isinstance(part, Text):
+        if role == "assistant":
+            return {"type": "output_text", "text": part.text, "annotations": [], "logprobs": []}
+        return {"type": "input_text", "text": part.text}
+    found = files.get(part.ref)
+    if found is None:
+        return {"type": "input_file", "filename": part.name}
+    kind = "input_image" if found.is_image else "input_file"
+    return {"type": kind, "file_id": found.file_id, "filename": found.filename}
+
+
+def token_count(payload: dict[str, Any]) -> int:
+    """Estimate what an imported item takes of a model's window."""
+    return estimate_item_tokens(payload) if payload["type"] == "message" else UNSEEN_TOKENS
+
+
+def source_of(payload: dict[str, Any]) -> tuple[str, str] | None:
+    """Return key and hash of what an item was imported from, None of any other item."""
+    source = payload.get(IMPORTED)
+    if not isinstance(source, dict):
+        return None
+    key, digest = source.get("id"), source.get("hash")
+    return (key, digest) if isinstance(key, str) and isinstance(digest, str) else None
+
+
+def imported_model(payload: str) -> str | None:
+    """Return the model that a stored payload says it was imported with, None of any other."""
+    if f'"{IMPORTED}":{{' not in payload:
+        return None
+    body = msgspec.json.decode(payload)
+    source = body.get(IMPORTED) if isinstance(body, dict) else None
+    model = source.get("model") if isinstance(source, dict) else None
+    return model if isinstance(model, str) else None
+
+
+_MAGIC: Final = (
+    (b"\x89PNG", ".png"), (b"\xff\xd8\xff", ".jpg"), (b"GIF8", ".gif"), (b"%PDF-", ".pdf"),
+    (b"PK\x03\x04", ".zip"),
+)  # fmt: skip
+_IMAGES: Final = (".png", ".jpg", ".jpeg", ".gif", ".webp")
+
+
+def named(name: str, begin: bytes) -> tuple[str, bool]:
+    """Return a file's name, with an ending where it has none that tells, and whether it is an image."""
+    ending = next((ending for magic, ending in _MAGIC if begin.startswith(magic)), "")
+    if begin[:4] == b"RIFF":
+        ending = {b"WEBP": ".webp", b"WAVE": ".wav"}.get(begin[8:12], "")
+    stem, dot, last = name.rpartition(".")
+    if ending and (not dot or last.lower() in ("dat", "bin") or len(last) > 5):
+        name = f"{stem if dot and last.lower() in ('dat', 'bin') else name}{ending}"
+    return name, ending in _IMAGES
+
+
+def chat_key(value: Any, *, instead: Any = None) -> str:
+    """Return the key of a chat: its id, or a hash of it where that is long or not plain, or of `instead`."""
+    if isinstance(value, str) and value:
+        if len(value) <= 128 and value.isascii() and value.isprintable():
+            return value
+        return hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()
+    return hashlib.sha256(encoded(instead).encode("utf-8", "replace")).hexdigest()

@@ -1,0 +1,1 @@
+"""Reads what other chat applications export, one conversation at a time."""

@@ -1,0 +1,310 @@
+"""Taking over what people have in other chat applications, one conversation at a time.
+
+Everything can be done again: a conversation is known by an alias, its messages by what stands in their
+items. A conversation that is written in several commits is seen when it is whole, and never before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+import msgspec
+
+from antiphon.domain import ids
+from antiphon.domain.accounts import Principal
+from antiphon.domain.chat_exports.chats import (
+    MAX_TITLE,
+    Attachment,
+    Chat,
+    Kind,
+    Message,
+    StoredFile,
+    Unread,
+    chat_key,
+    named,
+)
+from antiphon.domain.chat_sessions import is_session_name
+from antiphon.domain.conversations import Conversation
+from antiphon.domain.errors import AntiphonError, Conflict, InvalidRequest, RateLimited
+from antiphon.domain.files import FILE
+from antiphon.ports import sharing_writes as sw
+from antiphon.ports import write_sets as ws
+from antiphon.ports.aliases import PutAlias
+from antiphon.ports.chat_exports import BadExport, ChatExport, ChatExports
+from antiphon.ports.clock import Clock
+from antiphon.ports.storage import Storage
+from antiphon.services.files import Files, NewFile
+from antiphon.services.import_branches import branch_moves
+from antiphon.services.import_trees import MOST_COMMANDS, Known, Planting, known_items
+
+CHATS: Final = "import"
+FILES: Final = "import-file"
+MAX_NOTES: Final = 20
+AT_ONCE: Final = 4
+"""Files being imported at the same time, one of an account: each may have a long conversation in memory."""
+State = Literal["new", "grown", "same", "empty", "failed", "left"]
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one conversation of an export.
+
+    `added` of its `messages` came in now; `notes` tell what did not, and `conversation_id` where it is.
+    """
+
+    title: str
+    state: State
+    messages: int = 0
+    added: int = 0
+    branches: int = 0
+    notes: tuple[str, ...] = ()
+    conversation_id: str | None = None
+
+
+class Imports:
+    """Imports files for their owner."""
+
+    def __init__(self, storage: Storage, files: Files, exports: ChatExports, clock: Clock) -> None:
+        self._storage = storage
+        self._files = files
+        self._exports = exports
+        self._clock = clock
+        self._importing: set[str] = set()
+
+    async def stored(self, who: Principal, file_id: str, kind: Kind | None) -> AsyncGenerator[Imported, None]:
+        """Import a file of the caller's; raises NotFound and RateLimited, else like `run`."""
+        who = who.home()
+        if who.account_id in self._importing or len(self._importing) >= AT_ONCE:
+            raise RateLimited(
+                "Another import is under way; try again when it has ended.", code="too_many_imports"
+            )
+        self._importing.add(who.account_id)
+        try:
+            async with aclosing(self._stored(who, file_id, kind)) as lines:
+                async for one in lines:
+                    yield one
+        finally:
+            self._importing.discard(who.account_id)
+
+    async def _stored(
+        self, who: Principal, file_id: str, kind: Kind | None
+    ) -> AsyncGenerator[Imported, None]:
+        known = await self._files.get(who, file_id, "file_id")
+        file, version = await self._files.version(who, file_id, known.version)
+        async with (
+            self._files.local(version) as path,
+            aclosing(self.run(who, path, kind, name=file.filename)) as lines,
+        ):
+            async for one in lines:
+                yield one
+
+    async def run(
+        self, who: Principal, path: Path, kind: Kind | None, *, name: str | None = None
+    ) -> AsyncGenerator[Imported, None]:
+        """Import a file of this machine, yielding what becomes of each conversation.
+
+        Raises InvalidRequest if it is no export of that kind (of any, if none is given), and OSError.
+        """
+        who = who.home()
+        async with self._opened(path, kind, name) as export, aclosing(_in_thread(export.chats())) as chats:
+            async for one in chats:
+                if isinstance(one, Unread):
+                    state: State = "failed" if one.fails else "left"
+                    yield Imported(title=one.where, state=state, notes=(one.reason,))
+                else:
+                    yield await self._taken(who, one, export)
+
+    @asynccontextmanager
+    async def _opened(self, path: Path, kind: Kind | None, name: str | None) -> AsyncIterator[ChatExport]:
+        opening = self._exports.open(path, kind, name)
+        try:
+            export = await asyncio.to_thread(opening.__enter__)
+        except BadExport as error:
+            raise InvalidRequest(str(error), code="invalid_export", param="file_id") from error
+        try:
+            yield export
+        finally:
+            await asyncio.to_thread(opening.__exit__, None, None, None)
+
+    async def _taken(self, who: Principal, chat: Chat, export: ChatExport) -> Imported:
+        """Import one conversation; whatever is wrong with it is told and stops nothing else."""
+        if not chat.messages:
+            return Imported(title=chat.shown, state="empty", notes=chat.notes)
+        try:
+            return await self._take(who, chat, export)
+        except Conflict:
+            reason = "it was changed at the same time; import it again"
+        except AntiphonError as error:
+            reason = error.message
+        except Exception:
+            log.exception("a conversation could not be imported")
+            reason = "it could not be stored"
+        return Imported(title=chat.shown, state="failed", messages=len(chat.messages), notes=(reason,))
+
+    async def _take(self, who: Principal, chat: Chat, export: ChatExport) -> Imported:
+        here = await self._here(who, chat)
+        known = await known_items(self._storage, here.id) if here is not None else Known()
+        commit = self._storage.unit_of_work.commit
+        now, notes = self._clock.now_us(), list(chat.notes)
+        conversation = here or self._conversation(who, chat, now)
+
+        async def file(message: Message) -> Mapping[str, StoredFile]:
+            return await self._filed(who, chat, message, export, notes)
+
+        hidden: list[ws.Command] = [] if here is not None else [
+            ws.NewConversation(conversation=conversation),
+            sw.HideConversation(conversation_id=conversation.id),
+        ]  # fmt: skip
+
+        async def write(commands: list[ws.Command]) -> None:
+            first, hidden[:] = list(hidden), []
+            await commit(*first, *commands)
+
+        planting = Planting(who, chat, conversation.id, known, now, file=file, write=write)
+        await planting.plant()
+        moves = await branch_moves(self._storage, who, conversation, planting, is_new=here is None)
+        commands = [*planting.rest(), *moves]
+        if commands or planting.added:
+            for start in range(0, len(commands) - MOST_COMMANDS, MOST_COMMANDS):
+                await write(commands[start : start + MOST_COMMANDS])
+            last = commands[max(len(commands) - 1, 0) // MOST_COMMANDS * MOST_COMMANDS :]
+            ending = (
+                [_change(who, here, planting, now)] if here else self._revealed(who, chat, conversation, now)
+            )
+            await write([*last, *ending])
+        state: State = "new" if here is None else "grown" if commands or planting.added else "same"
+        return Imported(
+            title=chat.shown, state=state, messages=len(chat.messages), added=len(planting.added),
+            branches=sum(isinstance(one, ws.NewBranch) for one in moves), notes=tuple(notes[:MAX_NOTES]),
+            conversation_id=ids.CONVERSATION + conversation.id,
+        )  # fmt: skip
+
+    async def _here(self, who: Principal, chat: Chat) -> Conversation | None:
+        """Return the conversation that a chat was imported into, or the session of its name."""
+        target = await self._storage.aliases.target(who.account_id, _alias(CHATS, chat.kind, chat.key))
+        found = await self._storage.conversations.get(who.account_id, target) if target else None
+        if found is None and (session := _session(chat)) is not None:
+            found = await self._storage.chat_sessions.by_key(who.account_id, session)
+        return found
+
+    def _conversation(self, who: Principal, chat: Chat, now_us: int) -> Conversation:
+        created = chat.created_us or chat.messages[0].created_us or now_us
+        return Conversation(
+            id=ids.past_id(who.slot, created), owner_id=who.account_id, slot=who.slot, kind="explicit",
+            title=(chat.title or "")[:MAX_TITLE] or None, metadata=_metadata(chat),
+            active_branch_id=ids.new_id(who.slot), base=None, revision=1, created_us=now_us,
+            updated_us=now_us, external_key=_session(chat),
+        )  # fmt: skip
+
+    def _revealed(
+        self, who: Principal, chat: Chat, conversation: Conversation, now_us: int
+    ) -> list[ws.Command]:
+        created = chat.created_us or chat.messages[0].created_us or now_us
+        return [
+            sw.RevealConversation(conversation_id=conversation.id, now_us=now_us, created_us=created),
+            PutAlias(
+                owner_id=who.account_id, slot=who.slot, alias=_alias(CHATS, chat.kind, chat.key),
+                target_id=conversation.id, moves=True,
+            ),
+        ]  # fmt: skip
+
+    # --- attachments
+
+    async def _filed(
+        self, who: Principal, chat: Chat, message: Message, export: ChatExport, notes: list[str]
+    ) -> dict[str, StoredFile]:
+        """Return the files that the attachments of a message have become; what is missing is noted."""
+        found: dict[str, StoredFile] = {}
+        for one in message.draft.attachments:
+            try:
+                stored = await self._file(who, chat.kind, one, export)
+            except (AntiphonError, BadExport, OSError) as error:
+                notes.append(f"attachment {one.name}: {error}")
+                continue
+            if stored is None:
+                notes.append(f"attachment {one.name} is not in the export")
+            else:
+                found[one.ref] = stored
+        return found
+
+    async def _file(
+        self, who: Principal, kind: Kind, attachment: Attachment, export: ChatExport
+    ) -> StoredFile | None:
+        alias = _alias(FILES, kind, chat_key(attachment.ref))
+        target = await self._storage.aliases.target(who.actor_id, alias)
+        if target is not None:
+            try:
+                known = await self._files.get(who, FILE + target)
+                return StoredFile(FILE + known.id, known.filename, attachment.is_image)
+            except AntiphonError:
+                pass  # deleted since; it comes again
+        pieces = await asyncio.to_thread(_pieces, attachment, export)
+        if pieces is None:
+            return None
+        first = await asyncio.to_thread(next, pieces, b"")
+        name, is_image = named(attachment.name, first)
+        async with self._files.receiving(who, _chunks(first, pieces)) as content:
+            file = await self._files.create(
+                who, content, NewFile(filename=name, purpose="user_data"), key=None
+            )
+        await self._storage.unit_of_work.commit(
+            PutAlias(owner_id=who.actor_id, slot=who.actor_slot, alias=alias, target_id=file.id, moves=True)
+        )
+        return StoredFile(FILE + file.id, file.filename, is_image)
+
+
+def _pieces(attachment: Attachment, export: ChatExport) -> Iterator[bytes] | None:
+    if attachment.content is not None:
+        return iter((attachment.content,))
+    found = export.find(attachment.ref)
+    return export.read(found) if found is not None else None
+
+
+async def _chunks(first: bytes, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in _in_thread(pieces):
+        yield piece
+
+
+async def _in_thread(source: Iterator[T]) -> AsyncGenerator[T, None]:
+    """Yield what an iterator of blocking steps yields."""
+    while (one := await asyncio.to_thread(next, source, None)) is not None:
+        yield one
+
+
+def _alias(what: str, kind: Kind, key: str) -> str:
+    return f"{what}:{kind}:{key}"
+
+
+def _session(chat: Chat) -> str | None:
+    return chat.session if chat.session is not None and is_session_name(chat.session) else None
+
+
+def _change(who: Principal, here: Conversation, planting: Planting, now_us: int) -> ws.AddChange:
+    body: dict[str, Any] = {"count": len(planting.added), "item_ids": []}
+    return ws.AddChange(
+        conversation_id=here.id, owner_id=who.account_id, slot=who.slot, kind="items.added",
+        body=msgspec.json.encode(body).decode(), now_us=now_us,
+    )  # fmt: skip
+
+
+def _metadata(chat: Chat) -> str:
+    """Return what is known of a chat and has no place of its own here."""
+    updated = datetime.fromtimestamp(chat.updated_us / 1e6, UTC) if chat.updated_us else None
+    known = {
+        "imported_from": chat.kind,
+        "imported_id": chat.key,
+        "imported_updated_at": updated.isoformat() if updated else None,
+        "model": chat.model,
+        "archived": "true" if chat.archived else None,
+        "pinned": "true" if chat.pinned else None,
+    }
+    return msgspec.json.encode({name: value for name, value in known.items() if value is not None}).decode()

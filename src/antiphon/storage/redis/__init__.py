@@ -1,0 +1,1 @@
+"""Adapters on Redis: what several servers count and keep together. Losing it costs speed, nothing else."""

@@ -1,0 +1,228 @@
+"""The rate limiter of several servers: moving minutes in Redis, by its clock.
+
+A counter is a sorted set with a member for each request of the last minute. Who counts makes the
+members' names, so that telling Redis of one again changes nothing; and every server remembers what it
+let through itself. That is what makes losing Redis harmless: while it is away a server counts by
+itself, at the limit divided by the servers, and when it is back, or was emptied, it is told again.
+`generation` is how an emptied Redis is noticed. All keys lie in one slot, so that one script can take
+from several counters, or from none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count, islice
+from typing import Any, Final
+
+from antiphon.ports.limits import Rate, RateState
+from antiphon.storage.redis.link import Away, RedisLink, Refused, Script
+
+MINUTE_SECONDS: Final = 60.0
+TOLD_AT_ONCE: Final = 500
+ATTEMPTS: Final = 3
+
+_NOW: Final = """
+local now = tonumber(ARGV[1])
+if not now then local t = redis.call('TIME'); now = t[1] * 1000000 + t[2] end
+local generation = redis.call('GET', KEYS[1])
+if not generation then generation = ARGV[2] end
+redis.call('SET', KEYS[1], generation, 'PX', 120000)
+"""
+TAKE: Final = Script(
+    _NOW
+    + """
+if generation ~= ARGV[3] then return {generation} end
+local member, all = ARGV[4], 1
+local used, answer = {}, {generation}
+for i = 2, #KEYS do
+  redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', string.format('%.0f', now - 60000000))
+  used[i] = redis.call('ZCARD', KEYS[i])
+  if used[i] + tonumber(ARGV[2*i+2]) > tonumber(ARGV[2*i+1]) then all = 0 end
+end
+for i = 2, #KEYS do
+  local cost = tonumber(ARGV[2*i+2])
+  if all == 1 and member ~= '' then
+    for c = 1, cost do redis.call('ZADD', KEYS[i], string.format('%.0f', now), member .. ':' .. c) end
+    if cost > 0 then redis.call('PEXPIRE', KEYS[i], 60000) end
+  end
+  local oldest = redis.call('ZRANGE', KEYS[i], 0, 0, 'WITHSCORES')[2]
+  answer[#answer + 1] = used[i]
+  answer[#answer + 1] = oldest and math.max(tonumber(oldest) + 60000000 - now, 0) or 0
+end
+return answer
+"""
+)
+"""now or '', a new generation's name, the known one, members' name or '', then amount and cost by counter."""
+
+TELL: Final = Script(
+    _NOW
+    + """
+for i = 3, #ARGV, 2 do
+  redis.call('ZADD', KEYS[2], 'NX', string.format('%.0f', now - tonumber(ARGV[i])), ARGV[i + 1])
+end
+if #ARGV > 2 then redis.call('PEXPIRE', KEYS[2], 60000) end
+return generation
+"""
+)
+"""now or '', a new generation's name, then age in microseconds and name of each member."""
+
+_Own = deque[tuple[float, str]]
+
+
+class _OwnCounts:
+    """What this server let through in the last minute: times and members by counter."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._counters: OrderedDict[str, _Own] = OrderedDict()
+
+    def note(self, counter: str, member: str, cost: int) -> None:
+        """Add a request, which lets go of counters that nobody used for a minute."""
+        at = self._now()
+        own = self._counters.setdefault(counter, deque())
+        self._counters.move_to_end(counter)
+        own.extend((at, f"{member}:{number}") for number in range(1, cost + 1))
+        for other in list(islice(self._counters, 2)):
+            if not self.of(other):
+                del self._counters[other]
+
+    def of(self, counter: str) -> _Own:
+        """Return what was let through on a counter."""
+        own = self._counters.get(counter, _Own())
+        since = self._now() - MINUTE_SECONDS
+        while own and own[0][0] <= since:
+            own.popleft()
+        return own
+
+    def state(self, rate: Rate, amount: int) -> RateState:
+        """Return how a rate stands by these counts alone."""
+        own = self.of(rate.counter)
+        left = max(amount - len(own), 0)
+        free = max(own[0][0] + MINUTE_SECONDS - self._now(), 0.0) if own else 0.0
+        return RateState(rate.cost <= left, left, free)
+
+    def told(self) -> Iterator[tuple[str, list[str | int]]]:
+        """Yield counters with the ages and names of some of their members, until all were named."""
+        for counter in list(self._counters):
+            own = list(self.of(counter))
+            for start in range(0, len(own), TOLD_AT_ONCE):
+                words: list[str | int] = []
+                for at, member in own[start : start + TOLD_AT_ONCE]:
+                    words += (max(int((self._now() - at) * 1_000_000), 0), member)
+                yield counter, words
+
+
+class RedisRateLimiter:
+    """Port `RateLimiter`; `servers` is how many count together, as far as is known.
+
+    `monotonic` tells seconds for this server's own counts; `now_us`, if given, stands for Redis' clock.
+    """
+
+    def __init__(
+        self, link: RedisLink, monotonic: Callable[[], float], *, now_us: Callable[[], int] | None = None
+    ) -> None:
+        self._link = link
+        self._own = _OwnCounts(monotonic)
+        self._now_us = now_us
+        self._name = secrets.token_hex(6)
+        self._numbers = count(1)
+        self._generation = ""
+        self._is_untold = False
+        self._telling = asyncio.Lock()
+        self._born = f"{link.prefix}{{rates}}:generation"
+        self.servers = 1
+        link.every_beat(self.beat)
+
+    async def acquire(self, rates: Sequence[Rate]) -> list[RateState]:
+        """See the port."""
+        member = self._fresh()
+        try:
+            states = await self._ask(rates, member)
+        except Away as why:
+            self._missed(why)
+            states = [self._own_state(rate) for rate in rates]
+        if not all(state.allowed for state in states):
+            return states
+        for rate in rates:
+            self._own.note(rate.counter, member, rate.cost)
+        return [
+            RateState(True, state.remaining - rate.cost, state.free_seconds or MINUTE_SECONDS)
+            for rate, state in zip(rates, states, strict=True)
+        ]
+
+    async def states(self, rates: Sequence[Rate]) -> list[RateState]:
+        """See the port."""
+        try:
+            return await self._ask(rates, "")
+        except Away:
+            return [self._own_state(rate) for rate in rates]
+
+    async def beat(self) -> None:
+        """Notice that Redis was emptied or refused something, and tell it what this server let through."""
+        if self._is_untold:
+            self._generation, self._is_untold = "", False
+        try:
+            await self._ask((), "")
+        except Away as why:
+            self._missed(why)
+            raise
+
+    def _missed(self, why: Away) -> None:
+        """Tell Redis anew what passed here: when it is back, or, if it only refused, at the next beat."""
+        if isinstance(why, Refused):
+            self._is_untold = True
+        else:
+            self._generation = ""
+
+    def _own_state(self, rate: Rate) -> RateState:
+        """Return how a rate stands for this server alone: nobody's share is nothing, nor the whole."""
+        if rate.amount < 1:
+            return RateState(rate.cost < 1, 0, MINUTE_SECONDS)
+        return self._own.state(rate, max(rate.amount // max(self.servers, 1), 1))
+
+    async def _ask(self, rates: Sequence[Rate], member: str) -> list[RateState]:
+        keys = [self._born, *(self._key(rate.counter) for rate in rates)]
+        amounts = [word for rate in rates for word in (rate.amount, rate.cost)]
+        for _ in range(ATTEMPTS):
+            known = self._generation
+            found = await self._link.run(TAKE, keys, self._now, self._fresh(), known, member, *amounts)
+            if len(found) > 1 or (found[0].decode() == known and not rates):
+                return [
+                    _state(rate, used, free)
+                    for rate, used, free in zip(rates, found[1::2], found[2::2], strict=True)
+                ]
+            await self._tell(found[0].decode())
+        raise Away("Redis is emptied again and again")
+
+    async def _tell(self, generation: str) -> None:
+        """Tell a Redis that knows nothing of it what this server let through; raises Away."""
+        async with self._telling:
+            if self._generation == generation:
+                return
+            for counter, words in self._own.told():
+                keys = [self._born, self._key(counter)]
+                with contextlib.suppress(Refused):
+                    await self._link.run(TELL, keys, self._now, self._fresh(), *words)
+            self._generation = generation
+
+    def _fresh(self) -> str:
+        """Return a name that nobody else gives."""
+        return f"{self._name}{next(self._numbers):x}"
+
+    def _key(self, counter: str) -> str:
+        return f"{self._link.prefix}{{rates}}:{counter}"
+
+    @property
+    def _now(self) -> str:
+        return str(self._now_us()) if self._now_us is not None else ""
+
+
+def _state(rate: Rate, used: Any, free_us: Any) -> RateState:
+    if rate.amount < 1:
+        return RateState(rate.cost < 1, 0, MINUTE_SECONDS)
+    left = max(rate.amount - used, 0)
+    return RateState(rate.cost <= left, left, free_us / 1_000_000 if left < rate.amount else 0.0)

@@ -1,0 +1,155 @@
+"""The way to Redis: whether it is there, and what each server does when it is not.
+
+After a failure nobody waits again: calls are refused at once until a look, every half second, finds
+Redis answering. A call that was abandoned gives its connection up, so that no answer can reach another call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
+
+from antiphon.storage.redis.connection import CONNECTIONS, Client
+
+BEAT_SECONDS: Final = 0.5
+PATIENCE_SECONDS: Final = 5.0
+"""How long a look may take that nobody waits for: a cluster's client first learns where everything lies."""
+LOST: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
+
+Beat = Callable[[], Awaitable[None]]
+Word = str | bytes | int | float
+
+log = logging.getLogger(__name__)
+
+
+class Away(Exception):
+    """Redis did not do it: it cannot be reached, or it refuses. It may have been done all the same."""
+
+
+class Refused(Away):
+    """It answers, though not this: a read-only copy, no memory left, a key of another's."""
+
+
+class Script:
+    """A script by its text; it is sent once to a server, and by its hash afterwards."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class RedisLink:
+    """Calls to one Redis. All keys begin with `prefix`; a call takes `seconds` at most."""
+
+    def __init__(self, client: Client, *, prefix: str, seconds: float) -> None:
+        self._client = client
+        self._seconds = seconds
+        self._room = asyncio.Semaphore(CONNECTIONS)
+        self._beats: list[Beat] = []
+        self._watching: asyncio.Task[None] | None = None
+        self._complaints: set[str] = set()
+        self.prefix = prefix
+        self.is_up = True
+
+    async def run(self, script: Script, keys: Sequence[Word], *values: Word) -> Any:
+        """Return what a script returns; raises Away."""
+        try:
+            return await self._ask("EVALSHA", script.sha, len(keys), *keys, *values)
+        except NoScriptError:
+            pass
+        try:
+            return await self._ask("EVAL", script.text, len(keys), *keys, *values)
+        except NoScriptError as error:
+            raise Away(type(error).__name__) from error
+
+    async def call(self, *words: Word) -> Any:
+        """Return what a command returns; raises Away."""
+        try:
+            return await self._ask(*words)
+        except NoScriptError as error:
+            raise Away(type(error).__name__) from error
+
+    async def answers(self) -> bool:
+        """Whether Redis answers now; asked only while it did a moment ago."""
+        try:
+            await self.call("PING")
+        except Away:
+            return False
+        return True
+
+    async def _ask(self, *words: Word) -> Any:
+        if not self.is_up:
+            raise Away("Redis is away")
+        try:
+            return await self._send(self._seconds, *words)
+        except ResponseError as error:
+            if isinstance(error, NoScriptError):
+                raise
+            self._refused(error)
+            raise Refused(type(error).__name__) from error
+        except LOST as error:
+            self._lost(error)
+            raise Away(type(error).__name__) from error
+
+    async def _send(self, seconds: float, *words: Word) -> Any:
+        async with asyncio.timeout(seconds), self._room:
+            return await self._client.execute_command(*words)
+
+    def _lost(self, error: BaseException) -> None:
+        if self.is_up:
+            self.is_up = False
+            self._complaints.clear()
+            log.warning(
+                "Redis is away (%s): this server counts by itself and caches nothing until it is back",
+                type(error).__name__,
+            )
+
+    def _refused(self, error: ResponseError) -> None:
+        """Say so, once for each kind until Redis was away."""
+        kind = type(error).__name__
+        if kind not in self._complaints:
+            self._complaints.add(kind)
+            log.warning("Redis answers, but refuses what is asked of it (%s)", kind)
+
+    # --- looking after it
+
+    def every_beat(self, beat: Beat) -> None:
+        """Have `beat` called twice a second while Redis answers, and first of all when it is back."""
+        self._beats.append(beat)
+
+    async def open(self) -> BaseException | None:
+        """Try Redis and begin to look after it; returns why it could not be reached, None if it was."""
+        problem: BaseException | None = None
+        try:
+            await self._send(PATIENCE_SECONDS, "PING")
+        except LOST as error:
+            problem, self.is_up = error, False
+        self._watching = asyncio.create_task(self._watch(), name="redis")
+        return problem
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                if not self.is_up:
+                    await self._send(PATIENCE_SECONDS, "PING")
+                    self.is_up = True
+                    log.warning("Redis is back")
+                for beat in self._beats:
+                    await beat()
+            except (*LOST, Away):
+                pass
+            except Exception:
+                log.exception("what is done with Redis now and then failed")
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def close(self) -> None:
+        """Hang up."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        await self._client.aclose()

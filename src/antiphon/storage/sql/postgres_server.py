@@ -1,0 +1,8 @@
+"""All that is kept in PostgreSQL, in one place to be loaded where DATABASE_URL names one."""
+
+from antiphon.storage.sql.postgres import look, open_postgres
+from antiphon.storage.sql.postgres_advisory import PostgresLocks
+from antiphon.storage.sql.postgres_blobs import PostgresBlobs
+from antiphon.storage.sql.postgres_knowledge import open_postgres_knowledge
+
+__all__ = ["PostgresBlobs", "PostgresLocks", "look", "open_postgres", "open_postgres_knowledge"]

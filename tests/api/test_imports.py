@@ -1,0 +1,91 @@
+"""`POST /v1/imports`: an uploaded export comes in line by line; what is no export is refused before."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.api.client import Api
+from tests.api.documents import upload
+from tests.domain.test_chat_exports import exported, node
+
+ROOT = {"id": "root", "message": None, "parent": None}
+
+
+def export(*numbers: int) -> bytes:
+    return json.dumps([
+        exported(ROOT, node("u", "root", "user", f"text {n}"), node("a", "u", "assistant", "Yes."),
+                 conversation_id=f"c{n}", title=f"{n}")
+        for n in numbers
+    ]).encode()  # fmt: skip
+
+
+async def imported(api: Api, file: Any, **fields: Any) -> list[dict[str, Any]]:
+    response = await api.http.post("/v1/imports", json={"file_id": file["id"], **fields})
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/x-ndjson"
+    return [json.loads(line) for line in response.text.splitlines()]
+
+
+async def test_each_conversation_is_a_line_and_the_last_is_the_sum(api: Api) -> None:
+    file = await upload(api, export(1, 2), name="conversations.json", purpose="user_data")
+    first, second, last = await imported(api, file)
+    assert first == {
+        "object": "import.conversation", "title": "1", "state": "new", "messages": 2, "added": 2,
+        "branches": 1, "notes": [], "conversation_id": first["conversation_id"],
+    }  # fmt: skip
+    assert last == {
+        "object": "import", "new": 2, "grown": 0, "same": 0, "empty": 0, "left": 0, "failed": 0, "added": 4,
+    }  # fmt: skip
+    items = await api.get(f"/v1/conversations/{second['conversation_id']}/items", order="asc")
+    assert [one["content"][0]["text"] for one in items["data"]] == ["text 2", "Yes."]
+    assert items["data"][0]["imported"]["from"] == "chatgpt"
+    found = await api.get(f"/v1/conversations/{second['conversation_id']}")
+    assert (found["title"], found["created_at"]) == ("2", 1_700_000_000)
+    assert found["metadata"]["imported_from"] == "chatgpt"
+    *_, again = await imported(api, file, kind="chatgpt")
+    assert (again["same"], again["added"]) == (2, 0)
+
+
+async def test_notes_name_the_file_as_it_was_uploaded(api: Api) -> None:
+    file = await upload(api, b'[7,{"mapping":{},"create_time":1}]', name="mine.json")
+    first, *_ = await imported(api, file)
+    assert (first["state"], first["title"]) == ("failed", "number 1 in mine.json")
+
+
+async def test_what_is_said_here_afterwards_can_be_exported_again(api: Api) -> None:
+    file = await upload(api, export(1))
+    first, *_ = await imported(api, file)
+    conversation = first["conversation_id"]
+    answer = await api.post(
+        "/v1/responses", {"model": "scripted/echo", "input": "More", "conversation": conversation}
+    )
+    assert answer["status"] == "completed"
+    items = (await api.get(f"/v1/conversations/{conversation}/items", order="asc"))["data"]
+    again = await api.post("/v1/conversations", {"items": items})
+    copied = (await api.get(f"/v1/conversations/{again['id']}/items", order="asc"))["data"]
+    assert [one["content"] for one in copied] == [one["content"] for one in items]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({}, 400, "missing_required_parameter"), ({"file_id": 7}, 400, None),
+        ({"file_id": "file-" + "0" * 32}, 404, None), ({"file_id": "mine", "kind": "myspace"}, 400, None),
+        ({"file_id": "mine", "path": "/etc/passwd"}, 400, None),
+    ],
+)  # fmt: skip
+async def test_bodies_that_are_none(api: Api, body: dict[str, Any], status: int, code: str | None) -> None:
+    file = await upload(api, export(1))
+    body = body | ({"file_id": file["id"]} if body.get("file_id") == "mine" else {})
+    error = await api.refused("POST", "/v1/imports", body, status=status)
+    assert code is None or error["code"] == code
+
+
+@pytest.mark.parametrize("content", [b"hello", b"[]", b"PK\x03\x04 no archive", b'{"a":1}'])
+async def test_what_is_no_export_is_refused(api: Api, content: bytes) -> None:
+    file = await upload(api, content)
+    error = await api.refused("POST", "/v1/imports", {"file_id": file["id"]}, status=400)
+    assert (error["code"], error["param"]) == ("invalid_export", "file_id")
