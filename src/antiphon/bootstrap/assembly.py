@@ -32,6 +32,7 @@ from antiphon.services.commit_notes import CommitNotes
 from antiphon.services.conversations import Conversations
 from antiphon.services.counters import Counters
 from antiphon.services.erasure import Erasures
+from antiphon.services.exports import Exports
 from antiphon.services.feeds import Feeds
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.imports import Imports
@@ -188,6 +189,7 @@ def views_of(
         "presence": presence,
         "revisions": Revisions(storage.conversations, changes),
         "feeds": feeds,
+        "exports": Exports(storage, access),
         "shared_feeds": shared_feeds,
     }
 
