@@ -52,9 +52,10 @@ async def test_a_tree_comes_in_with_its_branches_times_models_and_title(
     found = await world.application.conversations.get(world.who, done.conversation_id or "")
     assert (found.title, found.created_us, found.kind) == ("A talk", 1_700_000_000_250_000, "explicit")
     assert json.loads(found.metadata) == {
-        "imported_from": "chatgpt", "imported_id": "c1", "imported_updated_at": "2023-11-14T22:15:00+00:00",
-        "model": "gpt-5", "archived": "true",
+        "imported_from": "chatgpt", "imported_id": "c1", "model": "gpt-5",
     }  # fmt: skip
+    assert found.updated_us == 1_700_000_100_000_000
+    assert (found.archived_us, found.pinned_us) == (1_700_000_100_000_000, None)
 
 
 async def test_conversations_are_listed_by_the_time_they_began(world: Recalling, tmp_path: Path) -> None:
