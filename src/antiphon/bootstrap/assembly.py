@@ -14,7 +14,6 @@ from antiphon.bootstrap.recall import search_of
 from antiphon.bootstrap.timing import Drain
 from antiphon.domain.accounts import Principal
 from antiphon.domain.limits import parse_limits
-from antiphon.parsers.chat_exports.exports import FileExports
 from antiphon.ports.cache import Cache
 from antiphon.ports.clock import Clock
 from antiphon.ports.external_logins import LoginProvider
@@ -35,7 +34,6 @@ from antiphon.services.erasure import Erasures
 from antiphon.services.exports import Exports
 from antiphon.services.feeds import Feeds
 from antiphon.services.idempotency import Idempotency
-from antiphon.services.imports import Imports
 from antiphon.services.limits import Limits
 from antiphon.services.local_owner import LocalOwner
 from antiphon.services.members import Members
@@ -141,8 +139,7 @@ def assemble(
         turns=turns, followers=followers, mirrors=mirrors, runs=runs, journal=journal, counters=counters,
         **tended_by(settings, storage, turns, answers, quotas, engine, runs, clock),
         ready=storage.check, draining=lambda: drain.began is not None, uptime_seconds=uptime_of(clock),
-        imports=Imports(storage, documents["files"], FileExports(), clock), redis_answers=beside.answers,
-        **people, **documents, **limiting, **searching, **conversing,
+        redis_answers=beside.answers, **people, **documents, **limiting, **searching, **conversing,
         **views_of(storage, access, answers, runs, changes, clock, drain, **conversing),
     ), engine  # fmt: skip
 
