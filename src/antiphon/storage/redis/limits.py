@@ -198,8 +198,9 @@ class RedisRateLimiter:
         patience = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while asyncio.get_running_loop().time() < patience:
             known = self._generation
-            words = (self._now, self._fresh(), known, member, self._settling_us, *amounts)
-            generation, *found = await self._link.run(TAKE, keys, *words)
+            generation, *found = await self._link.run(
+                TAKE, keys, self._now, self._fresh(), known, member, self._settling_us, *amounts
+            )
             if len(found) == 1:
                 await asyncio.sleep(found[0] / 1_000_000)
             elif generation.decode() != known:
