@@ -43,7 +43,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a co
 def _importing(kind: str | None) -> Callable[..., None]:
     def run(path: File, owner: Owner = "local", data_dir: DataDir = None, as_json: AsJson = False) -> None:
         from antiphon.cli.imports import run_import
+        from antiphon.cli.store_transfer import is_archive, run_restore
 
+        if kind is None and is_archive(path):
+            run_restore(path, data_dir=data_dir)
+            return
         chosen: Any = kind
         run_import(path, chosen, owner=owner, data_dir=data_dir, as_json=as_json)
 
@@ -53,6 +57,16 @@ def _importing(kind: str | None) -> Callable[..., None]:
 for _kind, _help in KINDS.items():
     app.command(_kind, help=_help)(_importing(_kind))
 app.command(ANY, hidden=True, help="Whatever it is, told by its content.")(_importing(None))
+
+
+@app.command()
+def antiphon(
+    file: Annotated[Path, typer.Argument(help="What `antiphon export` made.")], data_dir: DataDir = None
+) -> None:
+    """Fill empty stores with everything another server of ours exported. The server must be stopped."""
+    from antiphon.cli.store_transfer import run_restore
+
+    run_restore(file, data_dir=data_dir)
 
 
 @app.command()
