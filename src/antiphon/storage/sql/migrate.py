@@ -44,9 +44,9 @@ def bring_up(connection: sqlite3.Connection, path: Path, scripts: str = CONVERSA
         upgrade_sqlite(path, scripts=scripts)
 
 
-async def current_revision_postgres(connection: Any, scripts: str = CONVERSATIONS) -> str | None:
-    """Return the schema's revision, None if there is nothing yet."""
-    table = f"{SCHEMA}.alembic_version" if scripts == KNOWLEDGE else "alembic_version"
+async def current_revision_postgres(connection: Any, schema: str | None = None) -> str | None:
+    """Return the revision of the tables (in a `schema` of their own), None if there are none yet."""
+    table = f"{schema}.alembic_version" if schema else "alembic_version"
     if await connection.fetchval("SELECT to_regclass($1)", table) is None:
         return None
     found: str | None = await connection.fetchval(f"SELECT version_num FROM {table}")
@@ -74,14 +74,17 @@ MIGRATING: Final = 0x616E7469_70686F6E
 """The lock under which a database is migrated; the bytes of `antiphon`."""
 
 
-async def upgrade_postgres(url: str, revision: str = "head", *, scripts: str = CONVERSATIONS) -> None:
-    """Run all missing migrations on the database at `url`; of several at once one does, the others wait."""
+async def upgrade_postgres(url: str, revision: str = "head", *, schema: str | None = None) -> None:
+    """Run all missing migrations on the database at `url`; of several at once one does, the others wait.
+
+    Those of knowledge on a `schema` of its own, which is made, else those of conversations.
+    """
 
     def work(connection: Any) -> None:
-        if scripts == KNOWLEDGE:
-            connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-            connection.exec_driver_sql(f"SET LOCAL search_path TO {SCHEMA}")
-        _upgrade(connection, revision, scripts)
+        if schema is not None:
+            connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+            connection.exec_driver_sql(f"SET LOCAL search_path TO {schema}")
+        _upgrade(connection, revision, CONVERSATIONS if schema is None else KNOWLEDGE)
 
     await on_postgres(url, work)
 
