@@ -10,8 +10,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Final
 
-from antiphon.bootstrap.assembly import BLOBS
-from antiphon.bootstrap.knowledge import DOCUMENTS
+from antiphon.bootstrap.stores import BLOBS, DOCUMENTS
 from antiphon.bootstrap.timing import SystemClock
 from antiphon.domain.archives import Manifest, Rows
 from antiphon.domain.errors import Unavailable
