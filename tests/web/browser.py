@@ -125,8 +125,7 @@ class Tab:
     async def settled(self) -> None:
         """Wait until nothing is being answered and the tree is known."""
         await self.page.wait_for_selector(".send[aria-label=Send]")
-        await self.page.wait_for_function("!document.querySelector('[aria-busy=true]')")
-        await self.page.wait_for_load_state("networkidle")
+        await self.page.wait_for_selector(".thread:not([data-busy])")
 
     async def texts(self, selector: str = ".message") -> list[str]:
         """The texts of all that a selector finds."""

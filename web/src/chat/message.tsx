@@ -29,7 +29,8 @@ export function SaidMessage() {
   if (!turn || turn.stub) return <Waiting />;
   const parts = turn.items.flatMap((item) => (item.type === "message" ? (item.content ?? []) : []));
   return (
-    <MessagePrimitive.Root className="message said" aria-label="You">
+    <MessagePrimitive.Root className="message said">
+      <h2 className="off-screen">You</h2>
       <div className="bubble">
         {parts.map((part, index) => (
           <SaidPart key={index} part={part} />
@@ -94,7 +95,8 @@ export function AnswerMessage() {
   if (!turn || turn.stub) return <Waiting />;
   if (fan) return <Fan ids={fan} shown={turn.id} />;
   return (
-    <MessagePrimitive.Root className="message answer" aria-label={turn.model ? shortName(turn.model) : "Answer"}>
+    <MessagePrimitive.Root className="message answer">
+      <h2 className="off-screen">{turn.model ? shortName(turn.model) : "Answer"}</h2>
       <Answer turn={turn} />
       <div className="actions">
         <Siblings />
@@ -113,7 +115,8 @@ function useFan(id: string | undefined): string[] | null {
 
 function Fan({ ids, shown }: { ids: string[]; shown: string }) {
   return (
-    <MessagePrimitive.Root className="message fan" aria-label="Answers side by side">
+    <MessagePrimitive.Root className="message fan">
+      <h2 className="off-screen">Answers side by side</h2>
       {ids.map((id) => (
         <FanColumn key={id} id={id} shown={id === shown} />
       ))}

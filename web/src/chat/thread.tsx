@@ -17,6 +17,7 @@ const components = {
 /** The conversation itself: what was said, and where one says more. */
 export function Thread() {
   const empty = useChat((chat) => chat.path.length === 0 && chat.state === "read");
+  const busy = useChat((chat) => chat.busy > 0);
   const failed = useChat((chat) => (chat.state === "failed" ? chat.problem : null));
   if (failed) {
     return (
@@ -27,7 +28,7 @@ export function Thread() {
     );
   }
   return (
-    <ThreadPrimitive.Root className="thread">
+    <ThreadPrimitive.Root className="thread" data-busy={busy || undefined}>
       <ComposerPrimitive.AttachmentDropzone className="dropzone">
         <ThreadPrimitive.Viewport className="viewport" autoScroll>
           {empty ? (
@@ -93,7 +94,7 @@ function Welcome() {
   const offline = useModels(onlyOffline);
   return (
     <div className="welcome">
-      <h1>What is on your mind?</h1>
+      <h2>What is on your mind?</h2>
       {offline ? (
         <p className="first-run">
           Answers come from the built-in offline model, which only quotes what was said and what your files say. To

@@ -75,7 +75,7 @@ function TopBar({ shown, onShow, title }: { shown: boolean; onShow: () => void; 
           <Icon name="sidebar" />
         </button>
       )}
-      <span className="top-title">{heading}</span>
+      <h1 className="top-title">{heading}</h1>
       <button className="icon" aria-label="New chat" onClick={() => go("")}>
         <Icon name="add" />
       </button>

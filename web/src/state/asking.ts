@@ -3,7 +3,7 @@
 import { call, newKey, send } from "../api/client";
 import { begin, follow, isEnd, type Following } from "../api/stream";
 import type { Branch, Conversation, Part, Response, RunEvent } from "../api/types";
-import { adopt, chat, onOpened, open, readTree, reread, running, whileOpen, type Chat } from "./chat";
+import { adopt, busily, chat, onOpened, open, readTree, reread, running, whileOpen, type Chat } from "./chat";
 import { take } from "./documents";
 import { nextFrame } from "./frames";
 import { models } from "./models";
@@ -222,7 +222,11 @@ class Receiving implements Following {
   };
 }
 
-async function run(path: string, body: object, answers: Turn[], said: Turn | null): Promise<void> {
+function run(path: string, body: object, answers: Turn[], said: Turn | null): Promise<void> {
+  return busily(() => answered(path, body, answers, said));
+}
+
+async function answered(path: string, body: object, answers: Turn[], said: Turn | null): Promise<void> {
   const receiving = new Receiving(answers.map((turn) => turn.id), said);
   await begin(path, { body, idempotencyKey: newKey() }, receiving, answers.length);
   if (receiving.signal.aborted) return;
@@ -269,7 +273,7 @@ function noteChanged(conversation: Conversation): void {
 
 onOpened((state) => {
   for (const branch of state.branches) {
-    if (branch.running_response_id) void resume(branch).catch(tellError);
+    if (branch.running_response_id) busily(() => resume(branch)).catch(tellError);
   }
 });
 

@@ -31,6 +31,8 @@ export interface Chat {
   branches: Branch[];
   /** The answers that are shown side by side, by the turn they follow. */
   fans: Record<string, string[]>;
+  /** How much is going on: opening, answering, reading what came of it. */
+  busy: number;
 }
 
 const NEW: Chat = {
@@ -46,6 +48,7 @@ const NEW: Chat = {
   segments: new Map(),
   branches: [],
   fans: {},
+  busy: 0,
 };
 
 export const chat = createStore<Chat>(() => NEW);
@@ -61,6 +64,17 @@ export function useTurn(id: string): Turn | undefined {
 /** The answers being made anywhere in the open conversation. */
 export function running(state: Chat = chat.getState()): Turn[] {
   return Object.values(state.turns).filter(isRunning);
+}
+
+/** Counts some work as going on in the open conversation until it is done. */
+export async function busily<T>(work: () => Promise<T>): Promise<T> {
+  const mine = opening;
+  chat.setState(({ busy }) => ({ busy: busy + 1 }));
+  try {
+    return await work();
+  } finally {
+    if (mine === opening) chat.setState(({ busy }) => ({ busy: busy - 1 }));
+  }
 }
 
 /** Counts openings: what was read for an earlier one is dropped. */
@@ -94,6 +108,10 @@ export async function open(id: string): Promise<void> {
   if (chat.getState().id === id && chat.getState().state !== "failed") return;
   const mine = leave();
   chat.setState({ ...NEW, id, state: "reading" }, true);
+  await busily(() => read(id, mine));
+}
+
+async function read(id: string, mine: number): Promise<void> {
   try {
     const [conversation, items] = await Promise.all([
       call<Conversation>(`/v1/conversations/${id}`),
@@ -250,7 +268,11 @@ function located(now: Chat): Record<string, Turn> {
 }
 
 /** Goes to another turn of the same place: makes a branch that shows it the active one, and reads that. */
-export async function goTo(turnId: string): Promise<void> {
+export function goTo(turnId: string): Promise<void> {
+  return busily(() => activate(turnId));
+}
+
+async function activate(turnId: string): Promise<void> {
   const { id, turns, segments, branches, branchId } = chat.getState();
   const turn = turns[turnId];
   if (id === null || !turn?.segment) return;
