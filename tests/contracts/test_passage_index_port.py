@@ -41,6 +41,19 @@ async def test_a_file_is_found_once_it_is_published_and_not_before(world: IndexW
     assert (counted.total, counted.embedded) == (2, 2)
 
 
+async def test_of_what_is_staged_only_what_nobody_holds_is_given_up(world: IndexWorld) -> None:
+    held, free, gone = (new_source(SCOPE) for _ in range(3))
+    for source in (held, free):
+        world.member(SCOPE, source.ref_id)
+    for source in (held, free, gone):
+        await world.put(source, "red fox", publish=False)
+    world.execute("UPDATE members SET not_before=? WHERE file_id=?", 100, held.ref_id)
+    assert await world.scopes.staged(10, free_at_us=99) == [free.id, gone.id]
+    assert await world.scopes.staged(10, free_at_us=100) == [held.id, free.id, gone.id]
+    world.execute("UPDATE members SET state='cancelled'")
+    assert len(await world.scopes.staged(10, free_at_us=99)) == 3
+
+
 async def test_repeating_what_was_done_changes_nothing(world: IndexWorld) -> None:
     source = await world.file(SCOPE, "red fox", "blue whale")
     await world.index.add(source, [passage(0, "red fox"), passage(1, "blue whale")])
@@ -331,6 +344,20 @@ async def test_marks_are_kept(world: IndexWorld) -> None:
     await world.scopes.mark("history", b"1")
     await world.scopes.mark("history", b"2")
     assert await world.scopes.marked("history") == b"2"
+
+
+async def test_a_mark_is_taken_once_and_as_it_was_read(world: IndexWorld) -> None:
+    for name in ("history one", "history two", "other"):
+        await world.scopes.mark(name, name.encode())
+    assert await world.scopes.marks("history") == {
+        "history one": b"history one", "history two": b"history two",
+    }  # fmt: skip
+    assert not await world.scopes.take_mark("history one", b"older", "history two", b"x")
+    taken = [
+        await world.scopes.take_mark("history one", b"history one", "history two", b"both") for _ in "12"
+    ]
+    assert taken == [True, False]
+    assert await world.scopes.marks("history") == {"history two": b"both"}
 
 
 @pytest.mark.parametrize("name", INDEXES)

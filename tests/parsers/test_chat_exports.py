@@ -18,9 +18,7 @@ from antiphon.parsers.chat_exports import folders, spool
 from antiphon.parsers.chat_exports.documents import Broken, documents
 from antiphon.parsers.chat_exports.exports import FileExports
 from antiphon.ports.chat_exports import BadExport, ChatExport
-from tests.domain.test_chat_exports import exported, node
-
-ROOT = {"id": "root", "message": None, "parent": None}
+from tests.domain.exports import ROOT, exported, node
 
 
 def read(content: bytes) -> list[Any]:
