@@ -11,8 +11,8 @@ from tests.api.client import Api, Event, text_of
 from tests.services.hand import ECHO, HAND
 
 BRANCH_KEYS = {
-    "id", "object", "conversation_id", "name", "head_item_id", "head_segment_id", "item_count", "token_count", "active",
-    "running_response_id", "created_at",
+    "id", "object", "conversation_id", "name", "head_item_id", "head_segment_id", "item_count", "token_count",
+    "active", "running_response_id", "created_at",
 }  # fmt: skip
 PATH = ["u1", "re: u1", "u2", "re: u2"]
 

@@ -1,4 +1,4 @@
-"""A person opens the address and talks: asks, edits, tries again, compares, renames, deletes, by mouse and by keys."""
+"""A person opens the address and talks: asks, edits, tries again, compares, deletes, by mouse and by keys."""
 
 from __future__ import annotations
 
