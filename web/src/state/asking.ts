@@ -173,7 +173,7 @@ async function conversation(parts: Part[]): Promise<string> {
 
 function titleOf(parts: Part[]): string {
   const text = parts.find((part) => part.text && !part.antiphon)?.text ?? parts[0]?.antiphon?.filename ?? "New chat";
-  const line = text.trim().split("\n")[0]!.replace(/[#*_`>|\s]+/g, " ").trim();
+  const line = text.trim().split("\n")[0]!.replace(/[#*`>|\s]+/g, " ").trim();
   if (line.length <= TITLE) return line;
   const cut = line.slice(0, TITLE);
   return `${cut.slice(0, Math.max(cut.lastIndexOf(" "), TITLE / 2))}…`;
