@@ -85,7 +85,7 @@ def stored_item(item: Item) -> dict[str, Any]:
 
 
 def placed_item(item: Item, run: Run | None) -> dict[str, Any]:
-    """Return a stored item with where it stands in its tree, and the answer that took it in or gave it out."""
+    """Return a stored item with its place in the tree, and the answer that took it in or gave it out."""
     answered = None
     if run is not None:
         answered = {
