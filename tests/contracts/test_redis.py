@@ -309,7 +309,7 @@ async def opened(url: str) -> str | None:
     """Open and close it; returns why it could not be reached."""
     address = parse_redis_url(url)
     found = await open_redis(
-        address, Time(), prefix="t:", seconds=1, cache_bytes=1, own_attempts=InProcessAttempts(time.monotonic)
+        address, Time(), prefix="t:", seconds=5, cache_bytes=1, own_attempts=InProcessAttempts(time.monotonic)
     )
     await found.close()
     return found.problem
