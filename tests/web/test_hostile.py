@@ -54,7 +54,14 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     executable()
     target = tmp_path_factory.mktemp("prefixes")
     runs = node()
-    command = [runs.program, "node_modules/vite/bin/vite.js", "build", "tests/prefixes", "--outDir", str(target)]
+    command = [
+        runs.program,
+        "node_modules/vite/bin/vite.js",
+        "build",
+        "tests/prefixes",
+        "--outDir",
+        str(target),
+    ]
     done = subprocess.run([*command, "--assetsInlineLimit", "0"], cwd=SOURCE, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return target
@@ -106,7 +113,9 @@ async def test_what_is_stored_does_nothing_when_it_is_shown(browser: Browser, ur
 async def _stored(page: Tab) -> str:
     """Put every text into a conversation, as what a person said and as what a model answered."""
     items = [
-        {"type": "message", "role": role, "content": text} for text in PAYLOADS for role in ("user", "assistant")
+        {"type": "message", "role": role, "content": text}
+        for text in PAYLOADS
+        for role in ("user", "assistant")
     ]
     identifier: str = await page.page.evaluate(
         """async (items) => {
@@ -124,7 +133,13 @@ async def _stored(page: Tab) -> str:
 
 async def test_what_is_streamed_does_nothing(page: Tab) -> None:
     await page.choose("echo")
-    for text in (PAYLOADS[0], PAYLOADS[3], PAYLOADS[36], f"[x](javascript:{RUN})", "```html\n<svg onload=x>\n```"):
+    for text in (
+        PAYLOADS[0],
+        PAYLOADS[3],
+        PAYLOADS[36],
+        f"[x](javascript:{RUN})",
+        "```html\n<svg onload=x>\n```",
+    ):
         await page.say(text)
     assert await page.page.evaluate(FOUND_IN_PAGE) == []
     await require_nothing_ran(page)

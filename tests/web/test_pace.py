@@ -115,7 +115,9 @@ async def test_a_conversation_of_10_000_messages_opens_at_once_and_scrolls_smoot
                 break
         await page.page.locator(".viewport").evaluate("element => (element.scrollTop = 0)")
         await page.page.wait_for_function("document.querySelectorAll('.message').length > 60")
-    print(f"10,000 messages: opened in {[round(one) for one in opened]} ms, {[round(one) for one in rates]} frames/s")
+    print(
+        f"10,000 messages: opened in {[round(one) for one in opened]} ms, {[round(one) for one in rates]} frames/s"
+    )
     assert min(opened) <= OPEN_MS
     assert max(rates) >= FRAMES_PER_SECOND
 
@@ -147,7 +149,13 @@ class Dense(BaseHTTPRequestHandler):
 
     def _say(self, delta: dict[str, str], reason: str | None) -> None:
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
-        chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "dense", "choices": [choice]}
+        chunk = {
+            "id": "c",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "dense",
+            "choices": [choice],
+        }
         self.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
         self.wfile.flush()
 
