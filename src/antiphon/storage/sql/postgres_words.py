@@ -24,7 +24,7 @@ MOST_KEYS: Final = 5_000
 """Lexemes one query looks up; beyond that (hundreds of scopes) how often a word stands counts no more."""
 PLACE: Final = 2
 """What FTS5 adds to a passage's length, so that both engines score alike."""
-MAX_TERM: Final = 512
+MAX_TERM: Final = 128
 
 _NEAREST: Final = tuple(min(TIMES, key=lambda one: abs(one - times)) for times in range(TIMES[-1] + 1))
 
