@@ -2,8 +2,9 @@
 
 import { call, newKey, send } from "../api/client";
 import { begin, follow, isEnd, type Following } from "../api/stream";
-import type { Branch, Conversation, Part, Response, RunEvent } from "../api/types";
+import type { Conversation, Part, Response, RunEvent } from "../api/types";
 import { adopt, busily, chat, onOpened, open, readTree, reread, running, whileOpen, type Chat } from "./chat";
+import { noteConversation } from "./conversations";
 import { take } from "./documents";
 import { nextFrame } from "./frames";
 import { models } from "./models";
@@ -12,6 +13,8 @@ import { replace } from "./router";
 import { after, emptyTurn, isRunning, type Turn } from "./turns";
 
 const TITLE = 60;
+const TITLE_TRIES = 2;
+const TITLE_MILLISECONDS = 1000;
 const INCLUDE = ["file_search_call.results"];
 let count = 0;
 
@@ -147,8 +150,8 @@ function failed(answers: Turn[], error: unknown): void {
 async function conversation(parts: Part[]): Promise<string> {
   const { id } = chat.getState();
   if (id !== null) return id;
-  const made = await call<Conversation>("/v1/conversations", { body: { title: titleOf(parts) }, idempotencyKey: newKey() });
-  adopt(made);
+  const made = await call<Conversation>("/v1/conversations", { body: {}, idempotencyKey: newKey() });
+  adopt({ ...made, title: titleOf(parts) }); // until the server has made one, in the background
   replace("c", made.id);
   return made.id;
 }
@@ -243,7 +246,7 @@ async function settle(): Promise<void> {
     await readTree();
     if (last && last.items.length && !hasEarlier) await reread();
     else if (last?.items.length) await rereadTail();
-    noteChanged(await call<Conversation>(`/v1/conversations/${id}`));
+    await readTitle(id, TITLE_TRIES);
   } catch (error) {
     tellError(error);
   }
@@ -265,32 +268,41 @@ async function rereadTail(): Promise<void> {
   });
 }
 
-function noteChanged(conversation: Conversation): void {
-  if (chat.getState().id === conversation.id) chat.setState({ conversation });
+/** Reads the conversation until it has a title: the server makes it in the background, after the first answer. */
+async function readTitle(id: string, tries: number): Promise<void> {
+  const read = await call<Conversation>(`/v1/conversations/${id}`);
+  const shown = chat.getState().conversation;
+  if (shown?.id !== id) return;
+  const conversation = { ...read, title: read.title ?? shown.title };
+  chat.setState({ conversation });
+  noteConversation(conversation);
+  if (read.title === null && tries > 0) {
+    setTimeout(() => void readTitle(id, tries - 1).catch(() => undefined), TITLE_MILLISECONDS);
+  }
 }
 
 // --- answers that were being made when the conversation was opened
 
 onOpened((state) => {
   for (const branch of state.branches) {
-    if (branch.running_response_id) busily(() => resume(branch)).catch(tellError);
+    const id = branch.running_response_id;
+    // Those of other branches are read when one goes there.
+    if (id && branch.id === state.branchId) busily(() => attend(id)).catch(tellError);
   }
 });
 
-async function resume(branch: Branch): Promise<void> {
-  const id = branch.running_response_id!;
+/** Shows an answer that is being made at the end of what is shown, below what was asked (and by whom). */
+export async function attend(id: string, authorId: string | null = null): Promise<void> {
   const signal = whileOpen();
   const response = await call<Response>(`/v1/responses/${id}`);
   if (signal.aborted) return;
-  const shown = chat.getState().branchId === branch.id;
-  if (!shown) return; // it is read when one goes there
   const input = await call<{ data: Turn["items"] }>(`/v1/responses/${id}/input_items`, { query: { order: "asc" } });
   if (signal.aborted) return;
   const path = chat.getState().path.filter((one) => one !== id);
   const said = input.data[0];
   const turns: Turn[] = [];
   if (said && !path.includes(said.id)) {
-    turns.push(emptyTurn(said.id, "user", { items: input.data, at: response.created_at }));
+    turns.push(emptyTurn(said.id, "user", { items: input.data, at: response.created_at, authorId }));
   }
   turns.push(emptyTurn(id, "assistant", { model: response.model, status: "in_progress", at: response.created_at }));
   put([...path, ...turns.map((turn) => turn.id)], turns);
