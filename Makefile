@@ -32,7 +32,7 @@ api-run: serve ## the same, by the name that ChatAI-API had for it
 
 page: $(PAGE) ## build the chat page (`make serve` does it beside the server)
 
-page-if-possible:
+page-if-possible: ## the same with what tests it, and go on where it cannot be had
 	@$(MAKE) --no-print-directory $(PAGE) $(PAGE_TOOLS) || echo "Going on without the chat page"
 
 local: $(LOCAL) ## install what embedding models in a directory need

@@ -51,7 +51,7 @@ def routes() -> list[tuple[str, str]]:
     """Method and path of every HTTP route the application has."""
     found: set[tuple[str, str]] = set()
     for route in every_route():
-        if isinstance(route, Route) and not route.path.startswith(("/docs", "/redoc", "/openapi")):
+        if isinstance(route, Route) and not route.path.startswith(("/docs", "/redoc", "/openapi", "/assets")):
             found |= {(method, route.path) for method in (route.methods or ()) if method != "HEAD"}
     return sorted(found)
 

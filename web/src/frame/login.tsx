@@ -1,5 +1,7 @@
 import { useEffect, useState, type FormEvent } from "react";
 import { call, messageOf } from "../api/client";
+import { openNew } from "../state/chat";
+import { forgetConversations } from "../state/conversations";
 import { logIn } from "../state/session";
 
 interface Provider {
@@ -13,6 +15,11 @@ export function Login() {
   const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
   const [providers, setProviders] = useState<Provider[]>([]);
+  useEffect(() => {
+    // Nothing of whoever was here before stays for whoever comes next.
+    openNew();
+    forgetConversations();
+  }, []);
   useEffect(() => {
     call<{ data: Provider[] }>("/v1/auth/oidc")
       .then(({ data }) => setProviders(data))
