@@ -7,7 +7,7 @@ import { useSession } from "../state/session";
 export function Presence() {
   const others = useLive((live) => live.others);
   const writing = useLive((live) => live.writing);
-  const length = useChat((chat) => chat.path.length);
+  const last = useChat((chat) => chat.path.at(-1));
   useEffect(() => {
     const onInput = (event: Event) => {
       const target = event.target as HTMLElement;
@@ -16,7 +16,7 @@ export function Presence() {
     document.addEventListener("input", onInput);
     return () => document.removeEventListener("input", onInput);
   }, []);
-  useEffect(() => sayWriting(false), [length]);
+  useEffect(() => sayWriting(false), [last]);
   const names = (writing.length ? writing : others).map((one) => one.name);
   const is = names.length === 1 ? "is" : "are";
   return (

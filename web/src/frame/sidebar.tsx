@@ -53,7 +53,7 @@ function List() {
   const hasMore = useConversations((state) => state.hasMore);
   const state = useConversations((state) => state.state);
   const archiveIsRead = useConversations((state) => state.archiveIsRead);
-  const groups = grouped(list);
+  const groups = grouped(list, archiveIsRead);
   return (
     <div className="conversations">
       {state === "read" && !list.length && <p className="empty">Nothing yet. What you ask will stand here.</p>}
@@ -82,13 +82,13 @@ function List() {
 }
 
 /** Pinned ones first, then by the day of their last use, then those that others shared, then those put away. */
-function grouped(list: Conversation[]): [string, Conversation[]][] {
+function grouped(list: Conversation[], withArchive: boolean): [string, Conversation[]][] {
   const of = (wanted: (one: Conversation) => boolean) => list.filter(wanted);
   const groups: [string, Conversation[]][] = [
     ["Pinned", of((one) => Boolean(one.pinned) && !one.archived)],
     ...byDay(of((one) => !one.pinned && !one.archived && !one.antiphon)),
     ["Shared with you", of((one) => Boolean(one.antiphon))],
-    ["Archived", of((one) => Boolean(one.archived))],
+    ["Archived", of((one) => withArchive && Boolean(one.archived))],
   ];
   return groups.filter(([, ones]) => ones.length);
 }

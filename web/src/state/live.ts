@@ -130,7 +130,7 @@ async function hear(event: FeedEvent): Promise<void> {
 function present(event: FeedEvent): void {
   const me = session.getState().me?.id;
   const others = (event.present ?? []).filter((one) => one.user_id !== me);
-  const writing = (event.typing ?? []).filter((one) => one.user_id !== me);
+  const writing = (event.typing ?? []).filter((one) => others.some((other) => other.user_id === one.user_id));
   live.setState(({ names }) => ({
     others,
     writing,
@@ -203,9 +203,12 @@ async function branchGone(branchId: string | undefined): Promise<void> {
 async function updated(): Promise<void> {
   const { id } = chat.getState();
   if (id === null) return;
-  const conversation = await call<Conversation>(`/v1/conversations/${id}`);
+  const read = await call<Conversation>(`/v1/conversations/${id}`);
+  const shown = chat.getState();
+  // A chat without a title yet shows what was asked.
+  const conversation = { ...read, title: read.title ?? (shown.id === id ? (shown.conversation?.title ?? null) : null) };
   noteConversation(conversation);
-  if (chat.getState().id === id) chat.setState({ conversation });
+  if (shown.id === id) chat.setState({ conversation });
 }
 
 // --- who is there

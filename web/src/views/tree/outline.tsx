@@ -108,7 +108,7 @@ const Entry = memo(
     onToggle: (row: Row, open: boolean) => void;
   }) {
     const { spot, forks, isOpen } = row;
-    const who = preview ? (preview.role === "user" ? "You" : preview.role === "assistant" ? "Answer" : "Other") : "";
+    const who = preview ? (preview.role === "user" ? "Asked" : preview.role === "assistant" ? "Answer" : "Other") : "";
     return (
       <div
         role="treeitem"
