@@ -356,27 +356,6 @@ async def test_nothing_is_left_of_a_forgotten_owner(world: IndexWorld) -> None:
     assert await world.found([SCOPE, OTHER, HISTORY], "fox") == [{"fox"}, {"fox"}]
 
 
-async def test_marks_are_kept(world: IndexWorld) -> None:
-    assert await world.scopes.marked("history") is None
-    await world.scopes.mark("history", b"1")
-    await world.scopes.mark("history", b"2")
-    assert await world.scopes.marked("history") == b"2"
-
-
-async def test_a_mark_is_taken_once_and_as_it_was_read(world: IndexWorld) -> None:
-    for name in ("history one", "history two", "other"):
-        await world.scopes.mark(name, name.encode())
-    assert await world.scopes.marks("history") == {
-        "history one": b"history one", "history two": b"history two",
-    }  # fmt: skip
-    assert not await world.scopes.take_mark("history one", b"older", "history two", b"x")
-    taken = [
-        await world.scopes.take_mark("history one", b"history one", "history two", b"both") for _ in "12"
-    ]
-    assert taken == [True, False]
-    assert await world.scopes.marks("history") == {"history two": b"both"}
-
-
 @pytest.mark.parametrize("name", INDEXES)
 async def test_all_of_it_is_there_after_a_restart(name: str, tmp_path: Path) -> None:
     async with INDEXES[name](tmp_path / "data") as world:
