@@ -73,11 +73,15 @@ async def open_store(
 
 
 class Database(msgspec.Struct, frozen=True):
-    """What a look at the database tells; `workers` are the servers that live."""
+    """What a look at the database tells; `workers` are the servers that live.
+
+    `has_knowledge` says that the schema of knowledge is there or may be made.
+    """
 
     version: str
     revision: str | None
     workers: int
+    has_knowledge: bool
 
 
 async def look_at_database(settings: Settings) -> Database:

@@ -176,7 +176,7 @@ class Files:
     async def passage(
         self, who: Principal, file_id: str, number: int, start: int, end: int, around: int
     ) -> FilePassage:
-        """Return what stands from `start` to `end` of a version's text, and up to `around` code points about it.
+        """Return what stands from `start` to `end` of a version's text, and up to `around` characters about.
 
         Raises NotFound, and InvalidRequest for what lies beyond the text or is longer than is read at once.
         """

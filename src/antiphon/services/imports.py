@@ -45,7 +45,7 @@ from antiphon.services.import_trees import MOST_COMMANDS, Known, Planting, known
 CHATS: Final = "import"
 FILES: Final = "import-file"
 MAX_NOTES: Final = 20
-AT_ONCE: Final = 4
+AT_ONCE: Final = 2
 """Files being imported at the same time, one of an account: each may have a long conversation in memory."""
 State = Literal["new", "grown", "same", "empty", "failed", "left"]
 

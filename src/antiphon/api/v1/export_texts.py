@@ -1,4 +1,4 @@
-"""Exported conversations: as JSON with the whole tree, and as Markdown with the active branch, piece by piece."""
+"""Exported conversations, piece by piece: as JSON the whole tree, as Markdown the active branch."""
 
 from __future__ import annotations
 

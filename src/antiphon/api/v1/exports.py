@@ -21,7 +21,9 @@ from antiphon.domain.conversations import Conversation
 
 router = APIRouter(prefix="/v1", tags=["tree"], route_class=JsonRoute)
 
-HEADERS = {name: value for name, value in GUARDS.items() if name != "accept-ranges"}
+HEADERS = {name: value for name, value in GUARDS.items() if name != "accept-ranges"} | {
+    "cache-control": "no-store"
+}
 NAME_CHARACTERS = 40
 _PLAIN = re.compile(r"[^a-z0-9]+")
 
