@@ -9,8 +9,20 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tests.e2e.server_process import ServerProcess, running
-from tests.web.browser import PHONE, Tab
-from tests.web.views import ACCOUNTS, PASSWORD, ROOT, accounts, api, choose, logged_in, pick, require_accessible, token_of
+from tests.web.browser import PHONE, Tab, tab
+from tests.web.views import (
+    ACCOUNTS,
+    PASSWORD,
+    ROOT,
+    UNAUTHENTICATED,
+    accounts,
+    api,
+    choose,
+    logged_in,
+    pick,
+    require_accessible,
+    token_of,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -92,7 +104,7 @@ async def test_the_last_administrator_is_not_shut_out_and_the_page_says_why(admi
     await expect(admin.page.get_by_role("alert")).to_contain_text("administrator")
 
 
-async def test_limits_invites_and_settings_hold(admin: Tab) -> None:
+async def test_limits_invites_and_settings_hold(browser: Browser, admin: Tab) -> None:
     await at(admin, "limits")
     await admin.page.fill("[name=amount]", "5000")
     await admin.page.select_option("[name=metric]", "tokens")
@@ -105,9 +117,18 @@ async def test_limits_invites_and_settings_hold(admin: Tab) -> None:
     await at(admin, "invites")
     await admin.page.get_by_role("button", name="Invite", exact=True).click()
     invite = await admin.page.locator(".shown-once code").inner_text()
-    async with api(admin.url) as client:
-        body = {"username": "ivy", "password": PASSWORD, "invite": invite.rsplit("/", 1)[-1]}
-        assert (await client.post("/v1/auth/signup", json=body)).status_code == 202
+    async with tab(browser, admin.url) as ivy:
+        ivy.expected.append(UNAUTHENTICATED)
+        await ivy.page.goto(admin.url)
+        await ivy.page.get_by_text("Make an account").click()
+        await expect(ivy.page.get_by_label("Invite")).to_have_value("")
+        await ivy.page.goto(invite)
+        await ivy.page.get_by_label("Name").fill("ivy")
+        await ivy.page.get_by_label("Password").fill(PASSWORD)
+        await require_accessible(ivy)
+        await ivy.picture("signup")
+        await ivy.page.get_by_role("button", name="Sign up").click()
+        await ivy.page.wait_for_selector(".footer .composer-input")
     async with api(admin.url, await token_of(admin.url, "ivy", PASSWORD)) as client:
         (limit,) = (await client.get("/v1/usage/limits")).json()["data"]
         assert (limit["metric"], limit["amount"]) == ("tokens", 5000)
@@ -121,7 +142,9 @@ async def test_what_goes_on_is_seen_while_it_does(admin: Tab) -> None:
     await admin.write("go on tokens=400 delay_ms=20")
     await admin.page.get_by_text("word5 ").wait_for()
     await at(admin, "now")
-    await expect(admin.page.locator(".plot", has_text="Answers being made").locator("strong")).to_have_text("1")
+    await expect(admin.page.locator(".plot", has_text="Answers being made").locator("strong")).to_have_text(
+        "1"
+    )
     await expect(admin.page.locator("tr", has_text="scripted/echo")).to_be_visible()
     await at(admin, "providers")
     await pick(admin, "More about scripted", "Ask whether it answers")

@@ -63,7 +63,9 @@ async def test_a_chat_is_answered_from_a_collection_that_is_attached_to_it(page:
     await expect(page.page.locator(".answer").last.get_by_text("lights.md").first).to_be_visible()
 
 
-async def test_a_collection_is_for_every_chat_renamed_and_deleted_on_a_phone_too(browser: Browser, url: str) -> None:
+async def test_a_collection_is_for_every_chat_renamed_and_deleted_on_a_phone_too(
+    browser: Browser, url: str
+) -> None:
     async with tab(browser, url, viewport=PHONE, has_touch=True, is_mobile=True) as page:
         await page.open()
         await handbook(page, "Logbook")

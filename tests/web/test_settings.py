@@ -60,13 +60,19 @@ async def test_a_key_is_shown_once_works_and_ends(browser: Browser, url: str) ->
             assert (await client.get("/v1/auth/me")).status_code == 401
 
 
-async def test_a_new_password_ends_the_other_sessions_and_this_one_goes_on(browser: Browser, url: str) -> None:
+async def test_a_new_password_ends_the_other_sessions_and_this_one_goes_on(
+    browser: Browser, url: str
+) -> None:
     await accounts(url, "pat")
     async with logged_in(browser, url, "pat") as page, logged_in(browser, url, "pat") as other:
         await page.page.goto(f"{url}#/settings/sessions")
         await expect(page.page.locator("tbody tr")).to_have_count(2)
         await page.page.goto(f"{url}#/settings/password")
-        for name, text in (("current_password", PASSWORD), ("new_password", PASSWORD + "!"), ("again", "other")):
+        for name, text in (
+            ("current_password", PASSWORD),
+            ("new_password", PASSWORD + "!"),
+            ("again", "other"),
+        ):
             await page.page.fill(f"[name={name}]", text)
         await page.page.get_by_role("button", name="Change it").click()
         await expect(page.page.get_by_role("alert")).to_contain_text("twice, differently")
