@@ -1,4 +1,4 @@
-"""Collections: files are dropped, read in, looked at, described, looked up, attached to a chat, and taken out."""
+"""Collections: files are put in, looked at, described, looked up, attached to a chat, and taken out."""
 
 from __future__ import annotations
 

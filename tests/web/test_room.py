@@ -1,4 +1,4 @@
-"""Several people in one chat, and one person in two tabs: everybody sees everything at once. Sharing by links."""
+"""Several people in one chat, and one person in two tabs: everybody sees everything at once. Links."""
 
 from __future__ import annotations
 

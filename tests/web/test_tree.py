@@ -1,4 +1,4 @@
-"""The tree of a conversation: drawn, as an outline, by the names of its branches; and quick with 2,000 messages."""
+"""The tree of a conversation: drawn, as an outline, by the names of its branches; 2,000 messages of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the views share: both colour schemes under axe, menus, a server of accounts, HTTP beside the page."""
+"""What the tests of the views share: both colour schemes under axe, menus, accounts, HTTP beside the page."""
 
 from __future__ import annotations
 
