@@ -28,7 +28,10 @@ from antiphon.domain.ids import new_id
 from antiphon.domain.passages import IndexQuery, NewPassage, Source
 from antiphon.domain.ranking import fuse, legs
 from antiphon.storage.sql.knowledge import FILE_NAME, SqliteKnowledge, open_knowledge
+from antiphon.storage.sql.knowledge_ports import KnowledgePorts
+from antiphon.storage.sql.postgres_knowledge import open_postgres_knowledge
 from bench.machine import description
+from tests import postgres
 
 MODEL: Final = "bench/model"
 DIMENSIONS: Final = 384
@@ -37,6 +40,10 @@ FILE: Final = 50
 QUERIES: Final = 200
 VOCABULARY: Final = 60_000
 SMALL, LARGE = "a" * 32, "b" * 32
+
+
+Hands = Callable[..., list[Any]]
+"""Runs a statement beside the store."""
 
 
 class Texts:
@@ -94,9 +101,7 @@ def _rounded(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-async def index(
-    store: SqliteKnowledge, hands: sqlite3.Connection, texts: Texts, count: int, figures: Figures
-) -> None:
+async def index(store: KnowledgePorts, hands: Hands, texts: Texts, count: int, figures: Figures) -> None:
     """Analyse, add and publish passages, watching who has to wait meanwhile."""
     scopes = [SMALL if number < count // 10 else LARGE for number in range(0, count, FILE)]
     raw = [[texts.passage() for _ in range(FILE)] for _ in scopes]
@@ -121,7 +126,8 @@ async def index(
     figures.rows["analysing, adding, publishing, passages/s of one core"] = count / (analysing + cpu)
     figures.times("another's write while indexing", waits)
     figures.times("the event loop late by, while indexing", lags)
-    await asyncio.to_thread(hands.execute, "PRAGMA wal_checkpoint(TRUNCATE)")
+    if isinstance(store, SqliteKnowledge):
+        await asyncio.to_thread(hands, "PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _passage(number: int, text: str) -> NewPassage:
@@ -131,7 +137,7 @@ def _passage(number: int, text: str) -> NewPassage:
     )  # fmt: skip
 
 
-async def _watch(store: SqliteKnowledge, waits: list[float], lags: list[float]) -> None:
+async def _watch(store: KnowledgePorts, waits: list[float], lags: list[float]) -> None:
     while True:
         began = time.perf_counter()
         await store.scopes.mark("bench", b"")
@@ -141,17 +147,17 @@ async def _watch(store: SqliteKnowledge, waits: list[float], lags: list[float]) 
         lags.append(time.perf_counter() - began - 0.005)
 
 
-def _member(hands: sqlite3.Connection, source: Source) -> None:
+def _member(hands: Hands, source: Source) -> None:
     columns: dict[str, Any] = {"collection_id": source.scope, "file_id": source.ref_id, "id": new_id(1),
+                               "owner_id": source.owner_id, "state": "in_progress", "automatic": True,
                                "attributes": json.dumps({"file": source.ref_id})}  # fmt: skip
-    for _, name, kind, needed, default, _ in hands.execute("PRAGMA table_info(members)").fetchall():
-        if needed and default is None and name not in columns:
-            columns[name] = "" if "CHAR" in kind or kind == "TEXT" else 0
+    numbers = ("slot", "max_tokens", "overlap_tokens", "usage_bytes", "version", "created", "done", "total")
+    columns |= dict.fromkeys((*numbers, "attempts", "not_before"), 0)
     marks = ",".join("?" * len(columns))
-    hands.execute(f"INSERT INTO members({','.join(columns)}) VALUES({marks})", tuple(columns.values()))
+    hands(f"INSERT INTO members({','.join(columns)}) VALUES({marks})", *columns.values())
 
 
-async def embed(store: SqliteKnowledge, texts: Texts, figures: Figures) -> None:
+async def embed(store: KnowledgePorts, texts: Texts, figures: Figures) -> None:
     """Give every passage a vector."""
     count, spent = 0, 0.0
     while missing := await store.vectors.missing_anywhere(MODEL, 4096):
@@ -167,7 +173,7 @@ async def embed(store: SqliteKnowledge, texts: Texts, figures: Figures) -> None:
     figures.rows["keeping vectors, /s"] = count / spent
 
 
-async def search(store: SqliteKnowledge, texts: Texts, count: int, figures: Figures) -> None:
+async def search(store: KnowledgePorts, texts: Texts, count: int, figures: Figures) -> None:
     """Ask questions of the small collection among the large one, and of the large one."""
     questions = [texts.question() for _ in range(QUERIES)]
     vectors = texts.vectors(QUERIES)
@@ -239,17 +245,37 @@ async def _bare(
 
 async def measure(directory: Path, count: int, figures: Figures) -> None:
     """Measure everything on a store under `directory`."""
-    texts = Texts()
     store = await open_knowledge(directory, cache_bytes=1 << 30)
-    hands = sqlite3.connect(directory / FILE_NAME, isolation_level=None, timeout=30, check_same_thread=False)
+    file = sqlite3.connect(directory / FILE_NAME, isolation_level=None, timeout=30, check_same_thread=False)
     try:
-        await index(store, hands, texts, count, figures)
-        await embed(store, texts, figures)
-        await search(store, texts, count, figures)
+        await _all(store, lambda sql, *values: file.execute(sql, values).fetchall(), count, figures)
+    finally:
+        file.close()
+        await store.close()
+    figures.rows["knowledge.db, KB a passage"] = (directory / FILE_NAME).stat().st_size / count / 1000
+
+
+async def measure_postgres(directory: Path, count: int, figures: Figures) -> None:
+    """Measure everything on the PostgreSQL that the tests use, waiting for its disk."""
+    postgres.TUNED = ("max_connections=300",)
+    store = await open_postgres_knowledge(postgres.prepared(directory), cache_bytes=1 << 30)
+    hands = postgres.Hands(directory)
+    try:
+        await _all(store, hands, count, figures)
+        (size,) = hands("SELECT pg_database_size(current_database())")[0]
+        figures.rows["database, KB a passage"] = size / count / 1000
     finally:
         hands.close()
         await store.close()
-    figures.rows["knowledge.db, KB a passage"] = (directory / FILE_NAME).stat().st_size / count / 1000
+
+
+async def _all(store: KnowledgePorts, hands: Hands, count: int, figures: Figures) -> None:
+    texts = Texts()
+    await index(store, hands, texts, count, figures)
+    await embed(store, texts, figures)
+    if not isinstance(store, SqliteKnowledge):
+        hands("VACUUM ANALYZE")  # as PostgreSQL does by itself within a minute
+    await search(store, texts, count, figures)
     figures.rows["memory of the process, MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -258,11 +284,13 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench knowledge", description=__doc__)
     parser.add_argument("--passages", type=int, default=100_000, metavar="N")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
     options = parser.parse_args(arguments)
     figures = Figures()
     directory = Path(tempfile.mkdtemp(prefix="antiphon-bench-"))
     try:
-        asyncio.run(measure(directory, options.passages, figures))
+        measuring = measure_postgres if options.store == "postgres" else measure
+        asyncio.run(measuring(directory, options.passages, figures))
     finally:
         shutil.rmtree(directory)
     print("\n".join(f"{name}: {value}" for name, value in description().items()))

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from antiphon.storage.sql.database import Db
-from antiphon.storage.sql.migrate import KNOWLEDGE, SCHEMA, upgrade_postgres
+from antiphon.storage.sql.migrate import SCHEMA, upgrade_postgres
 from antiphon.storage.sql.postgres_reading import answering
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ def _template() -> str:
     async def make() -> None:
         await _execute(f"CREATE DATABASE {TEMPLATE}")
         await upgrade_postgres(url(TEMPLATE))
-        await upgrade_postgres(url(TEMPLATE), scripts=KNOWLEDGE)
+        await upgrade_postgres(url(TEMPLATE), schema=SCHEMA)
 
     _in_thread(make())
     return TEMPLATE
@@ -126,9 +126,12 @@ class Hands:
 
     def __call__(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Return a statement's rows."""
-        return self._do(
-            answering(self._connection, lambda db: [tuple(r) for r in db.execute(statement, values)])
-        )
+
+        def read(db: Db) -> list[tuple[Any, ...]]:
+            return [tuple(row) for row in db.execute(statement, values)]
+
+        found: list[tuple[Any, ...]] = self._do(answering(self._connection, read))
+        return found
 
     def _do(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

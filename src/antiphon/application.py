@@ -25,6 +25,7 @@ from antiphon.services.credentials import Credentials
 from antiphon.services.document_housekeeping import DocumentHousekeeping
 from antiphon.services.embedding_calls import EmbeddingCalls
 from antiphon.services.embeddings import Embeddings
+from antiphon.services.exports import Exports
 from antiphon.services.external_logins import ExternalLogins
 from antiphon.services.feeds import Feeds
 from antiphon.services.files import Files
@@ -123,6 +124,7 @@ class Application:
     shared_feeds: SharedFeeds
     titles: Titles
     running: Running
+    exports: Exports
     presence: Presence
     revisions: Revisions
     recall: Recall

@@ -11,6 +11,7 @@ from antiphon.domain import ids
 from antiphon.domain.files import FILE
 from tests.api.shared_town import Shared
 from tests.services.hand import ECHO
+from tests.services.world import World
 
 CONTENT = b'{"uuid": "c", "name": "any content", "chat_messages": []}'
 """JSON that is a document like any other, and an export of one conversation without messages."""
@@ -40,6 +41,7 @@ DOCUMENTS: dict[tuple[str, str], Any] = {
     ("GET", FILES + "/{file_id}"): None,
     ("GET", FILES + "/{file_id}/content"): None,
     ("GET", FILES + "/{file_id}/versions/{number}/text"): None,
+    ("GET", FILES + "/{file_id}/versions/{number}/passage"): None,
     ("POST", FILES + "/{file_id}/content"): Form(),
     ("POST", "/v1/uploads"): {"filename": "a", "purpose": "batch", "bytes": 9, "mime_type": "text/plain"},
     ("POST", UPLOAD + "/parts"): Form("data"),
@@ -103,19 +105,19 @@ async def library_of(s: Shared) -> dict[str, str]:
     new = {"filename": "a", "purpose": "batch", "bytes": size, "mime_type": "text/plain"}
     upload, open_one = await post("/v1/uploads", new), await post("/v1/uploads", new)
     part = await post(f"/v1/uploads/{upload['id']}/parts", files={"data": ("a", CONTENT)})
-    await _read(s, file["id"])
+    await give_text(s.town.world, s.people["owner"].account.id, file["id"], "text")
     return {
         "file_id": file["id"], "vector_store_id": store["id"], "batch_id": batch["id"],
         "upload_id": upload["id"], "open_upload_id": open_one["id"], "part_id": part["id"], "number": "1",
     }  # fmt: skip
 
 
-async def _read(s: Shared, file_id: str) -> None:
-    """Give the file its text, as the indexing job would."""
-    store, owner = s.town.world.knowledge.store, s.people["owner"].account.id
-    identifier = ids.parse(file_id, FILE)
+async def give_text(world: World, owner: str, file_id: str, text: str) -> None:
+    """Give a file its text, as the indexing job would."""
+    store, identifier = world.knowledge.store, ids.parse(file_id, FILE)
     assert identifier is not None
     version = await store.files.version(owner, identifier, 1)
     assert version is not None
-    await store.texts.put_slice(owner, identifier, 1, 0, "text")
-    await store.texts.complete(msgspec.structs.replace(version, text_state="ready", parser="p", characters=4))
+    await store.texts.put_slice(owner, identifier, 1, 0, text)
+    read = msgspec.structs.replace(version, text_state="ready", parser="p", characters=len(text))
+    await store.texts.complete(read)

@@ -55,6 +55,7 @@ OF_ONES_OWN: dict[Operation, Any] = {
     ("GET", "/v1/usage"): None,
     ("GET", "/v1/usage/limits"): None,
     ("GET", "/v1/usage/series"): None,
+    ("GET", "/v1/export"): None,
     ("GET", "/v1/auth/identities"): None,
     ("POST", "/v1/auth/oidc/{provider}/link"): {"current_password": PASSWORD},
     ("DELETE", "/v1/auth/sessions/{session_id}"): None,

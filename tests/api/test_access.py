@@ -48,6 +48,7 @@ ROUTES: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", C + "/compare"): ("viewer", None),
     ("GET", C + "/changes"): ("viewer", None),
     ("GET", C + "/events"): ("viewer", None),
+    ("GET", C + "/export"): ("viewer", None),
     ("POST", C + "/typing"): ("editor", {"typing": True}),
     ("POST", C + "/fan_out"): ("editor", {"models": [ECHO], "input": "x"}),
     ("GET", C + "/members"): ("viewer", None),

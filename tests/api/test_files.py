@@ -9,6 +9,7 @@ import pytest
 
 from antiphon.api.multipart import Form
 from tests.api.client import Api
+from tests.api.document_routes import give_text
 from tests.api.documents import form, refused, store_of, upload
 
 PART = {"filename": "big.txt", "purpose": "assistants", "bytes": 6, "mime_type": "text/plain"}
@@ -168,6 +169,26 @@ async def test_a_text_is_read_by_offsets_once_it_is_there(api: Api) -> None:
     await api.refused("GET", path, status=400, params={"start": 5, "end": 4})
     await api.refused("GET", path, status=400, params={"start": -1})
     await api.refused("GET", f"/v1/files/{made['id']}/versions/2/text", status=404)
+
+
+async def test_a_passage_is_read_with_what_stands_around_it(api: Api) -> None:
+    text = "Before 🎉 it. The quoted words. After it."
+    made = await upload(api, b"x", name="manual.txt")
+    path, owner = f"/v1/files/{made['id']}/versions/1/passage", api.world.who.account_id
+    await api.refused("GET", path, status=404)
+    await give_text(api.world, owner, made["id"], text)
+    start = text.index("The")
+    span = {"start": start, "end": start + 17}
+    found = await api.get(path, **span)
+    assert (found["before"], found["quote"], found["after"]) == (
+        "Before 🎉 it. ", "The quoted words.", " After it.",
+    )  # fmt: skip
+    assert (found["filename"], found["characters"], found["start"]) == ("manual.txt", len(text), start)
+    near = await api.get(path, **span, around=3)
+    assert (near["before"], near["quote"], near["after"]) == ("t. ", "The quoted words.", " Af")
+    assert (await api.get(path, **span, around=0))["before"] == ""
+    for query in ({"start": 5, "end": 4}, {"start": 0, "end": len(text) + 1}, {"around": 10_001}):
+        await api.refused("GET", path, status=400, params=query)
 
 
 # --- uploads in parts

@@ -9,9 +9,7 @@ import pytest
 
 from tests.api.client import Api
 from tests.api.documents import upload
-from tests.domain.test_chat_exports import exported, node
-
-ROOT = {"id": "root", "message": None, "parent": None}
+from tests.domain.exports import ROOT, exported, node
 
 
 def export(*numbers: int) -> bytes:

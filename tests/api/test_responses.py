@@ -268,7 +268,7 @@ async def test_reasoning_and_refusals_have_their_own_events_and_items(api: Api) 
 
 
 @pytest.mark.parametrize("named", ["file_search_call", "output.results", ""])
-async def test_what_include_cannot_name_is_refused_by_name(api: Api, named: str) -> None:
+async def test_what_include_cannot_name_is_refused_with_what_it_can(api: Api, named: str) -> None:
     for answer in (
         await api.http.post("/v1/responses", json={"model": ECHO, "input": "hi", "include": [named]}),
         await api.http.get(f"/v1/responses/{MISSING}", params={"include": named}),
@@ -276,7 +276,7 @@ async def test_what_include_cannot_name_is_refused_by_name(api: Api, named: str)
         assert answer.status_code == 400
         error = answer.json()["error"]
         assert (error["param"], error["code"]) == ("include", "invalid_value")
-        assert f"'{named}'" in error["message"] and "file_search_call.results" in error["message"]
+        assert "'file_search_call.results'" in error["message"]
 
 
 async def test_include_may_name_what_other_tools_would_return(api: Api) -> None:

@@ -153,8 +153,8 @@ async def test_batches_that_are_wrong_are_refused_whole(api: Api) -> None:
 async def test_an_expired_vector_store_is_shown_and_takes_nothing(api: Api) -> None:
     file = await upload(api)
     store = await store_of(api, file, expires_after={"anchor": "last_active_at", "days": 1})
-    connection_us = "UPDATE collections SET expires=1"
-    await api.world.knowledge.store.collections._store.write(lambda db: db.execute(connection_us).rowcount)
+    end = "UPDATE collections SET expires=1"
+    await api.world.knowledge.store.collections._store.write((), lambda db: db.execute(end).rowcount)
     assert (await api.get(store))["status"] == "expired"
     error = await api.refused("POST", f"{store}/files", {"file_id": file["id"]}, status=400)
     assert error["code"] == "vector_store_expired"

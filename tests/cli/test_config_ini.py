@@ -55,10 +55,15 @@ def test_every_known_name_is_translated(tmp_path: Path) -> None:
             "VLLM_BASE_URL": "http://h/v1", "VLLM_MODEL_NAME": "m", "DEFAULT_MODEL": "vllm/m",
         }),
         ("token=t", {"HF_TOKEN": "t"}),
+        ("url=http://h/models/org/x/\ntoken=t\nmodel=other", {
+            "HF_TOKEN": "t", "HF_BASE_URL": "http://h/models/org/x", "DEFAULT_MODEL": "huggingface/org/x",
+        }),
+        ("url=http://h/models/x", {"HF_BASE_URL": "http://h/models/x", "DEFAULT_MODEL": "huggingface/x"}),
+        ("url=http://h/models/x/v1\ntoken=t", {"HF_TOKEN": "t", "HF_BASE_URL": "http://h/models/x/v1"}),
         ("url=\nmodel=\ntoken=", {}),
     ],
 )  # fmt: skip
-def test_an_address_that_ends_in_v1_is_openais_api(tmp_path: Path, api: str, found: dict[str, str]) -> None:
+def test_an_address_says_by_its_end_which_api_it_is(tmp_path: Path, api: str, found: dict[str, str]) -> None:
     assert names(tmp_path, f"[api]\n{api}\n") == {"SESSION_CLEANUP": "all", **found}
 
 
@@ -68,7 +73,7 @@ def test_an_address_that_ends_in_v1_is_openais_api(tmp_path: Path, api: str, fou
         ("[redis]\nhots=x", "[redis] hots"),
         ("[rediss]\nhost=x", "[rediss]"),
         ("[api]\nurl=http://h/generate", "/v1"),
-        ("[api]\nurl=http://h/models/x\ntoken=secret-token", "/v1"),
+        ("[api]\nurl=http://h/models\ntoken=secret-token", "/v1"),
         ("no section", "sections"),
     ],
 )

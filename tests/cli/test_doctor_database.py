@@ -1,7 +1,8 @@
-"""`antiphon doctor` looks at PostgreSQL where it is configured, and says what is not in it."""
+"""`antiphon doctor` looks at PostgreSQL where it is configured, and says who shares it."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,26 @@ def test_without_a_database_nothing_is_asked(tmp_path: Path) -> None:
     assert one.state is State.SKIP
 
 
-@pytest.mark.parametrize(("servers", "state"), [(0, State.OK), (1, State.OK), (2, State.WARN)])
-def test_what_several_servers_do_not_share_is_told(tmp_path: Path, servers: int, state: State) -> None:
+@pytest.mark.parametrize(("servers", "told"), [(0, "as many"), (1, "as many"), (2, "2 servers")])
+def test_how_many_servers_share_it_is_told(tmp_path: Path, servers: int, told: str) -> None:
     url = postgres.prepared(tmp_path)
     for number in range(servers):
         postgres.look(tmp_path, lambda db, number=number: db.execute(LEASE.format(number)).fetchall())
     found, knowledge = examined(tmp_path, database_url=url)
     assert found.state is State.OK and f"schema {NEWEST_REVISION}" in found.detail
-    assert knowledge.state is state and "not in PostgreSQL" in knowledge.detail
+    assert knowledge.state is State.OK and told in knowledge.detail
+
+
+def test_an_account_that_may_not_make_the_schema_is_told_so(tmp_path: Path) -> None:
+    url = postgres.empty(tmp_path)
+    role = "r" + postgres.database_of(tmp_path)
+    make = (
+        f"CREATE ROLE {role} LOGIN",
+        f"REVOKE CREATE ON DATABASE {postgres.database_of(tmp_path / 'empty')} FROM PUBLIC",
+    )
+    asyncio.run(postgres._execute(*make))
+    _, knowledge = examined(tmp_path, database_url=url.replace("//postgres:", f"//{role}:"))
+    assert knowledge.state is State.FAIL and "GRANT CREATE" in str(knowledge.hint)
 
 
 def test_an_empty_database_is_left_so(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,13 @@ def test_its_version_and_time_are_told_and_an_evicting_one_warned_of(tmp_path: P
 def test_settings_that_cannot_be_served_are_refused(tmp_path: Path, fields: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="redis"):
         settings_for(tmp_path, **fields)
+
+
+def test_without_the_package_a_sentence_tells_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [one for one in sys.modules if one.startswith(("redis", "antiphon.storage.redis"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    (one,) = examined(tmp_path, redis_url="redis://127.0.0.1")
+    assert one.state is State.FAIL and "make redis" in one.detail

@@ -17,13 +17,12 @@ from antiphon.bootstrap import Drain, open_application
 from antiphon.cli.import_commands import KINDS
 from antiphon.cli.main import app
 from antiphon.domain.chat_exports import chats
-from tests.domain.test_chat_exports import exported, node
+from tests.domain.exports import ROOT, exported, node
 from tests.e2e.sdk.launch import Server, running_server
 from tests.harness.people import SECRET_KEY
 from tests.services.world import prepare, settings_for
 
 KEY = "an operator's key, long enough 0123456789"
-ROOT = {"id": "root", "message": None, "parent": None}
 
 
 @pytest.fixture

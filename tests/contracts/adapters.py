@@ -202,7 +202,9 @@ async def process_limiter() -> AsyncIterator[RateLimiter]:
 async def redis_limiter() -> AsyncIterator[RateLimiter]:
     """The limiter of several servers."""
     async with redis_link() as link:
-        yield RedisRateLimiter(link, SystemClock().monotonic, now_us=lambda: int(time.time() * 1_000_000))
+        yield RedisRateLimiter(
+            link, SystemClock().monotonic, now_us=lambda: int(time.time() * 1_000_000), settling_seconds=0
+        )
 
 
 RATE_LIMITERS: dict[str, Callable[[], AbstractAsyncContextManager[RateLimiter]]] = {

@@ -219,6 +219,26 @@ async def test_what_waits_is_begun_by_owner_in_order_after_its_pause(knowledge: 
     assert await waiting.owner("", NOW + 9) == STRANGER
 
 
+async def test_what_is_held_nobody_else_begins_until_it_is_let_go(knowledge: Knowledge) -> None:
+    """And whoever began it hears that somebody else did, or that it is wanted otherwise."""
+    waiting, collection = knowledge.waiting, await put_collection(knowledge)
+    of = await put_member(knowledge, collection, await put_file(knowledge))
+    begun = await waiting.next(OWNER, NOW, until_us=NOW + 10)
+    assert begun is not None and (begun.attempts, begun.not_before_us) == (1, NOW + 10)
+    assert await waiting.next(OWNER, NOW + 9, until_us=NOW + 20) is None
+    assert await waiting.owner("", NOW + 9) is None
+    assert await waiting.hold(begun, NOW + 30)
+    assert await waiting.next(OWNER, NOW + 29, until_us=NOW + 99) is None
+    other = await waiting.next(OWNER, NOW + 30, until_us=NOW + 50)
+    assert other is not None and other.attempts == 2
+    assert not await waiting.hold(begun, NOW + 99)
+    assert await waiting.hold(other, NOW + 60)
+    await knowledge.members.put([msgspec.structs.replace(of, chunking=Chunking(300, 0, automatic=False))])
+    assert not await waiting.hold(other, NOW + 99)
+    again = await waiting.next(OWNER, NOW + 1, until_us=NOW + 9)
+    assert again is not None and again.attempts == 1
+
+
 # --- equal contents in one collection
 
 

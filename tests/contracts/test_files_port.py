@@ -37,6 +37,21 @@ async def test_a_file_comes_back_as_it_was_put_to_its_owner_only(knowledge: Know
     assert await knowledge.files.version(OWNER, file.id, 2) is None
 
 
+async def test_names_and_texts_may_hold_whatever_people_write(knowledge: Knowledge) -> None:
+    """NUL, which one engine's text refuses, and the character that stands for it there."""
+    odd = "a\0b\uffff0\U0001f600.txt"
+    file, version = new_file(filename=odd, origin=odd)
+    await knowledge.files.put(file, version)
+    assert await knowledge.files.get(OWNER, file.id) == file
+    await knowledge.texts.put_slice(OWNER, file.id, 1, 0, odd)
+    assert await knowledge.texts.read(OWNER, file.id, 1, 0, 99) == odd
+    learnt = msgspec.structs.replace(ready(version), title=odd)
+    await knowledge.texts.complete(learnt)
+    assert await knowledge.files.version(OWNER, file.id, 1) == learnt
+    collection = await put_collection(knowledge, name=odd, description=odd)
+    assert await knowledge.collections.get(OWNER, collection.id) == collection
+
+
 async def test_an_expired_file_is_gone_and_found_by_who_erases_it(knowledge: Knowledge) -> None:
     gone = await put_file(knowledge, expires_us=5)
     there = await put_file(knowledge)

@@ -13,7 +13,7 @@ import pytest
 from antiphon.domain.errors import Conflict
 from antiphon.domain.filters import Comparison
 from antiphon.domain.passages import Cut, HistoryFilter, IndexQuery
-from tests.contracts.index_world import INDEXES, IndexWorld, new_source, passage, vector
+from tests.contracts.index_world import INDEXES, MODEL, IndexWorld, new_source, passage, vector
 
 SCOPE, OTHER = "a" * 32, "b" * 32
 HISTORY = "h" + "c" * 32
@@ -39,6 +39,36 @@ async def test_a_file_is_found_once_it_is_published_and_not_before(world: IndexW
     assert world.execute("SELECT source_id FROM members") == [(source.id,)]
     counted = await world.search([SCOPE], "fox")
     assert (counted.total, counted.embedded) == (2, 2)
+
+
+async def test_of_what_is_staged_only_what_nobody_holds_is_given_up(world: IndexWorld) -> None:
+    held, free, gone = (new_source(SCOPE) for _ in range(3))
+    for source in (held, free):
+        world.member(SCOPE, source.ref_id)
+    for source in (held, free, gone):
+        await world.put(source, "red fox", publish=False)
+    world.execute("UPDATE members SET not_before=? WHERE file_id=?", 100, held.ref_id)
+    assert await world.scopes.staged(10, free_at_us=99) == [free.id, gone.id]
+    assert await world.scopes.staged(10, free_at_us=100) == [held.id, free.id, gone.id]
+    world.execute("UPDATE members SET state='cancelled'")
+    assert len(await world.scopes.staged(10, free_at_us=99)) == 3
+
+
+async def test_a_passage_comes_back_as_it_was_whatever_is_in_it(world: IndexWorld) -> None:
+    odd = "red\0fox \uffff1 \U0001f600"
+    source = new_source(SCOPE, title=odd)
+    world.member(SCOPE, source.ref_id)
+    long = "x" * 5_000
+    one = msgspec.structs.replace(passage(0, odd, heading=odd), body_terms=f"red fox {long} it's a\\b :* & |")
+    await world.index.add(source, [one])
+    assert await world.index.publish(source.id)
+    for text in ("fox", "it's", "a\\b", ":*", "& | !", long):
+        found = await world.search([SCOPE], text)
+        (read,) = await world.index.passages([SCOPE], [1])
+        assert (read.text, read.heading) == (odd, odd)
+        assert len(found.lexical) <= 1
+    assert len((await world.search([SCOPE], "fox")).lexical) == 1
+    assert await world.vectors.missing(MODEL, source.id, 9)
 
 
 async def test_repeating_what_was_done_changes_nothing(world: IndexWorld) -> None:
@@ -324,13 +354,6 @@ async def test_nothing_is_left_of_a_forgotten_owner(world: IndexWorld) -> None:
         assert world.execute(f"SELECT count(*) FROM {table} WHERE owner_id='o'") == [(0,)]
     assert world.execute("SELECT count(*) FROM passages") == [(1,)]
     assert await world.found([SCOPE, OTHER, HISTORY], "fox") == [{"fox"}, {"fox"}]
-
-
-async def test_marks_are_kept(world: IndexWorld) -> None:
-    assert await world.scopes.marked("history") is None
-    await world.scopes.mark("history", b"1")
-    await world.scopes.mark("history", b"2")
-    assert await world.scopes.marked("history") == b"2"
 
 
 @pytest.mark.parametrize("name", INDEXES)

@@ -25,7 +25,7 @@ from tests.contracts.adapters import redis_link
 from tests.contracts.test_cache_port import Time
 from tests.redis_server import RedisServer, running_redis
 
-SECONDS = 0.3
+SECONDS = 1.0
 TEN = [Rate("a", 10)]
 
 
@@ -92,14 +92,13 @@ async def test_an_emptied_redis_is_told_again_what_passed(
 ) -> None:
     one, two = limiters
     assert (await passed(one, 4), await passed(two, 3)) == (4, 3)
-    for _ in range(3):
+    for _ in range(2):
         server.client().flushall()
         await back(links)
         assert (await one.states(TEN))[0].remaining == 3
     server.client().flushall()
-    assert await passed(one, 50) <= 6, "who is first knows at least what passed here"
-    await back(links)
-    assert (await two.states(TEN))[0].remaining == 0
+    assert await passed(one, 50) == 3, "who is first waits until the other has told what passed there"
+    server.client().flushall()
     assert await passed(two, 50) == 0
 
 
@@ -310,7 +309,7 @@ async def opened(url: str) -> str | None:
     """Open and close it; returns why it could not be reached."""
     address = parse_redis_url(url)
     found = await open_redis(
-        address, Time(), prefix="t:", seconds=1, cache_bytes=1, own_attempts=InProcessAttempts(time.monotonic)
+        address, Time(), prefix="t:", seconds=5, cache_bytes=1, own_attempts=InProcessAttempts(time.monotonic)
     )
     await found.close()
     return found.problem
@@ -329,7 +328,8 @@ async def test_a_redis_that_is_away_is_waited_for_and_one_that_refuses_is_not(tm
             await opened(f"redis+cluster://:right@{where}")
         version, kind, policy, took = await look(parse_redis_url(f"redis://:right@{where}"), seconds=1)
         assert version.startswith("6.") and (kind, policy) == ("single", "noeviction") and 0 < took < 1000
-    assert await opened(f"redis://{where}") == "ConnectionError"
+    problem = await opened(f"redis://:hunter2@{where}")
+    assert problem is not None and "ConnectionError" in problem and "hunter2" not in problem
     with pytest.raises(Unavailable, match="cannot be reached"):
         await look(parse_redis_url(f"redis://{where}"), seconds=1)
 

@@ -18,9 +18,7 @@ from antiphon.parsers.chat_exports import folders, spool
 from antiphon.parsers.chat_exports.documents import Broken, documents
 from antiphon.parsers.chat_exports.exports import FileExports
 from antiphon.ports.chat_exports import BadExport, ChatExport
-from tests.domain.test_chat_exports import exported, node
-
-ROOT = {"id": "root", "message": None, "parent": None}
+from tests.domain.exports import ROOT, exported, node
 
 
 def read(content: bytes) -> list[Any]:
@@ -90,7 +88,7 @@ def test_a_value_that_is_far_too_long_is_passed_over(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(reading, "MOST_BYTES", 1000)
     monkeypatch.setattr(reading, "PIECE_BYTES", 100)
     content = json.dumps([{"a": "x" * 990}, {"b": "]}" * 5_000, "c": [1] * 5_000}, {"d": 1}]).encode()
-    assert read(content) == [{"a": "x" * 990}, Broken("longer than 1000 bytes"), {"d": 1}]
+    assert read(content) == [{"a": "x" * 990}, Broken("too large"), {"d": 1}]
     lines = b'{"a":1}\n' + b'{"b":"' + b"x" * 2000 + b'"}\n'
     assert read(lines) == [{"a": 1}, "A line is longer than 1000 bytes; what follows it is not read."]
 
@@ -109,6 +107,38 @@ def test_a_long_file_is_read_in_little_memory(tmp_path: Path) -> None:
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert count == 100 and path.stat().st_size > 4_500_000 and most < 2_500_000
+
+
+@pytest.mark.parametrize("small", [b"[],", b"{},", b'"ab",', b'{"a":"b"},', b"[[[1]]],"])
+def test_what_would_fill_the_memory_is_passed_over(monkeypatch: pytest.MonkeyPatch, small: bytes) -> None:
+    monkeypatch.setattr(reading, "MOST_MEMORY", 300_000)
+    monkeypatch.setattr(reading, "PIECE_BYTES", 10_000)
+    large = b'{"a":[' + small * (400_000 // reading._memory(small)) + b"0]}"
+    tracemalloc.start()
+    assert read(b"[" + large + b',{"d":1}]') == [Broken("too large"), {"d": 1}]
+    assert read(b'{"d":1}\n' + large + b'\n{"e":1}') == [{"d": 1}, Broken("too large"), {"e": 1}]
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1_200_000
+
+
+@pytest.mark.parametrize(
+    "small", [b"[],", b"{},", b'"abcd",', b'{"a":"b"},', b"[[[1]]],", b"1,", b'{"long name":1},']
+)
+def test_the_memory_of_a_value_is_not_taken_for_less(small: bytes) -> None:
+    line = b'{"a":[' + small * (50_000 // len(small)) + b"0]}"
+    tracemalloc.start()
+    value = read(b"[" + line + b"]")
+    now, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert value and now < 1.5 * reading._memory(line)
+
+
+def test_a_value_that_has_no_end_is_not_followed_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_MEMORY", 10_000)
+    monkeypatch.setattr(reading, "PIECE_BYTES", 1_000)
+    said = "A value is far too large; it and what follows it are not read."
+    assert read(b'[{"a":1},' + b"[" * 50_000) == [{"a": 1}, said]
 
 
 # --- archives and folders

@@ -1,14 +1,28 @@
-import { useEffect } from "react";
+import { lazy, Suspense, useEffect } from "react";
 import { Login } from "./frame/login";
 import { Notices } from "./frame/notices";
 import { Shell } from "./frame/shell";
 import { readModels } from "./state/models";
 import { readConversations } from "./state/conversations";
+import { useRoute } from "./state/router";
 import { look, useSession } from "./state/session";
 import { tellError } from "./state/notices";
 
-/** The page: who one is first, then the frame. */
+const Shared = lazy(() => import("./views/shared"));
+
+/** The page: what a link shares needs no account; for all else who one is comes first, then the frame. */
 export function App() {
+  const shared = useRoute((route) => (route.view === "shared" ? (route.rest[0] ?? null) : null));
+  if (shared === null) return <Own />;
+  return (
+    <Suspense>
+      <Shared key={shared} token={shared} />
+      <Notices />
+    </Suspense>
+  );
+}
+
+function Own() {
   const state = useSession((session) => session.state);
   useEffect(() => void look(), []);
   useEffect(() => {

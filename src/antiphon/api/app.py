@@ -31,6 +31,7 @@ from antiphon.api.v1 import (
     collections,
     conversations,
     embeddings,
+    exports,
     external_logins,
     feeds,
     feeds_websocket,
@@ -55,7 +56,7 @@ from antiphon.domain.errors import AntiphonError
 ROUTERS = (
     health.router, metrics.router, auth.token_router, auth.router, api_keys.router, users.router,
     groups.router, operations.router, runs.router, routes.router, conversations.router, branches.router,
-    feeds.router, feeds.typing, members.router, shares.router, shares.public, limits.router,
+    feeds.router, feeds.typing, exports.router, members.router, shares.router, shares.public, limits.router,
     provider_keys.router, external_logins.router, embeddings.router, files.router, imports.router,
     uploads.router, collections.router, collection_files.router, collection_search.router,
     collections.standing, search.router, documentation.router,

@@ -14,7 +14,6 @@ from antiphon.bootstrap.recall import search_of
 from antiphon.bootstrap.timing import Drain
 from antiphon.domain.accounts import Principal
 from antiphon.domain.limits import parse_limits
-from antiphon.parsers.chat_exports.exports import FileExports
 from antiphon.ports.cache import Cache
 from antiphon.ports.clock import Clock
 from antiphon.ports.external_logins import LoginProvider
@@ -32,9 +31,9 @@ from antiphon.services.commit_notes import CommitNotes
 from antiphon.services.conversations import Conversations
 from antiphon.services.counters import Counters
 from antiphon.services.erasure import Erasures
+from antiphon.services.exports import Exports
 from antiphon.services.feeds import Feeds
 from antiphon.services.idempotency import Idempotency
-from antiphon.services.imports import Imports
 from antiphon.services.limits import Limits
 from antiphon.services.local_owner import LocalOwner
 from antiphon.services.members import Members
@@ -140,8 +139,7 @@ def assemble(
         turns=turns, followers=followers, mirrors=mirrors, runs=runs, journal=journal, counters=counters,
         **tended_by(settings, storage, turns, answers, quotas, engine, runs, clock),
         ready=storage.check, draining=lambda: drain.began is not None, uptime_seconds=uptime_of(clock),
-        imports=Imports(storage, documents["files"], FileExports(), clock), redis_answers=beside.answers,
-        **people, **documents, **limiting, **searching, **conversing,
+        redis_answers=beside.answers, **people, **documents, **limiting, **searching, **conversing,
         **views_of(storage, access, answers, runs, changes, clock, drain, **conversing),
     ), engine  # fmt: skip
 
@@ -188,6 +186,7 @@ def views_of(
         "presence": presence,
         "revisions": Revisions(storage.conversations, changes),
         "feeds": feeds,
+        "exports": Exports(storage, access),
         "shared_feeds": shared_feeds,
     }
 

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from antiphon.bootstrap.embedding import Embedders, listed_embeddings
 from antiphon.bootstrap.providers import build_models, provider_specs
+from antiphon.bootstrap.stores import open_benchmark_store
 from antiphon.bootstrap.timing import SystemClock
 from antiphon.domain.evaluation import Figures
 from antiphon.providers.http_client import HttpClient
 from antiphon.services.evaluation import Benchmark, Evaluation
 from antiphon.settings import Settings
-from antiphon.storage.sql.knowledge import open_knowledge
-from antiphon.storage.sql.sqlite import lock_directory
 
 
 @asynccontextmanager
 async def open_evaluation(settings: Settings, directory: Path) -> AsyncIterator[Evaluation]:
-    """Open the index under `directory` until the context closes, with the embedding model of the settings."""
+    """Open an index until the context closes, with the embedding model of the settings.
+
+    It lies under `directory`, or in PostgreSQL where that is configured.
+    """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        stack.callback(os.close, lock_directory(directory))
-        store = await open_knowledge(directory, cache_bytes=settings.knowledge_cache_mb << 20)
-        stack.push_async_callback(store.close)
+        store = await open_benchmark_store(stack, settings, directory)
         http = HttpClient()
         stack.push_async_callback(http.close)
         models = build_models(settings, http, clock, further=listed_embeddings(settings))

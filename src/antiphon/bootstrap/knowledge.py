@@ -9,6 +9,7 @@ from typing import Any
 from antiphon.bootstrap.embedding import Embedders, build_reranker, embedding_of
 from antiphon.bootstrap.searching import searching_of
 from antiphon.bootstrap.stores import KnowledgeStores, open_knowledge_stores
+from antiphon.parsers.chat_exports.exports import FileExports
 from antiphon.parsers.process import ConfinedParser
 from antiphon.ports.clock import Clock
 from antiphon.ports.document_parser import DocumentParser, Limits
@@ -25,6 +26,7 @@ from antiphon.services.document_housekeeping import DocumentHousekeeping
 from antiphon.services.erasure import Erasures
 from antiphon.services.file_search import FileSearches
 from antiphon.services.files import Files
+from antiphon.services.imports import Imports
 from antiphon.services.ingestion import Ingestion
 from antiphon.services.kept_answers import KeptAnswers
 from antiphon.services.models import Models
@@ -98,6 +100,7 @@ def knowledge_of(
         "files": files,
         "uploads": uploads,
         "web_imports": WebImports(files, opened.http),
+        "imports": Imports(storage, files, FileExports(), clock),
         "collections": collections,
         "collection_files": CollectionFiles(store, collections, files, kept, ingestion, clock),
         "ingestion": ingestion,

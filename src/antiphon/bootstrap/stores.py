@@ -23,6 +23,7 @@ from antiphon.ports.storage import Storage
 from antiphon.services.changes import Changes
 from antiphon.services.commit_notes import CommitNotes
 from antiphon.settings import Settings
+from antiphon.storage import import_mark
 from antiphon.storage.announced import AnnouncedStorage
 from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.locks import InProcessLocks
@@ -72,11 +73,15 @@ async def open_store(
 
 
 class Database(msgspec.Struct, frozen=True):
-    """What a look at the database tells; `workers` are the servers that live."""
+    """What a look at the database tells; `workers` are the servers that live.
+
+    `has_knowledge` says that the schema of knowledge is there or may be made.
+    """
 
     version: str
     revision: str | None
     workers: int
+    has_knowledge: bool
 
 
 async def look_at_database(settings: Settings) -> Database:
@@ -118,6 +123,25 @@ async def _shared_knowledge(
     )
 
 
+async def open_benchmark_store(stack: AsyncExitStack, settings: Settings, directory: Path) -> KnowledgePorts:
+    """Open an index for a measurement until `stack` closes, on the engine that is configured.
+
+    It lies under `directory`, or in a schema of the database that goes with it. Raises Unavailable.
+    """
+    cache_bytes = settings.knowledge_cache_mb << 20
+    if settings.database_url is None:
+        stack.callback(os.close, lock_directory(directory))
+        store = await open_knowledge(directory, cache_bytes=cache_bytes)
+        stack.push_async_callback(store.close)
+        return store
+    driver, url = _driver(), settings.database_url.get_secret_value()
+    schema = f"antiphon_eval_{secrets.token_hex(4)}"
+    stack.push_async_callback(driver.erase_schema, url, schema)
+    shared: KnowledgePorts = await driver.open_postgres_knowledge(url, cache_bytes=cache_bytes, schema=schema)
+    stack.push_async_callback(shared.close)  # type: ignore[attr-defined]
+    return shared
+
+
 def _server_id(directory: Path) -> str:
     """Return the name of whoever works in a data directory, the same after a restart."""
     place = directory / SERVER
@@ -143,6 +167,7 @@ def _driver() -> ModuleType:
 
 async def _opened(stack: AsyncExitStack, settings: Settings) -> Storage:
     storage: Storage
+    import_mark.require_none(settings.data_dir)
     if settings.database_url is None:
         storage = await open_sqlite(settings.data_dir, power_safe=settings.durability == "power")
         stack.push_async_callback(storage.close)

@@ -74,18 +74,19 @@ def _redis(values: Values) -> dict[str, str]:
 
 
 def _api(values: Values) -> dict[str, str]:
-    """A URL that ends in `/v1` is spoken to as OpenAI's API; one of the old inference API names a model."""
+    """A URL that ends in `/v1` is OpenAI's API, one in `/models/NAME` Hugging Face's text generation.
+
+    Of the retired inference API only the model's name is taken.
+    """
     url, model, token = values.get("url", "").rstrip("/"), values.get("model"), values.get("token")
-    named = url.partition("/models/")[2]
+    named = "" if url.endswith("/v1") else url.partition("/models/")[2]
+    if named and urlsplit(url).hostname == RETIRED_HOST:
+        url, model, named = "", model or named, ""
+    elif url and not named and not url.endswith("/v1"):
+        raise BadConfigIni("[api] url: ends in /v1 or in /models/NAME")
     if named:
-        if urlsplit(url).hostname != RETIRED_HOST:
-            raise BadConfigIni(
-                "[api] url: a text-generation endpoint of one's own is not spoken to; give the address of its"
-                " OpenAI-compatible API, which ends in /v1"
-            )
-        url, model = "", model or named
-    elif url and not url.endswith("/v1"):
-        raise BadConfigIni("[api] url: ends in /v1, or is https://api-inference.huggingface.co/models/NAME")
+        found = {"HF_TOKEN": token} if token else {}
+        return found | {"HF_BASE_URL": url, "DEFAULT_MODEL": f"huggingface/{named}"}
     stem, provider = ("HF", "huggingface") if token else ("VLLM", "vllm")
     if not token and not url:
         return {}

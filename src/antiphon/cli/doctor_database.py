@@ -9,6 +9,7 @@ from antiphon.domain.errors import AntiphonError
 from antiphon.settings import Settings
 
 HINT = "see docs/stores.md"
+GRANT = "GRANT CREATE ON DATABASE … TO …, once, before the first start"
 
 
 def database(settings: Settings) -> Iterator[Finding]:
@@ -23,5 +24,8 @@ def database(settings: Settings) -> Iterator[Finding]:
         return
     schema = f"schema {found.revision}" if found.revision else "no schema yet: the first start makes it"
     yield Finding("database", State.OK, f"PostgreSQL {found.version} answers, {schema}")
+    if not found.has_knowledge:
+        yield Finding("knowledge", State.FAIL, "the account may not make the schema 'knowledge'", GRANT)
+        return
     sharing = f"{found.workers} servers share it" if found.workers > 1 else "for as many servers as share it"
     yield Finding("knowledge", State.OK, f"files, vector stores and searches are in it, {sharing}")

@@ -65,9 +65,13 @@ class HideConversation(Command, frozen=True, kw_only=True):
 
 
 class RevealConversation(Command, frozen=True, kw_only=True):
-    """Make a hidden conversation visible, as made at `created_us` (None: now); lost if it is gone."""
+    """Make a hidden conversation visible; lost if it is gone.
+
+    As made at `created_us` and last used at `updated_us` (None: now).
+    """
 
     GUARD: ClassVar[bool] = True
     conversation_id: str
     now_us: int
     created_us: int | None = None
+    updated_us: int | None = None

@@ -11,6 +11,7 @@ from antiphon.ports.outbound import OutboundHttp
 from antiphon.providers import offline, scripted
 from antiphon.providers.openai_compatible import OpenAICompatible
 from antiphon.providers.specs import ProviderSpec, from_toml, presets
+from antiphon.providers.text_generation import TextGeneration
 
 __all__ = ["ProviderSpec", "build_providers", "from_toml", "presets", "with_built_in"]
 
@@ -43,6 +44,8 @@ def build_providers(
             built[name] = offline.Offline()
         elif name == scripted.NAME:
             built[name] = scripted.Scripted(listed=list_scripted)
+        elif spec.generated_model:
+            built[name] = TextGeneration(spec, http)
         else:
             built[name] = OpenAICompatible(spec, http, monotonic=monotonic)
     return built

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -62,6 +62,12 @@ class ProviderSpec:
 
     def __repr__(self) -> str:
         return f"ProviderSpec({self.name!r}, {self.shown_url!r})"
+
+    @property
+    def generated_model(self) -> str:
+        """The model that a base URL of Hugging Face's text generation ends in, "" for any other URL."""
+        url = self.base_url.rstrip("/")
+        return "" if url.endswith("/v1") else urlsplit(url).path.partition("/models/")[2]
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -119,10 +125,18 @@ def presets(env: Mapping[str, str], stored: Collection[str] = ()) -> list[Provid
     """
     known = {name: value.strip() for name, value in env.items() if value.strip()}
     return [
-        _preset(preset, known)
+        _with_its_model(_preset(preset, known))
         for preset in _PRESETS
-        if preset.switch in known or (preset.name in stored and not preset.switch.endswith("_BASE_URL"))
+        if preset.switch in known
+        or (preset.name in stored and not preset.switch.endswith("_BASE_URL"))
+        or "/models/" in known.get(f"{preset.stem}_BASE_URL", "")
     ]
+
+
+def _with_its_model(spec: ProviderSpec) -> ProviderSpec:
+    """Return a provider whose address names its one model as one that has no other."""
+    model = spec.generated_model
+    return replace(spec, models=(model,), default_model=model) if model else spec
 
 
 def _preset(preset: _Preset, env: Mapping[str, str]) -> ProviderSpec:
@@ -151,7 +165,10 @@ def from_toml(
     The variable of a key may be missing where the provider is in `stored`, as in `presets`.
     Raises InvalidRequest for an unknown field, a wrong type or a missing variable.
     """
-    return [_from_table(name, fields, env, keyed=name in stored) for name, fields in table.items()]
+    return [
+        _with_its_model(_from_table(name, fields, env, keyed=name in stored))
+        for name, fields in table.items()
+    ]
 
 
 _FIELDS: Final[dict[str, type | tuple[type, ...]]] = {

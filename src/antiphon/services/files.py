@@ -51,6 +51,16 @@ class NewFile(msgspec.Struct, frozen=True, kw_only=True):
     origin: str | None = None
 
 
+class FilePassage(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of a version's text with what stands before and after it."""
+
+    file: File
+    version: Version
+    before: str
+    quote: str
+    after: str
+
+
 class Files:
     """The files of the caller; `most_bytes` is how large one may be."""
 
@@ -162,6 +172,25 @@ class Files:
                 f"At most {MAX_TEXT_CHARACTERS} characters at once.", code="invalid_value", param="end"
             )
         return await self._texts.read(who.actor_id, version.file_id, number, start, last) or ""
+
+    async def passage(
+        self, who: Principal, file_id: str, number: int, start: int, end: int, around: int
+    ) -> FilePassage:
+        """Return what stands from `start` to `end` of a version's text, and up to `around` characters about.
+
+        Raises NotFound, and InvalidRequest for what lies beyond the text or is longer than is read at once.
+        """
+        file, version = await self.version(who, file_id, number)
+        if version.text_state == "ready" and not start <= end <= version.characters:
+            raise InvalidRequest(
+                f"The text has {version.characters} characters.", code="invalid_value", param="end"
+            )
+        first = max(start - around, 0)
+        text = await self.text(who, file_id, number, first, min(end + around, version.characters))
+        quote, after = start - first, end - first
+        return FilePassage(
+            file=file, version=version, before=text[:quote], quote=text[quote:after], after=text[after:]
+        )
 
     async def delete(self, who: Principal, file_id: str) -> str:
         """Erase a file with its versions, texts and passages; returns its id. Raises NotFound."""

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -46,7 +45,7 @@ from antiphon.services.import_trees import MOST_COMMANDS, Known, Planting, known
 CHATS: Final = "import"
 FILES: Final = "import-file"
 MAX_NOTES: Final = 20
-AT_ONCE: Final = 4
+AT_ONCE: Final = 2
 """Files being imported at the same time, one of an account: each may have a long conversation in memory."""
 State = Literal["new", "grown", "same", "empty", "failed", "left"]
 
@@ -207,14 +206,29 @@ class Imports:
     def _revealed(
         self, who: Principal, chat: Chat, conversation: Conversation, now_us: int
     ) -> list[ws.Command]:
+        """Return what shows a conversation that is whole, with its times and where its owner had put it."""
         created = chat.created_us or chat.messages[0].created_us or now_us
-        return [
-            sw.RevealConversation(conversation_id=conversation.id, now_us=now_us, created_us=created),
+        used = max((one.created_us or 0 for one in chat.messages), default=0)
+        updated = min(max(created, chat.updated_us or used), now_us)
+        commands: list[ws.Command] = [
+            sw.RevealConversation(
+                conversation_id=conversation.id, now_us=now_us, created_us=created, updated_us=updated
+            )
+        ]
+        if chat.pinned or chat.archived:
+            commands.append(
+                ws.UpdateConversation(
+                    conversation_id=conversation.id, pinned_us=updated if chat.pinned else None,
+                    archived_us=updated if chat.archived else None,
+                )
+            )  # fmt: skip
+        alias = _alias(CHATS, chat.kind, chat.key)
+        commands.append(
             PutAlias(
-                owner_id=who.account_id, slot=who.slot, alias=_alias(CHATS, chat.kind, chat.key),
-                target_id=conversation.id, moves=True,
-            ),
-        ]  # fmt: skip
+                owner_id=who.account_id, slot=who.slot, alias=alias, target_id=conversation.id, moves=True
+            )
+        )
+        return commands
 
     # --- attachments
 
@@ -298,13 +312,9 @@ def _change(who: Principal, here: Conversation, planting: Planting, now_us: int)
 
 def _metadata(chat: Chat) -> str:
     """Return what is known of a chat and has no place of its own here."""
-    updated = datetime.fromtimestamp(chat.updated_us / 1e6, UTC) if chat.updated_us else None
     known = {
         "imported_from": chat.kind,
         "imported_id": chat.key,
-        "imported_updated_at": updated.isoformat() if updated else None,
         "model": chat.model,
-        "archived": "true" if chat.archived else None,
-        "pinned": "true" if chat.pinned else None,
     }
     return msgspec.json.encode({name: value for name, value in known.items() if value is not None}).decode()

@@ -24,6 +24,11 @@ export function useBearer(token: string | null): void {
   bearer = token;
 }
 
+/** The token that lives as long as the page, for what cannot go through `send`: sockets and uploads. */
+export function bearerToken(): string | null {
+  return bearer;
+}
+
 /** Called when a credential no longer holds. Returns what undoes it. */
 export function onUnauthenticated(listener: () => void): () => void {
   unauthenticated.add(listener);

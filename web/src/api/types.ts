@@ -6,6 +6,7 @@ export interface Page<T> {
   first_id: string | null;
   last_id: string | null;
   has_more: boolean;
+  next_cursor?: string | null;
 }
 
 export interface Me {
@@ -13,6 +14,7 @@ export interface Me {
   name: string;
   role: string;
   email?: string | null;
+  created_at?: number;
   scopes?: string[];
 }
 
@@ -37,6 +39,8 @@ export interface Conversation {
   active_branch_id: string;
   revision: number;
   kind: string;
+  pinned?: boolean;
+  archived?: boolean;
   expires_at: number | null;
   forked_from_item_id: string | null;
   antiphon?: { owner: string; role: "viewer" | "editor" | "owner" };
@@ -69,6 +73,42 @@ export interface ItemPreview {
   type: string;
   role: string | null;
   preview: string;
+}
+
+export interface Member {
+  id: string;
+  name: string;
+  role: "viewer" | "editor" | "owner";
+  created_at: number;
+}
+
+export interface ShareLink {
+  id: string;
+  branch_id: string | null;
+  created_at: number;
+  expires_at: number;
+  /** Only in the answer that made it. */
+  token: string | null;
+}
+
+/** What a conversation's feed tells; `data` by the type, see docs/live.md. */
+export interface FeedEvent {
+  type: string;
+  revision?: number;
+  data?: {
+    response_id?: string;
+    branch_id?: string;
+    activated?: boolean;
+    title?: string;
+    items?: { antiphon?: { author_id: string | null } }[];
+  };
+  present?: Someone[];
+  typing?: Someone[];
+}
+
+export interface Someone {
+  user_id: string;
+  name: string;
 }
 
 export interface Citation {

@@ -16,6 +16,7 @@ import { costOf, shortName, useModels } from "../state/models";
 import { tell, tellError } from "../state/notices";
 import { isRunning, textOf, type Turn } from "../state/turns";
 import { Answer } from "./answer";
+import { useAuthor } from "./presence";
 
 const Trace = lazy(() => import("./trace"));
 
@@ -26,11 +27,12 @@ function useMessageTurn(): Turn | undefined {
 /** What a person said. */
 export function SaidMessage() {
   const turn = useMessageTurn();
+  const author = useAuthor(turn?.authorId ?? null);
   if (!turn || turn.stub) return <Waiting />;
   const parts = turn.items.flatMap((item) => (item.type === "message" ? (item.content ?? []) : []));
   return (
     <MessagePrimitive.Root className="message said">
-      <h2 className="off-screen">You</h2>
+      <h2 className={author ? "author" : "off-screen"}>{author ?? "You"}</h2>
       <div className="bubble">
         {parts.map((part, index) => (
           <SaidPart key={index} part={part} />

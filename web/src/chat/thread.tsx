@@ -5,6 +5,7 @@ import { readEarlier, useChat } from "../state/chat";
 import { onlyOffline, useModels } from "../state/models";
 import { tellError } from "../state/notices";
 import { Composer } from "./composer";
+import { Presence } from "./presence";
 import { AnswerMessage, EditMessage, SaidMessage, SystemMessage } from "./message";
 
 const components = {
@@ -43,6 +44,7 @@ export function Thread() {
             <ThreadPrimitive.ScrollToBottom className="to-bottom" aria-label="Go to the newest message" behavior="instant">
               <Icon name="down" />
             </ThreadPrimitive.ScrollToBottom>
+            <Presence />
             <Composer />
           </ThreadPrimitive.ViewportFooter>
         </ThreadPrimitive.Viewport>

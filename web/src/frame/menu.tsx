@@ -76,6 +76,7 @@ export function Menu({
   return (
     <div className="menu" ref={root} onKeyDown={onKeyDown}>
       <button
+        type="button"
         ref={button}
         className={className}
         aria-label={label}
@@ -124,6 +125,7 @@ export function MenuItem({
 }) {
   return (
     <button
+      type="button"
       role={checked === undefined ? "menuitem" : "menuitemcheckbox"}
       aria-checked={checked}
       tabIndex={-1}

@@ -3,6 +3,7 @@ import { ChatRuntime } from "../chat/runtime";
 import { Thread } from "../chat/thread";
 import { stop } from "../state/asking";
 import { open, openNew, running, useChat } from "../state/chat";
+import { keepLive } from "../state/live";
 import { useConversations } from "../state/conversations";
 import { go, useRoute } from "../state/router";
 import { views } from "../views/registry";
@@ -15,6 +16,7 @@ const NARROW = "(max-width: 760px)";
 /** The frame: conversations at the left, the chat or a view, and what stands beside the chat. */
 export function Shell() {
   const [shown, setShown] = useState(() => !matchMedia(NARROW).matches);
+  useEffect(keepLive, []);
   useShortcuts(() => setShown((now) => !now));
   const view = useRoute((route) => route.view);
   const rest = useRoute((route) => route.rest);
@@ -64,6 +66,7 @@ function TopBar({ shown, onShow, title }: { shown: boolean; onShow: () => void; 
   const id = useChat((chat) => chat.id);
   const read = useChat((chat) => chat.conversation?.title);
   const listed = useConversations((state) => state.list.find((one) => one.id === id)?.title);
+  const beside = useRoute((route) => (route.view === "c" ? route.rest[1] : undefined));
   const heading = title ?? listed ?? read ?? (id ? "Untitled" : "New chat");
   useEffect(() => {
     document.title = heading === "New chat" ? "Antiphon" : `${heading} – Antiphon`;
@@ -76,6 +79,16 @@ function TopBar({ shown, onShow, title }: { shown: boolean; onShow: () => void; 
         </button>
       )}
       <h1 className="top-title">{heading}</h1>
+      {id && title === null && (
+        <button
+          className="icon"
+          aria-label="Tree"
+          aria-pressed={beside === "tree"}
+          onClick={() => (beside === "tree" ? go("c", id) : go("c", id, "tree"))}
+        >
+          <Icon name="tree" />
+        </button>
+      )}
       <button className="icon" aria-label="New chat" onClick={() => go("")}>
         <Icon name="add" />
       </button>
@@ -92,6 +105,7 @@ function useShortcuts(toggle: () => void): void {
       if (command && event.shiftKey && key === "o") go("");
       else if (command && event.shiftKey && key === "s") toggle();
       else if (command && key === "/") go("keyboard");
+      else if (command && !event.shiftKey && key === "k") go("search");
       else if (key === "/" && !typing && !command) document.querySelector<HTMLElement>(".footer .composer-input")?.focus();
       else if (key === "escape" && !event.defaultPrevented && running().length && !document.querySelector("dialog[open]")) void stop();
       else return;

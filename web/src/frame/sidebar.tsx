@@ -1,9 +1,11 @@
-import { useState, type FormEvent } from "react";
+import { lazy, Suspense, useState, type FormEvent } from "react";
 import type { Conversation } from "../api/types";
 import {
   deleteConversation,
+  leaveConversation,
+  readArchive,
   readConversations,
-  renameConversation,
+  updateConversation,
   useConversations,
 } from "../state/conversations";
 import { useChat } from "../state/chat";
@@ -14,6 +16,9 @@ import { setTheme, useTheme } from "../state/theme";
 import { Confirm } from "./dialog";
 import { Icon } from "./icons";
 import { Menu, MenuItem } from "./menu";
+
+const Share = lazy(() => import("./share"));
+const Attach = lazy(() => import("./attach"));
 
 /** The conversations, newest first by the day, and what belongs to oneself. */
 export function Sidebar({ onHide, covers }: { onHide: () => void; covers: boolean }) {
@@ -32,6 +37,9 @@ export function Sidebar({ onHide, covers }: { onHide: () => void; covers: boolea
       <button className="new-chat" onClick={() => go("")}>
         <Icon name="add" /> New chat
       </button>
+      <a className="search-chats" href={link("search")}>
+        <Icon name="search" /> Search
+      </a>
       <List />
       <footer>
         <Oneself />
@@ -44,7 +52,8 @@ function List() {
   const list = useConversations((state) => state.list);
   const hasMore = useConversations((state) => state.hasMore);
   const state = useConversations((state) => state.state);
-  const groups = byDay(list);
+  const archiveIsRead = useConversations((state) => state.archiveIsRead);
+  const groups = grouped(list, archiveIsRead);
   return (
     <div className="conversations">
       {state === "read" && !list.length && <p className="empty">Nothing yet. What you ask will stand here.</p>}
@@ -63,8 +72,25 @@ function List() {
           {state === "reading" ? "Reading…" : "Earlier ones"}
         </button>
       )}
+      {state === "read" && !archiveIsRead && list.length > 0 && (
+        <button className="quiet more" onClick={() => readArchive().catch(tellError)}>
+          Archived ones
+        </button>
+      )}
     </div>
   );
+}
+
+/** Pinned ones first, then by the day of their last use, then those that others shared, then those put away. */
+function grouped(list: Conversation[], withArchive: boolean): [string, Conversation[]][] {
+  const of = (wanted: (one: Conversation) => boolean) => list.filter(wanted);
+  const groups: [string, Conversation[]][] = [
+    ["Pinned", of((one) => Boolean(one.pinned) && !one.archived)],
+    ...byDay(of((one) => !one.pinned && !one.archived && !one.antiphon)),
+    ["Shared with you", of((one) => Boolean(one.antiphon))],
+    ["Archived", of((one) => withArchive && Boolean(one.archived))],
+  ];
+  return groups.filter(([, ones]) => ones.length);
 }
 
 function byDay(list: Conversation[]): [string, Conversation[]][] {
@@ -76,8 +102,8 @@ function byDay(list: Conversation[]): [string, Conversation[]][] {
     return new Date(at * 1000).toLocaleDateString(undefined, { month: "long", year: "numeric" });
   };
   const groups = new Map<string, Conversation[]>();
-  for (const one of list) {
-    const day = nameOf(one.created_at);
+  for (const one of [...list].sort((one, other) => other.updated_at - one.updated_at)) {
+    const day = nameOf(one.updated_at);
     groups.set(day, [...(groups.get(day) ?? []), one]);
   }
   return [...groups];
@@ -85,8 +111,11 @@ function byDay(list: Conversation[]): [string, Conversation[]][] {
 
 function Entry({ conversation }: { conversation: Conversation }) {
   const open = useChat((chat) => chat.id === conversation.id);
-  const [doing, setDoing] = useState<"rename" | "delete" | null>(null);
+  const [doing, setDoing] = useState<"rename" | "delete" | "share" | "attach" | null>(null);
   const title = conversation.title || "Untitled";
+  const role = conversation.antiphon?.role ?? "owner";
+  const change = (changes: { pinned?: boolean; archived?: boolean }) =>
+    updateConversation(conversation.id, changes).catch(tellError);
   if (doing === "rename") return <Rename conversation={conversation} onDone={() => setDoing(null)} />;
   return (
     <li className={open ? "entry open" : "entry"}>
@@ -96,23 +125,49 @@ function Entry({ conversation }: { conversation: Conversation }) {
       <Menu label={`More about ${title}`} trigger={<Icon name="more" />}>
         {(close) => (
           <>
-            <MenuItem onClick={() => (close(), setDoing("rename"))}>
-              <Icon name="edit" /> Rename
-            </MenuItem>
+            {role !== "viewer" && (
+              <MenuItem onClick={() => (close(), setDoing("rename"))}>
+                <Icon name="edit" /> Rename
+              </MenuItem>
+            )}
+            {role === "owner" && (
+              <>
+                <MenuItem onClick={() => (close(), void change({ pinned: !conversation.pinned }))}>
+                  <Icon name="pin" /> {conversation.pinned ? "Unpin" : "Pin"}
+                </MenuItem>
+                <MenuItem onClick={() => (close(), void change({ archived: !conversation.archived }))}>
+                  <Icon name="archive" /> {conversation.archived ? "Bring back" : "Archive"}
+                </MenuItem>
+                <MenuItem onClick={() => (close(), setDoing("share"))}>
+                  <Icon name="user" /> Share
+                </MenuItem>
+                <MenuItem onClick={() => (close(), setDoing("attach"))}>
+                  <Icon name="file" /> Collections
+                </MenuItem>
+              </>
+            )}
             <MenuItem danger onClick={() => (close(), setDoing("delete"))}>
-              <Icon name="trash" /> Delete
+              <Icon name="trash" /> {role === "owner" ? "Delete" : "Leave"}
             </MenuItem>
           </>
         )}
       </Menu>
+      <Suspense>
+        {doing === "share" && <Share id={conversation.id} title={title} onClose={() => setDoing(null)} />}
+        {doing === "attach" && <Attach id={conversation.id} onClose={() => setDoing(null)} />}
+      </Suspense>
       {doing === "delete" && (
         <Confirm
-          title="Delete this conversation?"
-          text={`“${title}” and all its branches will be gone.`}
-          action="Delete"
+          title={role === "owner" ? "Delete this conversation?" : "Leave this conversation?"}
+          text={
+            role === "owner"
+              ? `“${title}” and all its branches will be gone.`
+              : `“${title}” stays with ${conversation.antiphon?.owner}, who can let you in again.`
+          }
+          action={role === "owner" ? "Delete" : "Leave"}
           onClose={() => setDoing(null)}
           onConfirm={() => {
-            deleteConversation(conversation.id)
+            (role === "owner" ? deleteConversation : leaveConversation)(conversation.id)
               .then(() => open && go(""))
               .catch(tellError);
           }}
@@ -126,7 +181,7 @@ function Rename({ conversation, onDone }: { conversation: Conversation; onDone: 
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const title = String(new FormData(event.currentTarget).get("title")).trim();
-    if (title && title !== conversation.title) renameConversation(conversation.id, title).catch(tellError);
+    if (title && title !== conversation.title) updateConversation(conversation.id, { title }).catch(tellError);
     onDone();
   };
   return (
@@ -167,7 +222,20 @@ function Oneself() {
       >
         {(close) => (
           <>
-            <MenuItem onClick={() => (close(), go("keyboard"))}>Keyboard</MenuItem>
+            <MenuItem onClick={() => (close(), go("collections"))}>
+              <Icon name="file" /> Collections
+            </MenuItem>
+            <MenuItem onClick={() => (close(), go("settings"))}>
+              <Icon name="gear" /> Settings
+            </MenuItem>
+            {me?.role === "admin" && (
+              <MenuItem onClick={() => (close(), go("admin"))}>
+                <Icon name="tool" /> Administration
+              </MenuItem>
+            )}
+            <MenuItem onClick={() => (close(), go("keyboard"))}>
+              <Icon name="keys" /> Keyboard
+            </MenuItem>
             {!local && (
               <MenuItem onClick={() => (close(), void logOut().catch(tellError))}>
                 <Icon name="out" /> Log out

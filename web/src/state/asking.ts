@@ -2,7 +2,7 @@
 
 import { call, newKey, send } from "../api/client";
 import { begin, follow, isEnd, type Following } from "../api/stream";
-import type { Branch, Conversation, Part, Response, RunEvent } from "../api/types";
+import type { Conversation, Part, Response, RunEvent } from "../api/types";
 import { adopt, busily, chat, onOpened, open, readTree, reread, running, whileOpen, type Chat } from "./chat";
 import { noteConversation } from "./conversations";
 import { take } from "./documents";
@@ -300,24 +300,24 @@ async function readTitle(id: string, tries: number): Promise<void> {
 
 onOpened((state) => {
   for (const branch of state.branches) {
-    if (branch.running_response_id) busily(() => resume(branch)).catch(tellError);
+    const id = branch.running_response_id;
+    // Those of other branches are read when one goes there.
+    if (id && branch.id === state.branchId) busily(() => attend(id)).catch(tellError);
   }
 });
 
-async function resume(branch: Branch): Promise<void> {
-  const id = branch.running_response_id!;
+/** Shows an answer that is being made at the end of what is shown, below what was asked (and by whom). */
+export async function attend(id: string, authorId: string | null = null): Promise<void> {
   const signal = whileOpen();
   const response = await call<Response>(`/v1/responses/${id}`);
   if (signal.aborted) return;
-  const shown = chat.getState().branchId === branch.id;
-  if (!shown) return; // it is read when one goes there
   const input = await call<{ data: Turn["items"] }>(`/v1/responses/${id}/input_items`, { query: { order: "asc" } });
   if (signal.aborted) return;
   const path = chat.getState().path.filter((one) => one !== id);
   const said = input.data[0];
   const turns: Turn[] = [];
   if (said && !path.includes(said.id)) {
-    turns.push(emptyTurn(said.id, "user", { items: input.data, at: response.created_at }));
+    turns.push(emptyTurn(said.id, "user", { items: input.data, at: response.created_at, authorId }));
   }
   turns.push(emptyTurn(id, "assistant", { model: response.model, status: "in_progress", at: response.created_at }));
   put([...path, ...turns.map((turn) => turn.id)], turns);

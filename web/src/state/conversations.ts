@@ -1,19 +1,28 @@
-/** The list in the sidebar: keyset pages of one's own conversations, newest first. */
+/**
+ * The list in the sidebar: pages of one's own conversations, the last used first; with the first of them those that
+ * are pinned and those that others shared. Archived ones are read when one asks for them.
+ */
 
-import { call, send } from "../api/client";
+import { call } from "../api/client";
 import type { Conversation, Page } from "../api/types";
 import { tellError } from "./notices";
 import { createStore, useStore } from "./store";
 
 const PAGE = 40;
+const MOST_PINNED = 100;
 
 export interface Conversations {
   list: Conversation[];
+  /** Where the next page begins. */
+  cursor: string | null;
+  archiveIsRead: boolean;
   hasMore: boolean;
   state: "unread" | "reading" | "read" | "failed";
 }
 
-export const conversations = createStore<Conversations>(() => ({ list: [], hasMore: false, state: "unread" }));
+const NONE: Conversations = { list: [], cursor: null, archiveIsRead: false, hasMore: false, state: "unread" };
+
+export const conversations = createStore<Conversations>(() => NONE);
 
 export function useConversations<T>(select: (state: Conversations) => T): T {
   return useStore(conversations, select);
@@ -21,15 +30,24 @@ export function useConversations<T>(select: (state: Conversations) => T): T {
 
 /** Reads the first page, or the next. */
 export async function readConversations(more = false): Promise<void> {
-  const { list, state } = conversations.getState();
+  const { cursor, state } = conversations.getState();
   if (state === "reading") return;
   conversations.setState({ state: "reading" });
   try {
-    const after = more ? list.at(-1)?.id : null;
-    const page = await call<Page<Conversation>>("/v1/conversations", { query: { limit: PAGE, after } });
+    const usual = { limit: PAGE, sort: "used", pinned: false, archived: false };
+    const first = [
+      { limit: MOST_PINNED, sort: "used", pinned: true, archived: false },
+      { limit: PAGE, sort: "used", shared: true },
+    ];
+    const asked = more ? [{ ...usual, after: cursor }] : [usual, ...first];
+    const pages = await Promise.all(asked.map((query) => call<Page<Conversation>>("/v1/conversations", { query })));
+    const found = pages.flatMap((page) => page.data);
+    const own = pages[0]!;
     conversations.setState((now) => ({
-      list: more ? merged(now.list, page.data) : page.data,
-      hasMore: page.has_more,
+      list: merged(more ? now.list : [], found),
+      cursor: own.next_cursor ?? own.last_id,
+      hasMore: own.has_more,
+      archiveIsRead: more && now.archiveIsRead,
       state: "read",
     }));
   } catch (error) {
@@ -38,9 +56,16 @@ export async function readConversations(more = false): Promise<void> {
   }
 }
 
+/** Reads those that were put away. */
+export async function readArchive(): Promise<void> {
+  const query = { limit: MOST_PINNED, sort: "used", archived: true };
+  const page = await call<Page<Conversation>>("/v1/conversations", { query });
+  conversations.setState((now) => ({ list: merged(now.list, page.data), archiveIsRead: true }));
+}
+
 function merged(known: Conversation[], further: Conversation[]): Conversation[] {
-  const ids = new Set(known.map((one) => one.id));
-  return [...known, ...further.filter((one) => !ids.has(one.id))];
+  const all = new Map([...known, ...further].map((one) => [one.id, one]));
+  return [...all.values()];
 }
 
 /** Puts a conversation into the list, in its place if it is there, else on top. */
@@ -54,14 +79,29 @@ export function noteConversation(conversation: Conversation): void {
 }
 
 export function forgetConversations(): void {
-  conversations.setState({ list: [], hasMore: false, state: "unread" });
+  conversations.setState(NONE);
 }
 
-export async function renameConversation(id: string, title: string): Promise<void> {
-  noteConversation(await call<Conversation>(`/v1/conversations/${id}`, { body: { title } }));
+/** Changes a conversation's title or its place in the list. */
+export async function updateConversation(
+  id: string,
+  changes: { title?: string; pinned?: boolean; archived?: boolean },
+): Promise<void> {
+  noteConversation(await call<Conversation>(`/v1/conversations/${id}`, { body: changes }));
+}
+
+/** Ends one's own membership in what another person shared. */
+export async function leaveConversation(id: string): Promise<void> {
+  await call(`/v1/conversations/${id}/members/me`, { method: "DELETE" });
+  forgetConversation(id);
+}
+
+/** Takes a conversation out of the list, when it is gone or was taken away. */
+export function forgetConversation(id: string): void {
+  conversations.setState(({ list }) => ({ list: list.filter((one) => one.id !== id) }));
 }
 
 export async function deleteConversation(id: string): Promise<void> {
-  await send(`/v1/conversations/${id}`, { method: "DELETE" });
-  conversations.setState(({ list }) => ({ list: list.filter((one) => one.id !== id) }));
+  await call(`/v1/conversations/${id}`, { method: "DELETE" });
+  forgetConversation(id);
 }

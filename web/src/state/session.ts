@@ -1,6 +1,6 @@
 /** Who is there: the local owner of an open server, somebody logged in, or nobody yet. */
 
-import { ApiError, call, onUnauthenticated, send, useBearer } from "../api/client";
+import { ApiError, call, onUnauthenticated, useBearer } from "../api/client";
 import type { Me } from "../api/types";
 import { createStore, useStore } from "./store";
 
@@ -43,7 +43,7 @@ export async function logIn(username: string, password: string): Promise<void> {
 /** Keeps a session in the cookie, or in memory where the browser takes no cookie from this address. */
 export async function keep(accessToken: string): Promise<void> {
   useBearer(accessToken);
-  await send("/v1/auth/cookie", { method: "POST" });
+  await call("/v1/auth/cookie", { method: "POST" });
   useBearer(null);
   try {
     const me = await call<Me>("/v1/auth/me");
@@ -57,7 +57,7 @@ export async function keep(accessToken: string): Promise<void> {
 
 export async function logOut(): Promise<void> {
   try {
-    await send("/v1/auth/logout", { method: "POST" });
+    await call("/v1/auth/logout", { method: "POST" });
   } finally {
     useBearer(null);
     session.setState({ state: "out", me: null, fleeting: false });

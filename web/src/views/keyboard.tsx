@@ -4,6 +4,7 @@ const KEYS: [string, string][] = [
   ["Escape", "stop the answer, or close what is open"],
   ["Ctrl or ⌘ + Shift + O", "a new chat"],
   ["Ctrl or ⌘ + Shift + S", "show or hide the list of conversations"],
+  ["Ctrl or ⌘ + K", "search"],
   ["Ctrl or ⌘ + /", "this page"],
   ["/", "go to where one writes"],
 ];

@@ -19,5 +19,11 @@ export interface View {
 }
 
 export const views: Record<string, View> = {
+  tree: { title: "Tree", place: "beside", component: lazy(() => import("./tree")) },
+  compare: { title: "Compare branches", place: "page", component: lazy(() => import("./compare")) },
+  collections: { title: "Collections", place: "page", component: lazy(() => import("./collections")) },
+  settings: { title: "Settings", place: "page", component: lazy(() => import("./settings")) },
+  admin: { title: "Administration", place: "page", component: lazy(() => import("./admin")) },
+  search: { title: "Search", place: "page", component: lazy(() => import("./search")) },
   keyboard: { title: "Keyboard", place: "page", component: lazy(() => import("./keyboard")) },
 };

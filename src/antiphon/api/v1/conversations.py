@@ -13,7 +13,7 @@ from antiphon.api.idempotency import key_of, once
 from antiphon.api.v1.conversation_bodies import AddItems, CreateConversation, UpdateConversation
 from antiphon.api.v1.conversation_objects import conversation_object, deleted_object
 from antiphon.api.v1.pages import Order, answer, page_object, raw_answer
-from antiphon.api.v1.response_objects import PLACE, placed_item, stored_item
+from antiphon.api.v1.response_objects import PLACE, known_includes, placed_item, stored_item
 from antiphon.api.v1.wire_json import encode_object
 from antiphon.domain.conversations import ALL, Chosen
 from antiphon.domain.errors import InvalidRequest
@@ -169,7 +169,7 @@ async def list_items(
         who, conversation_id, branch_id=branch, after=after, limit=limit, descending=order == "desc"
     )
     data = [stored_item(item) for item in page.data]
-    if PLACE in (include or ()):
+    if PLACE in known_includes(include or (), own=(PLACE,)):
         runs = await application.answers.of_items(who, conversation_id, page.data)
         data = [placed_item(item, runs.get(item.run_id or "")) for item in page.data]
     return answer(page_object(data, has_more=page.has_more))

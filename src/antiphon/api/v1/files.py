@@ -154,6 +154,25 @@ async def replace(application: App, who: Caller, request: Request, file_id: str)
     return raw_answer(made)
 
 
+@router.get("/{file_id}/versions/{number}/passage", summary="Read a passage", tags=["extension"])
+async def passage(
+    application: App,
+    who: Caller,
+    file_id: str,
+    number: int,
+    start: Number = 0,
+    end: Number = 0,
+    around: Annotated[int, Query(ge=0, le=10_000, description="Code points before and after it.")] = 500,
+) -> Response:
+    """Return what a citation points to, the quoted words between what stands before and after them."""
+    found = await application.files.passage(who, file_id, number, start, end, around)
+    return answer(
+        {"object": "file.passage", "file_id": file_id, "filename": found.file.filename, "version": number,
+         "start": start, "end": end, "characters": found.version.characters, "before": found.before,
+         "quote": found.quote, "after": found.after}
+    )  # fmt: skip
+
+
 @router.get("/{file_id}/versions/{number}/text", summary="Read a version's text", tags=["extension"])
 async def text(
     application: App, who: Caller, file_id: str, number: int, start: Number = 0, end: Number | None = None

@@ -62,12 +62,13 @@ def output_item(
     return head
 
 
-def known_includes(named: Sequence[str]) -> Sequence[str]:
-    """Return what an `include` names; raises InvalidRequest for what nothing is called."""
+def known_includes(named: Sequence[str], *, own: Sequence[str] = ()) -> Sequence[str]:
+    """Return what an `include` names, of OpenAI's list or our `own`; raises InvalidRequest for others."""
+    known = (*INCLUDABLE, *own)
     for one in named:
-        if one not in INCLUDABLE:
+        if one not in known:
             raise InvalidRequest(
-                f"Invalid value: '{one}'. Supported values are: {', '.join(map(repr, INCLUDABLE))}.",
+                f"'include' names something unknown. Known are {', '.join(map(repr, known))}.",
                 param="include",
                 code="invalid_value",
             )

@@ -6,7 +6,7 @@ they are only documented and reachable by routing as well.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
@@ -17,7 +17,7 @@ from antiphon.api.v1 import chat_completions, responses
 from antiphon.api.v1.conversation_bodies import Body, Metadata
 from antiphon.api.v1.conversation_objects import purged_counts
 from antiphon.api.v1.pages import Order, answer, page_object
-from antiphon.api.v1.response_objects import PLACE, stored_item, usage_line_object
+from antiphon.api.v1.response_objects import stored_item, usage_line_object
 from antiphon.api.v1.schemas import body_of
 from antiphon.application import Application
 from antiphon.domain import ids
@@ -43,12 +43,12 @@ def _bind(handler: Any, application: Application) -> Handler:
 async def list_models(
     application: App,
     who: Caller,
-    include: Annotated[list[str] | None, Query(description="`antiphon`: windows and prices.")] = None,
+    include: Annotated[list[Literal["antiphon"]] | None, Query(description="Windows and prices.")] = None,
 ) -> Response:
     """List the models of all providers; on demand with their windows, prices and which is the default."""
     found = await application.models.list()
     data = [model_object(info.id, info.provider, info.created) for info in found]
-    if PLACE in (include or ()):
+    if include:
         default = application.models.resolve(None).id
         data = [one | {"antiphon": _terms(application, one["id"], default)} for one in data]
     return answer({"object": "list", "data": data})

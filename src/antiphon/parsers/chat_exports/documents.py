@@ -20,7 +20,9 @@ import msgspec
 from antiphon.ports.chat_exports import BadExport
 
 MOST_BYTES: Final = 64 * 1024 * 1024
-"""A longer value is left out: in memory it takes three to six times as much."""
+"""A longer value is left out."""
+MOST_MEMORY: Final = 256 * 1024 * 1024
+"""So is one that would take more once it is decoded: of small values 64 MiB would take 1.4 GB."""
 PIECE_BYTES: Final = 256 * 1024
 BLANKS: Final = b" \t\r\n\xef\xbb\xbf"
 _NEXT: Final = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+(["\[\]{}]|\Z)', re.DOTALL)
@@ -34,6 +36,9 @@ class Broken(msgspec.Struct, frozen=True):
     """A value that cannot be read."""
 
     reason: str
+
+
+TOO_LARGE: Final = Broken("too large")
 
 
 def documents(file: IO[bytes]) -> Iterator[Any]:
@@ -57,7 +62,7 @@ def _lines(file: IO[bytes], first: bytes) -> Iterator[Any]:
         if len(line) > MOST_BYTES:
             raise BadExport(f"A line is longer than {MOST_BYTES} bytes; what follows it is not read.")
         if line.strip(BLANKS):
-            yield _value(line)
+            yield _value(line) if _memory(line) <= MOST_MEMORY else TOO_LARGE
         line = file.readline(MOST_BYTES + 1)
 
 
@@ -72,6 +77,7 @@ class _Cut:
         self._inside = False
         self._kept: list[bytes] = []
         self._size = 0
+        self._memory = 0
         self._stray = False
 
     def values(self) -> Iterator[Any]:
@@ -120,16 +126,28 @@ class _Cut:
 
     def _keep(self, part: bytes) -> None:
         self._size += len(part)
-        if self._size <= MOST_BYTES:
+        self._memory += _memory(part)
+        if self._fits():
             self._kept.append(part)
         else:
             self._kept.clear()
+        if self._memory > 2 * MOST_MEMORY:
+            raise BadExport("A value is far too large; it and what follows it are not read.")
+
+    def _fits(self) -> bool:
+        return self._size <= MOST_BYTES and self._memory <= MOST_MEMORY
 
     def _taken(self, part: bytes) -> bytes | Broken:
         self._keep(part)
-        whole, size = b"".join(self._kept), self._size
-        self._kept, self._size = [], 0
-        return whole if size <= MOST_BYTES else Broken(f"longer than {MOST_BYTES} bytes")
+        found = b"".join(self._kept) if self._fits() else TOO_LARGE
+        self._kept, self._size, self._memory = [], 0, 0
+        return found
+
+
+def _memory(part: bytes) -> int:
+    """Estimate what a part of a value takes when it is decoded, by what can be counted quickly."""
+    opened = part.count(b"[") + part.count(b"{")
+    return len(part) + 30 * part.count(b'"') + 100 * opened + 8 * part.count(b",")
 
 
 def _value(encoded: bytes) -> Any:

@@ -4,7 +4,8 @@ A counter is a sorted set with a member for each request of the last minute. Who
 members' names, so that telling Redis of one again changes nothing; and every server remembers what it
 let through itself. That is what makes losing Redis harmless: while it is away a server counts by
 itself, at the limit divided by the servers, and when it is back, or was emptied, it is told again.
-`generation` is how an emptied Redis is noticed. All keys lie in one slot, so that one script can take
+`generation` is how an emptied Redis is noticed, and who asks one waits until all servers have told it
+theirs. All keys lie in one slot, so that one script can take
 from several counters, or from none.
 """
 
@@ -19,17 +20,19 @@ from itertools import count, islice
 from typing import Any, Final
 
 from antiphon.ports.limits import Rate, RateState
-from antiphon.storage.redis.link import Away, RedisLink, Refused, Script
+from antiphon.storage.redis.link import BEAT_SECONDS, Away, RedisLink, Refused, Script
 
 MINUTE_SECONDS: Final = 60.0
 TOLD_AT_ONCE: Final = 500
-ATTEMPTS: Final = 3
+SETTLING_SECONDS: Final = 2 * BEAT_SECONDS
+"""So long after it was emptied Redis is not asked: by then each server has told it what passed there."""
+PATIENCE_SECONDS: Final = 3.0
 
 _NOW: Final = """
 local now = tonumber(ARGV[1])
 if not now then local t = redis.call('TIME'); now = t[1] * 1000000 + t[2] end
 local generation = redis.call('GET', KEYS[1])
-if not generation then generation = ARGV[2] end
+if not generation then generation = ARGV[2] .. '@' .. string.format('%.0f', now) end
 redis.call('SET', KEYS[1], generation, 'PX', 120000)
 """
 TAKE: Final = Script(
@@ -37,14 +40,16 @@ TAKE: Final = Script(
     + """
 if generation ~= ARGV[3] then return {generation} end
 local member, all = ARGV[4], 1
+local ready = tonumber(string.match(generation, '@(%d+)$')) + tonumber(ARGV[5])
+if member ~= '' and now < ready then return {generation, ready - now} end
 local used, answer = {}, {generation}
 for i = 2, #KEYS do
   redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', string.format('%.0f', now - 60000000))
   used[i] = redis.call('ZCARD', KEYS[i])
-  if used[i] + tonumber(ARGV[2*i+2]) > tonumber(ARGV[2*i+1]) then all = 0 end
+  if used[i] + tonumber(ARGV[2*i+3]) > tonumber(ARGV[2*i+2]) then all = 0 end
 end
 for i = 2, #KEYS do
-  local cost = tonumber(ARGV[2*i+2])
+  local cost = tonumber(ARGV[2*i+3])
   if all == 1 and member ~= '' then
     for c = 1, cost do redis.call('ZADD', KEYS[i], string.format('%.0f', now), member .. ':' .. c) end
     if cost > 0 then redis.call('PEXPIRE', KEYS[i], 60000) end
@@ -56,7 +61,8 @@ end
 return answer
 """
 )
-"""now or '', a new generation's name, the known one, members' name or '', then amount and cost by counter."""
+"""now or '', a new generation's name, the known one, members' name or '', the microseconds for which one that
+was emptied is not asked, then amount and cost by counter."""
 
 TELL: Final = Script(
     _NOW
@@ -123,11 +129,13 @@ class RedisRateLimiter:
     """
 
     def __init__(
-        self, link: RedisLink, monotonic: Callable[[], float], *, now_us: Callable[[], int] | None = None
-    ) -> None:
+        self, link: RedisLink, monotonic: Callable[[], float], *, now_us: Callable[[], int] | None = None,
+        settling_seconds: float = SETTLING_SECONDS,
+    ) -> None:  # fmt: skip
         self._link = link
         self._own = _OwnCounts(monotonic)
         self._now_us = now_us
+        self._settling_us = int(settling_seconds * 1_000_000)
         self._name = secrets.token_hex(6)
         self._numbers = count(1)
         self._generation = ""
@@ -187,15 +195,21 @@ class RedisRateLimiter:
     async def _ask(self, rates: Sequence[Rate], member: str) -> list[RateState]:
         keys = [self._born, *(self._key(rate.counter) for rate in rates)]
         amounts = [word for rate in rates for word in (rate.amount, rate.cost)]
-        for _ in range(ATTEMPTS):
+        patience = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        while asyncio.get_running_loop().time() < patience:
             known = self._generation
-            found = await self._link.run(TAKE, keys, self._now, self._fresh(), known, member, *amounts)
-            if len(found) > 1 or (found[0].decode() == known and not rates):
+            generation, *found = await self._link.run(
+                TAKE, keys, self._now, self._fresh(), known, member, self._settling_us, *amounts
+            )
+            if len(found) == 1:
+                await asyncio.sleep(found[0] / 1_000_000)
+            elif generation.decode() != known:
+                await self._tell(generation.decode())
+            else:
                 return [
                     _state(rate, used, free)
-                    for rate, used, free in zip(rates, found[1::2], found[2::2], strict=True)
+                    for rate, used, free in zip(rates, found[::2], found[1::2], strict=True)
                 ]
-            await self._tell(found[0].decode())
         raise Away("Redis is emptied again and again")
 
     async def _tell(self, generation: str) -> None:

@@ -18,6 +18,7 @@ from antiphon.storage.redis.connection import connect
 from antiphon.storage.redis.limits import RedisRateLimiter
 from antiphon.storage.redis.link import LOST, Away, RedisLink
 
+MOST_SAID: Final = 300
 OLDEST: Final = 5
 """The release from which scripts may write after asking for the time."""
 
@@ -57,7 +58,16 @@ async def open_redis(
     except BaseException:
         await link.close()
         raise
-    return OpenRedis(link, clock, own_attempts, cache_bytes, type(problem).__name__ if problem else None)
+    return OpenRedis(link, clock, own_attempts, cache_bytes, _said(problem, address) if problem else None)
+
+
+def _said(problem: BaseException, address: RedisAddress) -> str:
+    """Return what an error says, without what nobody may see."""
+    text = f"{type(problem).__name__}: {problem}"
+    secrets = (address.password, address.sentinel_login.get("password"))
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "…")
+    return text[:MOST_SAID]
 
 
 def _require_patience(problem: BaseException) -> None:
@@ -103,7 +113,7 @@ async def look(address: RedisAddress, *, seconds: float) -> tuple[str, str, str,
         took = 1000 * (time.perf_counter() - began)
     except LOST as problem:
         _require_patience(problem)
-        raise Unavailable(f"Redis cannot be reached ({type(problem).__name__}).") from None
+        raise Unavailable(f"Redis cannot be reached ({_said(problem, address)}).") from None
     finally:
         await client.aclose()
     return str(told.get("redis_version", "?")), address.kind, str(told.get("maxmemory_policy", "?")), took

@@ -61,7 +61,11 @@ def _reveal_conversation(c: sw.RevealConversation) -> Iterator[Step]:
     yield (
         "UPDATE conversations SET deleted=NULL, created=?, updated=?"
         " WHERE id=? AND deleted IS NOT NULL AND state IS NULL",
-        (c.now_us if c.created_us is None else c.created_us, c.now_us, c.conversation_id),
+        (
+            c.now_us if c.created_us is None else c.created_us,
+            c.now_us if c.updated_us is None else c.updated_us,
+            c.conversation_id,
+        ),
         1,
     )
 

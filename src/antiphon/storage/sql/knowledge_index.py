@@ -59,7 +59,7 @@ class SqlPassageIndex:
 
     async def add(self, source: Source, passages: Sequence[NewPassage]) -> None:
         """See the port."""
-        for part in list(_slices(passages, writes.SLICE)) or [()]:
+        for part in list(_slices(passages, self._engine.slice)) or [()]:
             await self._store.write((source.owner_id,), self._engine.add, source, part)
 
     async def add_messages(self, cuts: Sequence[Cut]) -> None:

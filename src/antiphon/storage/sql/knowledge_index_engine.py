@@ -12,6 +12,11 @@ from antiphon.storage.sql.database import Db
 class IndexEngine(Protocol):
     """Every method is a part of one transaction."""
 
+    @property
+    def slice(self) -> int:
+        """How many passages of a document one transaction takes."""
+        ...
+
     def add(self, db: Db, source: Source, passages: Sequence[NewPassage]) -> None:
         """See port `PassageIndex.add`; as many passages as one transaction takes."""
         ...

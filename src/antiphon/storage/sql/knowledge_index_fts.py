@@ -14,7 +14,14 @@ from antiphon.domain.passages import Cut, IndexQuery, LegHit, NewPassage, Source
 from antiphon.storage.sql import knowledge_index_messages as messages
 from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.knowledge_index_search import TITLE_WEIGHT, history_conditions
-from antiphon.storage.sql.knowledge_index_writes import count, known_source, mark, new_source, text_hash
+from antiphon.storage.sql.knowledge_index_writes import (
+    SLICE,
+    count,
+    known_source,
+    mark,
+    new_source,
+    text_hash,
+)
 
 FEW_SOURCES: Final = 64
 """So many are named in the match itself; more are looked up for each passage found."""
@@ -32,6 +39,8 @@ _WORDS: Final = (
 
 class FtsIndex:
     """`IndexEngine` on SQLite."""
+
+    slice = SLICE
 
     def add(self, db: Db, source: Source, passages: Sequence[NewPassage]) -> None:
         """See the protocol."""

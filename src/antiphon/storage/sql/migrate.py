@@ -51,9 +51,9 @@ def bring_up(connection: sqlite3.Connection, path: Path, scripts: str = CONVERSA
         upgrade_sqlite(path, scripts=scripts)
 
 
-async def current_revision_postgres(connection: Any, scripts: str = CONVERSATIONS) -> str | None:
-    """Return the schema's revision, None if there is nothing yet."""
-    table = f"{SCHEMA}.alembic_version" if scripts == KNOWLEDGE else "alembic_version"
+async def current_revision_postgres(connection: Any, schema: str | None = None) -> str | None:
+    """Return the revision of the tables (in a `schema` of their own), None if there are none yet."""
+    table = f"{schema}.alembic_version" if schema else "alembic_version"
     if await connection.fetchval("SELECT to_regclass($1)", table) is None:
         return None
     found: str | None = await connection.fetchval(f"SELECT version_num FROM {table}")
@@ -121,36 +121,33 @@ MIGRATING: Final = 0x616E7469_70686F6E
 """The lock under which a database is migrated; the bytes of `antiphon`."""
 
 
-async def upgrade_postgres(url: str, revision: str = "head", *, scripts: str = CONVERSATIONS) -> None:
+async def upgrade_postgres(url: str, revision: str = "head", *, schema: str | None = None) -> None:
     """Run all missing migrations on the database at `url`; of several at once one does, the others wait.
 
-    Raises SchemaTooNew.
+    Those of knowledge on a `schema` of its own, which is made, else those of conversations. Raises
+    SchemaTooNew.
     """
 
     def work(connection: Any) -> None:
-        if scripts == KNOWLEDGE:
-            connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-            _enter(connection)
-        _move(connection, revision, scripts)
+        if schema is not None:
+            connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        _move(connection, revision, _enter(connection, schema))
 
     await on_postgres(url, work)
 
 
-async def downgrade_postgres(url: str, revision: str, *, scripts: str = CONVERSATIONS) -> None:
+async def downgrade_postgres(url: str, revision: str, *, schema: str | None = None) -> None:
     """Undo the migrations after `revision` on the database at `url`; what they brought is lost."""
-
-    def work(connection: Any) -> None:
-        if scripts == KNOWLEDGE:
-            _enter(connection)
-        _move(connection, revision, scripts, up=False)
-
-    await on_postgres(url, work)
+    await on_postgres(url, lambda at: _move(at, revision, _enter(at, schema), up=False))
 
 
-def _enter(connection: Any) -> None:
-    """Speak of the tables of knowledge from now on, over all of its revisions' transactions."""
-    connection.exec_driver_sql(f"SET search_path TO {SCHEMA}")
+def _enter(connection: Any, schema: str | None) -> str:
+    """Speak of a schema's tables from now on, over all its revisions' transactions; returns its scripts."""
+    if schema is None:
+        return CONVERSATIONS
+    connection.exec_driver_sql(f"SET search_path TO {schema}")
     connection.commit()
+    return KNOWLEDGE
 
 
 async def on_postgres(url: str, work: Callable[[Any], None]) -> None:

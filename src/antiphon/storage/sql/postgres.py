@@ -61,14 +61,25 @@ async def open_postgres(url: str, *, connections: int = CONNECTIONS) -> Postgres
         raise
 
 
-async def look(url: str) -> tuple[str, str | None, int]:
-    """Return the server's version, the schema's revision and how many workers live; raises Unavailable."""
+MAY_HAVE = (
+    f"SELECT to_regnamespace('{migrate.SCHEMA}') IS NOT NULL"
+    " OR has_database_privilege(current_database(),'CREATE')"
+)
+"""Whether the schema of knowledge is there or may be made."""
+
+
+async def look(url: str) -> tuple[str, str | None, int, bool]:
+    """Return the server's version, the schema's revision, how many workers live, and `MAY_HAVE`.
+
+    Raises Unavailable.
+    """
     pool = await open_pool(url, 1)
     try:
         async with pool.connection() as connection:
             version: str = await connection.fetchval("SHOW server_version")
             revision = await migrate.current_revision_postgres(connection)
             workers: int = await connection.fetchval(LIVING) if revision == migrate.NEWEST_REVISION else 0
-            return version.split(" ")[0], revision, workers
+            may_have: bool = await connection.fetchval(MAY_HAVE)
+            return version.split(" ")[0], revision, workers, may_have
     finally:
         await pool.close()

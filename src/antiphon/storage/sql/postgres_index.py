@@ -59,6 +59,9 @@ _SEEN: Final = (
     " FROM unnest(CAST(? AS BIGINT[]),CAST(? AS BIGINT[])) AS u(one,more) WHERE no=u.one"
 )
 
+SLICE: Final = 256
+"""Passages of a document written in one transaction; only their owner waits for it."""
+
 Placed = tuple["_Place", Sequence[NewPassage]]
 
 
@@ -71,6 +74,8 @@ class _Place(msgspec.Struct, frozen=True):
 
 class PostgresIndex:
     """`IndexEngine` on PostgreSQL."""
+
+    slice = SLICE
 
     def add(self, db: Db, source: Source, passages: Sequence[NewPassage]) -> None:
         """See the protocol."""

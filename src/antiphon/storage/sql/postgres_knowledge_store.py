@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 from antiphon.domain.errors import Unavailable
 from antiphon.storage.sql.database import Db
@@ -89,6 +90,7 @@ class PostgresKnowledgeStore:
         self.read = PostgresReads(pool)
         self._threads = ThreadPoolExecutor(SEARCHES, "postgres-search")
         self._going: set[asyncio.Task[Any]] = set()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def snapshot(self, work: Callable[Concatenate[Db, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """See the protocol. Raises Unavailable if the database does not answer."""
@@ -125,6 +127,19 @@ class PostgresKnowledgeStore:
         return await asyncio.shield(task)
 
     async def _write(self, owners: Owners, work: Callable[[Db], T]) -> T:
+        """Write, waiting here for those of the same owners before a connection is held."""
+        async with contextlib.AsyncExitStack() as turns:
+            for owner_id in sorted(owners):
+                await turns.enter_async_context(self._turn(owner_id))
+            return await self._attempt(owners, work)
+
+    def _turn(self, owner_id: str) -> asyncio.Lock:
+        turn = self._turns.get(owner_id)
+        if turn is None:
+            turn = self._turns[owner_id] = asyncio.Lock()
+        return turn
+
+    async def _attempt(self, owners: Owners, work: Callable[[Db], T]) -> T:
         for attempt in range(1, ATTEMPTS + 1):
             async with self._pool.connection() as connection:
                 try:

@@ -3,6 +3,13 @@
 from antiphon.storage.sql.postgres import look, open_postgres
 from antiphon.storage.sql.postgres_advisory import PostgresLocks
 from antiphon.storage.sql.postgres_blobs import PostgresBlobs
-from antiphon.storage.sql.postgres_knowledge import open_postgres_knowledge
+from antiphon.storage.sql.postgres_knowledge import erase_schema, open_postgres_knowledge
 
-__all__ = ["PostgresBlobs", "PostgresLocks", "look", "open_postgres", "open_postgres_knowledge"]
+__all__ = [
+    "PostgresBlobs",
+    "PostgresLocks",
+    "erase_schema",
+    "look",
+    "open_postgres",
+    "open_postgres_knowledge",
+]

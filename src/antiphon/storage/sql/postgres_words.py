@@ -24,14 +24,15 @@ MOST_KEYS: Final = 5_000
 """Lexemes one query looks up; beyond that (hundreds of scopes) how often a word stands counts no more."""
 PLACE: Final = 2
 """What FTS5 adds to a passage's length, so that both engines score alike."""
-MAX_TERM: Final = 512
+MAX_TERM: Final = 128
 
 _NEAREST: Final = tuple(min(TIMES, key=lambda one: abs(one - times)) for times in range(TIMES[-1] + 1))
 
 _FOUND: Final = """
 WITH asked AS MATERIALIZED (SELECT * FROM unnest(CAST(? AS BIGINT[]),CAST(? AS INT[]),CAST(? AS INT[]),
     CAST(? AS TEXT[])) AS a(scope_no,term,times,key)),
-found AS MATERIALIZED (SELECT a.scope_no,a.term,a.times,p.no,p.source_no,p.length FROM asked a
+found AS MATERIALIZED (SELECT a.scope_no,a.term,CAST(a.times AS FLOAT8) AS times,p.no,p.source_no,
+    CAST(p.length AS FLOAT8) AS length FROM asked a
     CROSS JOIN LATERAL (SELECT no,source_no,length FROM passages
         WHERE terms @@ CAST(a.key AS TSQUERY) OFFSET 0) p
     JOIN sources s ON s.no=p.source_no AND s.state='live'),

@@ -1,0 +1,173 @@
+"""Several people in one chat, and one person in two tabs: everybody sees everything at once. Sharing by links."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, expect
+
+from tests.e2e.server_process import ServerProcess, running
+from tests.web.browser import Tab, tab
+from tests.web.views import ACCOUNTS, accounts, logged_in, pick_of_open, require_accessible
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+TOKENS = 60
+SLOWLY = f"go on tokens={TOKENS} delay_ms=20"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that wants everybody to log in."""
+    with running(tmp_path_factory.mktemp("room"), ACCOUNTS) as started:
+        yield started
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def town(url: str) -> str:
+    """The server with its people."""
+    await accounts(url, "ada", "ben")
+    return url
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def room(browser: Browser, town: str) -> AsyncIterator[tuple[Tab, Tab]]:
+    """Two browsers in a chat that ada began and let ben into."""
+    async with logged_in(browser, town, "ada") as ada, logged_in(browser, town, "ben") as ben:
+        await ada.choose("echo")
+        await ada.say("Welcome aboard")
+        await pick_of_open(ada, "Share")
+        await ada.page.get_by_label("Name of the person").fill("ben")
+        await ada.page.get_by_role("button", name="Let in").click()
+        await expect(ada.page.locator("dialog li")).to_have_count(2)
+        await require_accessible(ada)
+        await ada.picture("share")
+        await ada.page.keyboard.press("Escape")
+        await ben.page.goto(ada.page.url)
+        await ben.page.reload()
+        await ben.page.wait_for_selector(".said")
+        await expect(ada.page.locator(".presence")).to_have_text("ben is here")
+        await expect(ben.page.locator(".presence")).to_have_text("ada is here")
+        yield ada, ben
+
+
+async def test_what_one_writes_and_a_model_answers_is_seen_by_the_other_as_it_comes(room: tuple[Tab, Tab]) -> None:
+    ada, ben = room
+    await expect(ben.page.locator(".said .author")).to_have_text("ada")
+    await ben.page.locator(".footer .composer-input").press_sequentially("so")
+    await expect(ada.page.locator(".presence")).to_have_text("ben is writing…")
+    await ben.choose("slow")
+    await ben.write(SLOWLY)
+    await expect(ada.page.locator(".said").last).to_contain_text(SLOWLY)
+    await expect(ada.page.locator(".said .author")).to_have_text("ben")
+    for one in room:
+        await expect(one.page.locator(".answer").last).to_contain_text("word5 ")
+    assert f"word{TOKENS - 1}" not in await ada.page.locator(".answer").last.inner_text()
+    await ada.picture("room")
+    for one in room:
+        await expect(one.page.locator(".answer").last).to_contain_text(f"word{TOKENS - 1}")
+        await one.settled()
+        assert (len(await one.texts(".said")), len(await one.texts(".answer"))) == (2, 2)
+        await require_accessible(one)
+
+
+async def test_an_edit_by_one_is_followed_by_the_other_and_both_ways_stay(room: tuple[Tab, Tab]) -> None:
+    ada, ben = room
+    await ben.choose("echo")
+    await ben.page.hover(".said")
+    await ben.page.click("[aria-label=Edit]")
+    await ben.page.fill(".edit .composer-input", "Welcome to both")
+    await ben.page.keyboard.press("Enter")
+    for one in room:
+        await expect(one.page.locator(".bubble")).to_have_text(["Welcome to both"])
+        await expect(one.page.locator(".siblings").first).to_have_text("2/2")
+        await expect(one.page.locator(".answer")).to_contain_text("Welcome to both")
+    await pick_of_open(ada, "Rename")
+    await ada.page.keyboard.type("Harbour")
+    await ada.page.keyboard.press("Enter")
+    await expect(ben.page.locator(".top-title")).to_have_text("Harbour")
+    await expect(ben.page.locator(".entry.open")).to_contain_text("Harbour")
+    await pick_of_open(ben, "Leave")
+    await ben.page.locator("dialog").get_by_role("button", name="Leave").click()
+    await expect(ben.page.locator(".welcome")).to_be_visible()
+    await expect(ada.page.locator(".presence")).to_have_text("")
+
+
+async def test_a_chat_that_is_deleted_closes_in_the_other_browser(room: tuple[Tab, Tab]) -> None:
+    ada, ben = room
+    await pick_of_open(ada, "Delete")
+    await ada.page.locator("dialog").get_by_role("button", name="Delete").click()
+    await expect(ben.page.locator(".notice")).to_contain_text("not shared with you any more")
+    await expect(ben.page.locator(".welcome")).to_be_visible()
+
+
+async def test_two_tabs_of_one_person_show_the_same_and_nothing_twice(browser: Browser, town: str) -> None:
+    async with logged_in(browser, town, "ada") as first:
+        await first.choose("slow")
+        await first.say("one tokens=3")
+        second = Tab(await first.page.context.new_page(), first.url)
+        second.watch()
+        await second.page.goto(first.page.url)
+        await second.page.wait_for_selector(".said")
+        await second.settled()
+        await first.write(SLOWLY)
+        await expect(second.page.locator(".answer").last).to_contain_text("word5 ")
+        for one in (first, second):
+            await expect(one.page.locator(".answer").last).to_contain_text(f"word{TOKENS - 1}")
+            await one.settled()
+            assert (len(await one.texts(".said")), len(await one.texts(".answer"))) == (2, 2)
+            assert await one.texts(".author") == await one.texts(".presence:not(:empty)") == []
+        await second.require_quiet()
+
+
+async def test_a_link_shows_the_chat_as_it_grows_to_whoever_has_it(browser: Browser, town: str) -> None:
+    async with logged_in(browser, town, "ada") as ada, tab(browser, town) as guest:
+        await ada.choose("echo")
+        await ada.say("For **everybody**")
+        await pick_of_open(ada, "Share")
+        await ada.page.get_by_role("button", name="Make a link").click()
+        link = await ada.page.locator(".secret code").inner_text()
+        await guest.page.goto(link)
+        await expect(guest.page.locator("article strong")).to_have_text("everybody")
+        await require_accessible(guest)
+        await ada.page.keyboard.press("Escape")
+        await ada.say("And more")
+        await expect(guest.page.locator("article")).to_have_count(4)
+        await guest.picture("shared")
+        await pick_of_open(ada, "Share")
+        await ada.page.get_by_role("button", name="Revoke").click()
+        await expect(guest.page.get_by_role("alert")).to_contain_text("leads nowhere")
+
+
+async def test_a_chat_is_found_by_its_words_pinned_and_put_away(browser: Browser, town: str) -> None:
+    async with logged_in(browser, town, "ben") as page:
+        await page.choose("echo")
+        await page.say("The albatross circles the lighthouse")
+        await page.page.hover(".said")
+        await page.page.click("[aria-label=Edit]")
+        await page.page.fill(".edit .composer-input", "Something else")
+        await page.page.keyboard.press("Enter")
+        await expect(page.page.locator(".siblings")).to_have_text(["2/2"])
+        await page.settled()
+        title = await page.page.locator(".entry.open a").inner_text()
+        await pick_of_open(page, "Pin")
+        await expect(page.page.locator(".conversations h2").first).to_have_text("Pinned")
+        await pick_of_open(page, "Archive")
+        entry = page.page.locator(".entry", has_text=title)
+        await expect(entry).to_have_count(0)
+        await page.page.reload()
+        await page.page.get_by_role("button", name="Archived ones").click()
+        await page.page.locator(".entry", has_text=title).locator("a").click()
+        await pick_of_open(page, "Bring back")
+        await expect(page.page.locator(".conversations h2").first).to_have_text("Pinned")
+        await page.page.keyboard.press("Control+k")
+        await page.page.get_by_label("Words").fill("lighthouses")
+        await page.page.keyboard.press("Enter")
+        await expect(page.page.locator(".hit mark").first).to_have_text("lighthouse")
+        await expect(page.page.locator(".hit").first).to_contain_text("on another branch")
+        await require_accessible(page)
+        await page.picture("search")
+        await page.page.locator(".hit").first.click()
+        await expect(page.page.locator(".bubble")).to_have_text(["The albatross circles the lighthouse"])

@@ -1,0 +1,51 @@
+/** A list that a component shows by pages and reads again when something in it has changed. */
+
+import { useCallback, useEffect, useState } from "react";
+import { call, messageOf, type Asked } from "../api/client";
+import type { Page } from "../api/types";
+
+const PAGE = 50;
+
+export interface Listed<T> {
+  list: T[] | null;
+  hasMore: boolean;
+  problem: string | null;
+  /** Reads the first page again. */
+  again: () => void;
+  more: () => void;
+  /** Does something and reads the list again; what fails is shown at it. */
+  act: (done: Promise<unknown>) => Promise<boolean>;
+}
+
+export function useList<T extends { id: string }>(path: string, query: Asked["query"] = {}): Listed<T> {
+  const [list, setList] = useState<T[] | null>(null);
+  const [hasMore, setHasMore] = useState(false);
+  const [problem, setProblem] = useState<string | null>(null);
+  const key = JSON.stringify(query);
+  const read = useCallback(
+    async (known: T[]) => {
+      try {
+        const given = JSON.parse(key) as Asked["query"];
+        const page = await call<Page<T>>(path, { query: { ...given, limit: PAGE, after: known.at(-1)?.id } });
+        setList([...known, ...page.data]);
+        setHasMore(page.has_more);
+        setProblem(null);
+      } catch (error) {
+        setProblem(messageOf(error));
+      }
+    },
+    [path, key],
+  );
+  useEffect(() => void read([]), [read]);
+  const act = async (done: Promise<unknown>) => {
+    try {
+      await done;
+      await read([]);
+      return true;
+    } catch (error) {
+      setProblem(messageOf(error));
+      return false;
+    }
+  };
+  return { list, hasMore, problem, again: () => void read([]), more: () => void read(list ?? []), act };
+}

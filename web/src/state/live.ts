@@ -1,0 +1,238 @@
+/**
+ * What others do in the open conversation, and oneself in other tabs: a socket that tells of every change, from
+ * where it was before after every loss. What this tab does itself is told, too, and passed over.
+ */
+
+import { bearerToken, call } from "../api/client";
+import { pause } from "../api/stream";
+import type { Conversation, FeedEvent, Member, Page, Someone } from "../api/types";
+import { attend } from "./asking";
+import { busily, chat, readTree, reread, running, whileOpen } from "./chat";
+import { forgetConversation, noteConversation } from "./conversations";
+import { tell, tellError } from "./notices";
+import { go } from "./router";
+import { look, session } from "./session";
+import { createStore, useStore } from "./store";
+import { isRunning } from "./turns";
+
+const GONE = 4404;
+const REFUSED = 4401;
+const GATHER_MILLISECONDS = 250;
+const WAIT_MILLISECONDS = 10_000;
+/** A typing mark holds for six seconds on the server. */
+const TYPING_MILLISECONDS = 3000;
+const MOST_MEMBERS = 100;
+
+export interface Live {
+  /** Who else is there, and who of them is writing. */
+  others: Someone[];
+  writing: Someone[];
+  /** Names of everybody who was met in this conversation. */
+  names: Record<string, string>;
+}
+
+const NOBODY: Live = { others: [], writing: [], names: {} };
+
+export const live = createStore<Live>(() => NOBODY);
+
+export function useLive<T>(select: (live: Live) => T): T {
+  return useStore(live, select);
+}
+
+let followed: string | null = null;
+let socket: WebSocket | null = null;
+let membersOf: string | null = null;
+
+/** Follows whichever conversation is open, as long as the page lives. */
+export function keepLive(): () => void {
+  const begin = () => {
+    const { id, state, conversation } = chat.getState();
+    if (id === followed) return;
+    if (id !== null && (state !== "read" || !conversation)) return;
+    followed = id;
+    membersOf = null;
+    live.setState(NOBODY, true);
+    socket?.close();
+    socket = null;
+    if (id !== null) void keepFollowing(id, conversation!.revision, whileOpen());
+  };
+  begin();
+  const undo = chat.subscribe(begin);
+  return () => {
+    undo();
+    followed = null;
+    socket?.close();
+  };
+}
+
+async function keepFollowing(id: string, revision: number, signal: AbortSignal): Promise<void> {
+  let last = revision;
+  let attempt = 0;
+  while (!signal.aborted && followed === id) {
+    const code = await connection(id, last, (event) => {
+      attempt = 0;
+      if (event.revision !== undefined && event.type !== "ready") last = Math.max(last, event.revision);
+      if (followed === id && !signal.aborted) hear(event).catch(tellError);
+    });
+    if (followed !== id || signal.aborted) return;
+    if (code === GONE) return gone(id);
+    if (code === REFUSED) await look();
+    live.setState({ others: [], writing: [] });
+    await pause(attempt++, signal);
+  }
+}
+
+/** Opens a socket and resolves with the code it was closed with. */
+function connection(id: string, after: number, onEvent: (event: FeedEvent) => void): Promise<number> {
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  return new Promise((resolve) => {
+    const made = new WebSocket(`${scheme}://${location.host}/v1/conversations/${id}/events?starting_after=${after}`);
+    socket = made;
+    const token = bearerToken();
+    made.onopen = () => token && made.send(JSON.stringify({ type: "session.authenticate", token }));
+    made.onmessage = (message) => onEvent(JSON.parse(message.data as string) as FeedEvent);
+    made.onclose = (event) => resolve(event.code);
+  });
+}
+
+function gone(id: string): void {
+  forgetConversation(id);
+  if (chat.getState().id !== id) return;
+  tell("This conversation was deleted, or is not shared with you any more.");
+  go("");
+}
+
+// --- what is told
+
+async function hear(event: FeedEvent): Promise<void> {
+  const data = event.data ?? {};
+  switch (event.type) {
+    case "presence":
+      return present(event);
+    case "turn.began":
+      return busily(() => began(data));
+    case "turn.ended":
+      return busily(() => ended(data));
+    case "items.added":
+    case "item.deleted":
+      return busily(() => changed(true));
+    case "branch.deleted":
+      return busily(() => branchGone(data.branch_id));
+    case "conversation.updated":
+      return busily(updated);
+    case "reset":
+      return busily(() => changed(true));
+    default:
+      if (event.type.startsWith("branch.")) return busily(() => changed(false));
+  }
+}
+
+function present(event: FeedEvent): void {
+  const me = session.getState().me?.id;
+  const others = (event.present ?? []).filter((one) => one.user_id !== me);
+  const writing = (event.typing ?? []).filter((one) => others.some((other) => other.user_id === one.user_id));
+  live.setState(({ names }) => ({
+    others,
+    writing,
+    names: { ...names, ...Object.fromEntries(others.map((one) => [one.user_id, one.name])) },
+  }));
+}
+
+/** An answer that this tab did not ask for is shown where one is looking; elsewhere the tree is read. */
+async function began(data: NonNullable<FeedEvent["data"]>): Promise<void> {
+  const id = data.response_id;
+  const signal = whileOpen();
+  if (!id || !(await nothingWaits()) || signal.aborted) return;
+  const now = chat.getState();
+  if (now.turns[id]) return;
+  if (data.branch_id !== now.branchId) {
+    if (!data.activated || running().length) return changed(false);
+    await reread(data.branch_id);
+    if (signal.aborted) return;
+  }
+  await attend(id, data.items?.[0]?.antiphon?.author_id ?? null);
+}
+
+/** Whether every question of this tab has its answer's id by now: before, nobody can say whose an answer is. */
+function nothingWaits(): Promise<boolean> {
+  const waits = () => Object.values(chat.getState().turns).some((turn) => turn.id.startsWith("local:") && isRunning(turn));
+  if (!waits()) return Promise.resolve(true);
+  return new Promise((resolve) => {
+    const undo = chat.subscribe(() => !waits() && done(true));
+    const timer = setTimeout(() => done(false), WAIT_MILLISECONDS);
+    function done(known: boolean) {
+      undo();
+      clearTimeout(timer);
+      resolve(known);
+    }
+  });
+}
+
+async function ended(data: NonNullable<FeedEvent["data"]>): Promise<void> {
+  const { turns, branchId } = chat.getState();
+  if (data.response_id && turns[data.response_id]) return; // whoever follows it reads on by itself
+  await changed(data.branch_id === branchId);
+}
+
+let gathering: { path: boolean } | null = null;
+
+/** Reads the tree, and the path if that changed, once for all that comes within a moment. */
+async function changed(path: boolean): Promise<void> {
+  if (gathering) {
+    gathering.path ||= path;
+    return;
+  }
+  gathering = { path };
+  await new Promise((resolve) => setTimeout(resolve, GATHER_MILLISECONDS));
+  const what = gathering;
+  gathering = null;
+  // While an answer is being made its end reads all of this.
+  if (running().length) return;
+  if (what.path) await reread();
+  await readTree();
+}
+
+async function branchGone(branchId: string | undefined): Promise<void> {
+  await readTree();
+  const { branchId: shown, conversation, id } = chat.getState();
+  if (branchId !== shown || !conversation) return;
+  const now = await call<Conversation>(`/v1/conversations/${id}`);
+  await reread(now.active_branch_id);
+}
+
+async function updated(): Promise<void> {
+  const { id } = chat.getState();
+  if (id === null) return;
+  const read = await call<Conversation>(`/v1/conversations/${id}`);
+  const shown = chat.getState();
+  // A chat without a title yet shows what was asked.
+  const conversation = { ...read, title: read.title ?? (shown.id === id ? (shown.conversation?.title ?? null) : null) };
+  noteConversation(conversation);
+  if (shown.id === id) chat.setState({ conversation });
+}
+
+// --- who is there
+
+/** Asks for the names of a conversation's members, once, when somebody is met whom nobody named. */
+export function readNames(): void {
+  const { id } = chat.getState();
+  if (id === null || membersOf === id) return;
+  membersOf = id;
+  call<Page<Member>>(`/v1/conversations/${id}/members`, { query: { limit: MOST_MEMBERS } })
+    .then(({ data }) => {
+      if (chat.getState().id !== id) return;
+      live.setState(({ names }) => ({ names: { ...Object.fromEntries(data.map((one) => [one.id, one.name])), ...names } }));
+    })
+    .catch(() => undefined); // then they stay without a name
+}
+
+let saidAt = 0;
+
+/** Says that one is writing, every few seconds while it holds, and only where somebody is there to see it. */
+export function sayWriting(writing: boolean): void {
+  if (!live.getState().others.length || socket?.readyState !== WebSocket.OPEN) return;
+  const now = Date.now();
+  if (writing ? now - saidAt < TYPING_MILLISECONDS : saidAt === 0) return;
+  saidAt = writing ? now : 0;
+  socket.send(JSON.stringify({ type: "typing", typing: writing }));
+}

@@ -1,0 +1,64 @@
+import { useEffect, type FormEvent } from "react";
+import { createCollection, readCollections, useCollections } from "../state/collections";
+import { tellError } from "../state/notices";
+import { go, link } from "../state/router";
+import { OneCollection } from "./collections/one";
+import { bytes, day, Table } from "./parts";
+import type { ViewProps } from "./registry";
+import "../styles/collections.css";
+
+/** What one's answers are looked for in: collections of files. */
+export default function Collections({ rest }: ViewProps) {
+  const [id] = rest;
+  return id ? <OneCollection key={id} id={id} /> : <All />;
+}
+
+function All() {
+  const list = useCollections((state) => state.list);
+  const isRead = useCollections((state) => state.isRead);
+  const hasMore = useCollections((state) => state.hasMore);
+  const standing = useCollections((state) => state.standing);
+  useEffect(() => void readCollections().catch(tellError), []);
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    const name = String(new FormData(event.currentTarget).get("name")).trim();
+    if (!name) return;
+    createCollection(name)
+      .then((made) => go("collections", made.id))
+      .catch(tellError);
+  };
+  return (
+    <div className="view">
+      <h1>Collections</h1>
+      <p className="note">Put files into a collection, and have a chat, or all of yours, answered from them with citations.</p>
+      <form className="row inline-form new-collection" onSubmit={submit}>
+        <input name="name" aria-label="Name of the new collection" placeholder="A new collection" required maxLength={256} autoComplete="off" />
+        <button className="primary">Make it</button>
+      </form>
+      {isRead && !list.length && <p className="empty">There are none yet.</p>}
+      {list.length > 0 && (
+        <Table label="Collections" columns={["Name", "#Files", "#Size", "Last used", ""]}>
+          {list.map((one) => (
+            <tr key={one.id}>
+              <td>
+                <a href={link("collections", one.id)}>{one.name || "Untitled"}</a>
+              </td>
+              <td className="number">{one.file_counts.total}</td>
+              <td className="number">{bytes(one.usage_bytes)}</td>
+              <td>{day(one.last_active_at)}</td>
+              <td className="acts">
+                {one.status === "in_progress" && <span className="badge">being read</span>}
+                {standing.includes(one.id) && <span className="badge good">in every chat</span>}
+              </td>
+            </tr>
+          ))}
+        </Table>
+      )}
+      {hasMore && (
+        <button className="quiet" onClick={() => readCollections(true).catch(tellError)}>
+          More
+        </button>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,43 @@
+import { useSession } from "../state/session";
+import { Sections } from "./parts";
+import type { ViewProps } from "./registry";
+import { Keys } from "./settings/keys";
+import { Own } from "./settings/own";
+import { Password } from "./settings/password";
+import { Profile } from "./settings/profile";
+import { Sessions } from "./settings/sessions";
+import { Appearance } from "./settings/appearance";
+import { Usage } from "./settings/usage";
+import "../styles/plot.css";
+
+const ALL: [string, string][] = [
+  ["profile", "Profile"],
+  ["appearance", "Appearance"],
+  ["usage", "Usage"],
+  ["data", "Your data"],
+  ["password", "Password"],
+  ["keys", "API keys"],
+  ["sessions", "Sessions"],
+];
+/** What belongs to an account that logs in; whoever came in without a credential has none of it. */
+const OF_ACCOUNTS = new Set(["password", "keys", "sessions"]);
+
+/** What belongs to oneself. */
+export default function Settings({ rest }: ViewProps) {
+  const local = useSession((session) => session.open);
+  const [section = "profile"] = rest;
+  const all = ALL.filter(([name]) => !local || !OF_ACCOUNTS.has(name));
+  return (
+    <div className="view">
+      <h1>Settings</h1>
+      <Sections view="settings" open={section} all={all} />
+      {section === "profile" && <Profile />}
+      {section === "appearance" && <Appearance />}
+      {section === "usage" && <Usage />}
+      {section === "data" && <Own />}
+      {section === "password" && <Password />}
+      {section === "keys" && <Keys />}
+      {section === "sessions" && <Sessions />}
+    </div>
+  );
+}
