@@ -23,6 +23,7 @@ from antiphon.ports.storage import Storage
 from antiphon.services.changes import Changes
 from antiphon.services.commit_notes import CommitNotes
 from antiphon.settings import Settings
+from antiphon.storage import import_mark
 from antiphon.storage.announced import AnnouncedStorage
 from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.locks import InProcessLocks
@@ -143,6 +144,7 @@ def _driver() -> ModuleType:
 
 async def _opened(stack: AsyncExitStack, settings: Settings) -> Storage:
     storage: Storage
+    import_mark.require_none(settings.data_dir)
     if settings.database_url is None:
         storage = await open_sqlite(settings.data_dir, power_safe=settings.durability == "power")
         stack.push_async_callback(storage.close)

@@ -56,7 +56,11 @@ def _importing(kind: str | None) -> Callable[..., None]:
     ) -> None:  # fmt: skip
         from antiphon.cli.imports import run_import
         from antiphon.cli.redis_source import source_of
+        from antiphon.cli.store_transfer import is_archive, run_restore
 
+        if kind is None and is_archive(Path(path)):
+            run_restore(Path(path), data_dir=data_dir)
+            return
         chosen: Any = kind
         with source_of(path, data_dir=data_dir, match=match) as found:
             run_import(found, chosen, owner=owner, url=url, key=key, data_dir=data_dir, as_json=as_json)
@@ -67,6 +71,16 @@ def _importing(kind: str | None) -> Callable[..., None]:
 for _kind, _help in KINDS.items():
     app.command(_kind, help=_help)(_importing(_kind))
 app.command(ANY, hidden=True, help="Whatever it is, told by its content.")(_importing(None))
+
+
+@app.command()
+def antiphon(
+    file: Annotated[Path, typer.Argument(help="What `antiphon export` made.")], data_dir: DataDir = None
+) -> None:
+    """Fill empty stores with everything another server of ours exported. The server must be stopped."""
+    from antiphon.cli.store_transfer import run_restore
+
+    run_restore(file, data_dir=data_dir)
 
 
 @app.command()

@@ -90,6 +90,27 @@ def backup(
 
 
 @app.command()
+def export(
+    path: Annotated[
+        Path | None, typer.Argument(help="A new file; with the ending .gz it is compressed.")
+    ] = None,
+    data_dir: DataDir = None,
+    digest: Annotated[
+        bool, typer.Option("--digest", help="Write nothing; print counts and digests of all there is.")
+    ] = False,
+) -> None:
+    """Write everything into an archive that any store can be filled from, while servers run or stand."""
+    from antiphon.cli.store_transfer import run_digest, run_export
+
+    if digest:
+        run_digest(data_dir=data_dir)
+    elif path is None:
+        raise typer.BadParameter("a file to write, or --digest")
+    else:
+        run_export(path, data_dir=data_dir)
+
+
+@app.command()
 def restore(
     path: Annotated[Path, typer.Argument(help="What `antiphon backup` made.")],
     data_dir: DataDir = None,

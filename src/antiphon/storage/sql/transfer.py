@@ -1,0 +1,71 @@
+"""What of the SQL stores exports and imports move: tables, and the statements that both engines understand.
+
+A table that a schema has is in `TABLES` or in `LEFT_OUT`; a test holds that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from antiphon.domain.archives import BadArchive, Table
+from antiphon.storage.sql.migrate import CONVERSATIONS, KNOWLEDGE, revisions
+
+TABLES: Final = {
+    CONVERSATIONS: (
+        "accounts", "groups", "login_sessions", "api_keys", "external_identities", "invites", "limits",
+        "quota_counters", "quota_reservations", "audit", "secrets", "runtime_settings", "conversations",
+        "branches", "segments", "items", "hidden_items", "conversation_changes", "conversation_members",
+        "share_links", "aliases", "runs", "journal", "run_chunks", "idempotency", "ledger", "blobs",
+        "blob_refs", "sweeps",
+    ),
+    KNOWLEDGE: (
+        "files", "versions", "text_slices", "uploads", "upload_parts", "collections", "members", "batches",
+        "standing", "kept_answers", "scopes", "sources", "passages", "passage_texts", "vector_models",
+        "vectors", "marks", "sequence",
+    ),
+}  # fmt: skip
+LEFT_OUT: Final = {CONVERSATIONS: ("alembic_version", "workers"), KNOWLEDGE: ("alembic_version", "words")}
+"""The schema's revision; processes, which are nowhere else; the word index, which is made of the texts."""
+
+SINGLE: Final = ("sequence",)
+"""Tables of one row, which even an empty store has."""
+
+
+def table_of(name: str, columns: Sequence[str]) -> Table:
+    """Return a table with its columns in the archive's order."""
+    return Table(name, tuple(sorted(columns)))
+
+
+def select(table: Table) -> str:
+    """Return the statement that reads a table."""
+    return f'SELECT {_named(table.columns)} FROM "{table.name}"'
+
+
+def insert(table: str, columns: Sequence[str]) -> str:
+    """Return the statement that writes a row unless it is there."""
+    places = ",".join("?" * len(columns))
+    return f'INSERT INTO "{table}" ({_named(columns)}) VALUES ({places}) ON CONFLICT DO NOTHING'
+
+
+def is_filled(table: str) -> str:
+    """Return the statement that has a row if a table has one."""
+    return f'SELECT 1 FROM "{table}" LIMIT 1'
+
+
+def clear(table: str) -> str:
+    """Return the statement that empties a table of one row."""
+    return f'DELETE FROM "{table}"'
+
+
+def _named(columns: Sequence[str]) -> str:
+    return ",".join(f'"{column}"' for column in columns)
+
+
+def is_older(scripts: str, revision: str, than: str) -> bool:
+    """Whether one revision comes before another; raises BadArchive if one of them is unknown."""
+    names = [step.name for step in revisions(scripts)]
+    for name in (revision, than):
+        if name not in names:
+            raise BadArchive(f"Schema {name} is of a newer release; this one knows none above {names[-1]}.")
+    return names.index(revision) < names.index(than)
