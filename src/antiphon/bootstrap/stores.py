@@ -83,7 +83,7 @@ class Database(msgspec.Struct, frozen=True):
 async def look_at_database(settings: Settings) -> Database:
     """Look at the configured PostgreSQL without changing it; raises Unavailable."""
     url = settings.database_url.get_secret_value() if settings.database_url else ""
-    return Database(*await _driver().look(url))
+    return Database(*await postgres_driver().look(url))
 
 
 async def open_knowledge_stores(stack: AsyncExitStack, settings: Settings) -> KnowledgeStores:
@@ -105,7 +105,7 @@ async def open_knowledge_stores(stack: AsyncExitStack, settings: Settings) -> Kn
 async def _shared_knowledge(
     stack: AsyncExitStack, settings: Settings, url: str, cache_bytes: int
 ) -> KnowledgeStores:
-    driver = _driver()
+    driver = postgres_driver()
     ports = await driver.open_postgres_knowledge(url, cache_bytes=cache_bytes)
     stack.push_async_callback(ports.close)
     locks = driver.PostgresLocks(url)
@@ -130,7 +130,7 @@ def _server_id(directory: Path) -> str:
         return made
 
 
-def _driver() -> ModuleType:
+def postgres_driver() -> ModuleType:
     """Return the adapters, which are loaded only where they are configured; raises Unavailable."""
     try:
         from antiphon.storage.sql import postgres_server
@@ -149,7 +149,7 @@ async def _opened(stack: AsyncExitStack, settings: Settings) -> Storage:
         storage = await open_sqlite(settings.data_dir, power_safe=settings.durability == "power")
         stack.push_async_callback(storage.close)
         return storage
-    driver = _driver()
+    driver = postgres_driver()
     stack.callback(os.close, lock_directory(settings.data_dir))
     storage = await driver.open_postgres(
         settings.database_url.get_secret_value(), connections=settings.database_connections
