@@ -39,7 +39,7 @@ async def test_from_sqlite_under_load_to_postgresql_and_back(new_server: NewServ
     made = await call(first.port, "POST", "/v1/admin/users", person)
     assert made.status in (200, 201), made.body
     async with client_of(first) as http:
-        store, files = await folder(http, (text_of(n, 20_000) for n in range(3)))
+        store, files = await folder(http, (text_of(n, 4_000) for n in range(3)))
         await indexed(http, store)
         wanted = (await http.post(f"/vector_stores/{store}/search", json=QUESTION)).json()
     body = {"model": PACED, "input": "stream=cut", "stream": True, "background": True}
