@@ -87,7 +87,7 @@ class Database(msgspec.Struct, frozen=True):
 async def look_at_database(settings: Settings) -> Database:
     """Look at the configured PostgreSQL without changing it; raises Unavailable."""
     url = settings.database_url.get_secret_value() if settings.database_url else ""
-    return Database(*await _driver().look(url))
+    return Database(*await postgres_driver().look(url))
 
 
 async def open_knowledge_stores(stack: AsyncExitStack, settings: Settings) -> KnowledgeStores:
@@ -109,7 +109,7 @@ async def open_knowledge_stores(stack: AsyncExitStack, settings: Settings) -> Kn
 async def _shared_knowledge(
     stack: AsyncExitStack, settings: Settings, url: str, cache_bytes: int
 ) -> KnowledgeStores:
-    driver = _driver()
+    driver = postgres_driver()
     ports = await driver.open_postgres_knowledge(url, cache_bytes=cache_bytes)
     stack.push_async_callback(ports.close)
     locks = driver.PostgresLocks(url)
@@ -134,7 +134,7 @@ async def open_benchmark_store(stack: AsyncExitStack, settings: Settings, direct
         store = await open_knowledge(directory, cache_bytes=cache_bytes)
         stack.push_async_callback(store.close)
         return store
-    driver, url = _driver(), settings.database_url.get_secret_value()
+    driver, url = postgres_driver(), settings.database_url.get_secret_value()
     schema = f"antiphon_eval_{secrets.token_hex(4)}"
     stack.push_async_callback(driver.erase_schema, url, schema)
     shared: KnowledgePorts = await driver.open_postgres_knowledge(url, cache_bytes=cache_bytes, schema=schema)
@@ -153,7 +153,7 @@ def _server_id(directory: Path) -> str:
         return made
 
 
-def _driver() -> ModuleType:
+def postgres_driver() -> ModuleType:
     """Return the adapters, which are loaded only where they are configured; raises Unavailable."""
     try:
         from antiphon.storage.sql import postgres_server
@@ -172,7 +172,7 @@ async def _opened(stack: AsyncExitStack, settings: Settings) -> Storage:
         storage = await open_sqlite(settings.data_dir, power_safe=settings.durability == "power")
         stack.push_async_callback(storage.close)
         return storage
-    driver = _driver()
+    driver = postgres_driver()
     stack.callback(os.close, lock_directory(settings.data_dir))
     storage = await driver.open_postgres(
         settings.database_url.get_secret_value(), connections=settings.database_connections
