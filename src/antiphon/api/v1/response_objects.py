@@ -63,7 +63,7 @@ def output_item(
 
 
 def known_includes(named: Sequence[str], *, own: Sequence[str] = ()) -> Sequence[str]:
-    """Return what an `include` names, of OpenAI's list or our `own`; raises InvalidRequest for anything else."""
+    """Return what an `include` names, of OpenAI's list or our `own`; raises InvalidRequest for else."""
     known = (*INCLUDABLE, *own)
     for one in named:
         if one not in known:
