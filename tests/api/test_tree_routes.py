@@ -11,8 +11,8 @@ from tests.api.client import Api, Event, text_of
 from tests.services.hand import ECHO, HAND
 
 BRANCH_KEYS = {
-    "id", "object", "conversation_id", "name", "head_item_id", "head_segment_id", "item_count", "token_count", "active",
-    "running_response_id", "created_at",
+    "id", "object", "conversation_id", "name", "head_item_id", "head_segment_id", "item_count", "token_count",
+    "active", "running_response_id", "created_at",
 }  # fmt: skip
 PATH = ["u1", "re: u1", "u2", "re: u2"]
 
@@ -271,3 +271,31 @@ async def test_a_turn_can_be_put_anywhere_in_the_tree(api: Api, talk: str) -> No
         body = {"model": ECHO, "input": "x", "conversation": talk.rpartition("/")[2], "antiphon": wrong}
         await api.refused("POST", "/v1/responses", body, status=404)
     await api.refused("POST", "/v1/responses", {"model": ECHO, "input": "x", "antiphon": placed}, status=400)
+
+
+async def test_items_are_listed_with_their_place_and_answer_on_demand(api: Api) -> None:
+    made = await api.http.post("/v1/conversations", json={})
+    path = f"/v1/conversations/{made.json()['id']}"
+    body = {"model": ECHO, "input": "where am I", "conversation": made.json()["id"]}
+    answered = (await api.http.post("/v1/responses", json=body)).json()
+    plain = (await api.http.get(f"{path}/items?order=asc")).json()["data"]
+    placed = (await api.http.get(f"{path}/items?order=asc&include=antiphon")).json()["data"]
+    assert [{k: v for k, v in one.items() if k != "antiphon"} for one in placed] == plain
+    asked, said = (one["antiphon"] for one in placed)
+    assert (asked["depth"], said["depth"]) == (0, 1) and asked["segment_id"] == said["segment_id"]
+    assert asked["author_id"].startswith("user_") and said["author_id"] is None
+    assert asked["response"]["id"] == said["response"]["id"] == answered["id"]
+    assert said["response"]["status"] == "completed" and said["response"]["usage"] == answered["usage"]
+    (branch,) = (await api.http.get(f"{path}/branches")).json()["data"]
+    assert branch["head_segment_id"] == said["segment_id"]
+
+
+async def test_models_are_listed_with_windows_and_prices_on_demand(api: Api) -> None:
+    plain = (await api.http.get("/v1/models")).json()["data"]
+    told = (await api.http.get("/v1/models?include=antiphon")).json()["data"]
+    assert [one["id"] for one in told] == [one["id"] for one in plain]
+    assert all("antiphon" not in one for one in plain)
+    chat = [one["antiphon"] for one in told if one["antiphon"]]
+    assert chat and all(one["context_tokens"] > 0 for one in chat)
+    assert all(one["price"].keys() == {"input", "output"} for one in chat)
+    assert sum(one["default"] for one in chat) <= 1

@@ -3,6 +3,8 @@
 What runs sets `window.__ran`; what is fetched asks `evil.example`.
 """
 
+# ruff: noqa: E501 - each text stands by itself
+
 from __future__ import annotations
 
 from typing import Final
@@ -17,7 +19,7 @@ _ELEMENTS: Final = (
     f"<svg><use href='{AWAY}/a.svg#x'></svg>", f"<svg><foreignObject><img src=x onerror={RUN}></foreignObject>",
     f"<svg><animate onbegin={RUN} attributeName=x dur=1s>", f"<svg><style>@import '{AWAY}/a.css'</style></svg>",
     f"<svg><a xlink:href='javascript:{RUN}'><text>x</text></a></svg>",
-    f"<iframe src='javascript:{RUN}'></iframe>", f"<iframe srcdoc='<script>parent.__ran=1</script>'></iframe>",
+    f"<iframe src='javascript:{RUN}'></iframe>", "<iframe srcdoc='<script>parent.__ran=1</script>'></iframe>",
     f"<object data='{AWAY}/a.swf'></object>", f"<embed src='{AWAY}/a.swf'>", f"<base href='{AWAY}/'>",
     f"<meta http-equiv=refresh content='0;url={AWAY}'>", f"<link rel=stylesheet href='{AWAY}/a.css'>",
     f"<style>body{{background:url({AWAY}/b.png)}}</style>", f"<p style='background:url({AWAY}/c.png)'>x</p>",
@@ -26,7 +28,7 @@ _ELEMENTS: Final = (
     f"<video src='{AWAY}/v.mp4' autoplay></video>", f"<audio src='{AWAY}/a.mp3' autoplay onerror={RUN}></audio>",
     f"<video><source onerror={RUN}></video>", f"<body onload={RUN}>", f"<marquee onstart={RUN}>x</marquee>",
     f"<template><img src=x onerror={RUN}></template>", f"<a href='javascript:{RUN}'>x</a>",
-    f"<a href='{AWAY}' ping='{AWAY}/ping'>x</a>", f"<div id=__ran name=__ran><a id=body name=body>x</a></div>",
+    f"<a href='{AWAY}' ping='{AWAY}/ping'>x</a>", "<div id=__ran name=__ran><a id=body name=body>x</a></div>",
     f"<math><mi xlink:href='javascript:{RUN}'>x</mi></math>",
     f"<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=x onerror={RUN}&gt;'>",
     f"<form><math><mtext></form><form><mglyph><style></math><img src=x onerror={RUN}>",

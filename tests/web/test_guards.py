@@ -1,4 +1,4 @@
-"""What the page promises beside what it does: nothing foreign runs, everybody can use it, it is small and quick."""
+"""What the page promises beside what it does: its guards, use by everybody, that it is small and quick."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scripts.check_text import REGISTRY_HOSTS
 from tests.web.browser import PHONE, executable, tab
 from tests.web.test_journey import MARKDOWN
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+looks = pytest.mark.asyncio(loop_scope="session")
 
 FIRST_SCRIPT_BYTES = 260_000
 POLICY = (
@@ -37,7 +37,7 @@ def assets() -> Path:
     return served.DIRECTORY / "assets"
 
 
-async def test_the_first_load_is_small() -> None:
+def test_the_first_load_is_small() -> None:
     index = (assets().parent / "index.html").read_text()
     scripts = re.findall(r'(?:src|href)="/assets/([^"]+\.js)"', index)
     assert scripts
@@ -45,7 +45,7 @@ async def test_the_first_load_is_small() -> None:
     assert size <= FIRST_SCRIPT_BYTES, size
 
 
-async def test_the_bundle_names_no_registry_and_nobody_to_report_to() -> None:
+def test_the_bundle_names_no_registry_and_nobody_to_report_to() -> None:
     for path in assets().glob("*.js"):
         text = path.read_text()
         assert not [host for host in REGISTRY_HOSTS if host in text], path.name
@@ -54,7 +54,7 @@ async def test_the_bundle_names_no_registry_and_nobody_to_report_to() -> None:
         assert not [one for one in addresses if not one.startswith(KNOWN_ADDRESSES)], path.name
 
 
-async def test_the_page_and_its_assets_carry_their_guards(url: str) -> None:
+def test_the_page_and_its_assets_carry_their_guards(url: str) -> None:
     executable()
     name = next(assets().glob("index-*.js")).name
     for path, cached in (("", "no-cache"), (f"assets/{name}", "public, max-age=31536000, immutable")):
@@ -69,6 +69,7 @@ async def test_the_page_and_its_assets_carry_their_guards(url: str) -> None:
         assert response.headers["content-type"] == "application/json"
 
 
+@looks
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_axe_finds_nothing_wrong(browser: Browser, url: str, scheme: str) -> None:
     async with tab(browser, url, color_scheme=scheme) as page:
@@ -96,6 +97,7 @@ async def test_axe_finds_nothing_wrong(browser: Browser, url: str, scheme: str) 
         assert await page.axe() == []
 
 
+@looks
 async def test_axe_finds_nothing_wrong_on_a_phone(browser: Browser, url: str) -> None:
     async with tab(browser, url, viewport=PHONE, has_touch=True, is_mobile=True) as page:
         await page.open()
@@ -104,6 +106,7 @@ async def test_axe_finds_nothing_wrong_on_a_phone(browser: Browser, url: str) ->
         assert await page.axe() == []
 
 
+@looks
 async def test_one_can_write_within_a_second(browser: Browser, url: str) -> None:
     """The best of three, since others use this machine; the figure is in docs/page.md."""
     took = []

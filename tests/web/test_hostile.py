@@ -1,4 +1,4 @@
-"""No text of anybody's runs a script or has anything fetched, however it is cut, with the content policy and without."""
+"""Nobody's text runs a script or has anything fetched, however it is cut, with the policy and without."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from tests.web.hostile import PAYLOADS, RUN
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 FOUND_IN_PAGE = """() => [...document.querySelectorAll('.message')].flatMap((message) =>
-    [...message.querySelectorAll('script,iframe,object,embed,style,link,meta,base,form,video,audio,template,' +
-        'img:not(.picture),svg:not(.icon-lines)')]
+    [...message.querySelectorAll('script,iframe,object,embed,style,link,meta,base,form,video,audio,' +
+        'template,img:not(.picture),svg:not(.icon-lines)')]
     .concat([...message.querySelectorAll('.markdown *, .bubble *')].filter((one) => [...one.attributes].some(
-        ({name, value}) => /^on/.test(name) || (/href|src|action/.test(name) && !/^(https?|mailto|tel|blob):/.test(value)))))
+        ({name, value}) => /^on/.test(name) ||
+            (/href|src|action/.test(name) && !/^(https?|mailto|tel|blob):/.test(value)))))
     .map((one) => one.outerHTML.slice(0, 200)))"""
 
 

@@ -1,9 +1,9 @@
-"""A person opens the address and talks: asks, edits, tries again, compares, renames, deletes, by mouse and by keys."""
+"""A person opens the address and talks: asks, edits, tries again, compares, deletes, by mouse and by keys."""
 
 from __future__ import annotations
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from tests.web.browser import PHONE, Tab, tab
 
@@ -125,6 +125,27 @@ async def test_a_model_that_fails_is_told_of_and_can_be_tried_again(page: Tab) -
     await page.page.click("[aria-label='Answer again']")
     await page.page.click("text=With text")
     await expect(page.page.locator(".answer")).to_contain_text("quick brown fox")
+
+
+async def test_a_question_that_was_refused_is_asked_again_and_stands_once(page: Tab) -> None:
+    page.expected.append("Failed to load resource")
+    refusal = {"error": {"message": "Too many.", "type": "rate_limit_error", "param": None, "code": None}}
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=429, json=refusal)
+
+    await page.page.route("**/v1/responses", refuse, times=1)
+    await page.choose("echo")
+    await page.write("once only")
+    await expect(page.page.locator(".ending.problem")).to_contain_text("Too many.")
+    await page.picture("refused")
+    await page.page.click("[aria-label='Answer again']")
+    await page.page.click("text=Try again")
+    await expect(page.page.locator(".answer-body")).to_have_text("once only")
+    await page.settled()
+    await page.page.reload()
+    await expect(page.page.locator(".answer-body")).to_have_text("once only")
+    assert await page.texts(".bubble") == ["once only"]
 
 
 async def test_conversations_are_renamed_and_deleted(page: Tab) -> None:

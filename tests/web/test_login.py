@@ -1,4 +1,4 @@
-"""Where credentials are required the page asks for them, keeps the session in a cookie, and forgets it on leaving."""
+"""Where credentials are required the page asks for them, keeps the session in a cookie, and forgets it."""
 
 from __future__ import annotations
 

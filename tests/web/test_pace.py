@@ -28,8 +28,8 @@ TRIES = 3
 
 SECTION = """## Section {number}
 
-Some **bold** words, `code`, a [link](https://example.org/{number}) and *more* of it, said at some length so that
-lines are wrapped where they should be. The price is $5, the formula $a^2+b^2=c^2$.
+Some **bold** words, `code`, a [link](https://example.org/{number}) and *more* of it, said at some length,
+so that lines are wrapped where they should be. The price is $5, the formula $a^2+b^2=c^2$.
 
 | name | value | note |
 |---|--:|:-:|
@@ -53,7 +53,8 @@ FILL = """async ([count, title]) => {
         headers: {'content-type': 'application/json'}}).then((response) => response.json());
     const {id} = await post('/v1/conversations', {title});
     for (let at = 0; at < count; at += 20) {
-        const items = Array.from({length: 20}, (_, n) => ({type: 'message', role: n % 2 ? 'assistant' : 'user',
+        const items = Array.from({length: 20}, (_, n) => ({
+            type: 'message', role: n % 2 ? 'assistant' : 'user',
             content: n % 2 ? `Answer **${at + n}** with \\`code\\` and a list:\\n\\n- one\\n- two`
                            : `Question ${at + n}?`}));
         await post(`/v1/conversations/${id}/items`, {items});
@@ -115,9 +116,7 @@ async def test_a_conversation_of_10_000_messages_opens_at_once_and_scrolls_smoot
                 break
         await page.page.locator(".viewport").evaluate("element => (element.scrollTop = 0)")
         await page.page.wait_for_function("document.querySelectorAll('.message').length > 60")
-    print(
-        f"10,000 messages: opened in {[round(one) for one in opened]} ms, {[round(one) for one in rates]} frames/s"
-    )
+    print("10,000 messages: opened in ms:", opened, "frames a second:", rates)
     assert min(opened) <= OPEN_MS
     assert max(rates) >= FRAMES_PER_SECOND
 

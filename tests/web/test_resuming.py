@@ -1,4 +1,4 @@
-"""A lost connection, a page that is loaded again, a server that was killed: no word is missing, none comes twice."""
+"""A lost connection, a page loaded again, a server that was killed: no word is missing, none comes twice."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ async def test_a_tree_of_2_000_messages_is_moved_at_every_frame(browser: Browser
     async with tab(browser, url) as page:
         await page.page.goto(f"{url}#/c/{conversation}/tree")
         await page.page.wait_for_function(
-            "n => document.querySelector('.tree-map canvas')?.ariaLabel.includes(`with ${n} messages`)",
+            "(n) => document.querySelector('.tree-map canvas')?.ariaLabel.includes(`with ${n} messages`)",
             arg=TRUNK + BRANCHES * ITEMS,
         )
         await page.page.wait_for_load_state("networkidle")

@@ -60,7 +60,10 @@ _ABSENT: Final = """<!doctype html>
 _NOT_YET: Final = (
     "The chat page is being built, once, beside the server. This page looks again every few seconds."
 )
-_NOT_BUILT: Final = "This server runs without the chat page: it was not built. <code>make page</code> builds it and says what is missing."
+_NOT_BUILT: Final = (
+    "This server runs without the chat page: it was not built."
+    " <code>make page</code> builds it and says what is missing."
+)
 
 
 class _PageRoute(Route):

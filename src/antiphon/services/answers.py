@@ -121,7 +121,7 @@ class Answers:
         return answer
 
     async def of_items(self, who: Principal, conversation_id: str, items: Sequence[Item]) -> dict[str, Run]:
-        """Return the runs that took in or gave out a conversation's items, by id, as far as they are known."""
+        """Return the runs that took in or gave out a conversation's items, by id, where they are known."""
         _, conversation = await self._access.enter(who, conversation_id)
         run_ids = dict.fromkeys(item.run_id for item in items if item.run_id is not None)
         owner_id = conversation.owner_id

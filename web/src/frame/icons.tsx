@@ -9,6 +9,7 @@ const PATHS = {
   check: "M5 12.5 10 17 19 7",
   close: "M6 6l12 12M18 6 6 18",
   columns: "M4 5h16v14H4zM12 5v14",
+  contrast: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zM12 3v18M12 8h7.5M12 12h9M12 16h7.5",
   copy: "M9 9h10v11H9zM15 9V4H5v11h4",
   down: "M6 9l6 6 6-6",
   edit: "M4 20h4L19 9l-4-4L4 16zM13 7l4 4",

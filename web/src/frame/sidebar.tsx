@@ -245,7 +245,7 @@ function Oneself() {
         )}
       </Menu>
       <button className="icon" aria-label={`Colours: ${theme}. Change to ${next}`} onClick={() => setTheme(next)}>
-        <Icon name={theme === "dark" ? "moon" : theme === "light" ? "sun" : "gear"} />
+        <Icon name={theme === "dark" ? "moon" : theme === "light" ? "sun" : "contrast"} />
       </button>
     </>
   );

@@ -15,11 +15,12 @@ import { after, emptyTurn, isRunning, type Turn } from "./turns";
 const TITLE = 60;
 const TITLE_TRIES = 2;
 const TITLE_MILLISECONDS = 1000;
+const LOCAL = "local:";
 const INCLUDE = ["file_search_call.results"];
 let count = 0;
 
 function localId(): string {
-  return `local:${++count}`;
+  return `${LOCAL}${++count}`;
 }
 
 /** Asks a question at the end of what is shown, of every chosen model. */
@@ -54,6 +55,7 @@ export async function edit(turnId: string, parts: Part[]): Promise<void> {
   if (id === null || !old) return;
   const attached = old.items.flatMap((item) => item.content ?? []).filter((part) => part.image_url || part.antiphon);
   parts = [...attached, ...parts];
+  if (isLocal(old)) return askAgain(turnId, parts);
   const said = userTurn(parts);
   const answer = answerTurn(models.getState().chosen[0] ?? null);
   const before = path.slice(0, path.indexOf(turnId));
@@ -73,7 +75,9 @@ export async function regenerate(turnId: string, model: string | null = null): P
   const old = turns[turnId];
   const at = path.indexOf(turnId);
   if (id === null || !old || at < 0) return;
-  const item = old.items[0]?.id ?? turns[path[at - 1] ?? ""]?.items.at(-1)?.id;
+  const asked = turns[path[at - 1] ?? ""];
+  if (asked && isLocal(asked)) return askAgain(asked.id, asked.items.flatMap((one) => one.content ?? []), model);
+  const item = old.items[0]?.id ?? asked?.items.at(-1)?.id;
   if (!item) return;
   const answer = answerTurn(model ?? old.model);
   putBeside(turnId, answer.id);
@@ -84,6 +88,17 @@ export async function regenerate(turnId: string, model: string | null = null): P
   } catch (error) {
     failed([answer], error);
   }
+}
+
+/** Whether the server never took a turn in. */
+function isLocal(turn: Turn): boolean {
+  return turn.id.startsWith(LOCAL);
+}
+
+/** Asks once more what never reached the server. */
+function askAgain(turnId: string, parts: Part[], model: string | null = null): Promise<void> {
+  chat.setState(({ path }) => ({ path: path.slice(0, path.indexOf(turnId)) }));
+  return ask(parts, model ? [model] : undefined);
 }
 
 /** Stops every answer being made in the open conversation; what was said so far is kept. */
@@ -158,7 +173,7 @@ async function conversation(parts: Part[]): Promise<string> {
 
 function titleOf(parts: Part[]): string {
   const text = parts.find((part) => part.text && !part.antiphon)?.text ?? parts[0]?.antiphon?.filename ?? "New chat";
-  const line = text.trim().split("\n")[0]!.replace(/[#*_`>|\s]+/g, " ").trim();
+  const line = text.trim().split("\n")[0]!.replace(/[#*`>|\s]+/g, " ").trim();
   if (line.length <= TITLE) return line;
   const cut = line.slice(0, TITLE);
   return `${cut.slice(0, Math.max(cut.lastIndexOf(" "), TITLE / 2))}…`;

@@ -63,7 +63,7 @@ def output_item(
 
 
 def known_includes(named: Sequence[str], *, own: Sequence[str] = ()) -> Sequence[str]:
-    """Return what an `include` names, of OpenAI's list or our `own`; raises InvalidRequest for else."""
+    """Return what an `include` names, of OpenAI's list or our `own`; raises InvalidRequest for others."""
     known = (*INCLUDABLE, *own)
     for one in named:
         if one not in known:
@@ -86,7 +86,7 @@ def stored_item(item: Item) -> dict[str, Any]:
 
 
 def placed_item(item: Item, run: Run | None) -> dict[str, Any]:
-    """Return a stored item with where it stands in its tree, and the answer that took it in or gave it out."""
+    """Return a stored item with its place in the tree, and the answer that took it in or gave it out."""
     answered = None
     if run is not None:
         answered = {
