@@ -81,7 +81,7 @@ async def mongo_and_sqlite(directory: Path) -> AsyncIterator[Storage]:
         try:
             yield storage
         finally:
-            await storage.close_own()
+            await storage.close()
 
 
 @asynccontextmanager
@@ -92,7 +92,7 @@ async def mongo_and_postgres(directory: Path) -> AsyncIterator[Storage]:
         try:
             yield storage
         finally:
-            await storage.close_own()
+            await storage.close()
 
 
 STORAGES: dict[str, Callable[[Path], AbstractAsyncContextManager[Storage]]] = {

@@ -272,7 +272,8 @@ async def forget(database: Database, c: ws.Forget) -> None:
 
 
 _CORE: Final[dict[type, Handler]] = {
-    ws.PutKey: _put_key, ws.FreeKey: _free_key, ws.NewConversation: _new_conversation, ws.UpdateConversation: _update_conversation,
+    ws.PutKey: _put_key, ws.FreeKey: _free_key, ws.NewConversation: _new_conversation,
+    ws.UpdateConversation: _update_conversation,
     ws.DeleteConversation: _delete_conversation, ws.ExpireConversation: _expire_conversation,
     ws.RenewConversation: _renew_conversation, ws.NewBranch: _new_branch, ws.RenameBranch: _rename_branch,
     ws.DeleteBranch: _delete_branch, ws.ActivateBranch: _activate_branch, ws.ClaimBranch: _claim_branch,

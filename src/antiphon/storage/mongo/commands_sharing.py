@@ -68,7 +68,8 @@ async def _reveal_conversation(d: Draft, c: sw.RevealConversation) -> bool:
     found = await d.get(db.CONVERSATIONS, c.conversation_id)
     if found is None or found["deleted"] is None or found["state"] is not None:
         return False
-    d.change(db.CONVERSATIONS, found, deleted=None, created_us=c.now_us, updated_us=c.now_us)
+    created = c.now_us if c.created_us is None else c.created_us
+    d.change(db.CONVERSATIONS, found, deleted=None, created_us=created, updated_us=c.now_us)
     return True
 
 

@@ -73,6 +73,16 @@ class MongoConversations:
         found = await self._database.find(db.CHANGES, wanted, sort=ordered("revision"), limit=limit)
         return [Change(one["revision"], one["kind"], one["body"], one["created_us"]) for one in found]
 
+    async def revisions(self, conversation_ids: Sequence[str]) -> dict[str, int]:
+        """See the port."""
+        wanted = {"_id": {"$in": list(conversation_ids)}}
+        found = (
+            await self._database.find(db.CONVERSATIONS, wanted, fields=["revision"])
+            if conversation_ids
+            else ()
+        )
+        return {one["_id"]: one["revision"] for one in found}
+
 
 class MongoChatSessions:
     """Port `ChatSessions`."""

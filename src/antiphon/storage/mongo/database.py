@@ -97,6 +97,9 @@ INDEXES: Final[tuple[tuple[str, tuple[str, ...], Document], ...]] = (
     (LOG, ("open",), {"open": True}),
 )
 
+NAME: Final = "chat_content"
+"""Of a URL that names no database; the name that the branching system has for its content."""
+
 TIMEOUT_MS: Final = 5_000
 DUPLICATE: Final = 11000
 NOT_IMPLEMENTED: Final = 238
@@ -229,7 +232,7 @@ def connect(url: str) -> Database:
         client: AsyncMongoClient[Document] = AsyncMongoClient(
             url, appname="antiphon", serverSelectionTimeoutMS=TIMEOUT_MS, connectTimeoutMS=TIMEOUT_MS
         )
-        database = client.get_default_database("antiphon", write_concern=WriteConcern(w="majority", j=True))
+        database = client.get_default_database(NAME, write_concern=WriteConcern(w="majority", j=True))
     except (InvalidURI, ConfigurationError, ValueError) as error:
         raise Unavailable(f"MONGODB_URL is no address of a MongoDB: {error}") from None
     return Database(client, database)

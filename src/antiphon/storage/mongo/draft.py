@@ -41,15 +41,17 @@ class Draft:
 
     async def find(self, collection: str, wanted: Mapping[str, Any], *, limit: int = 0) -> list[Document]:
         """Return the documents that meet a condition, those of the draft as they will be."""
-        touched = {key: one for (where, key), one in self._now.items() if where == collection}
+        touched: dict[str, Document | None] = {
+            key: one for (where, key), one in self._now.items() if where == collection
+        }
         more = limit + len(touched) if limit else 0
         found = {one["_id"]: one for one in await self._database.find(collection, wanted, limit=more)}
         for key, one in found.items():
             self._stored.setdefault((collection, key), one)
-        for key, one in touched.items():
+        for key, now in touched.items():
             found.pop(key, None)
-            if one is not None and matches(one, wanted):
-                found[key] = one
+            if now is not None and matches(now, wanted):
+                found[key] = now
         return list(found.values())[: limit or None]
 
     async def has(self, collection: str, wanted: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from antiphon.domain.chat_exports.chats import imported_model
 from antiphon.domain.conversations import Conversation
 from antiphon.domain.items import Position
 from antiphon.ports.history import Said, SaidPage, Shown
@@ -42,6 +43,8 @@ class MongoHistory:
         if item["author_id"] is None and item["run_id"] is not None:
             run = await self._database.get(db.RUNS, item["run_id"])
             model = run["model"] if run else None
+        if model is None and item["author_id"] is None:
+            model = imported_model(item["payload"])
         return Said(
             item_id=item["id"], owner_id=item["owner_id"], conversation_id=segment["conversation_id"],
             role=item["role"], model=model, author_id=item["author_id"], created_us=item["created_us"],
@@ -119,7 +122,7 @@ class MongoHistory:
         self, account_id: str, item_id: str, below: Below, within: str | None,
         known: dict[str, Conversation | None],
     ) -> Conversation | None:  # fmt: skip
-        """Return a living fork that shows an item and that the account sees, `within` alone if it is given."""
+        """Return a living fork that shows an item and that the account sees, `within` if it is given."""
         for segment_id, first in below:
             wanted: Document = {
                 "base.segment_id": segment_id, "base.depth": {"$gte": first}, "deleted": None

@@ -46,8 +46,8 @@ TRIM_EVERY: Final = 256
 MAX_HEADS: Final = 50_000
 
 _ORDER: Final = (
-    db.ITEMS, db.SEGMENTS, db.BLOBS, db.BLOB_REFS, db.HIDDEN, db.RUNS, db.CHUNKS, db.CHANGES, db.KEYS, db.ALIASES,
-    db.MEMBERS, db.SHARES, db.SWEEPS, db.CONVERSATIONS, db.BRANCHES,
+    db.ITEMS, db.SEGMENTS, db.BLOBS, db.BLOB_REFS, db.HIDDEN, db.RUNS, db.CHUNKS, db.CHANGES, db.KEYS,
+    db.ALIASES, db.MEMBERS, db.SHARES, db.SWEEPS, db.CONVERSATIONS, db.BRANCHES,
 )  # fmt: skip
 """What is reached through something else is written before it."""
 

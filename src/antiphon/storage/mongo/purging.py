@@ -204,10 +204,11 @@ class MongoRemains:
         depths = [one["fork_depth"] for one in leaving if one["_id"] not in set(going)]
         forks = {"base.segment_id": segment_id, "deleted": None}
         found = await self._database.find(db.CONVERSATIONS, forks, fields=["base"])
-        return max([NOWHERE, *depths, *(one["base"]["depth"] for one in found)])
+        depths += [one["base"]["depth"] for one in found]
+        return int(max([NOWHERE, *depths]))
 
     async def _answered(self, segment_id: str, keep: int) -> int:
-        """Return the deepest item below `keep` that belongs to an answer: further choices have no other place."""
+        """Return the deepest item below `keep` that belongs to an answer: some have no other place."""
         wanted = {"segment_id": segment_id, "depth": {"$gt": keep}, "run_id": {"$gt": ""}}
         order = ordered("depth", descending=True)
         for one in await self._database.find(db.ITEMS, wanted, sort=order, fields=["depth", "run_id"]):

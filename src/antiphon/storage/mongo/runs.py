@@ -86,6 +86,14 @@ class MongoRuns:
         )
         return [doc.run(one) for one in found]
 
+    async def running(self, conversation_id: str | None, *, after: str | None, limit: int) -> list[Run]:
+        """See the port."""
+        wanted: Document = {"alive": True, **keyset("_id", after)}
+        if conversation_id is not None:
+            wanted["conversation_id"] = conversation_id
+        found = await self._database.find(db.RUNS, wanted, sort=ordered("_id"), limit=limit)
+        return [doc.run(one) for one in found]
+
     async def on_input(self, run: Run, limit: int) -> list[str]:
         """See the port."""
         place = run.input_end

@@ -26,6 +26,7 @@ from antiphon.storage.mongo.sharing import MongoMembers, MongoShares
 from antiphon.storage.mongo.tree import MongoTree
 from antiphon.storage.mongo.workers import MongoWorkers
 from antiphon.storage.mongo.writer import MongoWriter
+from antiphon.storage.pairing import PAIR
 
 FORM: Final = 1
 """Raised by a release whose documents an older one would not understand."""
@@ -43,7 +44,7 @@ class MongoStorage(AroundStorage):
         writer = MongoWriter(database, log, accounts)
         self.unit_of_work = writer
         self.journal = MongoJournal(database, log, writer, shared=is_shared)
-        workers: Workers = MongoWorkers(database, log) if is_shared else accounts.workers
+        workers: Workers = MongoWorkers(database, log, accounts.workers) if is_shared else accounts.workers
         self.workers = workers
         self._reads(database, accounts)
         self.check = self._check
@@ -72,21 +73,11 @@ class MongoStorage(AroundStorage):
         await self._accounts.check()
         await self._database.now_us()
 
-    async def close_own(self) -> None:
-        """Release MongoDB only."""
+    async def _close(self) -> None:
+        """Release MongoDB; whoever opened the store in SQL closes that one."""
         await self._database.close()
 
-    async def _close(self) -> None:
-        await self._accounts.close()
-        await self.close_own()
 
-
-PAIR: Final = ("mongodb", "store")
-"""An alias of nobody's, by which a store in SQL knows that its conversations are in MongoDB, and in which."""
-
-LEFT_BEHIND: Final = (
-    "The conversations of this store are in MongoDB: set MONGODB_URL as before, or begin with another store."
-)
 NOT_EMPTY: Final = (
     "MONGODB_URL cannot be added to a store that has conversations in SQL already: nobody would see them"
     " any more. Begin with an empty DATA_DIR or DATABASE_URL."
@@ -113,9 +104,13 @@ async def open_mongo(url: str, accounts: Storage) -> MongoStorage:
         raise
 
 
-async def is_elsewhere(accounts: Storage) -> bool:
-    """Whether the conversations of a store in SQL are in MongoDB."""
-    return await accounts.aliases.target(*PAIR) is not None
+async def look(url: str) -> str:
+    """Return the version of the server at `url`; raises Unavailable."""
+    database = connect(url)
+    try:
+        return await database.version()
+    finally:
+        await database.close()
 
 
 async def _pair(database: Database, accounts: Storage) -> None:

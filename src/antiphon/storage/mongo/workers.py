@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from antiphon.domain.run_events import decode_ops
-from antiphon.ports.workers import Bell, Renewal, RunningLog, Tick
+from antiphon.ports.workers import Renewal, RunningLog, Tick, Workers
 from antiphon.storage.mongo import database as db
 from antiphon.storage.mongo.database import Database, Document, ordered
 from antiphon.storage.mongo.journal import add_record, sealed_ops, ticks
@@ -21,13 +21,15 @@ KEPT_US: Final = 24 * 3600 * 1_000_000
 
 
 class MongoWorkers:
-    """Port `Workers`. A cancellation is read with each renewal: nothing rings here."""
+    """Port `Workers`; bells are those of the store in SQL."""
 
     is_shared = True
 
-    def __init__(self, database: Database, log_: Log) -> None:
+    def __init__(self, database: Database, log_: Log, bells: Workers) -> None:
         self._database = database
         self._log = log_
+        self.listen = bells.listen
+        self.ring = bells.ring
 
     async def renew(self, worker_id: str, lease_seconds: float) -> Renewal:
         """See the port."""
@@ -41,7 +43,7 @@ class MongoWorkers:
             return Renewal(False)
         wanted = {"alive": True, "worker_id": worker_id, "cancel_requested": True}
         cancelled = await self._database.find(db.RUNS, wanted, fields=["_id"])
-        return Renewal(True, [one["_id"] for one in cancelled])
+        return Renewal(True, [one["_id"] for one in cancelled], len(await living(self._database)))
 
     async def _is_fenced(self, worker_id: str) -> bool:
         """Whether somebody took this worker's next number, whatever its lease says."""
@@ -114,6 +116,3 @@ class MongoWorkers:
         wanted = {"worker_id": worker_id, "tick": {"$gt": after}}
         found = await self._database.find(db.TICKS, wanted, sort=ordered("tick"), limit=limit)
         return [Tick(one["tick"], None if one["ops"] is None else decode_ops(one["ops"])) for one in found]
-
-    async def listen(self, bell: Bell) -> None:
-        """See the port: there are none."""

@@ -15,11 +15,12 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from antiphon.domain.errors import Conflict
+from antiphon.domain.errors import AntiphonError, Conflict
 from antiphon.ports import account_writes as aw
 from antiphon.ports import quota_writes as qw
 from antiphon.ports import write_sets as ws
 from antiphon.ports.storage import Storage
+from antiphon.ports.workers import CANCEL
 from antiphon.ports.write_sets import Command
 from antiphon.storage.mongo.commands import HANDLERS, OF_BOTH, forget
 from antiphon.storage.mongo.database import Database
@@ -80,6 +81,16 @@ class MongoWriter:
             await self._commit(parts, owners)
         if parts.last:
             await self._accounts.unit_of_work.commit(*parts.last)
+        await self._ring(parts)
+
+    async def _ring(self, parts: Split) -> None:
+        """Tell other servers what they are asked for; if the bell is lost they read it with their leases."""
+        if not self._accounts.workers.is_shared:
+            return
+        for one in parts.here:
+            if isinstance(one, ws.RequestCancel):
+                with contextlib.suppress(AntiphonError):
+                    await self._accounts.workers.ring(CANCEL, one.run_id)
 
     async def _is_wanted(self, account_id: str) -> bool:
         """Whether an account is there and is not being deleted."""
