@@ -15,10 +15,12 @@ from pymongo import MongoClient
 
 from antiphon.storage.mongo import database as db
 from antiphon.storage.mongo.database import shown
+from antiphon.storage.sql import migrations
 from antiphon.storage.sql.sqlite import FILE_NAME
 from tests import mongo
 
 T = TypeVar("T")
+SCHEMA = Path(migrations.__file__).parent / "schema.sql"
 Row = dict[str, Any]
 
 
@@ -51,7 +53,8 @@ def _run(d: Row) -> Row:
     texts = {"error": _json(d["error"]), "usage": _json(d["usage"])}
     return {
         **d, **places, **texts, "background": int(d["background"]), "epoch": 0,
-        "is_script": int(d.get("is_script") or 0), "cancel_requested": int(d["cancel_requested"]), "created": d["created_us"], "ended": d["ended_us"],
+        "is_script": int(d.get("is_script") or 0), "cancel_requested": int(d["cancel_requested"]),
+        "created": d["created_us"], "ended": d["ended_us"],
     }  # fmt: skip
 
 
@@ -87,13 +90,12 @@ TABLES: dict[str, tuple[str, Callable[[Row], Row]]] = {
 }
 
 
-def look(directory: Path, read: Callable[[sqlite3.Connection], T]) -> T:
-    """Run a read on rows made of the directory's documents."""
+def look(directory: Path, read: Callable[[sqlite3.Connection], T], *, url: str | None = None) -> T:
+    """Run a read on rows made of the documents of a directory, or of those at `url`."""
     rows = sqlite3.connect(":memory:")
-    stored = sqlite3.connect(f"file:{directory / FILE_NAME}?mode=ro", uri=True)
-    client: MongoClient[Row] = MongoClient(mongo.url(directory))
+    client: MongoClient[Row] = MongoClient(url or mongo.url(directory))
     try:
-        stored.backup(rows)
+        _accounts(directory, rows)
         documents = client.get_default_database()
         for table, (collection, columns_of) in TABLES.items():
             names = [row[1] for row in rows.execute(f"PRAGMA table_info({table})")]
@@ -107,5 +109,17 @@ def look(directory: Path, read: Callable[[sqlite3.Connection], T]) -> T:
         return read(rows)
     finally:
         client.close()
-        stored.close()
         rows.close()
+
+
+def _accounts(directory: Path, rows: sqlite3.Connection) -> None:
+    """Copy the accounts' file, or make the tables where they are elsewhere."""
+    path = directory / FILE_NAME
+    if not path.exists():
+        rows.executescript(SCHEMA.read_text())
+        return
+    stored = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        stored.backup(rows)
+    finally:
+        stored.close()

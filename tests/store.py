@@ -26,6 +26,15 @@ ON_POSTGRES = STORE == "postgres"
 ON_MONGO = STORE == "mongo"
 
 
+def store_settings(directory: Path) -> dict[str, str]:
+    """Settings of a server that has the store of a directory, beside its DATA_DIR."""
+    if not ON_MONGO:
+        return {}
+    from tests import mongo
+
+    return {"MONGODB_URL": mongo.url(directory)}
+
+
 async def open_store(directory: Path) -> Storage:
     """Open the store that belongs to a test's directory."""
     if ON_POSTGRES:

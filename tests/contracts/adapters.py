@@ -45,8 +45,7 @@ from antiphon.storage.sql.postgres_advisory import PostgresLocks
 from antiphon.storage.sql.postgres_blobs import PostgresBlobs
 from antiphon.storage.sql.postgres_knowledge import open_postgres_knowledge
 from antiphon.storage.sql.sqlite import open_sqlite
-from tests import mongo
-from tests import redis_server
+from tests import mongo, redis_server
 from tests.postgres import prepared
 from tests.services.hand import Hand
 from tests.services.world import prepare

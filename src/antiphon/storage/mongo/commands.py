@@ -84,7 +84,9 @@ async def _renew_conversation(d: Draft, c: ws.RenewConversation) -> bool:
 
 async def _new_branch(d: Draft, c: ws.NewBranch) -> bool:
     branch = c.branch
-    if await d.has(db.BRANCHES, {"conversation_id": branch.conversation_id, "name": branch.name}):
+    is_new = d.is_new(db.CONVERSATIONS, branch.conversation_id)
+    named = {"conversation_id": branch.conversation_id, "name": branch.name}
+    if await d.has(db.BRANCHES, named, only_here=is_new):
         return False
     d.put(db.BRANCHES, doc.branch_document(branch, c.owner_id), c.owner_id)
     return True

@@ -39,13 +39,19 @@ class Draft:
             self._stored[place] = await self._database.get(collection, key)
         return self._stored[place]
 
-    async def find(self, collection: str, wanted: Mapping[str, Any], *, limit: int = 0) -> list[Document]:
-        """Return the documents that meet a condition, those of the draft as they will be."""
+    async def find(
+        self, collection: str, wanted: Mapping[str, Any], *, limit: int = 0, only_here: bool = False
+    ) -> list[Document]:
+        """Return the documents that meet a condition, those of the draft as they will be.
+
+        With `only_here` the store is not asked: it cannot have any.
+        """
         touched: dict[str, Document | None] = {
             key: one for (where, key), one in self._now.items() if where == collection
         }
         more = limit + len(touched) if limit else 0
-        found = {one["_id"]: one for one in await self._database.find(collection, wanted, limit=more)}
+        there = [] if only_here else await self._database.find(collection, wanted, limit=more)
+        found = {one["_id"]: one for one in there}
         for key, one in found.items():
             self._stored.setdefault((collection, key), one)
         for key, now in touched.items():
@@ -54,9 +60,9 @@ class Draft:
                 found[key] = now
         return list(found.values())[: limit or None]
 
-    async def has(self, collection: str, wanted: Mapping[str, Any]) -> bool:
+    async def has(self, collection: str, wanted: Mapping[str, Any], *, only_here: bool = False) -> bool:
         """Whether any document meets a condition."""
-        return bool(await self.find(collection, wanted, limit=1))
+        return bool(await self.find(collection, wanted, limit=1, only_here=only_here))
 
     def is_new(self, collection: str, key: str) -> bool:
         """Whether a document comes to be in this draft."""

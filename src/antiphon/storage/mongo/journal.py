@@ -103,13 +103,15 @@ class MongoJournal:
     async def seal(
         self, worker_id: str, upto_tick: int, chunks: Sequence[tuple[str, int, int, bytes]]
     ) -> None:
-        """See the port. Where others are, the newest number stays: the one after it is where a fence belongs."""
+        """See the port. Where others are, the newest number stays: a fence goes after it."""
         sealed = [
             {"_id": f"{run_id}:{first:016x}", "run_id": run_id, "first_seq": first, "last_seq": last,
              "ops": ops, "v": 0}
             for run_id, first, last, ops in chunks
         ]  # fmt: skip
         await self._database.insert_new(db.CHUNKS, sealed)
+        if upto_tick:
+            await self._log.close_done()  # what counts only with a record needs it until then
         if not self._shared and upto_tick:
             await self._database.delete(db.TICKS, {"worker_id": worker_id, "tick": {"$lte": upto_tick}})
         elif upto_tick:

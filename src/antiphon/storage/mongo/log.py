@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 from pymongo import DeleteOne, InsertOne, ReplaceOne
 
-from antiphon.domain.errors import Unavailable
+from antiphon.domain.errors import AntiphonError, Unavailable
 from antiphon.ports.write_sets import Command
 from antiphon.storage.mongo import database as db
 from antiphon.storage.mongo.database import Database, Document, Write, kept, stored
@@ -43,12 +43,15 @@ SLOW_SECONDS: Final = 5.0
 FRESH_SECONDS: Final = 60.0
 KEPT_US: Final = 3600 * 1_000_000
 TRIM_EVERY: Final = 256
+MAX_DONE: Final = 64
 MAX_HEADS: Final = 50_000
 
-_ORDER: Final = (
-    db.ITEMS, db.SEGMENTS, db.BLOBS, db.BLOB_REFS, db.HIDDEN, db.RUNS, db.CHUNKS, db.CHANGES, db.KEYS,
-    db.ALIASES, db.MEMBERS, db.SHARES, db.SWEEPS, db.CONVERSATIONS, db.BRANCHES,
-)  # fmt: skip
+_AWAY: Final = {"open": 1, "content": 1, "parts": 1, "decider": 1}
+
+_STAGES: Final = (
+    (db.ITEMS, db.SEGMENTS, db.BLOBS, db.BLOB_REFS, db.HIDDEN, db.MEMBERS, db.SHARES, db.SWEEPS),
+    (db.RUNS, db.CHUNKS, db.CHANGES, db.KEYS, db.ALIASES, db.CONVERSATIONS, db.BRANCHES),
+)
 """What is reached through something else is written before it."""
 
 Tail = Callable[[Sequence[Command]], Awaitable[None]]
@@ -76,6 +79,7 @@ class Log:
         self._tail = tail
         self._shared = shared
         self._heads: dict[str, tuple[int, float]] = {}
+        self._done: list[Document] = []
         self.flying: set[str] = set()
 
     # --- the newest number
@@ -113,6 +117,7 @@ class Log:
 
     async def catch_up_all(self, *, everything: bool = False) -> None:
         """Do what servers that died have written and not done; with `everything` also what is new."""
+        await self.close_done()
         wanted: Document = {"open": True}
         if self._shared and not everything:
             wanted["at"] = {"$lt": _now_us() - int(SLOW_SECONDS * 1_000_000)}
@@ -223,17 +228,19 @@ class Log:
         grouped: dict[str, list[Write]] = {}
         for word, collection, what in operations:
             grouped.setdefault(collection, []).append(_write(word, collection, what, number))
-        for collection in _ORDER:
-            writes = grouped.get(collection)
-            if writes and asyncio.get_running_loop().time() - began > SLOW_SECONDS:
+        for stage in _STAGES:
+            if asyncio.get_running_loop().time() - began > SLOW_SECONDS:
                 # Who slept in the middle must not bring back what went meanwhile.
                 now = await self._database.get(db.LOG, record["_id"])
                 if now is None or not now.get("open"):
                     return
-            await self._database.write(collection, writes or ())
+            writes = [self._database.write(name, grouped[name]) for name in stage if name in grouped]
+            await asyncio.gather(*writes)
         if tail:
             await self._tail(decode_tail(tail))
-        await self._close(record)
+        self._done.append(record)
+        if len(self._done) >= MAX_DONE or any(word == GONE for word, _, _ in operations):
+            await self.close_done()
 
     async def _content(self, record: Document) -> bytes:
         if "parts" not in record:
@@ -241,12 +248,25 @@ class Log:
         parts = [await self._database.get(db.PARTS, name) for name in record["parts"]]
         return b"".join(one["content"] for one in parts if one is not None)
 
-    async def _close(self, record: Document) -> None:
-        """Say that a record is done; what it said is erased with it."""
-        away = {"open": 1, "content": 1, "parts": 1, "decider": 1}
-        await self._database.update(db.LOG, record["_id"], {"$unset": away})
-        if "parts" in record:
-            await self._database.delete(db.PARTS, {"_id": {"$in": record["parts"]}})
+    async def close_done(self) -> None:
+        """Say of records that they are done; what they said is erased with that.
+
+        Until then they would be done again after a crash, which changes nothing, so it can wait for company;
+        but not longer than what decided them stands, nor than what was erased may come to light.
+        """
+        done, self._done = self._done, []
+        if not done:
+            return
+        try:
+            await self._database.update_all(
+                db.LOG, {"_id": {"$in": [record["_id"] for record in done]}}, {"$unset": _AWAY}
+            )
+        except AntiphonError:
+            self._done += done
+            raise
+        parts = [name for record in done for name in record.get("parts", ())]
+        if parts:
+            await self._database.delete(db.PARTS, {"_id": {"$in": parts}})
 
     async def _settle(self, record: Document) -> None:
         """Do what a record says, if it counts and is not done."""
@@ -255,7 +275,7 @@ class Log:
         if await self._counts(record):
             await self._apply(record)
         else:
-            await self._close(record)
+            self._done.append(record)
 
     async def _counts(self, record: Document) -> bool:
         """Whether a record counts, waiting until that is decided."""

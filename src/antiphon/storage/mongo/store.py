@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Final
 
-from antiphon.domain.errors import Conflict, Unavailable
+from antiphon.domain.errors import AntiphonError, Conflict, Unavailable
 from antiphon.ports.aliases import PutAlias
 from antiphon.ports.storage import Storage
 from antiphon.ports.workers import Workers
@@ -40,7 +40,7 @@ class MongoStorage(AroundStorage):
         self._database = database
         self._accounts = accounts
         is_shared = accounts.workers.is_shared
-        log = Log(database, self._note, shared=is_shared)
+        self._log = log = Log(database, self._note, shared=is_shared)
         writer = MongoWriter(database, log, accounts)
         self.unit_of_work = writer
         self.journal = MongoJournal(database, log, writer, shared=is_shared)
@@ -75,6 +75,8 @@ class MongoStorage(AroundStorage):
 
     async def _close(self) -> None:
         """Release MongoDB; whoever opened the store in SQL closes that one."""
+        with contextlib.suppress(AntiphonError):
+            await self._log.close_done()
         await self._database.close()
 
 
