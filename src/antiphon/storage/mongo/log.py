@@ -40,6 +40,7 @@ PATIENCE_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.005
 ABORT_SECONDS: Final = 2.0
 SLOW_SECONDS: Final = 5.0
+DOING_SECONDS: Final = 1.0
 FRESH_SECONDS: Final = 60.0
 KEPT_US: Final = 3600 * 1_000_000
 TRIM_EVERY: Final = 256
@@ -239,7 +240,7 @@ class Log:
         if tail:
             await self._tail(decode_tail(tail))
         self._done.append(record)
-        if len(self._done) >= MAX_DONE or any(word == GONE for word, _, _ in operations):
+        if self._shared or len(self._done) >= MAX_DONE or any(word == GONE for word, _, _ in operations):
             await self.close_done()
 
     async def _content(self, record: Document) -> bytes:
@@ -270,12 +271,27 @@ class Log:
 
     async def _settle(self, record: Document) -> None:
         """Do what a record says, if it counts and is not done."""
-        if not record.get("open"):
+        if not record.get("open") or await self._is_being_done(record):
             return
         if await self._counts(record):
             await self._apply(record)
         else:
             self._done.append(record)
+
+    async def _is_being_done(self, record: Document) -> bool:
+        """Wait for whoever wrote a record a moment ago to do it; returns whether it is done.
+
+        Two that do the same at the same time are right where an update is atomic, and slow everywhere.
+        """
+        if not self._shared:
+            return False
+        patience = record["at"] + int(DOING_SECONDS * 1_000_000)
+        while _now_us() < patience:
+            there = await self._database.get(db.LOG, record["_id"])
+            if there is None or not there.get("open"):
+                return True
+            await asyncio.sleep(POLL_SECONDS)
+        return False
 
     async def _counts(self, record: Document) -> bool:
         """Whether a record counts, waiting until that is decided."""
