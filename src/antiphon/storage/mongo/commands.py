@@ -7,7 +7,6 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
-from antiphon.domain.errors import TooLarge
 from antiphon.domain.items import Position
 from antiphon.ports import account_writes as aw
 from antiphon.ports import write_sets as ws
@@ -18,7 +17,6 @@ from antiphon.storage.mongo.database import Database, Document
 from antiphon.storage.mongo.draft import Draft
 from antiphon.storage.mongo.handlers import Handler, erase_all, living
 
-MAX_DOCUMENT_BYTES: Final = 15 * 1024 * 1024
 _json = msgspec.json.Encoder().encode
 
 
@@ -170,8 +168,6 @@ async def _put_items(d: Draft, c: ws.PutItems) -> bool:
         place = doc.place_id(c.after.segment_id, depth)
         if d.is_new(db.ITEMS, place) or (not is_new and await d.get(db.ITEMS, place)):
             return False
-        if len(item.payload) > MAX_DOCUMENT_BYTES // 4 and len(item.payload.encode()) > MAX_DOCUMENT_BYTES:
-            raise TooLarge("An item of more than 15 MB cannot be stored in MongoDB.")
         at = Position(c.after.segment_id, depth, tokens)
         document = doc.item_document(
             item, at, owner_id=c.owner_id, slot=c.slot, author_id=c.author_id, run_id=c.run_id,

@@ -7,8 +7,9 @@ draft then says which documents are new, which change and which go, for each own
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+from antiphon.domain.errors import TooLarge
 from antiphon.storage.mongo.database import Database, Document
 from antiphon.storage.mongo.matching import matches
 
@@ -16,6 +17,11 @@ Key = tuple[str, str]
 """A collection and a document's `_id`."""
 
 NEW, SET, GONE = "new", "set", "gone"
+
+MAX_BYTES: Final = 15 * 1024 * 1024
+"""MongoDB takes documents of 16 MB."""
+WIDEST: Final = 4
+"""Bytes of a character at most."""
 
 Operation = list[Any]
 """One of these words, a collection, and the document, or its `_id` where it goes."""
@@ -81,6 +87,8 @@ class Draft:
         self._note((collection, document["_id"]), None, document["p"])
 
     def _note(self, place: Key, document: Document | None, owner_id: str) -> None:
+        if document is not None:
+            _require_room(document)
         self._now[place] = document
         self.owners[place] = owner_id
 
@@ -98,3 +106,13 @@ class Draft:
             word = NEW if before is None else SET
             done.setdefault(self.owners[place], []).append([word, collection, document])
         return done
+
+
+def _require_room(document: Document) -> None:
+    """Refuse what no document can hold, before anything of its commit is decided."""
+    texts = [value for value in document.values() if type(value) is str or type(value) is bytes]
+    if sum(map(len, texts)) * WIDEST <= MAX_BYTES:
+        return
+    size = sum(len(value) if type(value) is bytes else len(str(value).encode()) for value in texts)
+    if size > MAX_BYTES:
+        raise TooLarge("An item of more than 15 MB cannot be stored in MongoDB.")

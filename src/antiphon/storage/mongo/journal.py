@@ -69,7 +69,9 @@ class MongoJournal:
     async def _end(self, record: Document, parts: Sequence[Split], owners: set[str]) -> None:
         tail: list[Command] = [command for part in parts for command in part.after]
         for _ in range(ROUNDS):
-            heads, operations = await self._writer.drafted([part.here for part in parts], owners)
+            heads, operations = await self._writer.drafted(
+                [part.here for part in parts], owners, numbered=True
+            )
             token = record["token"] = secrets.token_hex(16)
             self._log.flying.add(token)
             try:

@@ -129,19 +129,19 @@ class MongoWriter:
         await self._accounts.unit_of_work.commit(*tail)
 
     async def drafted(
-        self, sets: Sequence[Sequence[Command]], owners: set[str]
+        self, sets: Sequence[Sequence[Command]], owners: set[str], *, numbered: bool = False
     ) -> tuple[dict[str, int], dict[str, list[Operation]]]:
         """Return what write sets do to the logs, and the numbers that the logs had before.
 
         `owners` are those whose logs are looked at; more are added to it as they are found. Raises
-        Conflict with the guard as message and the index of its set as `param`.
+        Conflict with the guard as message and, where sets are `numbered`, the index of its set as `param`.
         """
         while True:
             heads = {owner_id: await self._log.head(owner_id) for owner_id in owners}
             draft = Draft(self._database)
             try:
                 for index, one in enumerate(sets):
-                    await perform(draft, one, str(index))
+                    await perform(draft, one, str(index) if numbered else None)
             except Conflict:
                 # Lost by what is there now, or by what somebody has decided that is not done yet?
                 if {owner_id: await self._log.catch_up(owner_id) for owner_id in heads} == heads:
@@ -161,7 +161,7 @@ class MongoWriter:
             yield
 
 
-async def perform(draft: Draft, some: Sequence[Command], index: str) -> None:
+async def perform(draft: Draft, some: Sequence[Command], index: str | None) -> None:
     """Do a write set in a draft; raises Conflict at the first guard that does not hold."""
     for one in some:
         if not await HANDLERS[type(one)](draft, one):
