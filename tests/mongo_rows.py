@@ -35,6 +35,7 @@ def _json(value: Any) -> str | None:
 
 def _conversation(d: Row) -> Row:
     times = {"created": d["created_us"], "updated": d["updated_us"], "expires": d["expires_us"]}
+    times |= {"pinned": d["pinned_us"], "archived": d["archived_us"]}
     return {**d, **times, **_place("base", d["base"])}
 
 

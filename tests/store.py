@@ -58,6 +58,7 @@ async def _with_mongo(directory: Path, accounts: Storage) -> Storage:
         await accounts.close()
 
     storage.close = close
+    storage._writer = accounts._writer  # for tests that change an account's row behind the server
     return storage
 
 

@@ -21,6 +21,7 @@ from antiphon.ports import write_sets as ws
 from antiphon.ports.storage import Fenced, Storage, StorageBusy
 from antiphon.storage.mongo import database as db
 from antiphon.storage.mongo import log as logs
+from antiphon.storage.mongo.commands import HANDLERS, OF_BOTH
 from antiphon.storage.mongo.store import FOREIGN, NOT_EMPTY, MongoStorage, open_mongo
 from antiphon.storage.pairing import is_elsewhere
 from tests import mongo
@@ -377,3 +378,17 @@ async def test_a_mongodb_that_is_not_there_is_named(accounts: Storage) -> None:
         await open_mongo(f"mongodb://127.0.0.1:{mongo.free_port()}/x?serverSelectionTimeoutMS=200", accounts)
     with pytest.raises(Unavailable, match="MONGODB_URL"):
         await open_mongo("mongodb://", accounts)
+
+
+def test_every_command_is_done_by_one_of_the_two_stores_on_purpose() -> None:
+    """A new command is either told what it does to documents, or is one of people, limits and operating."""
+    of_sql = {"account_writes", "group_writes", "quota_writes", "operation_writes"}
+    named = {ws.PutAccount, ws.PutLedger, ws.Forget}
+    waiting, forgotten = list(ws.Command.__subclasses__()), []
+    while waiting:
+        command = waiting.pop()
+        waiting += command.__subclasses__()
+        in_sql = command in named or command.__module__.rpartition(".")[2] in of_sql
+        if (command in HANDLERS) is in_sql and command not in OF_BOTH:
+            forgotten.append(command.__name__)
+    assert forgotten == []

@@ -24,12 +24,21 @@ from antiphon.storage.sql import knowledge, sqlite
 from antiphon.storage.sql.migrate import CONVERSATIONS, KNOWLEDGE
 from antiphon.storage.sql.transfer_sqlite import SqliteTransfer
 
+IN_MONGODB: Final = (
+    "MONGODB_URL is set: conversations and answers are in MongoDB, which this release neither exports nor"
+    " imports."
+)
 OF_KNOWLEDGE: Final = "knowledge"
 OF_CONVERSATIONS: Final = "conversations"
 
 
 def archives_of(settings: Settings, *, all_stores: bool) -> Archives:
-    """Return what exports and imports; `all_stores` also names those that are not there yet."""
+    """Return what exports and imports; `all_stores` also names those that are not there yet.
+
+    Raises Unavailable where conversations are in MongoDB.
+    """
+    if settings.mongodb_url is not None:
+        raise Unavailable(IN_MONGODB)
     data = settings.data_dir
     stores: dict[str, Transfer] = {}
     if all_stores or (data / knowledge.FILE_NAME).exists():

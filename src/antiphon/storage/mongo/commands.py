@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from msgspec import UNSET
 
 from antiphon.domain.items import Position
 from antiphon.ports import account_writes as aw
 from antiphon.ports import write_sets as ws
-from antiphon.storage.mongo import commands_purge, commands_sharing
+from antiphon.storage.mongo import commands_conversations, commands_purge, commands_sharing
 from antiphon.storage.mongo import database as db
 from antiphon.storage.mongo import documents as doc
 from antiphon.storage.mongo.database import Database, Document
@@ -42,41 +41,6 @@ async def _new_conversation(d: Draft, c: ws.NewConversation) -> bool:
         if await d.has(db.CONVERSATIONS, taken):
             return False
     d.put(db.CONVERSATIONS, doc.conversation_document(new), new.owner_id)
-    return True
-
-
-async def _update_conversation(d: Draft, c: ws.UpdateConversation) -> bool:
-    found = await living(d, c.conversation_id)
-    if found is None or (c.revision is not None and found["revision"] != c.revision):
-        return False
-    fields: Document = {} if c.expires_us is UNSET else {"expires_us": c.expires_us}
-    fields |= {name: value for name in ("title", "metadata") if (value := getattr(c, name)) is not None}
-    d.change(db.CONVERSATIONS, found, **fields)
-    return True
-
-
-async def _delete_conversation(d: Draft, c: ws.DeleteConversation) -> bool:
-    found = await living(d, c.conversation_id)
-    if found is None:
-        return False
-    d.change(db.CONVERSATIONS, found, deleted=c.now_us, updated_us=c.now_us, external_key=None)
-    return True
-
-
-async def _expire_conversation(d: Draft, c: ws.ExpireConversation) -> bool:
-    found = await living(d, c.conversation_id)
-    if found is None or found["updated_us"] != c.updated_us:
-        return False
-    now = c.now_us
-    d.change(db.CONVERSATIONS, found, deleted=now, expires_us=now, updated_us=now, external_key=None)
-    return True
-
-
-async def _renew_conversation(d: Draft, c: ws.RenewConversation) -> bool:
-    found = await living(d, c.conversation_id)
-    if found is None or (found["expires_us"] or 0) <= c.now_us:
-        return False
-    d.change(db.CONVERSATIONS, found, expires_us=c.expires_us, updated_us=c.now_us)
     return True
 
 
@@ -235,20 +199,6 @@ async def _request_cancel(d: Draft, c: ws.RequestCancel) -> bool:
     return True
 
 
-async def _add_change(d: Draft, c: ws.AddChange) -> bool:
-    found = await d.get(db.CONVERSATIONS, c.conversation_id)
-    if found is None or found["state"] is not None:
-        return not c.GUARD
-    revision = found["revision"] + 1
-    d.change(db.CONVERSATIONS, found, revision=revision, updated_us=c.now_us)
-    change = {
-        "_id": doc.place_id(c.conversation_id, revision), "conversation_id": c.conversation_id,
-        "revision": revision, "kind": c.kind, "body": c.body, "created_us": c.now_us,
-    }  # fmt: skip
-    d.put(db.CHANGES, change, c.owner_id)
-    return True
-
-
 async def _erase_account(d: Draft, c: aw.EraseAccount) -> bool:
     await erase_all(d, db.MEMBERS, {"account_id": c.account_id})
     await erase_all(d, db.KEYS, {"owner_id": c.account_id})
@@ -271,17 +221,16 @@ async def forget(database: Database, c: ws.Forget) -> None:
 
 _CORE: Final[dict[type, Handler]] = {
     ws.PutKey: _put_key, ws.FreeKey: _free_key, ws.NewConversation: _new_conversation,
-    ws.UpdateConversation: _update_conversation,
-    ws.DeleteConversation: _delete_conversation, ws.ExpireConversation: _expire_conversation,
-    ws.RenewConversation: _renew_conversation, ws.NewBranch: _new_branch, ws.RenameBranch: _rename_branch,
+    ws.NewBranch: _new_branch, ws.RenameBranch: _rename_branch,
     ws.DeleteBranch: _delete_branch, ws.ActivateBranch: _activate_branch, ws.ClaimBranch: _claim_branch,
     ws.AdvanceHead: _advance_head, ws.EndClaim: _end_claim, ws.NewSegment: _new_segment,
     ws.PutItems: _put_items, ws.HideItem: _hide_item, ws.OpenRun: _open_run, ws.FinishRun: _finish_run,
     ws.StartRun: _start_run, ws.UpdateRunMetadata: _update_run_metadata, ws.DeleteRun: _delete_run,
-    ws.RequestCancel: _request_cancel, ws.AddChange: _add_change, ws.AddLastChange: _add_change,
+    ws.RequestCancel: _request_cancel,
 }  # fmt: skip
 HANDLERS: Final[dict[type, Handler]] = {
-    **_CORE, **commands_purge.HANDLERS, **commands_sharing.HANDLERS, aw.EraseAccount: _erase_account,
+    **_CORE, **commands_conversations.HANDLERS, **commands_purge.HANDLERS,
+    **commands_sharing.HANDLERS, aw.EraseAccount: _erase_account,
 }  # fmt: skip
 """Commands of MongoDB; all others are of SQL."""
 

@@ -69,7 +69,8 @@ async def _reveal_conversation(d: Draft, c: sw.RevealConversation) -> bool:
     if found is None or found["deleted"] is None or found["state"] is not None:
         return False
     created = c.now_us if c.created_us is None else c.created_us
-    d.change(db.CONVERSATIONS, found, deleted=None, created_us=created, updated_us=c.now_us)
+    updated = c.now_us if c.updated_us is None else c.updated_us
+    d.change(db.CONVERSATIONS, found, deleted=None, created_us=created, updated_us=updated)
     return True
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from antiphon.domain.conversations import EPHEMERAL, Branch, BranchFork, Conversation
+from antiphon.domain.conversations import ALL, EPHEMERAL, Branch, BranchFork, Chosen, Conversation
 from antiphon.domain.items import Item
 from antiphon.ports.retention import Passed
 from antiphon.ports.storage import Change
@@ -12,7 +13,25 @@ from antiphon.storage.mongo import database as db
 from antiphon.storage.mongo import documents as doc
 from antiphon.storage.mongo.database import Database, Document, ids_of, keyset, ordered
 
-END = "\U0010ffff"
+END: Final = "\U0010ffff"
+LATEST_FIRST: Final = (("updated_us", -1), ("_id", -1))
+
+
+def used_before(after: tuple[int, str] | None) -> Document:
+    """Return the condition that begins a page of what was used last after a time and an id."""
+    if after is None:
+        return {}
+    at, last = after
+    return {"$or": [{"updated_us": {"$lt": at}}, {"updated_us": at, "_id": {"$lt": last}}]}
+
+
+def _own(account_id: str, chosen: Chosen) -> Document:
+    """Return the condition on an owner's conversations that are chosen."""
+    wanted: Document = {"owner_id": account_id, "deleted": None}
+    for field, is_so in (("pinned_us", chosen.pinned), ("archived_us", chosen.archived)):
+        if is_so is not None:
+            wanted[field] = {"$gt": -1} if is_so else None
+    return wanted
 
 
 class MongoConversations:
@@ -29,13 +48,21 @@ class MongoConversations:
         return doc.conversation(found)
 
     async def page(
-        self, account_id: str, *, after: str | None, limit: int, descending: bool
+        self, account_id: str, *, after: str | None, limit: int, descending: bool, chosen: Chosen = ALL
     ) -> list[Conversation]:
         """See the port."""
-        wanted = {"owner_id": account_id, "deleted": None, **keyset("_id", after, descending=descending)}
+        wanted = {**_own(account_id, chosen), **keyset("_id", after, descending=descending)}
         found = await self._database.find(
             db.CONVERSATIONS, wanted, sort=ordered("_id", descending=descending), limit=limit
         )
+        return [doc.conversation(one) for one in found]
+
+    async def latest(
+        self, account_id: str, *, after: tuple[int, str] | None, limit: int, chosen: Chosen = ALL
+    ) -> list[Conversation]:
+        """See the port; looks at the owner's conversations, whose times of use have no index."""
+        wanted = {**_own(account_id, chosen), **used_before(after)}
+        found = await self._database.find(db.CONVERSATIONS, wanted, sort=LATEST_FIRST, limit=limit)
         return [doc.conversation(one) for one in found]
 
     async def branch(self, conversation_id: str, branch_id: str) -> Branch | None:

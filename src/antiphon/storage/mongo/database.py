@@ -61,6 +61,8 @@ INDEXES: Final[tuple[tuple[str, tuple[str, ...], Document], ...]] = (
     (CONVERSATIONS, ("owner_id", "external_key"), {"external_key": _SOME}),
     (CONVERSATIONS, ("base.segment_id",), {"base.segment_id": _SOME}),
     (CONVERSATIONS, ("expires_us",), {"expires_us": {"$gt": 0}}),
+    (CONVERSATIONS, ("owner_id", "pinned_us"), {"pinned_us": {"$gt": 0}}),
+    (CONVERSATIONS, ("owner_id", "archived_us"), {"archived_us": {"$gt": 0}}),
     (CONVERSATIONS, ("deleted",), {"deleted": {"$gt": 0}}),
     (CONVERSATIONS, ("state", "_id"), {"state": _SOME}),
     (BRANCHES, ("conversation_id", "id"), {}),

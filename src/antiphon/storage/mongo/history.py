@@ -170,14 +170,8 @@ class MongoHistory:
         self, account_id: str, *, after: tuple[int, str] | None, limit: int
     ) -> list[tuple[Conversation, Position]]:
         """See the port; looks at the owner's conversations, whose times of use have no index."""
-        wanted: Document = {"owner_id": account_id, "deleted": None}
-        if after is not None:
-            at, last = after
-            wanted["$or"] = [{"updated_us": {"$lt": at}}, {"updated_us": at, "_id": {"$lt": last}}]
-        order = [("updated_us", -1), ("_id", -1)]
         found = []
-        for one in await self._database.find(db.CONVERSATIONS, wanted, sort=order, limit=limit):
-            conversation = doc.conversation(one)
+        for conversation in await self._conversations.latest(account_id, after=after, limit=limit):
             branch = await self._conversations.branch(conversation.id, conversation.active_branch_id)
             if branch is not None:
                 found.append((conversation, branch.head))

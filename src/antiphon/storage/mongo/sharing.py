@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
@@ -14,7 +15,9 @@ from antiphon.storage.mongo import database as db
 from antiphon.storage.mongo import documents as doc
 from antiphon.storage.mongo.database import Database, Document, keyset, ordered
 
-STANDING = ("active", "disabled")
+MOST: Final = 10_000
+"""Memberships of one account that are looked at for the last used."""
+STANDING: Final = ("active", "disabled")
 """States of an owner whose conversations their members still see."""
 
 
@@ -69,6 +72,14 @@ class MongoMembers:
                 break
             after = page[-1][field]
         return found[:limit]
+
+    async def latest(
+        self, account_id: str, *, after: tuple[int, str] | None, limit: int
+    ) -> list[Conversation]:
+        """See the port; looks at all that the account is a member of."""
+        found = await self.shared_with(account_id, after=None, limit=MOST, descending=False)
+        seen = sorted(found, key=lambda one: (one.updated_us, one.id), reverse=True)
+        return [one for one in seen if after is None or (one.updated_us, one.id) < after][:limit]
 
     async def page(self, conversation_id: str, *, after: str | None, limit: int) -> list[Member]:
         """See the port."""
