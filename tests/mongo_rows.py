@@ -86,7 +86,7 @@ TABLES: dict[str, tuple[str, Callable[[Row], Row]]] = {
     "blobs": (db.BLOBS, _made),
     "blob_refs": (db.BLOB_REFS, _made),
     "sweeps": (db.SWEEPS, _made),
-    "journal": (db.TICKS, _made),
+    "journal": (db.TICKS, lambda d: {**d, "ops": d["ops"] or b""}),
     "run_chunks": (db.CHUNKS, _made),
 }
 
