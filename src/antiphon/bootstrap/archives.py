@@ -28,13 +28,22 @@ from antiphon.storage.sql.transfer_sqlite import SqliteTransfer
 CONNECTIONS: Final = 2
 Stores = dict[str, Transfer]
 Contents = dict[str, BlobStore]
+IN_MONGODB: Final = (
+    "MONGODB_URL is set: conversations and answers are in MongoDB, which this release neither exports nor"
+    " imports."
+)
 OF_KNOWLEDGE: Final = "knowledge"
 OF_CONVERSATIONS: Final = "conversations"
 
 
 @asynccontextmanager
 async def opened_archives(settings: Settings, *, all_stores: bool) -> AsyncIterator[Archives]:
-    """Give what exports and imports; `all_stores` also names those that are not there yet."""
+    """Give what exports and imports; `all_stores` also names those that are not there yet.
+
+    Raises Unavailable where conversations are in MongoDB.
+    """
+    if settings.mongodb_url is not None:
+        raise Unavailable(IN_MONGODB)
     async with AsyncExitStack() as stack:
         if settings.database_url is None:
             stores, contents = _in_files(settings.data_dir, all_stores=all_stores)

@@ -1,4 +1,8 @@
-"""Which engine holds the truth: the embedded one, or PostgreSQL where DATABASE_URL names one."""
+"""Which engine holds the truth: the embedded one, or PostgreSQL where DATABASE_URL names one.
+
+Where MONGODB_URL names a MongoDB, conversations and answers are there, and only people, limits and what
+was used in the engine.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,7 @@ from antiphon.storage import import_mark
 from antiphon.storage.announced import AnnouncedStorage
 from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.locks import InProcessLocks
+from antiphon.storage.pairing import LEFT_BEHIND, is_elsewhere
 from antiphon.storage.sql.knowledge import open_knowledge
 from antiphon.storage.sql.knowledge_ports import KnowledgePorts
 from antiphon.storage.sql.sqlite import lock_directory, open_sqlite
@@ -165,7 +170,37 @@ def postgres_driver() -> ModuleType:
     return postgres_server
 
 
+def _mongo_driver() -> ModuleType:
+    """Return the adapter, which is loaded only where it is configured; raises Unavailable."""
+    try:
+        from antiphon.storage.mongo import store
+    except ImportError as missing:
+        raise Unavailable(
+            f"MONGODB_URL needs the package '{missing.name}': install Antiphon with the extra 'mongo'"
+            " (from a checkout: make mongo)."
+        ) from None
+    return store
+
+
+async def look_at_mongodb(settings: Settings) -> str:
+    """Look at the configured MongoDB without changing it and return its version; raises Unavailable."""
+    url = settings.mongodb_url.get_secret_value() if settings.mongodb_url else ""
+    version: str = await _mongo_driver().look(url)
+    return version
+
+
 async def _opened(stack: AsyncExitStack, settings: Settings) -> Storage:
+    accounts = await _opened_sql(stack, settings)
+    if settings.mongodb_url is None:
+        if await is_elsewhere(accounts):
+            raise Unavailable(LEFT_BEHIND)
+        return accounts
+    storage: Storage = await _mongo_driver().open_mongo(settings.mongodb_url.get_secret_value(), accounts)
+    stack.push_async_callback(storage.close)
+    return storage
+
+
+async def _opened_sql(stack: AsyncExitStack, settings: Settings) -> Storage:
     storage: Storage
     import_mark.require_none(settings.data_dir)
     if settings.database_url is None:
