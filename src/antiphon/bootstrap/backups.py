@@ -19,9 +19,8 @@ from antiphon.storage.sql import sqlite
 __all__ = ["Manifest", "back_up", "own_secret", "restore"]
 
 NOT_EMBEDDED: Final = (
-    "DATABASE_URL is set: conversations and accounts are in PostgreSQL, which `pg_dump` backs up as of one"
-    " moment. Back it up first and DATA_DIR after it (files, their index and large contents lie there), or"
-    " take everything into one archive with `antiphon export`."
+    "DATABASE_URL is set, and everything is in PostgreSQL, documents and large contents too: back it up with"
+    " `pg_dump`, or take everything into an archive with `antiphon export`."
 )
 IN_MONGODB: Final = (
     "MONGODB_URL is set: conversations and answers are in MongoDB, which has tools of its own to back up and"
