@@ -9,12 +9,13 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tests.e2e.server_process import ServerProcess, running
-from tests.web.browser import Tab, tab
+from tests.web.browser import PATIENCE_MS, Tab, tab
 from tests.web.views import ACCOUNTS, accounts, logged_in, pick_of_open, require_accessible
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TOKENS = 60
+LOST = ("net::ERR", "WebSocket")
 SLOWLY = f"go on tokens={TOKENS} delay_ms=20"
 
 
@@ -95,6 +96,23 @@ async def test_an_edit_by_one_is_followed_by_the_other_and_both_ways_stay(room: 
     await ben.page.locator("dialog").get_by_role("button", name="Leave").click()
     await expect(ben.page.locator(".welcome")).to_be_visible()
     await expect(ada.page.locator(".presence")).to_have_text("")
+
+
+async def test_after_a_kill_of_the_server_the_room_goes_on(
+    room: tuple[Tab, Tab], server: ServerProcess
+) -> None:
+    ada, ben = room
+    for one in room:
+        one.expected += LOST
+    server.kill()
+    await expect(ada.page.locator(".presence")).to_have_text("")
+    server.start()
+    await expect(ada.page.locator(".presence")).to_have_text("ben is here", timeout=PATIENCE_MS)
+    await ben.choose("echo")
+    await ben.say("Still afloat")
+    await expect(ada.page.locator(".answer").last).to_contain_text("Still afloat", timeout=PATIENCE_MS)
+    await ada.settled()
+    assert (len(await ada.texts(".said")), len(await ada.texts(".answer"))) == (2, 2)
 
 
 async def test_a_chat_that_is_deleted_closes_in_the_other_browser(room: tuple[Tab, Tab]) -> None:
