@@ -98,7 +98,7 @@ async def test_an_edit_by_one_is_followed_by_the_other_and_both_ways_stay(room: 
     await expect(ada.page.locator(".presence")).to_have_text("")
 
 
-async def test_after_a_kill_of_the_server_the_room_goes_on(
+async def test_a_room_goes_on_after_its_server_was_killed(
     room: tuple[Tab, Tab], server: ServerProcess
 ) -> None:
     ada, ben = room

@@ -35,6 +35,7 @@ async def require_accessible(page: Tab) -> None:
         found = await page.axe()
         assert found == [], (scheme, found)
     await page.page.emulate_media(color_scheme="light")
+    await page.page.evaluate(PAINTED)
 
 
 async def pick(page: Tab, menu: str, item: str) -> None:
