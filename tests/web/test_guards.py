@@ -81,7 +81,7 @@ async def test_axe_finds_nothing_wrong(browser: Browser, url: str, scheme: str) 
         await page.page.wait_for_selector("math")
         await page.picture(f"talk-{scheme}")
         assert await page.axe() == []
-        again = page.page.locator("[aria-label='Answer again']")
+        again = page.page.locator("button[aria-label='Answer again']")
         await again.click()
         assert await page.axe() == []
         if await again.get_attribute("aria-expanded") == "false":  # axe scrolls, which closes menus
