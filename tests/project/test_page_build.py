@@ -1,4 +1,4 @@
-"""What the chat page is built of: exact, checked, free to use; and that it is built when its source changed."""
+"""What the chat page is built of: exact, checked, free to use; and that it is built when its source changes."""
 
 from __future__ import annotations
 
