@@ -4,7 +4,7 @@ ARG PYTHON=3.13
 
 FROM python:${PYTHON}-slim AS build
 # Optional dependencies with a lock of their own: requirements-NAME.lock.
-ARG EXTRAS="postgres redis"
+ARG EXTRAS="postgres redis mongo"
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 COPY requirements*.lock ./

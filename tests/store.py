@@ -1,5 +1,7 @@
 """The store that tests of the whole core run on: the embedded one or, with TEST_STORE=postgres, PostgreSQL.
 
+With TEST_STORE=mongo conversations are in MongoDB and accounts in the embedded store.
+
 The suites are the same; what looks into the store beside the server goes through `look`.
 """
 
@@ -21,6 +23,16 @@ T = TypeVar("T")
 
 STORE = os.environ.get("TEST_STORE", "sqlite")
 ON_POSTGRES = STORE == "postgres"
+ON_MONGO = STORE == "mongo"
+
+
+def store_settings(directory: Path) -> dict[str, str]:
+    """Settings of a server that has the store of a directory, beside its DATA_DIR."""
+    if not ON_MONGO:
+        return {}
+    from tests import mongo
+
+    return {"MONGODB_URL": mongo.url(directory)}
 
 
 async def open_store(directory: Path) -> Storage:
@@ -30,7 +42,24 @@ async def open_store(directory: Path) -> Storage:
         from tests import postgres
 
         return await open_postgres(postgres.prepared(directory), connections=4)
-    return await open_sqlite(directory)
+    accounts = await open_sqlite(directory)
+    return await _with_mongo(directory, accounts) if ON_MONGO else accounts
+
+
+async def _with_mongo(directory: Path, accounts: Storage) -> Storage:
+    from antiphon.storage.mongo.store import open_mongo
+    from tests import mongo
+
+    storage = await open_mongo(mongo.url(directory), accounts)
+    own = storage.close
+
+    async def close() -> None:
+        await own()
+        await accounts.close()
+
+    storage.close = close
+    storage._writer = accounts._writer  # for tests that change an account's row behind the server
+    return storage
 
 
 def address(directory: Path) -> str | None:
@@ -48,6 +77,10 @@ def look(directory: Path, read: Callable[[Db], T], *, name: str = FILE_NAME) -> 
         from tests import postgres
 
         return postgres.look(directory, read, schema=SCHEMA if name == KNOWLEDGE else "public")
+    if ON_MONGO and name == FILE_NAME:
+        from tests import mongo_rows
+
+        return mongo_rows.look(directory, read)
     db = sqlite3.connect(f"file:{directory / name}?mode=ro", uri=True)
     try:
         return read(db)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from antiphon.domain.limits import parse_limits
@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     database_url: SecretStr | None = None
     database_connections: int = Field(default=10, ge=2, le=1_000)
+    mongodb_url: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("MONGODB_URL", "MONGODB_URI")
+    )
     redis_url: SecretStr | None = None
     redis_prefix: str = Field(default="antiphon:", pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
     redis_timeout_seconds: float = Field(default=1.0, gt=0, le=60)
@@ -154,6 +157,17 @@ class Settings(BaseSettings):
         if urlsplit(value.get_secret_value()).scheme not in ("postgresql", "postgres"):
             raise ValueError(
                 "is a URL like postgresql://name:password@host/database; without it SQLite is used"
+            )
+        return value
+
+    @field_validator("mongodb_url")
+    @classmethod
+    def _is_mongodb(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if urlsplit(value.get_secret_value()).scheme not in ("mongodb", "mongodb+srv"):
+            raise ValueError(
+                "is a URL like mongodb://name:password@host/database; without it conversations are in SQL"
             )
         return value
 

@@ -32,6 +32,7 @@ from antiphon.storage.memory.cache import InProcessCache
 from antiphon.storage.memory.jobs import InProcessJobs
 from antiphon.storage.memory.limits import MemoryRateLimiter
 from antiphon.storage.memory.locks import InProcessLocks
+from antiphon.storage.mongo.store import open_mongo
 from antiphon.storage.redis.administrator_mirror import RedisAdministratorMirror
 from antiphon.storage.redis.attempts import RedisAttempts
 from antiphon.storage.redis.cache import RedisCache
@@ -44,7 +45,7 @@ from antiphon.storage.sql.postgres_advisory import PostgresLocks
 from antiphon.storage.sql.postgres_blobs import PostgresBlobs
 from antiphon.storage.sql.postgres_knowledge import open_postgres_knowledge
 from antiphon.storage.sql.sqlite import open_sqlite
-from tests import redis_server
+from tests import mongo, redis_server
 from tests.postgres import prepared
 from tests.services.hand import Hand
 from tests.services.world import prepare
@@ -71,9 +72,33 @@ async def postgres(directory: Path) -> AsyncIterator[Storage]:
         await storage.close()
 
 
+@asynccontextmanager
+async def mongo_and_sqlite(directory: Path) -> AsyncIterator[Storage]:
+    """Conversations in MongoDB, accounts in the embedded store."""
+    async with sqlite(directory) as accounts:
+        storage = await open_mongo(mongo.url(directory), accounts)
+        try:
+            yield storage
+        finally:
+            await storage.close()
+
+
+@asynccontextmanager
+async def mongo_and_postgres(directory: Path) -> AsyncIterator[Storage]:
+    """Conversations in MongoDB, accounts in PostgreSQL: for several servers."""
+    async with postgres(directory) as accounts:
+        storage = await open_mongo(mongo.url(directory), accounts)
+        try:
+            yield storage
+        finally:
+            await storage.close()
+
+
 STORAGES: dict[str, Callable[[Path], AbstractAsyncContextManager[Storage]]] = {
     "sqlite": sqlite,
     "postgres": postgres,
+    "mongo+sqlite": mongo_and_sqlite,
+    "mongo+postgres": mongo_and_postgres,
 }
 """Opened twice on one directory, one after the other, an adapter finds what it wrote."""
 

@@ -9,6 +9,7 @@ import pytest
 
 from antiphon.ports.knowledge import Knowledge
 from antiphon.ports.storage import Storage
+from tests import mongo
 from tests.contracts.adapters import KNOWLEDGES, STORAGES
 
 Reopen = Callable[[], AbstractAsyncContextManager[Storage]]
@@ -17,6 +18,8 @@ Reopen = Callable[[], AbstractAsyncContextManager[Storage]]
 @pytest.fixture(params=STORAGES)
 def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Reopen:
     """Opens the adapter under test on the test's own store, as often as it is called."""
+    if request.param.startswith("mongo") and not mongo.is_there():
+        pytest.skip(mongo.ABSENT)
     return lambda: STORAGES[request.param](tmp_path / "data")
 
 

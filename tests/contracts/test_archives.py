@@ -7,6 +7,7 @@ import io
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -23,7 +24,7 @@ from antiphon.storage.import_mark import FileImportMark
 from antiphon.storage.sql import migrate
 from antiphon.storage.sql.migrate import CONVERSATIONS, KNOWLEDGE
 from antiphon.storage.sql.transfer import LEFT_OUT, TABLES
-from antiphon.storage.sql.transfer_postgres import PostgresTransfer
+from antiphon.storage.sql.transfer_postgres import PostgresLoading, PostgresTransfer
 from antiphon.storage.sql.transfer_sqlite import SqliteLoading, SqliteTransfer
 from tests import postgres
 from tests.contracts.archive_rows import COLUMNS, ROWS, content, rows
@@ -45,8 +46,13 @@ def sqlite(directory: Path) -> dict[str, Transfer]:
 
 
 def postgresql(directory: Path) -> dict[str, Transfer]:
-    """The database, and knowledge in a file beside it."""
-    return sqlite(directory) | {"conversations": PostgresTransfer(postgres.empty(directory))}
+    """One database."""
+    directory.mkdir(exist_ok=True)
+    url = postgres.empty(directory)
+    return {
+        "knowledge": PostgresTransfer(url, KNOWLEDGE),
+        "conversations": PostgresTransfer(url, CONVERSATIONS),
+    }
 
 
 ENGINES: dict[str, Callable[[Path], dict[str, Transfer]]] = {"sqlite": sqlite, "postgres": postgresql}
@@ -96,9 +102,15 @@ async def archive(filled: Place, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("scripts", [CONVERSATIONS, KNOWLEDGE])
-def test_every_table_is_moved_or_left_out_on_purpose(scripts: str) -> None:
+def test_every_table_is_moved_or_left_out_on_purpose(scripts: str, tmp_path: Path) -> None:
     derived = {name for name in COLUMNS[scripts] if name.startswith(("sqlite_", "words_"))}
-    assert set(COLUMNS[scripts]) - derived == {*TABLES[scripts], *LEFT_OUT[scripts]}
+    kept = {*TABLES[scripts], *LEFT_OUT[scripts]}
+    assert set(COLUMNS[scripts]) - derived == kept - {"contents", "content_pieces"}
+    schema = "knowledge" if scripts == KNOWLEDGE else "public"
+    postgres.prepared(tmp_path)
+    statement = "SELECT tablename FROM pg_tables WHERE schemaname=?"
+    found = postgres.look(tmp_path, lambda db: {row[0] for row in db.execute(statement, (schema,))})
+    assert found == kept - {"words"}
 
 
 @pytest.mark.parametrize("name", ["archive.tar", "archive.tar.gz"])
@@ -142,21 +154,22 @@ async def test_an_import_that_died_is_begun_anew_and_ends_the_same(
     engine: str, archive: Path, filled: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Place(engine, tmp_path / "other")
-    put, left = SqliteLoading.put, [9]
+    kind: Any = PostgresLoading if engine == "postgres" else SqliteLoading
+    put, left = kind.put, [9]
 
-    async def dying(self: SqliteLoading, *values: object) -> None:
+    async def dying(self: Any, *values: Any) -> None:
         left[0] -= 1
         if left[0] < 0:
             raise RuntimeError("killed")
-        await put(self, *values)  # type: ignore[arg-type]
+        await put(self, *values)
 
-    monkeypatch.setattr(SqliteLoading, "put", dying)
+    monkeypatch.setattr(kind, "put", dying)
     for _ in range(2):
         left[0] = 9
         with pytest.raises(RuntimeError, match="killed"):
             await other.restore(archive)
         assert other.mark.read() is not None
-    monkeypatch.setattr(SqliteLoading, "put", put)
+    monkeypatch.setattr(kind, "put", put)
     await filled.export(tmp_path / "another.tar")
     with pytest.raises(Unavailable, match="another archive"):
         await other.restore(tmp_path / "another.tar")

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from tests.e2e.sdk.launch import clean_environment, free_port
 from tests.harness.upstream import Upstream
+from tests.store import FILE_NAME, ON_MONGO, query, store_settings
 
 CANARY = "sk-canary-7f3a9c51e8d24b60"
 """The provider's key: whatever the server says or logs, this may not be part of it."""
@@ -74,6 +75,7 @@ class ServerProcess:
             "HOST": "127.0.0.1",
             "PORT": str(self.port),
             "DATA_DIR": str(self.data),
+            **store_settings(self.data),
             **self.settings,
         }
         program = ["-m", "antiphon", "serve"] if not self.patch else ["-c", f"{self.patch}\n{_RUN}"]
@@ -144,8 +146,10 @@ class ServerProcess:
         """How many descriptors the process holds."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
-    def query(self, statement: str, *values: Any, name: str = "antiphon.db") -> list[tuple[Any, ...]]:
+    def query(self, statement: str, *values: Any, name: str = FILE_NAME) -> list[tuple[Any, ...]]:
         """Read a database from outside, read-only."""
+        if ON_MONGO and name == FILE_NAME and not statement.startswith("PRAGMA"):
+            return query(self.data, statement, *values)
         connection = sqlite3.connect(f"file:{self.data / name}?mode=ro", uri=True, timeout=10)
         try:
             return connection.execute(statement, values).fetchall()

@@ -1,5 +1,7 @@
 """Several servers on one PostgreSQL: whoever is asked answers, and what races is decided once.
 
+With TEST_STORE=mongo conversations and answers are in one MongoDB beside it.
+
 Leases are short here, so that a dead server is noticed within a test's patience.
 """
 
@@ -8,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
+from antiphon.storage.sql.database import Db
 from tests import postgres
 from tests.e2e.events import (
     bare,
@@ -30,12 +33,15 @@ from tests.harness.people import PASSWORD, SECRET_KEY
 from tests.harness.tokens import check_prefix, expected_text
 from tests.harness.upstream import Upstream
 from tests.services.tree_rules import problems
+from tests.store import ON_MONGO, store_settings
 
 HURRIED = """
 from antiphon.services import housekeeping
 from antiphon.services.runs import leases
 leases.LEASE_SECONDS, leases.RENEW_SECONDS, housekeeping.SWEEP_SECONDS = 2.0, 0.5, 0.5
 """
+Found = TypeVar("Found")
+
 TOKENS = 60
 MODEL = f"openai/paced-n{TOKENS}-i20-hash"
 ROUNDS = 5
@@ -53,7 +59,8 @@ def start(
 ) -> list[ServerProcess]:
     """Start servers on the directory's database, all at once."""
     url = postgres.prepared(directory)
-    made = [new_server(patch=patch, DATABASE_URL=url, DRAIN_SECONDS="0", **settings) for _ in range(count)]
+    more = {"DATABASE_URL": url, "DRAIN_SECONDS": "0", **store_settings(directory), **settings}
+    made = [new_server(patch=patch, **more) for _ in range(count)]
     for server in made:
         server.launch()
     for server in made:
@@ -63,7 +70,16 @@ def start(
 
 def rows(directory: Path, statement: str, *values: Any) -> list[tuple[Any, ...]]:
     """Look into the database beside the servers."""
-    return postgres.look(directory, lambda db: [tuple(row) for row in db.execute(statement, values)])
+    return look(directory, lambda db: [tuple(row) for row in db.execute(statement, values)], statement)
+
+
+def look(directory: Path, read: Callable[[Db], Found], statement: str = "") -> Found:
+    """Run a read on whichever store has what a statement asks for."""
+    if ON_MONGO and not any(name in statement for name in ("pg_", "quota_", "accounts")):
+        from tests import mongo_rows
+
+        return mongo_rows.look(directory, read)
+    return postgres.look(directory, read)
 
 
 async def create(server: ServerProcess, name: str, **fields: Any) -> Exchange:
@@ -163,7 +179,7 @@ async def test_what_a_killed_server_had_shown_is_kept_and_ended_by_another(
         await until(answered, "the queued answer, begun again elsewhere", seconds=30)
         await asyncio.to_thread(one.start)
     assert rows(tmp_path, "SELECT COUNT(*) FROM runs WHERE state IN ('queued','in_progress')") == [(0,)]
-    assert postgres.look(tmp_path, lambda db: list(problems(db, at_rest=True))) == []
+    assert look(tmp_path, lambda db: list(problems(db, at_rest=True))) == []
 
 
 async def test_streams_need_no_connection_and_outlive_lost_ones(
@@ -225,7 +241,7 @@ async def test_twenty_writers_on_two_servers_make_one_tree(
     branches = await get(servers[1].port, f"/v1/conversations/{conversation}/branches?limit=100")
     assert len({branch["name"] for branch in branches["data"]}) == len(branches["data"])
     assert rows(tmp_path, "SELECT COUNT(*) FROM items") == [(3 * WRITERS * 2,)]
-    assert postgres.look(tmp_path, lambda db: list(problems(db, at_rest=True))) == []
+    assert look(tmp_path, lambda db: list(problems(db, at_rest=True))) == []
 
 
 async def test_equal_requests_to_two_servers_act_once(

@@ -33,6 +33,7 @@ ALLOWED = {
     "parsers/zygote_link.py": {"socket", "open_connection"},  # a pair of sockets to the process it starts
     "parsers/zygote.py": {"socket"},  # the other one of the pair
     "cli/api_client.py": {"http.client"},  # the command line is a client of the server it is told
+    "cli/alive.py": {"http.client"},  # a container asks the server in it
 }
 
 

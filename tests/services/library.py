@@ -76,9 +76,9 @@ class Library:
         """How far a collection is."""
         return (await self.application.collections.get(who or self.who, collection)).counts
 
-    async def indexed(self, *collections: str) -> None:
+    async def indexed(self, *collections: str, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until nothing is being indexed in them any more."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(seconds):
             for collection in collections:
                 while True:
                     if not (await self.counts(collection)).in_progress:

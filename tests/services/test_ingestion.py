@@ -294,7 +294,7 @@ async def test_the_size_of_a_document_costs_no_memory(library: Library) -> None:
     peaks: list[Any] = []
     for file in (small, large):
         tracemalloc.start()
-        await library.indexed(await library.collection(file))
+        await library.indexed(await library.collection(file), seconds=6 * PATIENCE_SECONDS)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] - peaks[0] < 4_000_000, peaks

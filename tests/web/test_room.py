@@ -1,4 +1,4 @@
-"""Several people in one chat, and one person in two tabs: everybody sees everything at once. Sharing by links."""
+"""Several people in one chat, and one person in two tabs: everybody sees everything at once. Links."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ async def room(browser: Browser, town: str) -> AsyncIterator[tuple[Tab, Tab]]:
         yield ada, ben
 
 
-async def test_what_one_writes_and_a_model_answers_is_seen_by_the_other_as_it_comes(room: tuple[Tab, Tab]) -> None:
+async def test_what_one_writes_and_a_model_answers_is_seen_by_the_other_as_it_comes(
+    room: tuple[Tab, Tab],
+) -> None:
     ada, ben = room
     await expect(ben.page.locator(".said .author")).to_have_text("ada")
     await ben.page.locator(".footer .composer-input").press_sequentially("so")

@@ -1,4 +1,4 @@
-"""The tree of a conversation: drawn, as an outline, by the names of its branches; and quick with 2,000 messages."""
+"""The tree of a conversation: drawn, as an outline, by the names of its branches; 2,000 messages of it."""
 
 from __future__ import annotations
 
@@ -112,7 +112,9 @@ async def test_branches_are_named_compared_deleted_and_forked(page: Tab) -> None
     await page.page.locator(".branch-line", has_text="edit").locator(".branch-name").click()
     await expect(page.page.locator(".bubble")).to_have_text(["second question", "a third one"])
     await pick(page, "More about port", "Compare")
-    await expect(page.page.locator(".compare-said")).to_have_text(["second question", "a third one", "first question"])
+    await expect(page.page.locator(".compare-said")).to_have_text(
+        ["second question", "a third one", "first question"]
+    )
     await expect(page.page.locator(".common")).to_have_text("They have nothing in common.")
     await page.picture("compare")
     await require_accessible(page)
@@ -153,7 +155,8 @@ async def large(url: str) -> str:
         async def add(count: int, word: str, **to: str) -> list[str]:
             roles = ("user", "assistant")
             items = [
-                {"type": "message", "role": roles[n % 2], "content": f"{word} {n} of many"} for n in range(count)
+                {"type": "message", "role": roles[n % 2], "content": f"{word} {n} of many"}
+                for n in range(count)
             ]
             made = (await client.post(f"{path}/items", json={"items": items, **to})).raise_for_status().json()
             return [one["id"] for one in made["data"]]

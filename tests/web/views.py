@@ -1,4 +1,4 @@
-"""What the tests of the views share: both colour schemes under axe, menus, a server of accounts, HTTP beside the page."""
+"""What the tests of the views share: both colour schemes under axe, menus, accounts, HTTP beside the page."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ async def api(url: str, token: str | None = None) -> AsyncIterator[httpx.AsyncCl
 async def token_of(url: str, name: str, password: str) -> str:
     """Log in beside the page."""
     async with api(url) as client:
-        found = (await client.post("/token", json={"username": name, "password": password})).raise_for_status()
+        found = (
+            await client.post("/token", json={"username": name, "password": password})
+        ).raise_for_status()
     return str(found.json()["access_token"])
 
 

@@ -9,10 +9,21 @@ import { look, useSession } from "./state/session";
 import { tellError } from "./state/notices";
 
 const Shared = lazy(() => import("./views/shared"));
+const SignUp = lazy(() => import("./views/signup"));
 
 /** The page: what a link shares needs no account; for all else who one is comes first, then the frame. */
 export function App() {
   const shared = useRoute((route) => (route.view === "shared" ? (route.rest[0] ?? null) : null));
+  const state = useSession((session) => session.state);
+  const invited = useRoute((route) => route.view === "signup");
+  const invite = useRoute((route) => (route.view === "signup" ? (route.rest[0] ?? null) : null));
+  if (invited && state !== "in") {
+    return (
+      <Suspense>
+        <SignUp invite={invite} />
+      </Suspense>
+    );
+  }
   if (shared === null) return <Own />;
   return (
     <Suspense>

@@ -19,9 +19,13 @@ from antiphon.storage.sql import sqlite
 __all__ = ["Manifest", "back_up", "own_secret", "restore"]
 
 NOT_EMBEDDED: Final = (
-    "DATABASE_URL is set: conversations and accounts are in PostgreSQL, which `pg_dump` backs up as of one"
-    " moment. Back it up first and DATA_DIR after it (files, their index and large contents lie there), or"
-    " take everything into one archive with `antiphon export`."
+    "DATABASE_URL is set, and everything is in PostgreSQL, documents and large contents too: back it up with"
+    " `pg_dump`, or take everything into an archive with `antiphon export`."
+)
+IN_MONGODB: Final = (
+    "MONGODB_URL is set: conversations and answers are in MongoDB, which has tools of its own to back up and"
+    " restore as of one moment (`mongodump --oplog`, snapshots). Back it up first, then the accounts' store"
+    " and DATA_DIR."
 )
 
 
@@ -31,13 +35,19 @@ def own_secret(settings: Settings) -> Path | None:
     return path if path.exists() else None
 
 
+def _require_embedded(settings: Settings) -> None:
+    if settings.mongodb_url is not None:
+        raise Unavailable(IN_MONGODB)
+    if settings.database_url is not None:
+        raise Unavailable(NOT_EMBEDDED)
+
+
 def back_up(settings: Settings, target: Path, *, with_secret: bool, tell: Callable[[str], None]) -> Manifest:
     """Copy the embedded store, while its server runs or stands; see `storage.backups`.
 
     The server's own secret is left out if it is not asked for. Raises Unavailable where PostgreSQL is used.
     """
-    if settings.database_url is not None:
-        raise Unavailable(NOT_EMBEDDED)
+    _require_embedded(settings)
     data, lock = settings.data_dir, None
     if not (data / sqlite.FILE_NAME).exists():
         raise Unavailable(f"There is no store in '{data}'.")
@@ -53,8 +63,7 @@ def back_up(settings: Settings, target: Path, *, with_secret: bool, tell: Callab
 
 def restore(settings: Settings, source: Path, *, force: bool) -> Manifest:
     """Put a backup into the data directory, whose server stands; see `storage.backups`."""
-    if settings.database_url is not None:
-        raise Unavailable(NOT_EMBEDDED)
+    _require_embedded(settings)
     backups.read_manifest(source)
     lock = sqlite.lock_directory(settings.data_dir)
     try:

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from antiphon.bootstrap.stores import look_at_database
+from antiphon.bootstrap.stores import look_at_database, postgres_driver
 from antiphon.domain.errors import InvalidRequest, Unavailable
 from antiphon.settings import Settings
 from antiphon.storage.sql import knowledge, migrate, sqlite
@@ -58,19 +58,19 @@ class Schema(msgspec.Struct, frozen=True):
 
 def schemas(settings: Settings) -> list[Schema]:
     """Look at every store without changing it; raises Unavailable if the database cannot be reached."""
-    files = settings.data_dir
-    place, revision = sqlite.FILE_NAME, _revision_of(files / sqlite.FILE_NAME)
-    if settings.database_url is not None:
-        place, revision = POSTGRES, asyncio.run(look_at_database(settings)).revision
-    of_files = _revision_of(files / knowledge.FILE_NAME)
     return [
-        _schema(migrate.CONVERSATIONS, "conversations", place, revision),
-        _schema(migrate.KNOWLEDGE, "knowledge", knowledge.FILE_NAME, of_files),
+        _schema(settings, migrate.CONVERSATIONS, "conversations", sqlite.FILE_NAME),
+        _schema(settings, migrate.KNOWLEDGE, "knowledge", knowledge.FILE_NAME),
     ]
 
 
-def _schema(scripts: str, name: str, place: str, revision: str | None) -> Schema:
-    return Schema(scripts, name, place, revision, tuple(migrate.revisions(scripts)))
+def _schema(settings: Settings, scripts: str, name: str, file: str) -> Schema:
+    place, steps = file, tuple(migrate.revisions(scripts))
+    if settings.database_url is None:
+        revision = _revision_of(settings.data_dir / file)
+    else:
+        place, revision = POSTGRES, asyncio.run(postgres_driver().revision_of(_url(settings), scripts))
+    return Schema(scripts, name, place, revision, steps)
 
 
 def _revision_of(path: Path) -> str | None:
@@ -91,7 +91,7 @@ def upgrade(settings: Settings, *, wait_seconds: float, tell: Callable[[str], No
     with _directory(settings.data_dir, wait_seconds, tell):
         for schema in schemas(settings):
             if schema.place == POSTGRES:
-                asyncio.run(migrate.upgrade_postgres(_url(settings)))
+                asyncio.run(migrate.upgrade_postgres(_url(settings), schema=migrate.place_of(schema.scripts)))
             else:
                 _upgrade_file(settings.data_dir / schema.place, schema.scripts)
 
@@ -121,7 +121,9 @@ def downgrade(settings: Settings, revision: str, *, wait_seconds: float, tell: C
         raise Unavailable(f"Servers run on this database ({workers}); stop them first.")
     with _directory(settings.data_dir, wait_seconds, tell):
         if schema.place == POSTGRES:
-            asyncio.run(migrate.downgrade_postgres(_url(settings), revision))
+            asyncio.run(
+                migrate.downgrade_postgres(_url(settings), revision, schema=migrate.place_of(schema.scripts))
+            )
         else:
             path = settings.data_dir / schema.place
             migrate.downgrade_sqlite(path, revision, scripts=schema.scripts)

@@ -1,4 +1,8 @@
-"""Which engine holds the truth: the embedded one, or PostgreSQL where DATABASE_URL names one."""
+"""Which engine holds the truth: the embedded one, or PostgreSQL where DATABASE_URL names one.
+
+Where MONGODB_URL names a MongoDB, conversations and answers are there, and only people, limits and what
+was used in the engine.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,7 @@ from antiphon.storage import import_mark
 from antiphon.storage.announced import AnnouncedStorage
 from antiphon.storage.files import FileBlobs
 from antiphon.storage.memory.locks import InProcessLocks
+from antiphon.storage.pairing import LEFT_BEHIND, is_elsewhere
 from antiphon.storage.sql.knowledge import open_knowledge
 from antiphon.storage.sql.knowledge_ports import KnowledgePorts
 from antiphon.storage.sql.sqlite import lock_directory, open_sqlite
@@ -87,7 +92,7 @@ class Database(msgspec.Struct, frozen=True):
 async def look_at_database(settings: Settings) -> Database:
     """Look at the configured PostgreSQL without changing it; raises Unavailable."""
     url = settings.database_url.get_secret_value() if settings.database_url else ""
-    return Database(*await _driver().look(url))
+    return Database(*await postgres_driver().look(url))
 
 
 async def open_knowledge_stores(stack: AsyncExitStack, settings: Settings) -> KnowledgeStores:
@@ -109,7 +114,7 @@ async def open_knowledge_stores(stack: AsyncExitStack, settings: Settings) -> Kn
 async def _shared_knowledge(
     stack: AsyncExitStack, settings: Settings, url: str, cache_bytes: int
 ) -> KnowledgeStores:
-    driver = _driver()
+    driver = postgres_driver()
     ports = await driver.open_postgres_knowledge(url, cache_bytes=cache_bytes)
     stack.push_async_callback(ports.close)
     locks = driver.PostgresLocks(url)
@@ -134,7 +139,7 @@ async def open_benchmark_store(stack: AsyncExitStack, settings: Settings, direct
         store = await open_knowledge(directory, cache_bytes=cache_bytes)
         stack.push_async_callback(store.close)
         return store
-    driver, url = _driver(), settings.database_url.get_secret_value()
+    driver, url = postgres_driver(), settings.database_url.get_secret_value()
     schema = f"antiphon_eval_{secrets.token_hex(4)}"
     stack.push_async_callback(driver.erase_schema, url, schema)
     shared: KnowledgePorts = await driver.open_postgres_knowledge(url, cache_bytes=cache_bytes, schema=schema)
@@ -153,7 +158,7 @@ def _server_id(directory: Path) -> str:
         return made
 
 
-def _driver() -> ModuleType:
+def postgres_driver() -> ModuleType:
     """Return the adapters, which are loaded only where they are configured; raises Unavailable."""
     try:
         from antiphon.storage.sql import postgres_server
@@ -165,14 +170,44 @@ def _driver() -> ModuleType:
     return postgres_server
 
 
+def _mongo_driver() -> ModuleType:
+    """Return the adapter, which is loaded only where it is configured; raises Unavailable."""
+    try:
+        from antiphon.storage.mongo import store
+    except ImportError as missing:
+        raise Unavailable(
+            f"MONGODB_URL needs the package '{missing.name}': install Antiphon with the extra 'mongo'"
+            " (from a checkout: make mongo)."
+        ) from None
+    return store
+
+
+async def look_at_mongodb(settings: Settings) -> str:
+    """Look at the configured MongoDB without changing it and return its version; raises Unavailable."""
+    url = settings.mongodb_url.get_secret_value() if settings.mongodb_url else ""
+    version: str = await _mongo_driver().look(url)
+    return version
+
+
 async def _opened(stack: AsyncExitStack, settings: Settings) -> Storage:
+    accounts = await _opened_sql(stack, settings)
+    if settings.mongodb_url is None:
+        if await is_elsewhere(accounts):
+            raise Unavailable(LEFT_BEHIND)
+        return accounts
+    storage: Storage = await _mongo_driver().open_mongo(settings.mongodb_url.get_secret_value(), accounts)
+    stack.push_async_callback(storage.close)
+    return storage
+
+
+async def _opened_sql(stack: AsyncExitStack, settings: Settings) -> Storage:
     storage: Storage
     import_mark.require_none(settings.data_dir)
     if settings.database_url is None:
         storage = await open_sqlite(settings.data_dir, power_safe=settings.durability == "power")
         stack.push_async_callback(storage.close)
         return storage
-    driver = _driver()
+    driver = postgres_driver()
     stack.callback(os.close, lock_directory(settings.data_dir))
     storage = await driver.open_postgres(
         settings.database_url.get_secret_value(), connections=settings.database_connections

@@ -51,6 +51,7 @@ def examine(settings: Settings, api_key: str | None) -> Iterator[Finding]:
     yield doctor_machine.sqlite_library()
     yield from doctor_machine.databases(data_dir)
     yield from doctor_database.database(settings)
+    yield from doctor_database.mongodb(settings)
     yield from doctor_redis.redis(settings)
     yield from doctor_server.server_and_providers(settings, api_key)
     yield from doctor_embedding.embedding(settings)

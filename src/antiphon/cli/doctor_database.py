@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 
-from antiphon.bootstrap.stores import look_at_database
+from antiphon.bootstrap.stores import look_at_database, look_at_mongodb
 from antiphon.cli.findings import Finding, State
 from antiphon.domain.errors import AntiphonError
 from antiphon.settings import Settings
@@ -29,3 +29,16 @@ def database(settings: Settings) -> Iterator[Finding]:
         return
     sharing = f"{found.workers} servers share it" if found.workers > 1 else "for as many servers as share it"
     yield Finding("knowledge", State.OK, f"files, vector stores and searches are in it, {sharing}")
+
+
+def mongodb(settings: Settings) -> Iterator[Finding]:
+    """Whether MongoDB answers, where conversations are kept there."""
+    if settings.mongodb_url is None:
+        yield Finding("mongodb", State.SKIP, "no MONGODB_URL: conversations are where accounts are", HINT)
+        return
+    try:
+        version = asyncio.run(look_at_mongodb(settings))
+    except AntiphonError as error:
+        yield Finding("mongodb", State.FAIL, error.message, HINT)
+        return
+    yield Finding("mongodb", State.OK, f"MongoDB {version} answers: conversations and answers are there")

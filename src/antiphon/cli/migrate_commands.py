@@ -11,19 +11,20 @@ app = typer.Typer(
     invoke_without_command=True,
 )
 
+WAIT_SECONDS = 60.0
+
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where data is kept; overrides DATA_DIR.")]
 Wait = Annotated[
     float,
     typer.Option("--wait", min=0, help="Seconds to wait for another process that has the data directory."),
 ]
-WAIT_SECONDS = 60.0
 
 
 @app.callback()
-def main(context: typer.Context) -> None:
+def main(context: typer.Context, data_dir: DataDir = None, wait: Wait = WAIT_SECONDS) -> None:
     """Bring the schema up where no command is named."""
     if context.invoked_subcommand is None:
-        up()
+        up(data_dir, wait)
 
 
 @app.command()

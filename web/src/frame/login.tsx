@@ -2,6 +2,7 @@ import { useEffect, useState, type FormEvent } from "react";
 import { call, messageOf } from "../api/client";
 import { openNew } from "../state/chat";
 import { forgetConversations } from "../state/conversations";
+import { link } from "../state/router";
 import { logIn } from "../state/session";
 
 interface Provider {
@@ -15,6 +16,7 @@ export function Login() {
   const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
   const [providers, setProviders] = useState<Provider[]>([]);
+  const [open, setOpen] = useState(false);
   useEffect(() => {
     // Nothing of whoever was here before stays for whoever comes next.
     openNew();
@@ -23,6 +25,9 @@ export function Login() {
   useEffect(() => {
     call<{ data: Provider[] }>("/v1/auth/oidc")
       .then(({ data }) => setProviders(data))
+      .catch(() => undefined);
+    call<{ mode: string }>("/v1/auth/signup")
+      .then(({ mode }) => setOpen(mode !== "closed"))
       .catch(() => undefined);
   }, []);
 
@@ -65,6 +70,7 @@ export function Login() {
           </a>
         ))}
       </form>
+      {open && <a href={link("signup")}>Make an account</a>}
     </main>
   );
 }

@@ -4,6 +4,7 @@ import { call, messageOf, newKey } from "../api/client";
 import type { Page } from "../api/types";
 import { uploadFile, type StoredFile } from "../api/upload";
 import { tellError } from "./notices";
+import { session } from "./session";
 import { createStore, useStore } from "./store";
 
 const PAGE = 50;
@@ -70,6 +71,13 @@ const NONE: Collections = {
 };
 
 export const collections = createStore<Collections>(() => NONE);
+
+// Nothing of whoever was here before stays for whoever comes next.
+session.subscribe(({ state }) => {
+  if (state !== "out") return;
+  collections.getState().uploads.forEach((upload) => upload.stop());
+  collections.setState(NONE, true);
+});
 
 export function useCollections<T>(select: (state: Collections) => T): T {
   return useStore(collections, select);

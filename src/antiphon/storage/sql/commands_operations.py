@@ -12,7 +12,7 @@ from antiphon.storage.sql.steps import Compiler, Step
 def _audit(c: ow.Audit) -> Iterator[Step]:
     yield (
         "INSERT INTO audit (id,created,actor_id,credential_id,action,target,detail,address)"
-        " VALUES (?,?,?,?,?,?,?,?)",
+        " VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (id) DO NOTHING",
         (c.id, c.created_us, c.actor_id, c.credential_id, c.action, c.target, c.detail, c.address),
         None,
     )

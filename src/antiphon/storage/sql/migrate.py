@@ -51,6 +51,11 @@ def bring_up(connection: sqlite3.Connection, path: Path, scripts: str = CONVERSA
         upgrade_sqlite(path, scripts=scripts)
 
 
+def place_of(scripts: str) -> str | None:
+    """Return the schema of a PostgreSQL database that tables lie in, None for the usual one."""
+    return SCHEMA if scripts == KNOWLEDGE else None
+
+
 async def current_revision_postgres(connection: Any, schema: str | None = None) -> str | None:
     """Return the revision of the tables (in a `schema` of their own), None if there are none yet."""
     table = f"{schema}.alembic_version" if schema else "alembic_version"

@@ -83,3 +83,13 @@ async def look(url: str) -> tuple[str, str | None, int, bool]:
             return version.split(" ")[0], revision, workers, may_have
     finally:
         await pool.close()
+
+
+async def revision_of(url: str, scripts: str) -> str | None:
+    """Return the revision of one of the schemas in a database; raises Unavailable."""
+    pool = await open_pool(url, 1)
+    try:
+        async with pool.connection() as connection:
+            return await migrate.current_revision_postgres(connection, migrate.place_of(scripts))
+    finally:
+        await pool.close()

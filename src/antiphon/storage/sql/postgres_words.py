@@ -54,7 +54,12 @@ _HOLDING: Final = (
 
 def lexemes(scope_no: int, passage: NewPassage) -> tuple[int, str]:
     """Return a passage's length, and its lexemes separated by spaces."""
-    title, body = passage.title_terms.lower().split(), passage.body_terms.lower().split()
+    return lexemes_of(scope_no, passage.title_terms, passage.body_terms)
+
+
+def lexemes_of(scope_no: int, title_terms: str, body_terms: str) -> tuple[int, str]:
+    """Return the length and the lexemes of a passage with these terms."""
+    title, body = title_terms.lower().split(), body_terms.lower().split()
     times = Counter(body)
     for term in title:
         times[term] += int(TITLE_WEIGHT)

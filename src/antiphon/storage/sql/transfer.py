@@ -22,19 +22,31 @@ TABLES: Final = {
     KNOWLEDGE: (
         "files", "versions", "text_slices", "uploads", "upload_parts", "collections", "members", "batches",
         "standing", "kept_answers", "scopes", "sources", "passages", "passage_texts", "vector_models",
-        "vectors", "marks", "sequence",
+        "vectors", "marks",
     ),
 }  # fmt: skip
-LEFT_OUT: Final = {CONVERSATIONS: ("alembic_version", "workers"), KNOWLEDGE: ("alembic_version", "words")}
-"""The schema's revision; processes, which are nowhere else; the word index, which is made of the texts."""
+LEFT_OUT: Final = {
+    CONVERSATIONS: ("alembic_version", "workers"),
+    KNOWLEDGE: ("alembic_version", "words", "sequence", "contents", "content_pieces"),
+}
+"""The schema's revision; processes, which are nowhere else; the word index, which is made of the texts; where
+numbers of changes stand; contents, which come by themselves."""
 
-SINGLE: Final = ("sequence",)
-"""Tables of one row, which even an empty store has."""
+DERIVED: Final = {
+    "passage_texts": {"place"}, "passages": {"terms", "length"}, "sources": {"words"}, "scopes": {"words"},
+}  # fmt: skip
+"""Columns that are an engine's own, and are made anew."""
+
+LAST_CHANGE: Final = (
+    "SELECT coalesce(max(n),0) FROM"
+    " (SELECT max(seq) AS n FROM scopes UNION ALL SELECT max(changed) FROM sources) given"
+)
+"""The last number of a change that was given; the next one must be higher."""
 
 
 def table_of(name: str, columns: Sequence[str]) -> Table:
     """Return a table with its columns in the archive's order."""
-    return Table(name, tuple(sorted(columns)))
+    return Table(name, tuple(sorted(set(columns) - DERIVED.get(name, set()))))
 
 
 def select(table: Table) -> str:
@@ -45,17 +57,16 @@ def select(table: Table) -> str:
 def insert(table: str, columns: Sequence[str]) -> str:
     """Return the statement that writes a row unless it is there."""
     places = ",".join("?" * len(columns))
+    if table == "passage_texts":
+        return (
+            f"INSERT INTO passage_texts ({_named(columns)},place) VALUES ({places},'') ON CONFLICT DO NOTHING"
+        )
     return f'INSERT INTO "{table}" ({_named(columns)}) VALUES ({places}) ON CONFLICT DO NOTHING'
 
 
 def is_filled(table: str) -> str:
     """Return the statement that has a row if a table has one."""
     return f'SELECT 1 FROM "{table}" LIMIT 1'
-
-
-def clear(table: str) -> str:
-    """Return the statement that empties a table of one row."""
-    return f'DELETE FROM "{table}"'
 
 
 def _named(columns: Sequence[str]) -> str:

@@ -7,12 +7,21 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from typing import Final
 
 from antiphon.domain.archives import Row, Table
 from antiphon.domain.errors import Unavailable
 from antiphon.storage.sql import migrate, transfer
 from antiphon.storage.sql.sqlite import connect
 from antiphon.storage.sql.sqlite_copies import BUSY_SECONDS, NAMED
+
+DERIVING: Final = (
+    "UPDATE passage_texts SET place='s'||s.scope_no||' d'||s.no FROM passages p JOIN sources s"
+    " ON s.no=p.source_no WHERE p.no=passage_texts.no",
+    "INSERT INTO words(words) VALUES('rebuild')",
+    f"UPDATE sequence SET value=({transfer.LAST_CHANGE})",
+)
+"""What knowledge has beside its rows; see `knowledge_index_fts`."""
 
 
 class SqliteRows:
@@ -61,16 +70,12 @@ class SqliteLoading(SqliteRows):
     async def is_empty(self) -> bool:
         """See the port."""
         return not any(
-            self._db.execute(transfer.is_filled(table.name)).fetchone()
-            for table in await self.tables()
-            if table.name not in transfer.SINGLE
+            self._db.execute(transfer.is_filled(table.name)).fetchone() for table in await self.tables()
         )
 
     async def put(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """See the port."""
         with _transaction(self._db):
-            if table in transfer.SINGLE:
-                self._db.execute(transfer.clear(table))
             self._db.executemany(transfer.insert(table, columns), rows)
 
     async def finish(self) -> None:
@@ -78,7 +83,8 @@ class SqliteLoading(SqliteRows):
         await asyncio.to_thread(migrate.upgrade_sqlite, self._path, scripts=self._scripts)
         if self._scripts == migrate.KNOWLEDGE:
             with _transaction(self._db):
-                self._db.execute("INSERT INTO words(words) VALUES('rebuild')")
+                for statement in DERIVING:
+                    self._db.execute(statement)
 
 
 class SqliteTransfer:

@@ -1,6 +1,7 @@
 import { useState, type FormEvent } from "react";
 import { call } from "../../api/client";
 import { useList } from "../../state/lists";
+import { link } from "../../state/router";
 import { day, Problem, Secret, Table } from "../parts";
 
 const DAY = 86_400;
@@ -19,7 +20,7 @@ interface Invite {
   revoked_at: number | null;
 }
 
-/** Invites, each for one account; the token is shown once. */
+/** Invites, each for one account; its link is shown once. */
 export function Invites() {
   const { list, problem, act, hasMore, more } = useList<Invite>("/v1/admin/invites");
   const [made, setMade] = useState<string | null>(null);
@@ -27,7 +28,7 @@ export function Invites() {
     event.preventDefault();
     const given = new FormData(event.currentTarget);
     const body = { role: given.get("role"), expires_in: Number(given.get("ends")) };
-    void act(call<{ token: string }>("/v1/admin/invites", { body }).then(({ token }) => setMade(token)));
+    void act(call<{ token: string }>("/v1/admin/invites", { body }).then(({ token }) => setMade(`${location.origin}/${link("signup", token)}`)));
   };
   return (
     <section>
@@ -47,7 +48,7 @@ export function Invites() {
         <button className="primary">Invite</button>
       </form>
       <Problem text={problem} />
-      {made && <Secret value={made}>This is the invite. It is shown this once.</Secret>}
+      {made && <Secret value={made}>Whoever opens this can make an account. It is shown this once.</Secret>}
       {list?.length === 0 && <p className="empty">No invites yet.</p>}
       {list && list.length > 0 && (
         <Table label="Invites" columns={["For", "Made", "Until", "State", ""]}>

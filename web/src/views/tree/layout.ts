@@ -36,7 +36,9 @@ interface Point extends PlaceOf {
 
 export function layoutOf(segments: ReadonlyMap<string, Segment>): Layout {
   const root: Point = { segment: "", depth: -1, count: 0, children: pointsOf(segments) };
-  const laid = tree<Point>().nodeSize([ACROSS, DOWN])(hierarchy(root));
+  const laid = tree<Point>()
+    .nodeSize([ACROSS, DOWN])
+    .separation(() => 1)(hierarchy(root));
   const spots: Spot[] = [];
   const placed = new Map<Point, Spot>();
   laid.each((node) => {

@@ -1,0 +1,298 @@
+"""The collections of one MongoDB database, and the few calls that everything here is made of.
+
+Whatever is decided is decided by an insert under a unique `_id`. Nothing needs a transaction over
+several documents, so a single server, a replica set, a sharded cluster and look-alikes will do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC
+from typing import Any, Final
+
+from bson.int64 import Int64
+from pymongo import AsyncMongoClient, DeleteOne, InsertOne, ReplaceOne
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    DuplicateKeyError,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+)
+from pymongo.write_concern import WriteConcern
+
+from antiphon.domain.errors import StorageFull, Unavailable
+from antiphon.storage.sql.nul import MARK, escaped, needs_mark, unescaped
+
+Document = dict[str, Any]
+Sort = Sequence[tuple[str, int]]
+Write = InsertOne[Document] | ReplaceOne[Document] | DeleteOne
+
+CONVERSATIONS: Final = "conversations"
+BRANCHES: Final = "branches"
+SEGMENTS: Final = "segments"
+ITEMS: Final = "items"
+HIDDEN: Final = "hidden_items"
+CHANGES: Final = "conversation_changes"
+RUNS: Final = "runs"
+KEYS: Final = "idempotency"
+MEMBERS: Final = "members"
+SHARES: Final = "share_links"
+ALIASES: Final = "aliases"
+BLOBS: Final = "blobs"
+BLOB_REFS: Final = "blob_refs"
+SWEEPS: Final = "sweeps"
+TICKS: Final = "journal"
+CHUNKS: Final = "run_chunks"
+WORKERS: Final = "workers"
+LOG: Final = "log"
+PARTS: Final = "log_parts"
+DECISIONS: Final = "decisions"
+ABOUT: Final = "about"
+
+_SOME: Final = {"$gt": ""}
+"""A partial index holds only documents that have a text in the field."""
+
+INDEXES: Final[tuple[tuple[str, tuple[str, ...], Document], ...]] = (
+    (CONVERSATIONS, ("owner_id", "_id"), {}),
+    (CONVERSATIONS, ("owner_id", "external_key"), {"external_key": _SOME}),
+    (CONVERSATIONS, ("base.segment_id",), {"base.segment_id": _SOME}),
+    (CONVERSATIONS, ("expires_us",), {"expires_us": {"$gt": 0}}),
+    (CONVERSATIONS, ("owner_id", "pinned_us"), {"pinned_us": {"$gt": 0}}),
+    (CONVERSATIONS, ("owner_id", "archived_us"), {"archived_us": {"$gt": 0}}),
+    (CONVERSATIONS, ("deleted",), {"deleted": {"$gt": 0}}),
+    (CONVERSATIONS, ("state", "_id"), {"state": _SOME}),
+    (BRANCHES, ("conversation_id", "id"), {}),
+    (BRANCHES, ("conversation_id", "name"), {}),
+    (BRANCHES, ("alias_of",), {"alias_of": _SOME}),
+    (SEGMENTS, ("conversation_id", "_id"), {}),
+    (SEGMENTS, ("parent_id",), {"parent_id": _SOME}),
+    (ITEMS, ("segment_id", "depth"), {}),
+    (ITEMS, ("segment_id", "path_tokens"), {}),
+    (ITEMS, ("id",), {}),
+    (ITEMS, ("owner_id", "path_hash"), {"path_hash": {"$exists": True}}),
+    (HIDDEN, ("conversation_id",), {}),
+    (CHANGES, ("conversation_id", "revision"), {}),
+    (RUNS, ("conversation_id", "_id"), {}),
+    (RUNS, ("owner_id", "surface", "_id"), {}),
+    (RUNS, ("alive", "_id"), {"alive": True}),
+    (KEYS, ("owner_id",), {}),
+    (KEYS, ("conversation_id",), {"conversation_id": _SOME}),
+    (KEYS, ("run_id",), {"run_id": _SOME}),
+    (KEYS, ("expires_us",), {}),
+    (MEMBERS, ("account_id", "conversation_id"), {}),
+    (MEMBERS, ("conversation_id",), {}),
+    (SHARES, ("digest",), {}),
+    (SHARES, ("conversation_id", "_id"), {}),
+    (ALIASES, ("owner_id", "alias"), {}),
+    (ALIASES, ("target_id",), {}),
+    (BLOBS, ("state", "changed"), {}),
+    (BLOB_REFS, ("segment_id", "depth"), {}),
+    (BLOB_REFS, ("owner_id", "digest"), {}),
+    (SWEEPS, ("due",), {}),
+    (TICKS, ("worker_id", "tick"), {}),
+    (CHUNKS, ("run_id", "first_seq"), {}),
+    (LOG, ("p", "n"), {}),
+    (LOG, ("open",), {"open": True}),
+)
+
+NAME: Final = "chat_content"
+"""Of a URL that names no database; the name that the branching system has for its content."""
+
+TIMEOUT_MS: Final = 5_000
+DUPLICATE: Final = 11000
+NOT_IMPLEMENTED: Final = 238
+
+
+@contextlib.contextmanager
+def named() -> Iterator[None]:
+    """Turn the driver's errors into those of the ports."""
+    try:
+        yield
+    except BulkWriteError as error:
+        raise StorageFull("MongoDB did not take a write.") from error
+    except PyMongoError as error:
+        raise Unavailable("MongoDB does not answer.") from error
+
+
+class Database:
+    """One database; documents go in and out with `_id` a text, never NUL in a text."""
+
+    def __init__(self, client: AsyncMongoClient[Document], database: AsyncDatabase[Document]) -> None:
+        self._client = client
+        self._database = database
+
+    async def get(self, collection: str, key: str) -> Document | None:
+        """Return a document by its `_id`, or None."""
+        with named():
+            found = await self._database[collection].find_one({"_id": kept(key)})
+        return None if found is None else shown(found)
+
+    async def find(
+        self, collection: str, wanted: Mapping[str, Any], *, sort: Sort = (), limit: int = 0,
+        fields: Sequence[str] = (),
+    ) -> list[Document]:  # fmt: skip
+        """Return the documents that meet a condition."""
+        with named():
+            cursor = self._database[collection].find(
+                _filter(wanted),
+                dict.fromkeys(fields, 1) if fields else None,
+                sort=list(sort) or None,
+                limit=limit,
+            )
+            return [shown(one) async for one in cursor]
+
+    async def first(
+        self, collection: str, wanted: Mapping[str, Any], *, sort: Sort = (), fields: Sequence[str] = ()
+    ) -> Document | None:
+        """Return one document that meets a condition, the first by `sort`, or None."""
+        found = await self.find(collection, wanted, sort=sort, limit=1, fields=fields)
+        return found[0] if found else None
+
+    async def insert(self, collection: str, document: Document) -> bool:
+        """Insert a document; False if its `_id` is taken."""
+        with named():
+            try:
+                await self._database[collection].insert_one(stored(document))
+            except DuplicateKeyError:
+                return False
+        return True
+
+    async def insert_new(self, collection: str, documents: Sequence[Document]) -> None:
+        """Insert documents; those whose `_id` is taken stay as they are."""
+        await self.write(collection, [InsertOne(stored(one)) for one in documents])
+
+    async def write(self, collection: str, writes: Sequence[Write]) -> None:
+        """Make writes in any order; an insert whose `_id` is taken does nothing."""
+        if not writes:
+            return
+        with named():
+            try:
+                await self._database[collection].bulk_write(list(writes), ordered=False)
+            except BulkWriteError as error:
+                if any(one.get("code") != DUPLICATE for one in error.details["writeErrors"]):
+                    raise
+
+    async def update(self, collection: str, key: str, change: Document, **also: Any) -> bool:
+        """Update the document of an `_id` that meets more conditions; returns whether there was one."""
+        with named():
+            done = await self._database[collection].update_one({"_id": kept(key), **also}, change)
+        return done.matched_count > 0
+
+    async def update_all(self, collection: str, wanted: Mapping[str, Any], change: Document) -> None:
+        """Update all documents that meet a condition."""
+        with named():
+            await self._database[collection].update_many(_filter(wanted), change)
+
+    async def delete(self, collection: str, wanted: Mapping[str, Any]) -> int:
+        """Delete the documents that meet a condition; returns how many there were."""
+        with named():
+            return (await self._database[collection].delete_many(_filter(wanted))).deleted_count
+
+    async def now_us(self) -> int:
+        """Return the server's time."""
+        with named():
+            hello = await self._database.command("hello")
+        return int(hello["localTime"].replace(tzinfo=UTC).timestamp() * 1_000_000)
+
+    async def prepare(self) -> None:
+        """Make the collections and their indexes, as far as they are missing."""
+        with named():
+            there = set(await self._database.list_collection_names())
+            for name in sorted({index[0] for index in INDEXES} | {WORKERS, DECISIONS, ABOUT}):
+                if name not in there:
+                    await self._make(name)
+
+    async def _make(self, name: str) -> None:
+        for collection, fields, condition in INDEXES:
+            if collection == name:
+                keys = [(field, 1) for field in fields]
+                more: Document = {"partialFilterExpression": condition} if condition else {}
+                try:
+                    await self._database[name].create_index(keys, **more)
+                except OperationFailure as error:
+                    if error.code != NOT_IMPLEMENTED:
+                        raise
+                    await self._database[name].create_index(keys)  # a look-alike: larger, no less right
+
+    async def version(self) -> str:
+        """Return the server's version."""
+        with named():
+            return str((await self._database.command("buildInfo"))["version"])
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+
+def connect(url: str) -> Database:
+    """Return the database that a URL names, connecting to nothing yet; raises Unavailable."""
+    try:
+        client: AsyncMongoClient[Document] = AsyncMongoClient(
+            url, appname="antiphon", serverSelectionTimeoutMS=TIMEOUT_MS, connectTimeoutMS=TIMEOUT_MS
+        )
+        database = client.get_default_database(NAME, write_concern=WriteConcern(w="majority", j=True))
+    except (InvalidURI, ConfigurationError, ValueError) as error:
+        raise Unavailable(f"MONGODB_URL is no address of a MongoDB: {error}") from None
+    return Database(client, database)
+
+
+def kept(text: str) -> str:
+    """Return a text as it is stored."""
+    return escaped(text) if needs_mark(text) else text
+
+
+def stored(document: Mapping[str, Any]) -> Document:
+    """Return a document as it is stored."""
+    return {
+        name: escaped(value) if type(value) is str and needs_mark(value) else value
+        for name, value in document.items()
+    }
+
+
+def shown(document: Document) -> Document:
+    """Return a document as it was given."""
+    for name, value in document.items():
+        if type(value) is str:
+            if MARK in value:
+                document[name] = unescaped(value)
+        elif type(value) is Int64:
+            document[name] = int(value)
+        elif type(value) is dict:
+            document[name] = shown(value)
+    return document
+
+
+def _filter(wanted: Mapping[str, Any]) -> Document:
+    return {
+        name: kept(value)
+        if type(value) is str
+        else {operator: _operand(one) for operator, one in value.items()}
+        if type(value) is dict
+        else value
+        for name, value in wanted.items()
+    }
+
+
+def _operand(value: Any) -> Any:
+    if type(value) is str:
+        return kept(value)
+    return [_operand(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def keyset(field: str, after: str | None, *, descending: bool = False) -> Document:
+    """Return the condition that begins a page after a key."""
+    return {} if after is None else {field: {"$lt" if descending else "$gt": after}}
+
+
+def ordered(field: str, *, descending: bool = False) -> list[tuple[str, int]]:
+    """Return the order of a page."""
+    return [(field, -1 if descending else 1)]
+
+
+def ids_of(documents: Iterable[Document], field: str = "id") -> list[str]:
+    """Return one text of each document."""
+    return [one[field] for one in documents]

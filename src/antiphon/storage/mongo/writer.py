@@ -1,0 +1,168 @@
+"""Port `UnitOfWork` on two stores: conversations in MongoDB, accounts, limits and the ledger in SQL.
+
+A write set goes in an order in which every step may be the last one: what SQL has to grant (a
+reservation) comes first and is given back if the commit in MongoDB is lost; what SQL has to note (the
+ledger, what was used, the audit log) stands in the commit's own record and is done from there, by
+whoever comes next if this server dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+from antiphon.domain.errors import AntiphonError, Conflict
+from antiphon.ports import account_writes as aw
+from antiphon.ports import quota_writes as qw
+from antiphon.ports import write_sets as ws
+from antiphon.ports.storage import Storage
+from antiphon.ports.workers import CANCEL
+from antiphon.ports.write_sets import Command
+from antiphon.storage.mongo.commands import HANDLERS, OF_BOTH, forget
+from antiphon.storage.mongo.database import Database
+from antiphon.storage.mongo.draft import Draft, Operation
+from antiphon.storage.mongo.log import Log, Lost
+from antiphon.storage.mongo.owners import Owners
+from antiphon.storage.mongo.tails import REPEATABLE
+
+ROUNDS: Final = 100
+"""Commits of others that one gives way to before it gives up."""
+
+
+class Split:
+    """A write set in its parts: what SQL grants, what MongoDB stores, what SQL notes, what both erase."""
+
+    def __init__(self, some: Sequence[Command]) -> None:
+        self.first: list[Command] = []
+        self.here: list[Command] = []
+        self.after: list[Command] = []
+        self.last: list[Command] = []
+        self.beside: list[ws.Forget] = []
+        for one in some:
+            kind = type(one)
+            if isinstance(one, ws.Forget):
+                self.beside.append(one)
+            elif kind in HANDLERS:
+                self.here.append(one)
+                self.last += [one] if kind in OF_BOTH else []
+            elif kind.__name__ in REPEATABLE:
+                self.after.append(one)
+            else:
+                self.first.append(one)
+
+
+class MongoWriter:
+    """Port `UnitOfWork`."""
+
+    def __init__(self, database: Database, log: Log, accounts: Storage) -> None:
+        self._log = log
+        self._database = database
+        self._accounts = accounts
+        self.owners = Owners(database)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def commit(self, *commands: Any) -> None:
+        """See the port."""
+        parts = Split(commands)
+        for beside in parts.beside:
+            await forget(self._database, beside)
+        if not parts.here and not parts.beside:
+            await self._accounts.unit_of_work.commit(*commands)
+            return
+        for one in list(parts.here):
+            if type(one) is aw.EraseAccount and await self._is_wanted(one.account_id):
+                parts.here.remove(one)
+        owners = await self.owners.of(parts.here)
+        async with self.turns(owners):
+            await self._commit(parts, owners)
+        if parts.last:
+            await self._accounts.unit_of_work.commit(*parts.last)
+        await self._ring(parts)
+
+    async def _ring(self, parts: Split) -> None:
+        """Tell other servers what they are asked for; if the bell is lost they read it with their leases."""
+        if not self._accounts.workers.is_shared:
+            return
+        for one in parts.here:
+            if isinstance(one, ws.RequestCancel):
+                with contextlib.suppress(AntiphonError):
+                    await self._accounts.workers.ring(CANCEL, one.run_id)
+
+    async def _is_wanted(self, account_id: str) -> bool:
+        """Whether an account is there and is not being deleted."""
+        account = await self._accounts.accounts.get(account_id)
+        return account is not None and account.state != "deleting"
+
+    async def _commit(self, parts: Split, owners: set[str]) -> None:
+        granted = False
+        for _ in range(ROUNDS):
+            try:
+                heads, operations = await self.drafted([parts.here], owners)
+                if parts.first and not granted:
+                    await self._accounts.unit_of_work.commit(*parts.first)
+                    granted = True
+                if operations:
+                    await self._log.commit(operations, parts.after, heads)
+                elif parts.after:
+                    await self.note(parts.after)
+                return
+            except Lost:
+                continue
+            except Conflict:
+                if granted:
+                    await self._give_back(parts)
+                raise
+        raise Conflict("Others write the same conversations at the same time; try again.")
+
+    async def _give_back(self, parts: Split) -> None:
+        """Undo what SQL granted to a commit that was lost."""
+        runs = {one.run_id for one in parts.first if type(one) is qw.Reserve}
+        if runs:
+            await self._accounts.unit_of_work.commit(*(qw.Release(run_id=one) for one in sorted(runs)))
+
+    async def note(self, tail: Sequence[Command]) -> None:
+        """Do what SQL has to note."""
+        await self._accounts.unit_of_work.commit(*tail)
+
+    async def drafted(
+        self, sets: Sequence[Sequence[Command]], owners: set[str], *, numbered: bool = False
+    ) -> tuple[dict[str, int], dict[str, list[Operation]]]:
+        """Return what write sets do to the logs, and the numbers that the logs had before.
+
+        `owners` are those whose logs are looked at; more are added to it as they are found. Raises
+        Conflict with the guard as message and, where sets are `numbered`, the index of its set as `param`.
+        """
+        while True:
+            heads = {owner_id: await self._log.head(owner_id) for owner_id in owners}
+            draft = Draft(self._database)
+            try:
+                for index, one in enumerate(sets):
+                    await perform(draft, one, str(index) if numbered else None)
+            except Conflict:
+                # Lost by what is there now, or by what somebody has decided that is not done yet?
+                if {owner_id: await self._log.catch_up(owner_id) for owner_id in heads} == heads:
+                    raise
+                continue
+            operations = draft.operations()
+            if owners >= operations.keys():
+                return heads, operations
+            owners |= operations.keys()
+
+    @contextlib.asynccontextmanager
+    async def turns(self, owners: set[str]) -> AsyncIterator[None]:
+        """Have the commits of this process to a log come one after the other: nothing depends on it."""
+        async with AsyncExitStack() as stack:
+            for owner_id in sorted(owners):
+                await stack.enter_async_context(self._turns.setdefault(owner_id, asyncio.Lock()))
+            yield
+
+
+async def perform(draft: Draft, some: Sequence[Command], index: str | None) -> None:
+    """Do a write set in a draft; raises Conflict at the first guard that does not hold."""
+    for one in some:
+        if not await HANDLERS[type(one)](draft, one):
+            raise Conflict(type(one).__name__, param=index)

