@@ -1,4 +1,4 @@
-"""What the chat page is built of: exact, checked, free to use; and that it is built when its source changes."""
+"""What the chat page is built of: exact, checked, free to use; and when it is built."""
 
 from __future__ import annotations
 
