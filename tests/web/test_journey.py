@@ -150,9 +150,9 @@ async def test_a_question_that_was_refused_is_asked_again_and_stands_once(page: 
 
 async def test_conversations_are_renamed_and_deleted(page: Tab) -> None:
     await page.choose("echo")
-    await page.say("# about to *go*")
+    await page.say("About to go")
     entry = page.page.locator(".entry.open")
-    await expect(entry.locator("a")).to_have_text("about to go")
+    await expect(entry.locator("a")).to_have_text("About to go")
     await entry.hover()
     await entry.locator(".menu > button").click()
     await page.page.get_by_role("menuitem", name="Rename").click()
