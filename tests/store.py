@@ -46,11 +46,11 @@ async def open_store(directory: Path) -> Storage:
     return await _with_mongo(directory, accounts) if ON_MONGO else accounts
 
 
-async def _with_mongo(directory: Path, accounts: Storage) -> Storage:
+async def _with_mongo(directory: Path, accounts: Any) -> Any:
     from antiphon.storage.mongo.store import open_mongo
     from tests import mongo
 
-    storage = await open_mongo(mongo.url(directory), accounts)
+    storage: Any = await open_mongo(mongo.url(directory), accounts)
     own = storage.close
 
     async def close() -> None:
