@@ -6,7 +6,8 @@ draft then says which documents are new, which change and which go, for each own
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from antiphon.domain.errors import TooLarge
@@ -22,6 +23,9 @@ MAX_BYTES: Final = 15 * 1024 * 1024
 """MongoDB takes documents of 16 MB."""
 WIDEST: Final = 4
 """Bytes of a character at most."""
+
+FEW: Final = 4
+"""So many documents are rather read one by one, at once."""
 
 Operation = list[Any]
 """One of these words, a collection, and the document, or its `_id` where it goes."""
@@ -44,6 +48,22 @@ class Draft:
         if place not in self._stored:
             self._stored[place] = await self._database.get(collection, key)
         return self._stored[place]
+
+    async def fetch(self, places: Iterable[Key]) -> None:
+        """Read documents by their `_id`s, all together."""
+        by_collection: dict[str, list[str]] = {}
+        for collection, key in places:
+            by_collection.setdefault(collection, []).append(key)
+        await asyncio.gather(*(self._fetch(collection, keys) for collection, keys in by_collection.items()))
+
+    async def _fetch(self, collection: str, keys: list[str]) -> None:
+        if len(keys) <= FEW:
+            found = await asyncio.gather(*(self._database.get(collection, key) for key in keys))
+            self._stored |= {(collection, key): one for key, one in zip(keys, found, strict=True)}
+            return
+        self._stored |= dict.fromkeys(((collection, key) for key in keys), None)
+        for one in await self._database.find(collection, {"_id": {"$in": keys}}):
+            self._stored[collection, one["_id"]] = one
 
     async def find(
         self, collection: str, wanted: Mapping[str, Any], *, limit: int = 0, only_here: bool = False

@@ -52,7 +52,7 @@ class MongoJournal:
                 return
             parts = [Split(one) for one in sets]
             owners = await self._writer.owners.of([command for part in parts for command in part.here])
-            async with self._writer.turns(owners):
+            async with self._writer.turns.take(owners, first=True):
                 await self._end(record, parts, owners)
         except Unavailable as error:
             self._doubtful = (worker_id, tick)

@@ -8,12 +8,9 @@ whoever comes next if this server dies.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
 from typing import Any, Final
-from weakref import WeakValueDictionary
 
 from antiphon.domain.errors import AntiphonError, Conflict
 from antiphon.ports import account_writes as aw
@@ -22,12 +19,15 @@ from antiphon.ports import write_sets as ws
 from antiphon.ports.storage import Storage
 from antiphon.ports.workers import CANCEL
 from antiphon.ports.write_sets import Command
+from antiphon.storage.mongo import database as db
 from antiphon.storage.mongo.commands import HANDLERS, OF_BOTH, forget
 from antiphon.storage.mongo.database import Database
-from antiphon.storage.mongo.draft import Draft, Operation
+from antiphon.storage.mongo.documents import pair_id, place_id
+from antiphon.storage.mongo.draft import Draft, Key, Operation
 from antiphon.storage.mongo.log import Log, Lost
 from antiphon.storage.mongo.owners import Owners
 from antiphon.storage.mongo.tails import REPEATABLE
+from antiphon.storage.mongo.turns import Turns
 
 ROUNDS: Final = 100
 """Commits of others that one gives way to before it gives up."""
@@ -63,7 +63,7 @@ class MongoWriter:
         self._database = database
         self._accounts = accounts
         self.owners = Owners(database)
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.turns = Turns()
 
     async def commit(self, *commands: Any) -> None:
         """See the port."""
@@ -77,7 +77,7 @@ class MongoWriter:
             if type(one) is aw.EraseAccount and await self._is_wanted(one.account_id):
                 parts.here.remove(one)
         owners = await self.owners.of(parts.here)
-        async with self.turns(owners):
+        async with self.turns.take(owners):
             await self._commit(parts, owners)
         if parts.last:
             await self._accounts.unit_of_work.commit(*parts.last)
@@ -139,6 +139,7 @@ class MongoWriter:
         while True:
             heads = {owner_id: await self._log.head(owner_id) for owner_id in owners}
             draft = Draft(self._database)
+            await draft.fetch(places_of(sets))
             try:
                 for index, one in enumerate(sets):
                     await perform(draft, one, str(index) if numbered else None)
@@ -152,17 +153,24 @@ class MongoWriter:
                 return heads, operations
             owners |= operations.keys()
 
-    @contextlib.asynccontextmanager
-    async def turns(self, owners: set[str]) -> AsyncIterator[None]:
-        """Have the commits of this process to a log come one after the other: nothing depends on it."""
-        async with AsyncExitStack() as stack:
-            for owner_id in sorted(owners):
-                await stack.enter_async_context(self._turns.setdefault(owner_id, asyncio.Lock()))
-            yield
-
 
 async def perform(draft: Draft, some: Sequence[Command], index: str | None) -> None:
     """Do a write set in a draft; raises Conflict at the first guard that does not hold."""
     for one in some:
         if not await HANDLERS[type(one)](draft, one):
             raise Conflict(type(one).__name__, param=index)
+
+
+def places_of(sets: Sequence[Sequence[Command]]) -> set[Key]:
+    """Return the documents that commands are sure to ask for, so that they are read together."""
+    found: set[Key] = set()
+    for one in (command for some in sets for command in some):
+        if (conversation_id := getattr(one, "conversation_id", None)) is not None:
+            found.add((db.CONVERSATIONS, conversation_id))
+            if (branch_id := getattr(one, "branch_id", None)) is not None:
+                found.add((db.BRANCHES, pair_id(conversation_id, branch_id)))
+        if type(one) is ws.FinishRun:
+            found.add((db.RUNS, one.run.id))
+        elif type(one) is ws.PutItems:
+            found.add((db.ITEMS, place_id(one.after.segment_id, one.after.depth + 1)))
+    return found
