@@ -22,6 +22,7 @@ from urllib.parse import unquote
 import msgspec
 import structlog
 import uvicorn
+import uvloop
 
 from antiphon.api.app import create_app
 from antiphon.api.http_protocol import BoundedHttp
@@ -76,6 +77,24 @@ def serve(settings: Settings) -> None:
     # Connections inherit it: the kernel ends those whose client takes nothing for a minute.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(follow.STALLED_SECONDS * 1000))
     DrainingServer(config, drain, end_runs).run(sockets=[listening])
+
+
+def work(settings: Settings) -> None:
+    """Do the background work of the servers on one database until told to stop; raises Unavailable."""
+    configure_logging(settings.log_level)
+    _tame_allocator()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_until_told(settings))
+
+
+async def _until_told(settings: Settings) -> None:
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    async with open_application(settings, Drain(settings.drain_seconds)):
+        _tame_collector()
+        logging.getLogger(__name__).info("working")
+        await told.wait()
 
 
 def _server_config(settings: Settings, app: Any) -> uvicorn.Config:

@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     mongodb_url: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("MONGODB_URL", "MONGODB_URI")
     )
+    background_jobs: Literal["here", "workers"] = "here"
     redis_url: SecretStr | None = None
     redis_prefix: str = Field(default="antiphon:", pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
     redis_timeout_seconds: float = Field(default=1.0, gt=0, le=60)
@@ -226,6 +227,8 @@ class Settings(BaseSettings):
         weakness = self.secret_key_weakness
         if self.needs_credentials and weakness is not None:
             raise ValueError(f"SECRET_KEY {weakness}")
+        if self.background_jobs == "workers" and self.database_url is None:
+            raise ValueError("BACKGROUND_JOBS=workers needs DATABASE_URL: files belong to one process")
         return self
 
     @property

@@ -23,7 +23,7 @@ CANARY = "sk-canary-7f3a9c51e8d24b60"
 """The provider's key: whatever the server says or logs, this may not be part of it."""
 
 START_SECONDS = 30.0
-_RUN = "from antiphon.cli.main import app; app(args=['serve'], prog_name='antiphon')"
+_RUN = "from antiphon.cli.main import app; app(args=[{!r}], prog_name='antiphon')"
 
 Found = TypeVar("Found")
 
@@ -42,7 +42,8 @@ def eventually(look: Callable[[], Found | None], what: str, seconds: float = 10.
 class ServerProcess:
     """`antiphon serve` on one data directory; every start is a new process on the same port.
 
-    `patch` is Python run before the server starts, for constants that no setting reaches.
+    `patch` is Python run before the server starts, for constants that no setting reaches; `command` what is
+    run in the place of `serve`.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class ServerProcess:
         self.data = directory / "data"
         self.settings = dict(settings or {})
         self.patch = patch
+        self.command = "serve"
         self.prefix: list[str] = []
         self.port = free_port()
         self.log_path = directory / "server.log"
@@ -78,7 +80,9 @@ class ServerProcess:
             **store_settings(self.data),
             **self.settings,
         }
-        program = ["-m", "antiphon", "serve"] if not self.patch else ["-c", f"{self.patch}\n{_RUN}"]
+        program = ["-m", "antiphon", self.command]
+        if self.patch:
+            program = ["-c", f"{self.patch}\n{_RUN.format(self.command)}"]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.prefix, sys.executable, *program],

@@ -179,15 +179,22 @@ def _schedule_services(
     if application.presence.is_shared:
         application.revisions.schedule(jobs)
     application.administration.schedule(jobs)
-    for work in (
-        application.embeddings, application.ingestion, application.document_housekeeping, application.history
-    ):  # fmt: skip
+    application.history.schedule(jobs)
+    application.quotas.schedule(jobs, application.local.refresh)
+    jobs.once("prepare models", lambda: _prepare(application.models))
+    if settings.background_jobs == "here":
+        _schedule_background(settings, application, jobs, clock)
+
+
+def _schedule_background(
+    settings: Settings, application: Application, jobs: InProcessJobs, clock: Clock
+) -> None:
+    """Have the work done that any process on the store can do; each piece is held by one at a time."""
+    for work in (application.embeddings, application.ingestion, application.document_housekeeping):
         work.schedule(jobs)
     if settings.session_cleanup == "all":
         end_all = application.chat_sessions.end_all
         jobs.every(settings.session_cleanup_seconds, "forget all chat sessions", end_all)
-    application.quotas.schedule(jobs, application.local.refresh)
-    jobs.once("prepare models", lambda: _prepare(application.models))
     _schedule_purges(application.purges, jobs, clock)
 
 

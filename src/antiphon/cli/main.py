@@ -62,6 +62,14 @@ def serve(
 
 
 @app.command()
+def worker(data_dir: DataDir = None) -> None:
+    """Do the background work of the servers on the same database: reading, embedding, expiring, erasing."""
+    from antiphon.cli.worker import run_worker
+
+    run_worker(data_dir=data_dir)
+
+
+@app.command()
 def doctor(
     host: Host = None,
     port: Port = None,

@@ -339,6 +339,8 @@ class Conversation(Exact):
     active_branch_id: str | UnsetType = UNSET
     revision: Index | UnsetType = UNSET
     kind: Literal["explicit", "implicit"] | UnsetType = UNSET
+    pinned: bool | UnsetType = UNSET
+    archived: bool | UnsetType = UNSET
     expires_at: Seconds | UnsetType | None = UNSET
     forked_from_item_id: str | UnsetType | None = UNSET
 
