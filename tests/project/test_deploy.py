@@ -130,7 +130,10 @@ def test_the_single_container_has_the_name_that_older_documents_use() -> None:
 
 def test_the_production_servers_share_a_database_that_is_waited_for() -> None:
     services = compose(PRODUCTION)["services"]
-    assert len(servers(PRODUCTION)) == 2
+    assert [one.get("command", ["serve"]) for one in servers(PRODUCTION).values()] == [
+        ["serve"], ["serve"], ["worker"],
+    ]  # fmt: skip
+    assert all(one["environment"]["BACKGROUND_JOBS"] == "workers" for one in servers(PRODUCTION).values())
     for service in servers(PRODUCTION).values():
         assert service["environment"]["ENVIRONMENT"] == "production"
         assert "@postgres:5432/" in service["environment"]["DATABASE_URL"]
@@ -144,7 +147,7 @@ def test_the_production_servers_share_a_database_that_is_waited_for() -> None:
 def test_nginx_passes_on_to_the_production_servers_on_the_port_that_is_published() -> None:
     nginx = compose(PRODUCTION)["services"]["nginx"]
     upstream = re.findall(r"^\s+server (\S+):(\d+) ", NGINX.read_text(), re.MULTILINE)
-    assert upstream == [(name, "8000") for name in servers(PRODUCTION)]
+    assert upstream == [(name, "8000") for name, one in servers(PRODUCTION).items() if "command" not in one]
     listening = re.search(r"listen (\d+);", NGINX.read_text())
     assert listening is not None and nginx["ports"] == [f"80:{listening[1]}"]
     mounted = nginx["volumes"][0].partition(":")[0]
