@@ -18,9 +18,10 @@ from antiphon.providers import provider_errors
 from antiphon.providers.chat_answer import ChatAnswer
 from antiphon.providers.embedding_calls import EmbeddingCalls
 from antiphon.providers.error_bodies import error_body
+from antiphon.providers.keyed import KeyedProvider
 from antiphon.providers.model_list import read_models
 from antiphon.providers.provider_errors import Blame
-from antiphon.providers.specs import SECRET_FROM, ProviderSpec
+from antiphon.providers.specs import ProviderSpec
 from antiphon.providers.surrogates import mend
 
 LIST_SECONDS: Final = 60.0
@@ -37,48 +38,23 @@ _NOT_SENT_ON: Final = frozenset(
 )
 
 
-class OpenAICompatible:
+class OpenAICompatible(KeyedProvider):
     """One provider. `http` is shared with others and not closed here."""
 
     def __init__(
         self, spec: ProviderSpec, http: OutboundHttp, *, monotonic: Callable[[], float] = system_monotonic
     ) -> None:
-        self._spec = spec
+        super().__init__(spec)
         self._http = http
         self._monotonic = monotonic
         self._base_url = spec.base_url.rstrip("/")
-        self._secrets = list(spec.secrets)
         self._asks_usage = True
         self._embedding = EmbeddingCalls(spec, http)
         self._listing = asyncio.Lock()
-        self.use_key(None)
-
-    def __repr__(self) -> str:
-        return f"OpenAICompatible({self._spec.name!r}, {self._spec.shown_url!r})"
-
-    @property
-    def name(self) -> str:
-        """The configured name."""
-        return self._spec.name
-
-    @property
-    def takes_key(self) -> bool:
-        """See port `Keyed`."""
-        return not any(name.lower() == "authorization" for name in self._spec.extra_headers)
-
-    @property
-    def has_key(self) -> bool:
-        """See port `Keyed`."""
-        return any(name.lower() == "authorization" for name in self._headers)
 
     def use_key(self, key: str | None) -> None:
         """See port `Keyed`. What was listed with the key before is forgotten."""
-        self._headers = {**self._spec.extra_headers, "accept": "text/event-stream, application/json"}
-        key = key or self._spec.api_key
-        if key and self.takes_key:
-            self._headers["authorization"] = f"Bearer {key}"
-            if len(key) >= SECRET_FROM and key not in self._secrets:
-                self._secrets.append(key)  # for good: a call under way may still be told of an earlier one
+        super().use_key(key)
         self._listed: tuple[float, Sequence[ModelInfo]] | None = None
         self._list_failed: tuple[float, ProviderError] | None = None
 

@@ -26,8 +26,9 @@ from antiphon.ports.model_provider import (
 from antiphon.ports.outbound import OutboundError, OutboundHttp, OutboundRequest, OutboundResponse
 from antiphon.providers import local_answers, provider_errors
 from antiphon.providers.error_bodies import error_body
+from antiphon.providers.keyed import KeyedProvider
 from antiphon.providers.provider_errors import Blame
-from antiphon.providers.specs import SECRET_FROM, ProviderSpec
+from antiphon.providers.specs import ProviderSpec
 from antiphon.providers.sse_reader import LineTooLong, SseReader
 from antiphon.providers.surrogates import mend
 
@@ -43,42 +44,13 @@ ENDS: Final = {"length": "length"}
 """Reasons of an end that are none of a whole answer."""
 
 
-class TextGeneration:
+class TextGeneration(KeyedProvider):
     """One model at one address. `http` is shared with others and not closed here."""
 
     def __init__(self, spec: ProviderSpec, http: OutboundHttp) -> None:
-        self._spec = spec
+        super().__init__(spec)
         self._http = http
         self._url = spec.base_url.rstrip("/")
-        self._secrets = list(spec.secrets)
-        self.use_key(None)
-
-    def __repr__(self) -> str:
-        return f"TextGeneration({self._spec.name!r}, {self._spec.shown_url!r})"
-
-    @property
-    def name(self) -> str:
-        """The configured name."""
-        return self._spec.name
-
-    @property
-    def takes_key(self) -> bool:
-        """See port `Keyed`."""
-        return not any(name.lower() == "authorization" for name in self._spec.extra_headers)
-
-    @property
-    def has_key(self) -> bool:
-        """See port `Keyed`."""
-        return any(name.lower() == "authorization" for name in self._headers)
-
-    def use_key(self, key: str | None) -> None:
-        """See port `Keyed`."""
-        self._headers = {**self._spec.extra_headers, "accept": "text/event-stream, application/json"}
-        key = key or self._spec.api_key
-        if key and self.takes_key:
-            self._headers["authorization"] = f"Bearer {key}"
-            if len(key) >= SECRET_FROM and key not in self._secrets:
-                self._secrets.append(key)
 
     async def models(self) -> Sequence[ModelInfo]:
         """Return the one model."""
