@@ -153,6 +153,10 @@ class Pool:
         finally:
             await self._pool.release(connection)
 
+    async def renew(self) -> None:
+        """Have every connection opened anew before it is lent again: one was lost, as likely all were."""
+        await self._pool.expire_connections()
+
     async def close(self) -> None:
         """Wait for what is lent, then close all."""
         await self._pool.close()

@@ -131,4 +131,5 @@ class PostgresReads:
                 except GONE:
                     if attempt == ATTEMPTS:
                         raise
+                    await self._pool.renew()
         raise AssertionError("unreachable")

@@ -24,9 +24,10 @@ STATEMENTS: Final = 4_096
 
 _PLACE: Final = re.compile(r"\?|:([a-z_]+)")
 _FREE: Final = re.compile(
-    r"\b(title|name|email|user_agent|subject|target|filename|heading|text|description|error|origin|media_type)\b"
+    r"\b(title|name|email|user_agent|subject|target|filename|heading|text|description|error_code|origin|media_type)\b"
 )
-"""Columns in which a caller's own characters may stand as they came."""
+"""Columns in which a caller's own characters may stand as they came; `error_code` stands for the `error` that
+goes with it, since the error of a run is JSON."""
 
 
 class Translated(msgspec.Struct, frozen=True):
