@@ -23,7 +23,7 @@ HASTY = """
 import antiphon.services.housekeeping as housekeeping
 import antiphon.services.runs.journal as journal
 journal.GIVE_UP_SECONDS = 1.0
-journal.SEAL_SECONDS, journal.ALONE_SEALS = 0.5, 1
+journal.SEAL_SECONDS = 0.5
 housekeeping.SWEEP_SECONDS = 0.5
 """
 

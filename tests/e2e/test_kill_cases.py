@@ -14,7 +14,7 @@ from tests.harness.tokens import check_prefix, expected_text
 from tests.harness.upstream import Upstream
 
 ENDLESS = "paced-n4000-i5-hash"
-QUICK_SEALS = "import antiphon.services.runs.journal as j; j.SEAL_SECONDS, j.ALONE_SEALS = 0.15, 1"
+QUICK_SEALS = "import antiphon.services.runs.journal as j; j.SEAL_SECONDS = 0.15"
 SECOND_SEAL_FAILS = f"""
 {QUICK_SEALS}
 import antiphon.storage.sql.sqlite as s

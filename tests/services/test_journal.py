@@ -15,8 +15,7 @@ from antiphon.ports.storage import StorageBusy
 from antiphon.ports.write_sets import FinishRun
 from antiphon.services.runs import journal as journal_module
 from antiphon.services.runs.follow import Follower, Interrupted
-from antiphon.services.runs.journal import RunJournal
-from antiphon.services.runs.live import BACKLOG_BYTES, LiveRun, LiveRuns
+from antiphon.services.runs.live import BACKLOG_BYTES, LiveRun
 from antiphon.services.turns import Begun
 from tests.services.gates import TickGate
 from tests.services.hand import HAND, PATIENCE_SECONDS, until
@@ -354,29 +353,3 @@ async def test_a_given_up_run_that_was_swept_leaves_no_chunks_to_a_later_seal(
     await world.sweep()
     await world.application.journal.seal()
     assert world.rows("SELECT COUNT(*) FROM run_chunks") == [(0,)]
-
-
-@pytest.mark.parametrize(("alone", "rests"), [(True, journal_module.ALONE_SEALS), (False, 1)])
-async def test_a_journal_that_nobody_else_reads_is_sealed_rarely_unless_the_store_ails(
-    world: World, monkeypatch: pytest.MonkeyPatch, alone: bool, rests: int
-) -> None:
-    monkeypatch.setattr(journal_module, "SEAL_SECONDS", 0.02)
-    journal = RunJournal(world.storage.journal, LiveRuns(), alone=alone)
-    seals: list[float] = []
-    told = asyncio.Event()
-
-    async def seal(within: float = 0.0) -> None:
-        seals.append(round(within / 0.01))
-        told.set()
-
-    monkeypatch.setattr(journal, "seal", seal)
-    sealing = asyncio.create_task(journal._seal_loop())
-    try:
-        for healthy in (True, True, False):
-            journal.healthy = healthy
-            told.clear()
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await told.wait()
-    finally:
-        sealing.cancel()
-    assert seals == [rests, rests, 1]

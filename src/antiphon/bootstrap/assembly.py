@@ -196,7 +196,7 @@ def generation_of(
 ) -> tuple[LiveRuns, Counters, RunJournal, Engine]:
     """Return what generates answers and counts them."""
     runs, counters = LiveRuns(), Counters()
-    journal = RunJournal(storage.journal, runs, counters.ticks, alone=not storage.workers.is_shared)
+    journal = RunJournal(storage.journal, runs, counters.ticks)
     return runs, counters, journal, Engine(models, journal, runs, storage.unit_of_work, clock, counters)
 
 

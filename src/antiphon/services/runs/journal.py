@@ -28,9 +28,6 @@ CALM_OPS, BUSY_OPS = 2_000, 8_000
 """Ops a second up to which ticks may come every 1 ms, and from which on they come every 5: a tick costs
 some 0.15 ms however little it holds, which a calm server can spend on showing tokens sooner."""
 SEAL_SECONDS: Final = 5.0
-ALONE_SEALS: Final = 6
-"""So many times as rarely where no other process reads the journal. Then sealing is for what a crash leaves
-to be read, at most 30 s of it, and most answers end before they are ever sealed."""
 SEAL_RUNS: Final = 16
 TRIM_TICKS: Final = 64
 GIVE_UP_SECONDS: Final = 10.0
@@ -49,11 +46,8 @@ class RunJournal:
     in memory and wait in storage for the recovery to end them.
     """
 
-    def __init__(
-        self, store: Journal, runs: LiveRuns, ticks: Histogram | None = None, *, alone: bool = False
-    ) -> None:
+    def __init__(self, store: Journal, runs: LiveRuns, ticks: Histogram | None = None) -> None:
         self._store = store
-        self._alone = alone
         self._tick_times = ticks or Histogram()
         self._runs = runs
         self.worker_id = secrets.token_hex(16)
@@ -280,15 +274,10 @@ class RunJournal:
             self._runs.remove(live)
 
     async def _seal_loop(self) -> None:
-        rests = 0
         while True:
             await asyncio.sleep(SEAL_SECONDS / 2)
-            rests += 1
-            if self.healthy and self._alone and rests < ALONE_SEALS:
-                continue
             try:
-                await self.seal(within=rests * SEAL_SECONDS / 2)
-                rests = 0
+                await self.seal(within=SEAL_SECONDS / 2)
             except Exception as error:
                 self.healthy = False
                 log.error("the journal could not be sealed; it is tried again", exc_info=error)
@@ -308,7 +297,7 @@ class RunJournal:
             trims = (
                 [*range(self._trimmed + TRIM_TICKS, upto, TRIM_TICKS), upto] if upto > self._trimmed else []
             )
-            pause = min(within / (len(slices) + len(trims) or 1), SEAL_SECONDS / 2)
+            pause = within / (len(slices) + len(trims) or 1)
             for runs in slices:
                 await self._seal_runs(runs, worker_id)
                 await asyncio.sleep(pause)
