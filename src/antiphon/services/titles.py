@@ -76,7 +76,8 @@ class Titles:
         """Hear that an answer ends; never raises."""
         if run.conversation_id is None or not (self._is_on and run.stored) or run.state != "completed":
             return
-        if run.parent is not None and run.parent.depth >= EARLY:
+        # Without a parent it began a conversation that nobody made; a look would cost more than its answer.
+        if run.parent is None or run.parent.depth >= EARLY:
             return
         if len(self._waiting) < MOST:
             self._waiting.setdefault(run.conversation_id, run)
