@@ -1,7 +1,8 @@
 """No function over 40 lines, no file over 400.
 
 A function counts from its `def` to its last line, without decorators and without its docstring. In `tests`
-only `tests/harness` answers for its functions; every test file answers for its length.
+only `tests/harness` answers for its functions; every test file answers for its length, and so does every
+source of the chat page.
 """
 
 import ast
@@ -14,7 +15,8 @@ from scripts.project_files import ROOT, project_files, relative, report
 FUNCTION_LINES = 40
 FILE_LINES = 400
 FUNCTIONS_IN = ("src/", "bench/", "tests/harness/", "scripts/")
-FILES_IN = (*FUNCTIONS_IN, "tests/")
+FILES_IN = (*FUNCTIONS_IN, "tests/", "web/src/")
+SOURCES = (".py", ".ts", ".tsx", ".css")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -35,7 +37,7 @@ def long_functions(source: str) -> Iterator[tuple[str, int, int]]:
 
 
 def file_problems(name: str, source: str) -> Iterator[str]:
-    """What is too long in the Python file `name`, a path relative to the root."""
+    """What is too long in the source `name`, a path relative to the root."""
     lines = len(source.splitlines())
     if name.startswith(FILES_IN) and lines > FILE_LINES:
         yield f"{name}: {lines} lines, more than {FILE_LINES}"
@@ -46,7 +48,7 @@ def file_problems(name: str, source: str) -> Iterator[str]:
 
 def problems(root: Path = ROOT) -> Iterator[str]:
     for path in project_files(root):
-        if path.suffix == ".py":
+        if path.suffix in SOURCES:
             yield from file_problems(relative(path, root), path.read_text())
 
 

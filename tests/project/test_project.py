@@ -44,6 +44,8 @@ def test_a_long_function_is_noticed_and_its_docstring_not_counted() -> None:
     assert len(list(check_sizes.file_problems("src/a.py", too_long))) == 1
     assert list(check_sizes.file_problems("tests/a.py", too_long)) == []
     assert len(list(check_sizes.file_problems("tests/a.py", "x = 1\n" * 401))) == 1
+    assert len(list(check_sizes.file_problems("web/src/a.tsx", "x;\n" * 401))) == 1
+    assert list(check_sizes.file_problems("web/src/a.tsx", "x;\n" * 400)) == []
 
 
 def test_dead_links_are_noticed(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the doctor asks of PostgreSQL, where DATABASE_URL names one: nothing is written to it."""
+"""What the doctor asks of the databases of DATABASE_URL and MONGODB_URL: nothing is written to them."""
 
 import asyncio
 from collections.abc import Iterator

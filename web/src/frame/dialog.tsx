@@ -44,6 +44,18 @@ export function Dialog({
   );
 }
 
+/** The end of a form in a dialog: leave it, or do what its button says. */
+export function Submit({ onClose, children }: { onClose: () => void; children: ReactNode }) {
+  return (
+    <footer>
+      <button type="button" className="quiet" onClick={onClose}>
+        Cancel
+      </button>
+      <button className="primary">{children}</button>
+    </footer>
+  );
+}
+
 /** Asks before something that cannot be taken back. */
 export function Confirm({
   title,

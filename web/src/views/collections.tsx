@@ -3,7 +3,7 @@ import { createCollection, readCollections, useCollections } from "../state/coll
 import { tellError } from "../state/notices";
 import { go, link } from "../state/router";
 import { OneCollection } from "./collections/one";
-import { bytes, day, Table } from "./parts";
+import { bytes, day, More, Table } from "./parts";
 import type { ViewProps } from "./registry";
 import "../styles/collections.css";
 
@@ -54,11 +54,7 @@ function All() {
           ))}
         </Table>
       )}
-      {hasMore && (
-        <button className="quiet" onClick={() => readCollections(true).catch(tellError)}>
-          More
-        </button>
-      )}
+      {hasMore && <More onClick={() => readCollections(true).catch(tellError)} />}
     </div>
   );
 }

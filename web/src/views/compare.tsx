@@ -7,6 +7,7 @@ import { tellError } from "../state/notices";
 import { goToBranch } from "../state/places";
 import { go, link, replace } from "../state/router";
 import { textOf, turnsOf } from "../state/turns";
+import { More } from "./parts";
 import type { ViewProps } from "./registry";
 import "../styles/views.css";
 import "../styles/tree.css";
@@ -124,11 +125,7 @@ function Line({
           {turn.role === "user" ? <p className="plain">{textOf(turn)}</p> : <Markdown text={textOf(turn)} />}
         </article>
       ))}
-      {hasMore && (
-        <button className="quiet" onClick={more}>
-          More
-        </button>
-      )}
+      {hasMore && <More onClick={more} />}
     </section>
   );
 }

@@ -39,6 +39,15 @@ export function Table({ label, columns, children }: { label: string; columns: st
   );
 }
 
+/** What reads the next page of a list. */
+export function More({ onClick }: { onClick: () => void }) {
+  return (
+    <button className="quiet" onClick={onClick}>
+      More
+    </button>
+  );
+}
+
 /** Something that is shown this once, to be copied. */
 export function Secret({ value, children }: { value: string; children: ReactNode }) {
   return (

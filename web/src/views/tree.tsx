@@ -1,14 +1,15 @@
 import { useEffect, useMemo, useRef, useState, type FormEvent } from "react";
-import { Dialog } from "../frame/dialog";
+import { Dialog, Submit } from "../frame/dialog";
 import { Icon } from "../frame/icons";
 import { shownBranch, forkAt, branchFrom, goToPlace, keyOf, noteKnown, pathOf, readPreviews, usePreviews, type Preview } from "../state/places";
 import { chat, useChat } from "../state/chat";
 import { tell, tellError } from "../state/notices";
 import { go } from "../state/router";
 import { Branches } from "./tree/branches";
-import { Drawing, wordsOf } from "./tree/drawing";
+import { Drawing } from "./tree/drawing";
 import { layoutOf, type Layout, type Spot } from "./tree/layout";
 import { Outline } from "./tree/outline";
+import { wordsOf } from "./tree/painting";
 import "../styles/views.css";
 import "../styles/tree.css";
 
@@ -189,12 +190,7 @@ function NewBranch({ from, onClose }: { from: Preview; onClose: () => void }) {
           Name
           <input name="name" required maxLength={200} autoFocus />
         </label>
-        <footer>
-          <button type="button" className="quiet" onClick={onClose}>
-            Cancel
-          </button>
-          <button className="primary">Make it</button>
-        </footer>
+        <Submit onClose={onClose}>Make it</Submit>
       </form>
     </Dialog>
   );

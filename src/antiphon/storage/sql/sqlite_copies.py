@@ -61,12 +61,6 @@ def _page_after(scripts: str, last: tuple[str, str]) -> tuple[str, tuple[object,
     return f"{statement} ORDER BY owner_id,digest LIMIT {PAGE}", last * statement.count("(?,?)")
 
 
-def revision_in(path: Path) -> str | None:
-    """Return the revision of a file's schema."""
-    with _opened(path) as db:
-        return current_revision(db)
-
-
 def problem_of(path: Path, scripts: str) -> str | None:
     """Return what is wrong with a file, None for nothing: it is read whole."""
     try:

@@ -1,6 +1,6 @@
 import { useState, type FormEvent } from "react";
 import { useList } from "../../state/lists";
-import { moment, Problem, Table } from "../parts";
+import { moment, More, Problem, Table } from "../parts";
 import type { User } from "./users";
 
 interface Entry {
@@ -55,11 +55,7 @@ export function Audit() {
           ))}
         </Table>
       )}
-      {hasMore && (
-        <button className="quiet" onClick={more}>
-          More
-        </button>
-      )}
+      {hasMore && <More onClick={more} />}
     </section>
   );
 }

@@ -1,7 +1,7 @@
 import { type FormEvent } from "react";
 import { call } from "../../api/client";
 import { useList } from "../../state/lists";
-import { number, Problem, Table } from "../parts";
+import { More, number, Problem, Table } from "../parts";
 
 interface Group {
   id: string;
@@ -43,11 +43,7 @@ export function Groups() {
           ))}
         </Table>
       )}
-      {hasMore && (
-        <button className="quiet" onClick={more}>
-          More
-        </button>
-      )}
+      {hasMore && <More onClick={more} />}
     </section>
   );
 }

@@ -2,7 +2,7 @@ import { useState, type FormEvent } from "react";
 import { call } from "../../api/client";
 import { useList } from "../../state/lists";
 import { link } from "../../state/router";
-import { day, Problem, Secret, Table } from "../parts";
+import { day, More, Problem, Secret, Table } from "../parts";
 
 const DAY = 86_400;
 const ENDS: [number, string][] = [
@@ -74,11 +74,7 @@ export function Invites() {
           })}
         </Table>
       )}
-      {hasMore && (
-        <button className="quiet" onClick={more}>
-          More
-        </button>
-      )}
+      {hasMore && <More onClick={more} />}
     </section>
   );
 }

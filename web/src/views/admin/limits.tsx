@@ -2,7 +2,7 @@ import { type FormEvent } from "react";
 import { call, newKey } from "../../api/client";
 import { useList } from "../../state/lists";
 import { useModels } from "../../state/models";
-import { money, number, Problem, Table } from "../parts";
+import { money, More, number, Problem, Table } from "../parts";
 import type { User } from "./users";
 
 const PATH = "/v1/admin/limits";
@@ -122,11 +122,7 @@ export function Limits() {
           ))}
         </Table>
       )}
-      {hasMore && (
-        <button className="quiet" onClick={more}>
-          More
-        </button>
-      )}
+      {hasMore && <More onClick={more} />}
     </section>
   );
 }

@@ -1,6 +1,6 @@
 import { useState, type FormEvent } from "react";
 import { call, messageOf } from "../../api/client";
-import { Dialog } from "../../frame/dialog";
+import { Dialog, Submit } from "../../frame/dialog";
 import { Icon } from "../../frame/icons";
 import { Menu, MenuItem } from "../../frame/menu";
 import { useList } from "../../state/lists";
@@ -116,12 +116,7 @@ function NewKey({
         </label>
         <p className="note">It is stored encrypted, and nobody can read it again.</p>
         <Problem text={problem} />
-        <footer>
-          <button type="button" className="quiet" onClick={onClose}>
-            Cancel
-          </button>
-          <button className="primary">Set it</button>
-        </footer>
+        <Submit onClose={onClose}>Set it</Submit>
       </form>
     </Dialog>
   );

@@ -1,6 +1,6 @@
 import { useState, type FormEvent } from "react";
 import { call, messageOf } from "../../api/client";
-import { Confirm, Dialog } from "../../frame/dialog";
+import { Confirm, Dialog, Submit } from "../../frame/dialog";
 import { Icon } from "../../frame/icons";
 import { Menu, MenuItem } from "../../frame/menu";
 import { useList } from "../../state/lists";
@@ -149,12 +149,7 @@ function NewUser({ groups, onClose, onMade }: { groups: Group[]; onClose: () => 
         </label>
         <GroupField groups={groups} chosen={null} />
         <Problem text={problem} />
-        <footer>
-          <button type="button" className="quiet" onClick={onClose}>
-            Cancel
-          </button>
-          <button className="primary">Make it</button>
-        </footer>
+        <Submit onClose={onClose}>Make it</Submit>
       </form>
     </Dialog>
   );
@@ -200,12 +195,7 @@ function ChooseGroup({
       >
         {!groups.length && <p className="note">There are no groups yet.</p>}
         <GroupField groups={groups} chosen={user.group_id} />
-        <footer>
-          <button type="button" className="quiet" onClick={onClose}>
-            Cancel
-          </button>
-          <button className="primary">Save</button>
-        </footer>
+        <Submit onClose={onClose}>Save</Submit>
       </form>
     </Dialog>
   );
@@ -231,12 +221,7 @@ function NewPassword({ user, onClose }: { user: User; onClose: () => void }) {
           <input name="password" type="password" minLength={8} maxLength={256} required autoComplete="new-password" autoFocus />
         </label>
         <Problem text={problem} />
-        <footer>
-          <button type="button" className="quiet" onClick={onClose}>
-            Cancel
-          </button>
-          <button className="primary">Set it</button>
-        </footer>
+        <Submit onClose={onClose}>Set it</Submit>
       </form>
     </Dialog>
   );

@@ -1,6 +1,6 @@
 import { useState, type FormEvent } from "react";
 import { messageOf } from "../../api/client";
-import { Dialog } from "../../frame/dialog";
+import { Dialog, Submit } from "../../frame/dialog";
 import { Icon } from "../../frame/icons";
 import { describe, type Attributes, type Entry } from "../../state/collections";
 import { Problem } from "../parts";
@@ -44,12 +44,7 @@ export function AttributesDialog({ id, entry, name, onClose }: { id: string; ent
             </button>
           </div>
         )}
-        <footer>
-          <button type="button" className="quiet" onClick={onClose}>
-            Cancel
-          </button>
-          <button className="primary">Save</button>
-        </footer>
+        <Submit onClose={onClose}>Save</Submit>
       </form>
     </Dialog>
   );

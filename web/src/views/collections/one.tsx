@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState, type DragEvent } from "react";
-import { Confirm, Dialog } from "../../frame/dialog";
+import { Confirm, Dialog, Submit } from "../../frame/dialog";
 import { Icon } from "../../frame/icons";
 import { Menu, MenuItem } from "../../frame/menu";
 import {
@@ -16,7 +16,7 @@ import {
 } from "../../state/collections";
 import { tellError } from "../../state/notices";
 import { go, link } from "../../state/router";
-import { bytes, day, Table } from "../parts";
+import { bytes, day, More, Table } from "../parts";
 import { AttributesDialog } from "./attributes";
 import { Preview } from "./preview";
 import { SearchWithin } from "./within";
@@ -90,12 +90,7 @@ function Rename({ id, name, onClose }: { id: string; name: string; onClose: () =
           Name
           <input name="name" defaultValue={name} required maxLength={256} autoFocus />
         </label>
-        <footer>
-          <button type="button" className="quiet" onClick={onClose}>
-            Cancel
-          </button>
-          <button className="primary">Rename</button>
-        </footer>
+        <Submit onClose={onClose}>Rename</Submit>
       </form>
     </Dialog>
   );
@@ -168,11 +163,7 @@ function Files({ id }: { id: string }) {
           <FileRow key={one.id} id={id} entry={one} />
         ))}
       </Table>
-      {hasMore && (
-        <button className="quiet" onClick={() => readMoreEntries(id).catch(tellError)}>
-          More
-        </button>
-      )}
+      {hasMore && <More onClick={() => readMoreEntries(id).catch(tellError)} />}
     </>
   );
 }

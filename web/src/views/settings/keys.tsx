@@ -2,7 +2,7 @@ import { useState, type FormEvent } from "react";
 import { call } from "../../api/client";
 import { useList } from "../../state/lists";
 import { useSession } from "../../state/session";
-import { day, moment, Problem, Secret, Table } from "../parts";
+import { day, moment, More, Problem, Secret, Table } from "../parts";
 
 const DAY = 86_400;
 const ENDS: [number, string][] = [
@@ -87,11 +87,7 @@ export function Keys() {
           ))}
         </Table>
       )}
-      {hasMore && (
-        <button className="quiet" onClick={more}>
-          More
-        </button>
-      )}
+      {hasMore && <More onClick={more} />}
     </section>
   );
 }

@@ -1,6 +1,6 @@
 import { call } from "../../api/client";
 import { useList } from "../../state/lists";
-import { moment, Problem, Table } from "../parts";
+import { moment, More, Problem, Table } from "../parts";
 
 export interface LoginSession {
   id: string;
@@ -40,11 +40,7 @@ export function Sessions() {
           ))}
         </Table>
       )}
-      {hasMore && (
-        <button className="quiet" onClick={more}>
-          More
-        </button>
-      )}
+      {hasMore && <More onClick={more} />}
       {list && list.length > 1 && (
         <p>
           <button className="danger" onClick={() => void act(call("/v1/auth/sessions", { method: "DELETE" }))}>

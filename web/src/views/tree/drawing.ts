@@ -3,45 +3,19 @@
  * nothing of React; what it is told of is drawn with the next frame.
  */
 
-import type { Preview } from "../../state/places";
-import { HEIGHT, WIDTH, type Layout, type Spot } from "./layout";
+import { HEIGHT, WIDTH, type Spot } from "./layout";
+import { coloursOf, Painting, WORDS_SCALE, type Colours, type Shown } from "./painting";
 
 const LEAST_SCALE = 0.02;
 const MOST_SCALE = 2.5;
-/** Below this words are too small to be read, and are left out. */
-const WORDS_SCALE = 0.55;
 const STEP = 60;
 const CLICK_DISTANCE = 5;
 const MARGIN = 24;
-const CORNER = 9;
-const TEXT_ROOM = WIDTH - 22;
-
-export interface Shown {
-  layout: Layout;
-  /** For each segment of the path the depth up to which it is lit. */
-  lit: ReadonlyMap<string, number>;
-  previews: ReadonlyMap<string, Preview>;
-  /** Names of branches, by the place of their heads. */
-  names: ReadonlyMap<string, string>;
-  chosen: string | null;
-}
 
 export interface Told {
   onChoose: (spot: Spot) => void;
   /** Segments whose words would be on the screen and are not known. */
   onMissing: (segments: Set<string>) => void;
-}
-
-interface Colours {
-  ground: string;
-  raised: string;
-  line: string;
-  lineStrong: string;
-  ink: string;
-  soft: string;
-  accent: string;
-  accentSoft: string;
-  font: string;
 }
 
 export class Drawing {
@@ -175,9 +149,8 @@ export class Drawing {
     context.clearRect(0, 0, this.width, this.height);
     const spots = this.onScreen();
     context.setTransform(density * this.scale, 0, 0, density * this.scale, density * this.left, density * this.top);
-    this.drawLines(spots, colours);
-    if (this.scale < WORDS_SCALE) this.drawShapes(spots, colours);
-    else this.drawCards(spots, colours);
+    const missing = new Painting(context, this.shown, this.scale, colours, this.fitted).paint(spots);
+    if (missing.size) this.told.onMissing(missing);
   }
 
   /** Spots in view, and those just below it, whose lines come from there. */
@@ -195,116 +168,6 @@ export class Drawing {
       if (Math.max(spot.x, other) >= left && Math.min(spot.x, other) <= right) found.push(spot);
     }
     return found;
-  }
-
-  private isLit(spot: Spot): boolean {
-    return spot.depth <= (this.shown!.lit.get(spot.segment) ?? -1);
-  }
-
-  private drawLines(spots: Spot[], colours: Colours): void {
-    const context = this.context;
-    const thin = Math.max(1.2, 1 / this.scale);
-    for (const lit of [false, true]) {
-      context.beginPath();
-      for (const spot of spots) {
-        if (!spot.parent || this.isLit(spot) !== lit) continue;
-        const from = spot.parent.y + HEIGHT / 2;
-        const to = spot.y - HEIGHT / 2;
-        context.moveTo(spot.parent.x, from);
-        if (spot.parent.x === spot.x) context.lineTo(spot.x, to);
-        else context.bezierCurveTo(spot.parent.x, to, spot.x, from, spot.x, to);
-      }
-      context.strokeStyle = lit ? colours.accent : colours.lineStrong;
-      context.lineWidth = lit ? 2 * thin : thin;
-      context.stroke();
-    }
-  }
-
-  /** Small: one path for each colour, without words. */
-  private drawShapes(spots: Spot[], colours: Colours): void {
-    const context = this.context;
-    for (const lit of [false, true]) {
-      context.beginPath();
-      for (const spot of spots) {
-        if (this.isLit(spot) === lit) context.rect(spot.x - WIDTH / 2, spot.y - HEIGHT / 2, WIDTH, HEIGHT);
-      }
-      context.fillStyle = lit ? colours.accent : colours.lineStrong;
-      context.fill();
-    }
-    const chosen = this.shown!.layout.byKey.get(this.shown!.chosen ?? "");
-    if (!chosen) return;
-    context.strokeStyle = colours.ink;
-    context.lineWidth = 2 / this.scale;
-    context.strokeRect(chosen.x - WIDTH / 2, chosen.y - HEIGHT / 2, WIDTH, HEIGHT);
-  }
-
-  private drawCards(spots: Spot[], colours: Colours): void {
-    const context = this.context;
-    const missing = new Set<string>();
-    context.font = `12.5px ${colours.font}`;
-    context.textBaseline = "middle";
-    for (const spot of spots) {
-      const preview = this.shown!.previews.get(spot.key);
-      if (!preview) missing.add(spot.segment);
-      this.drawCard(spot, preview, colours);
-    }
-    this.drawNames(spots, colours);
-    if (missing.size) this.told.onMissing(missing);
-  }
-
-  private drawCard(spot: Spot, preview: Preview | undefined, colours: Colours): void {
-    const context = this.context;
-    const lit = this.isLit(spot);
-    const chosen = spot.key === this.shown!.chosen;
-    context.beginPath();
-    context.roundRect(spot.x - WIDTH / 2, spot.y - HEIGHT / 2, WIDTH, HEIGHT, CORNER);
-    context.fillStyle = preview?.role === "user" ? colours.accentSoft : colours.raised;
-    context.fill();
-    context.strokeStyle = chosen ? colours.ink : lit ? colours.accent : colours.line;
-    context.lineWidth = chosen ? 2.5 : lit ? 1.8 : 1;
-    context.stroke();
-    context.fillStyle = lit ? colours.ink : colours.soft;
-    context.textAlign = "left";
-    context.fillText(this.words(spot, preview), spot.x - WIDTH / 2 + 11, spot.y + 0.5);
-  }
-
-  private drawNames(spots: Spot[], colours: Colours): void {
-    const context = this.context;
-    context.font = `600 11px ${colours.font}`;
-    context.textAlign = "center";
-    for (const spot of spots) {
-      const name = this.shown!.names.get(spot.key);
-      if (!name) continue;
-      const y = spot.y + HEIGHT / 2 + 8;
-      const short = name.length > 26 ? `${name.slice(0, 25)}…` : name;
-      context.lineWidth = 4;
-      context.strokeStyle = colours.ground;
-      context.strokeText(short, spot.x, y);
-      context.fillStyle = this.isLit(spot) ? colours.accent : colours.soft;
-      context.fillText(short, spot.x, y);
-    }
-  }
-
-  private words(spot: Spot, preview: Preview | undefined): string {
-    if (!preview) return "…";
-    const text = wordsOf(preview);
-    const whole = spot.count > 1 ? `${spot.count} messages … ${text}` : text;
-    const known = this.fitted.get(whole);
-    if (known !== undefined) return known;
-    const fitted = this.cut(whole.slice(0, 60));
-    this.fitted.set(whole, fitted);
-    return fitted;
-  }
-
-  private cut(text: string): string {
-    if (this.context.measureText(text).width <= TEXT_ROOM) return text;
-    let [low, high] = [0, text.length];
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (this.context.measureText(`${text.slice(0, middle)}…`).width <= TEXT_ROOM) low = middle;
-      else high = middle - 1;
-    }
-    return `${text.slice(0, low).trimEnd()}…`;
   }
 
   // --- hands
@@ -396,12 +259,6 @@ export class Drawing {
   }
 }
 
-/** What a card says: the words, or what it is where there are none. */
-export function wordsOf(preview: Preview): string {
-  if (preview.text) return preview.text;
-  return preview.type === "message" ? "(no text)" : `(${preview.type.replaceAll("_", " ")})`;
-}
-
 function firstBelow(spots: Spot[], y: number): number {
   let [low, high] = [0, spots.length];
   while (low < high) {
@@ -410,20 +267,4 @@ function firstBelow(spots: Spot[], y: number): number {
     else high = middle;
   }
   return low;
-}
-
-function coloursOf(canvas: HTMLCanvasElement): Colours {
-  const style = getComputedStyle(canvas);
-  const of = (name: string) => style.getPropertyValue(name).trim();
-  return {
-    ground: of("--sunken"),
-    raised: of("--raised"),
-    line: of("--line-strong"),
-    lineStrong: of("--line-strong"),
-    ink: of("--ink"),
-    soft: of("--ink-soft"),
-    accent: of("--accent"),
-    accentSoft: of("--accent-soft"),
-    font: style.fontFamily,
-  };
 }

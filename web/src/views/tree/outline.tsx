@@ -1,7 +1,7 @@
 import { memo, useEffect, useMemo, useRef, useState, type KeyboardEvent } from "react";
 import { readPreviews, usePreviews, type Preview } from "../../state/places";
 import { Icon } from "../../frame/icons";
-import { wordsOf } from "./drawing";
+import { wordsOf } from "./painting";
 import type { Layout, Spot } from "./layout";
 
 interface Row {
