@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import zipfile
@@ -133,3 +134,14 @@ async def test_a_long_one_is_read_in_slices(api: Api, monkeypatch: pytest.Monkey
     assert max(sizes) <= 100
     text = (await api.http.get(f"/v1/conversations/{talk}/export", params={"format": "markdown"})).text
     assert text.count("## User") == 260 and max(sizes) <= 100
+
+
+async def test_exports_asked_for_at_once_are_sent_whole_or_refused(api: Api) -> None:
+    """Whoever loses hears it in the status: a body never breaks off for another export."""
+    for kind in ("json", "zip"):
+        asked = [api.http.get(f"/v1/export?format={kind}") for _ in range(20)]
+        answers = await asyncio.gather(*asked)
+        assert {one.status_code for one in answers} <= {200, 429}
+        whole = [one.content for one in answers if one.status_code == 200]
+        assert whole and all(one.endswith(b"]}\n") or zipfile.is_zipfile(io.BytesIO(one)) for one in whole)
+    assert (await api.http.get("/v1/export")).status_code == 200

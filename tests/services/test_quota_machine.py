@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from antiphon.domain.accounts import Principal
 from antiphon.domain.errors import RateLimited
@@ -24,7 +24,6 @@ from tests.services.world import World, open_world
 
 pytestmark = pytest.mark.slow
 numbers = st.integers(0, 1000)
-busy = precondition(lambda machine: machine.going)
 LIMITS = (
     new_limit(EVERYONE, "tokens", "day", 3_000),
     new_limit(EVERYONE, "requests", "month", 25),
@@ -92,7 +91,6 @@ class QuotaMachine(RuleBasedStateMachine):
     def take(self, which: int) -> tuple[Begun, Call] | None:
         return self.going.pop(which % len(self.going)) if self.going else None
 
-    @busy
     @rule(which=numbers, words=st.integers(1, 3))
     def say(self, which: int, words: int) -> None:
         if self.going:
@@ -102,7 +100,6 @@ class QuotaMachine(RuleBasedStateMachine):
                 call.say("w ")
             self.do(until(lambda: call.read == before + words))
 
-    @busy
     @rule(which=numbers, tokens=st.integers(0, 800))
     def finish(self, which: int, tokens: int) -> None:
         if (one := self.take(which)) is not None:
@@ -110,25 +107,21 @@ class QuotaMachine(RuleBasedStateMachine):
             one[1].put(UsageReport(1, min(tokens, most)))
             one[1].end()
 
-    @busy
     @rule(which=numbers)
     def fail(self, which: int) -> None:
         if (one := self.take(which)) is not None:
             one[1].fail()
 
-    @busy
     @rule(which=numbers)
     def cancel(self, which: int) -> None:
         if (one := self.take(which)) is not None and (live := one[0].live) is not None:
             self.world.engine.cancel(live)
             self.do(until(lambda: live.closed))
 
-    @busy
     @rule(old=st.booleans())
     def sweep(self, old: bool) -> None:
         self.do(self.world.application.quotas.sweep(**({} if old else {"older_than_us": 0})))
 
-    @busy
     @rule(dice=st.integers(1, 6))
     def kill(self, dice: int) -> None:
         if dice < 6:

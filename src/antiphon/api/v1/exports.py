@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -59,14 +60,27 @@ async def export_conversation(
 @router.get("/export", summary="Export everything", responses=_content("application/zip"))
 async def export_everything(application: App, who: Caller, format: Packed = "json") -> Response:
     """Return all of the caller's own conversations, made while it is sent; one such export at a time."""
-    with application.exports.whole(who):
-        pass  # refuse before anything is sent
     if format == "zip":
-        return _download(_archive(application, who), "application/zip", "antiphon-export.zip")
-    return _download(_everything(application, who), "application/json", "antiphon-export.json")
+        archive = await _begun(_archive(application, who))
+        return _download(archive, "application/zip", "antiphon-export.zip")
+    everything = await _begun(_everything(application, who))
+    return _download(everything, "application/json", "antiphon-export.json")
 
 
-async def _everything(application: Application, who: Principal) -> AsyncIterator[bytes]:
+async def _begun(pieces: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    """Make the first piece, so that whoever must be refused is refused before anything is sent."""
+    first = await anext(pieces)
+
+    async def rest() -> AsyncIterator[bytes]:
+        async with aclosing(pieces):
+            yield first
+            async for piece in pieces:
+                yield piece
+
+    return rest()
+
+
+async def _everything(application: Application, who: Principal) -> AsyncGenerator[bytes]:
     exports = application.exports
     with exports.whole(who):
         account = {"id": USER + who.actor_id, "name": who.name}
@@ -81,7 +95,7 @@ async def _everything(application: Application, who: Principal) -> AsyncIterator
         yield b"]}\n"
 
 
-async def _archive(application: Application, who: Principal) -> AsyncIterator[bytes]:
+async def _archive(application: Application, who: Principal) -> AsyncGenerator[bytes]:
     exports, packing = application.exports, ZipStream()
     with exports.whole(who):
         async for conversation in exports.own(who):
