@@ -148,18 +148,19 @@ async def test_what_comes_later_is_pulled_and_whole(world: World, provider: Prov
     assert answer.run.state == "completed" and source.closed and live.pull is None
 
 
-async def test_nothing_is_pulled_while_the_store_takes_nothing(world: World, provider: Provider) -> None:
+async def test_no_more_than_once_is_pulled_while_the_store_takes_nothing(world: World, provider: Provider) -> None:
     begun, source = await begun_at(world, provider)
     gate = TickGate(world)
     source.say(" held")
     await gate.waiting()
     pulls = source.pulls
-    source.say(" one", " two")
-    assert source.pulls == pulls
+    for word in (" one", " two", " three"):
+        source.say(word)
+    assert source.pulls == pulls + 1
     gate.open()
     source.end()
     answer = await ended(world, begun)
-    assert answer.outputs[0].payload["content"][0]["text"] == "first held one two"
+    assert answer.outputs[0].payload["content"][0]["text"] == "first held one two three"
 
 
 async def test_a_fault_keeps_what_came_before_it(world: World, provider: Provider) -> None:

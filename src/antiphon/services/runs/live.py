@@ -32,11 +32,12 @@ class LiveRun:
     `sealed` ops are in a chunk. Beyond `backlog_limit` characters the engine waits for a commit.
     `memo` is there only where answers are cached, `grounding` only where something is searched first.
     `closed` means the terminal op is committed, `lost` that this process may not go on with the
-    run: followers resume later, from storage. `pull`, if set, takes what its provider has sent.
+    run: followers resume later, from storage. `pull`, if set, takes what its provider has sent, and
+    `behind` says that there is more of it than the next tick has been given.
     """
 
     __slots__ = (
-        "__weakref__", "_waiters", "backlog_limit", "cancel_requested", "closed", "committed", "drained",
+        "__weakref__", "_waiters", "backlog_limit", "behind", "cancel_requested", "closed", "committed", "drained",
         "ended", "finish", "generating", "grounding", "journaled", "listeners", "log", "loop", "lost", "memo",
         "pending", "pull", "run", "sealed", "stopped", "task",
     )  # fmt: skip
@@ -49,6 +50,7 @@ class LiveRun:
         self.journaled = self.committed
         self.sealed = self.committed
         self.pending = False
+        self.behind = False
         self.closed = False
         self.lost = False
         self.backlog_limit = BACKLOG_BYTES
