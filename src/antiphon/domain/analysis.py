@@ -14,9 +14,8 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, pairwise
 from typing import Any, Final
 
 import Stemmer
@@ -33,7 +32,8 @@ MAX_TERM_CHARACTERS: Final = 64
 """Longer ones (base64, hashes of hashes) are cut: they are compared, never read."""
 
 CACHED_WORDS: Final = 1 << 16
-"""Analysed words kept in memory, about 10 MB; a language's text repeats far fewer."""
+"""Analysed words kept in memory, about 10 MB; a language's text repeats far fewer. One more, and they
+are all forgotten: that costs a fraction of a second, and keeping count of who is used costs every word."""
 
 ALGORITHMS: Final = {
     "ar": "arabic", "ca": "catalan", "cs": "czech", "da": "danish", "de": "german", "el": "greek",
@@ -64,6 +64,9 @@ _TOKEN: Final = re.compile(
 )
 _ASCII_TOKEN: Final = re.compile(r"\d+(?:[.,]\d+)+(?![^\W_])|[A-Za-z](?:\+\+|#)(?!\w)|\w+(?:-\w+)*")
 """What `_TOKEN` finds in ASCII, in half the time."""
+_ASCII_WORD: Final = re.compile(r"\w+", re.ASCII)
+"""What it finds there without digits, `+`, `#` and hyphens, in half of that."""
+_ASCII_DIGIT: Final = re.compile("[0-9]")
 _HYPHEN: Final = re.compile(r"[-\u2010]")
 _RUNS: Final = re.compile(rf"[{_PAIRED}\u3099\u309a]+|[{_CLUSTERED}]+|[^{_PAIRED}{_CLUSTERED}]+")
 _UNSPACED: Final = re.compile(rf"[{_PAIRED}{_CLUSTERED}]")
@@ -87,16 +90,17 @@ _stemmers = threading.local()  # Snowball's objects keep state while they work
 
 def analyse(text: str, language: str | None) -> str:
     """Return a text's terms separated by spaces, as they are indexed; `language` is an ISO 639-1 code."""
-    return " ".join(_document_terms(text, _known(language)))
+    return " ".join(chain.from_iterable(map(_terms_in(_known(language)), _words(text))))
 
 
 def analyse_in_both(text: str, language: str | None) -> str:
     """Return a text's terms in its language, then those it has as it is written and not in its language."""
     words, code = _words(text), _known(language)
-    found = [term for word in words for term in _terms_of(word, code, False)]
+    found = [*chain.from_iterable(map(_terms_in(code), words))]
     if code:
         known = set(found)
-        found += [term for word in words for term in _terms_of(word, "", False) if term not in known]
+        written = chain.from_iterable(map(_terms_in(""), words))
+        found += [term for term in written if term not in known]
     return " ".join(found)
 
 
@@ -115,7 +119,7 @@ def telling_terms(text: str, language: str | None) -> list[str]:
     code = _known(language)
     stops = STOP_WORDS.get(code, frozenset())
     telling = (word for word in _words(text) if word.casefold() not in stops)
-    return [term for word in telling for term in _terms_of(word, code, True)]
+    return [*chain.from_iterable(map(_terms_in(code, asked=True), telling))]
 
 
 def _query(text: str, language: str) -> str:
@@ -123,16 +127,12 @@ def _query(text: str, language: str) -> str:
     words = _words(text)
     telling = [word for word in words if word.casefold() not in stops]
     found: dict[str, None] = {}
+    terms_of = _terms_in(language, asked=True)
     for word in telling or words:
-        found.update(dict.fromkeys(_terms_of(word, language, True)))
+        found.update(dict.fromkeys(terms_of(word)))
         if len(found) >= MAX_QUERY_TERMS:
             break
     return " ".join(list(found)[:MAX_QUERY_TERMS])
-
-
-def _document_terms(text: str, language: str) -> Iterable[str]:
-    for word in _words(text):
-        yield from _terms_of(word, language, False)
 
 
 def _known(language: str | None) -> str:
@@ -144,6 +144,8 @@ def _words(text: str) -> list[str]:
     token = _ASCII_TOKEN
     if not text.isascii():
         text, token = unicodedata.normalize("NFKC", text), _TOKEN
+    elif not ("-" in text or "+" in text or "#" in text or _ASCII_DIGIT.search(text)):
+        token = _ASCII_WORD
     if "'" in text or "’" in text:
         text = _CONTRACTION.sub("", text)
     found = token.findall(text)
@@ -161,19 +163,39 @@ def _members(token: str) -> list[str]:
     return members if joined.isdecimal() else [*members, joined]
 
 
-def _terms_of(word: str, language: str, asked: bool) -> tuple[str, ...]:
-    if len(word) <= MAX_TERM_CHARACTERS:
-        return _cached_terms(word, language, asked)
-    return _terms(word, language, asked)  # the cache's bytes are bounded as well
+class _Terms(dict[str, tuple[str, ...]]):
+    """The terms of words that were analysed before, in one language, of texts or of questions."""
+
+    def __init__(self, language: str, asked: bool) -> None:
+        self._language = language
+        self._asked = asked
+
+    def __missing__(self, word: str) -> tuple[str, ...]:
+        """Analyse a word; a long one is not kept, so that the bytes are bounded as well."""
+        found = _terms(word, self._language, self._asked)
+        if len(word) <= MAX_TERM_CHARACTERS:
+            if sum(map(len, _cached.values())) >= CACHED_WORDS:
+                for cache in [*_cached.values()]:
+                    cache.clear()
+            self[word] = found
+        return found
+
+
+_cached: dict[tuple[str, bool], _Terms] = {}
+
+
+def _terms_in(language: str, *, asked: bool = False) -> Callable[[str], tuple[str, ...]]:
+    """Return what gives the terms of a word."""
+    cache = _cached.get((language, asked))
+    if cache is None:
+        cache = _cached.setdefault((language, asked), _Terms(language, asked))
+    return cache.__getitem__
 
 
 def _terms(word: str, language: str, asked: bool) -> tuple[str, ...]:
     if not word.isascii() and _UNSPACED.search(word):
         return tuple(term for run in _RUNS.findall(word) for term in _run_terms(run, language, asked))
     return _word_terms(word, language)
-
-
-_cached_terms = lru_cache(CACHED_WORDS)(_terms)
 
 
 def _run_terms(run: str, language: str, asked: bool) -> Iterable[str]:

@@ -249,9 +249,11 @@ def _by_words(text: str, script: str) -> str | None:
     """
     words = (_ASCII_WORD if text.isascii() else _WORD).findall(text.lower())
     common, scores = _WORDS[script], dict[str, int]()
-    for word in words:
-        for code in common.get(word, ()):
-            scores[code] = scores.get(code, 0) + (3 if len(word) == 1 else 10)
+    counts = Counter(words)
+    for word in common.keys() & counts.keys():
+        weight = (3 if len(word) == 1 else 10) * counts[word]
+        for code in common[word]:
+            scores[code] = scores.get(code, 0) + weight
     most = max(scores.values(), default=0)
     if most >= 10 * max(MIN_SHARE * len(words), MIN_SCORE):
         return next(code for code in _IN_SCRIPT[script] if scores.get(code) == most)
