@@ -29,8 +29,6 @@ from antiphon.storage.sql.sqlite_writer import SqliteWriter, run_commands
 
 FILE_NAME: Final = "antiphon.db"
 READERS: Final = 3
-CHECKPOINT_PAGES: Final = 400
-"""A checkpoint moves at most about this many 4 KiB pages, a few milliseconds of the writer."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,7 +56,7 @@ def lock_directory(directory: Path) -> int:
 
 
 def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
-    """Open a file to write it: WAL, short checkpoints; `synchronous` is NORMAL or FULL."""
+    """Open a file to write it, with a write-ahead log; `synchronous` is NORMAL or FULL."""
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=5
     )
@@ -68,7 +66,6 @@ def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
         "foreign_keys=OFF",
         "temp_store=MEMORY",
         "cache_size=-16384",
-        f"wal_autocheckpoint={CHECKPOINT_PAGES}",
     ):
         connection.execute(f"PRAGMA {pragma}")
     return connection

@@ -21,6 +21,7 @@ from typing import Final
 from antiphon.domain.errors import Conflict, StorageFull
 from antiphon.ports.write_sets import Command
 from antiphon.storage.sql import commands
+from antiphon.storage.sql.sqlite_checkpoints import Checkpoints
 
 MAX_BATCH: Final = 512
 """Jobs in one transaction: bounds how long a commit can take."""
@@ -59,6 +60,7 @@ class SqliteWriter:
 
     def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection
+        self._checkpoints = Checkpoints(connection)
         self._loop = loop
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
@@ -89,6 +91,7 @@ class SqliteWriter:
             self._closed = True
             self._queue.put(None)
             self._thread.join()
+            self._checkpoints.close()
             self._connection.close()
             self._refuse_late()
 
@@ -158,6 +161,7 @@ class SqliteWriter:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        self._checkpoints.written()
 
     @staticmethod
     def _one(connection: sqlite3.Connection, job: _Job) -> None:
