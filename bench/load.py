@@ -50,7 +50,8 @@ class Plan:
 class Outcome:
     """What came back. Times are in milliseconds; ``jitter`` is each gap's distance from the nominal one.
 
-    Tokens that arrive together have gaps of zero, so joining tokens shows as jitter.
+    Tokens that arrive together have gaps of zero, so joining tokens shows as jitter. ``moments`` says when
+    each jitter was seen, in seconds of ``perf_counter``.
     """
 
     requests: int = 0
@@ -60,6 +61,12 @@ class Outcome:
     first_token: array[float] = field(default_factory=lambda: array("d"))
     whole: array[float] = field(default_factory=lambda: array("d"))
     jitter: array[float] = field(default_factory=lambda: array("d"))
+    moments: array[float] = field(default_factory=lambda: array("d"))
+
+    def jitter_between(self, begun: float, ended: float) -> array[float]:
+        """The jitter that was seen within a time of ``perf_counter``."""
+        seen = zip(self.moments, self.jitter, strict=True)
+        return array("d", [value for moment, value in seen if begun <= moment <= ended])
 
 
 class _Connection(asyncio.Protocol):
@@ -113,8 +120,10 @@ class _Connection(asyncio.Protocol):
             self._load.outcome.first_token.append((self._now - self._asked) * 1000)
         elif self._interval:
             self._load.outcome.jitter.append(abs(self._now - self._last - self._interval) * 1000)
+            self._load.outcome.moments.append(self._now)
         if tokens > 1 and self._interval:
             self._load.outcome.jitter.extend([self._plan.interval_ms] * (tokens - 1))
+            self._load.outcome.moments.extend([self._now] * (tokens - 1))
         self._tokens += tokens
         self._last = self._now
 

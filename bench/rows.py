@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import sleep
+from time import perf_counter, sleep
 from typing import Final
 
 from bench.load import percentile
@@ -14,12 +14,16 @@ from bench.machine import family, resident_kib
 from bench.meter import Reading, measure
 from bench.processes import Process
 from bench.targets import ANTIPHON, ANTIPHON_CHAT, DIRECT, NGINX, TARGETS, Stage, Target
+from bench.uploads import result, sending
 
 FIRST_TOKEN_MS: Final = 50.0
 INTERVAL_MS: Final = 20.0
 PACED_TOKENS: Final = 100
 BURST_TOKENS: Final = 256
 JSON_TOKENS: Final = 64
+RAMP_SECONDS: Final = 1.0
+SETTLING_SECONDS: Final = 1.0
+"""What an upload leaves to the disk is waited for, and counts as beside it."""
 _OF_A_SERVER: Final = {"cpu_us_per_request", "cpu_us_per_token", "kib_per_stream", "server_cores"}
 
 
@@ -34,9 +38,15 @@ class Scale:
     open_tokens: int = 8
     open_interval_ms: int = 2500
     opened_per_second: float = 400.0
+    beside_streams: int = 40
+    beside_tokens: int = 400
+    upload_bytes: int = 500_000_000
 
 
-QUICK: Final = Scale(seconds=1.5, warm_seconds=0.4, open_streams=500, open_tokens=3, open_interval_ms=1500)
+QUICK: Final = Scale(
+    seconds=1.5, warm_seconds=0.4, open_streams=500, open_tokens=3, open_interval_ms=1500, beside_tokens=200,
+    upload_bytes=100_000_000,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +88,14 @@ class _Standing:
     upstream: Process
     server: Process | None
 
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return (self.server or self.upstream).port
+
     def read(self, model: str, *, tokens: int, streamed: bool = True, **load: float) -> Reading:
         """Measure one load."""
-        port = (self.server or self.upstream).port
-        plan = self.target.plan(port, model, tokens=tokens, streamed=streamed, **load)
+        plan = self.target.plan(self.port, model, tokens=tokens, streamed=streamed, **load)
         return measure(plan, self.server.pid if self.server else None, self.upstream.pid)
 
 
@@ -166,6 +180,54 @@ def nonstream(bench: Bench, target: Target) -> Measurement:
     return _measurement("nonstream", target, reading, _per_request(reading))
 
 
+def uploads(bench: Bench, target: Target) -> Measurement:
+    """Streams alone, and beside one who sends a large file as fast as it is taken."""
+    return _beside("uploads", "file", bench, target)
+
+
+def parts(bench: Bench, target: Target) -> Measurement:
+    """The same beside a file in parts of 64 MiB, which are put together in the end."""
+    return _beside("parts", "parts", bench, target)
+
+
+def _beside(row: str, way: str, bench: Bench, target: Target) -> Measurement:
+    scale = bench.scale
+    model = f"paced-n{scale.beside_tokens}-i{INTERVAL_MS:g}-d{FIRST_TOKEN_MS:g}"
+
+    def streams(standing: _Standing) -> Reading:
+        return standing.read(
+            model,
+            tokens=scale.beside_tokens,
+            connections=scale.beside_streams,
+            rounds=1,
+            ramp_seconds=RAMP_SECONDS,
+            interval_ms=INTERVAL_MS,
+        )
+
+    with bench.standing(target) as standing:
+        port = standing.port
+        standing.read("n1", tokens=1, connections=scale.beside_streams, rounds=20)
+        with sending(port, way, scale.upload_bytes, 0.0) as sender:
+            alone = result(sender)
+        sleep(SETTLING_SECONDS)
+        calm = streams(standing)
+        begin = perf_counter() + 2 * RAMP_SECONDS
+        with sending(port, way, scale.upload_bytes, begin) as sender:
+            reading = streams(standing)
+            beside = result(sender)
+    meanwhile = reading.outcome.jitter_between(beside.begun, beside.ended + SETTLING_SECONDS)
+    quiet = calm.outcome.jitter
+    metrics = {
+        "jitter_alone_p99_ms": percentile(quiet, 0.99),
+        "jitter_beside_p99_ms": percentile(meanwhile, 0.99),
+        "stall_alone_ms": max(quiet),
+        "stall_beside_ms": max(meanwhile),
+        "upload_alone_mb_s": alone.mb_per_second,
+        "upload_beside_mb_s": beside.mb_per_second,
+    }
+    return _measurement(row, target, reading, metrics)
+
+
 def idle(bench: Bench, target: Target) -> Measurement:
     """Start-up with an empty data directory and again with a used one, and memory while nothing happens."""
     data = bench.directory / f"idle-{target.name}"
@@ -203,6 +265,10 @@ ROWS: Final[dict[str, Row]] = {
     "open": Row("slow streams held open", open_streams, (DIRECT, NGINX, ANTIPHON)),
     "burst": Row("256 tokens in one write, 8 streams", burst, (NGINX, ANTIPHON, ANTIPHON_CHAT)),
     "nonstream": Row("JSON answers of 64 tokens, 32 at a time", nonstream, (NGINX, ANTIPHON, ANTIPHON_CHAT)),
+    "uploads": Row(
+        "40 streams of 400 tokens, 50 a second each, beside 500 MB to /v1/files", uploads, (ANTIPHON,)
+    ),
+    "parts": Row("the same beside 500 MB in parts to /v1/uploads", parts, (ANTIPHON,)),
     "idle": Row("start and rest", idle, (NGINX, ANTIPHON)),
 }
 

@@ -24,6 +24,8 @@ def schema_of(path: Path) -> str:
         for table in sorted(name for name, kind in kinds.items() if kind == "table"):
             if table not in ("alembic_version", "sqlite_schema"):
                 statements += _rows(connection, table)
+        for table in sorted(name.removesuffix("_config") for name in kinds if name.endswith("_config")):
+            statements += _settings(connection, table)
     finally:
         connection.close()
     return "".join(f"{statement.strip()};\n" for statement in statements)
@@ -36,6 +38,12 @@ def _rows(connection: sqlite3.Connection, table: str) -> list[str]:
     names = ",".join(columns)
     found = connection.execute(f"SELECT {quoted} FROM {table}")
     return [f"INSERT INTO {table} ({names}) VALUES ({','.join(row)})" for row in found]
+
+
+def _settings(connection: sqlite3.Connection, table: str) -> list[str]:
+    """Return the statements that set what an FTS5 index was told, which it keeps in a table of its own."""
+    found = connection.execute(f"SELECT k,quote(v) FROM {table}_config WHERE k<>'version' ORDER BY k")
+    return [f"INSERT INTO {table} ({table},rank) VALUES ('{name}',{value})" for name, value in found]
 
 
 def migrated(scripts: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from antiphon.api.multipart import Form
+from antiphon.api.multipart import PIECE_BYTES, Form
 from tests.api.client import Api
 from tests.api.document_routes import give_text
 from tests.api.documents import form, refused, store_of, upload
@@ -150,6 +150,28 @@ async def test_a_form_reads_the_same_in_pieces_of_any_size(size: int) -> None:
     read = Form(scope, receive, file_field="file", most_bytes=10_000)
     assert b"".join([piece async for piece in read.content()]) == content
     assert (dict(read.fields), read.filename) == ({"purpose": "batch"}, "a b.txt")
+
+
+async def test_a_form_hands_over_what_it_has_before_it_reads_on() -> None:
+    """However large the file: one read and a piece are all that is handled at once, and all that is held."""
+    read_bytes = 256_000
+    head = b'--bnd\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    body = head + bytes(40 * read_bytes) + b"\r\n--bnd--\r\n"
+    reads = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal reads
+        reads += 1
+        piece = body[(reads - 1) * read_bytes : reads * read_bytes]
+        return {"type": "http.request", "body": piece, "more_body": reads * read_bytes < len(body)}
+
+    scope = {"headers": [(b"content-type", b"multipart/form-data; boundary=bnd")]}
+    taken = 0
+    async for piece in Form(scope, receive, file_field="file", most_bytes=len(body)).content():
+        taken += len(piece)
+        assert len(piece) < PIECE_BYTES + read_bytes
+        assert reads * read_bytes - taken <= read_bytes + len(head)
+    assert taken == 40 * read_bytes
 
 
 async def test_a_new_version_keeps_the_id_and_the_name_unless_it_has_its_own(api: Api) -> None:

@@ -28,6 +28,7 @@ class Line(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.closed = False
+        self.read = True
 
     def write(self, data: Any) -> None:
         self.written += bytes(data)
@@ -38,9 +39,11 @@ class Line(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.closed
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        self.read = False
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        self.read = True
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
 
@@ -50,6 +53,8 @@ class Opened:
 
     def __init__(self) -> None:
         self.served: list[int] = []
+        self.taking = asyncio.Event()
+        self.taking.set()
         config = uvicorn.Config(self._serve, interface="asgi3", lifespan="off", log_config=None)
         config.load()
         self.line = Line()
@@ -58,6 +63,8 @@ class Opened:
 
     async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
         self.served.append(len(scope["headers"]))
+        while scope["method"] == "POST" and (await receive())["more_body"]:
+            await self.taking.wait()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
 
@@ -105,3 +112,19 @@ async def test_what_is_no_http_is_refused_as_before() -> None:
     opened = Opened()
     await opened.send(b"\x16\x03\x01 no request\r\n\r\n")
     assert opened.line.written.startswith(b"HTTP/1.1 400 ") and opened.line.closed
+
+
+async def test_a_body_that_nobody_takes_is_not_read_on() -> None:
+    """Else a large upload lies in memory, and takes every turn of the loop from the others."""
+    opened = Opened()
+    opened.taking.clear()
+    await opened.send(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 800000\r\n\r\n" + bytes(200_000))
+    assert opened.line.read  # it has been taken
+    await opened.send(bytes(200_000))
+    assert not opened.line.read
+    opened.taking.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert opened.line.read
+    await opened.send(bytes(400_000))
+    assert b"HTTP/1.1 200" in opened.line.written

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import os
+import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import pytest
 from antiphon.domain import ids
 from antiphon.domain.errors import NotFound, StorageFull
 from antiphon.ports.blob_store import BlobStore, StoredBlob
-from antiphon.storage.files import INCOMING, PIECE_BYTES, FileBlobs
+from antiphon.storage.files import INCOMING, PIECE_BYTES, UNSYNCED_BYTES, FileBlobs, copy_whole
 from tests.contracts.adapters import BLOB_STORES
 from tests.contracts.builders import OWNER, STRANGER
 
@@ -221,3 +224,70 @@ async def test_a_disk_that_takes_nothing_is_storage_full_and_leaves_nothing(
     with pytest.raises(StorageFull):
         await blobs.put_stream(OWNER, pieces(b"y"))
     assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
+
+
+# --- the disk
+
+
+@pytest.fixture
+def syncs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Each call that has the disk take a file's data: which file, and its size at that moment."""
+    seen: list[tuple[int, int]] = []
+
+    def note(descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        seen.append((found.st_ino, found.st_size))
+
+    monkeypatch.setattr(os, "fdatasync", note, raising=False)
+    return seen
+
+
+def steps(syncs: list[tuple[int, int]], size: int) -> list[int]:
+    """How many bytes lay between one call and the next, and after the last."""
+    sizes = [0, *(found for _, found in syncs), size]
+    return [later - earlier for earlier, later in itertools.pairwise(sizes)]
+
+
+LARGE = 11 * UNSYNCED_BYTES + 12_345
+
+
+async def test_no_way_to_keep_a_content_leaves_much_of_it_to_the_disk_at_once(
+    tmp_path: Path, syncs: list[tuple[int, int]]
+) -> None:
+    """A commit of the database waits for all that is under way to the disk; for 500 MB, two seconds."""
+    blobs, content = FileBlobs(tmp_path / "blobs"), os.urandom(LARGE)
+    await blobs.put(OWNER, content)
+    assert max(steps(syncs, LARGE)) <= UNSYNCED_BYTES
+    syncs.clear()
+    chunk = 2 * PIECE_BYTES - 1  # what a form hands over at most
+    kept = await blobs.put_stream(
+        STRANGER, pieces(*(content[start : start + chunk] for start in range(0, LARGE, chunk)))
+    )
+    assert max(steps(syncs, LARGE)) < UNSYNCED_BYTES + chunk
+    assert await blobs.read(STRANGER, kept.digest) == content
+    syncs.clear()
+    copy_whole(tmp_path / "blobs" / STRANGER / kept.digest[:2] / kept.digest, tmp_path / "copy")
+    assert max(steps(syncs, LARGE)) <= UNSYNCED_BYTES
+
+
+async def test_contents_that_arrive_together_take_turns_at_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = FileBlobs(tmp_path / "blobs")
+    under_way, most, files = 0, 0, set()
+    counting = threading.Lock()
+
+    def sync(descriptor: int) -> None:
+        nonlocal under_way, most
+        with counting:
+            under_way += 1
+            most = max(most, under_way)
+            files.add(os.fstat(descriptor).st_ino)
+        time.sleep(0.002)  # long enough for another thread to come
+        with counting:
+            under_way -= 1
+
+    monkeypatch.setattr(os, "fdatasync", sync, raising=False)
+    chunk = os.urandom(UNSYNCED_BYTES)
+    await asyncio.gather(*(blobs.put_stream(OWNER, pieces(chunk, chunk, bytes([n]))) for n in range(6)))
+    assert (most, len(files)) == (1, 6)

@@ -1,7 +1,9 @@
 """Blobs as files: `<directory>/<owner>/<first two digits>/<sha256>`, for their owner's eyes only.
 
 A file is written beside its place, flushed to the disk and renamed, so that a name always
-means the whole content, also after a crash.
+means the whole content, also after a crash. It is flushed while it comes, `UNSYNCED_BYTES` at a
+time: a commit of the database that waits for the disk waits for all that is under way there, and
+500 MB are two seconds.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from io import BufferedWriter
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
@@ -25,6 +28,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 PIECE_BYTES: Final = 256 * 1024
+UNSYNCED_BYTES: Final = 2 * 1024 * 1024
+"""What one file may have written and not yet on the disk: about 6 ms of a disk that takes 360 MB/s."""
+
 INCOMING: Final = ".incoming"
 """Where unfinished files lie; what a dead process left there is worth nothing."""
 
@@ -39,6 +45,8 @@ class FileBlobs:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._syncing = asyncio.Semaphore(1)
+        """However many contents arrive, one at a time has the disk work for it."""
 
     async def clean(self) -> None:
         """Erase what a dead process had not finished; only before anything is put."""
@@ -54,7 +62,10 @@ class FileBlobs:
         if not place.exists():
             incoming = _Incoming(self._directory)
             try:
-                incoming.write(content)
+                for start in range(0, len(content), UNSYNCED_BYTES):
+                    if incoming.unsynced >= UNSYNCED_BYTES:
+                        incoming.sync()
+                    incoming.write(memoryview(content)[start : start + UNSYNCED_BYTES])
                 incoming.keep(place)
             finally:
                 incoming.close()
@@ -66,6 +77,9 @@ class FileBlobs:
         try:
             async for chunk in chunks:
                 await _in_thread(incoming.write, chunk)
+                if incoming.unsynced >= UNSYNCED_BYTES:
+                    async with self._syncing:
+                        await _in_thread(incoming.sync)
             place = self._place(owner_id, incoming.hash.hexdigest())
             await _in_thread(incoming.keep, place)
             return StoredBlob(place.name, incoming.size)
@@ -172,11 +186,18 @@ class _Incoming:
         self._file = os.fdopen(descriptor, "wb")
         self.hash = hashlib.sha256()
         self.size = 0
+        self.unsynced = 0
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | memoryview) -> None:
         self._file.write(chunk)
         self.hash.update(chunk)
         self.size += len(chunk)
+        self.unsynced += len(chunk)
+
+    def sync(self) -> None:
+        """Have the disk take what was written."""
+        _sync(self._file)
+        self.unsynced = 0
 
     def keep(self, place: Path) -> None:
         self._file.flush()
@@ -230,6 +251,12 @@ def make_directory(directory: Path) -> None:
         one.mkdir(mode=0o700, exist_ok=True)
 
 
+def _sync(file: BufferedWriter) -> None:
+    file.flush()
+    sync = os.fdatasync if hasattr(os, "fdatasync") else os.fsync  # macOS has only the latter
+    sync(file.fileno())
+
+
 def sync_directory(directory: Path) -> None:
     """Make the names in a directory as lasting as its files."""
     try:
@@ -260,7 +287,7 @@ def stored_blobs(directory: Path) -> Iterator[tuple[str, str, Path]]:
 
 def copy_whole(source: Path, target: Path) -> tuple[int, str]:
     """Copy a file in pieces, lasting; returns size and SHA-256 of what was read. Raises OSError."""
-    digest, size = hashlib.sha256(), 0
+    digest, size, unsynced = hashlib.sha256(), 0, 0
     draft = target.with_name(target.name + ".new")
     with source.open("rb") as reading:
         make_directory(target.parent)
@@ -270,6 +297,10 @@ def copy_whole(source: Path, target: Path) -> tuple[int, str]:
                 digest.update(piece)
                 size += len(piece)
                 writing.write(piece)
+                unsynced += len(piece)
+                if unsynced >= UNSYNCED_BYTES:
+                    _sync(writing)
+                    unsynced = 0
             writing.flush()
             os.fsync(writing.fileno())
     draft.replace(target)

@@ -17,6 +17,11 @@ class IndexEngine(Protocol):
         """How many passages of a document one transaction takes."""
         ...
 
+    @property
+    def slice_characters(self) -> int:
+        """How many characters they may have together, unless one alone has more."""
+        ...
+
     def add(self, db: Db, source: Source, passages: Sequence[NewPassage]) -> None:
         """See port `PassageIndex.add`; as many passages as one transaction takes."""
         ...

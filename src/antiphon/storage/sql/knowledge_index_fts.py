@@ -2,6 +2,10 @@
 
 The word leg reads only the postings of the scopes (or of the few sources) that are asked: their token is
 part of the match and has no weight in the score.
+
+Each transaction that changes words leaves a segment of them, and segments are merged, level by level. FTS5
+does that by itself after 64 pages at a time, which holds the writer for 20 ms; so it is told not to (k0004),
+and every transaction merges for what it writes.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.knowledge_index_search import TITLE_WEIGHT, history_conditions
 from antiphon.storage.sql.knowledge_index_writes import (
     SLICE,
+    SLICE_CHARACTERS,
     count,
     known_source,
     mark,
@@ -28,7 +33,22 @@ FEW_SOURCES: Final = 64
 TRACES: Final = "erased words"
 DUE, GOING = b"due", b"going"
 MERGED_PAGES: Final = 64
-"""Pages of the word index that one write merges: about 10 ms."""
+"""Pages of the word index that one write merges to erase traces: about 5 ms."""
+
+PAGE_CHARACTERS: Final = 4096
+"""Characters of terms that make about one page."""
+
+LEVEL_SEGMENTS: Final = 4
+"""So many segments of one level are merged into one of the next (`usermerge`)."""
+
+MOST_MERGED_PAGES: Final = 128
+"""Pages that one write merges at most: about 8 ms."""
+
+_SEGMENTS: Final = (
+    "WITH RECURSIVE s(no) AS (SELECT MIN(segid) FROM words_idx UNION ALL"
+    " SELECT (SELECT MIN(segid) FROM words_idx WHERE segid>no) FROM s WHERE no IS NOT NULL)"
+    " SELECT COUNT(no) FROM s"
+)
 
 _WORDS: Final = (
     "SELECT w.rowid,-w.rank FROM words w CROSS JOIN passages p ON p.no=w.rowid"
@@ -37,10 +57,17 @@ _WORDS: Final = (
 )
 
 
+_ERASED: Final = (
+    "SELECT coalesce(sum(length(title)+length(body)),0) FROM passage_texts"
+    " WHERE no IN (SELECT value FROM json_each(?))"
+)
+
+
 class FtsIndex:
     """`IndexEngine` on SQLite."""
 
     slice = SLICE
+    slice_characters = SLICE_CHARACTERS
 
     def add(self, db: Db, source: Source, passages: Sequence[NewPassage]) -> None:
         """See the protocol."""
@@ -49,6 +76,7 @@ class FtsIndex:
     def add_messages(self, db: Db, cuts: Sequence[Cut]) -> None:
         """See the protocol."""
         messages.add_messages(db, cuts)
+        _merge(db, sum(_terms(one) for _, passages in cuts for one in passages))
 
     def erase(self, db: Db, numbers: Sequence[int]) -> None:
         """See the protocol."""
@@ -93,6 +121,23 @@ def _add(db: Db, source: Source, passages: Sequence[NewPassage]) -> None:
     )
     if added:
         count(db, known, len(added))
+        _merge(db, sum(map(_terms, passages)))
+
+
+def _terms(one: NewPassage) -> int:
+    return len(one.title_terms) + len(one.body_terms)
+
+
+def _merge(db: Db, characters: int) -> None:
+    """Merge what falls to a transaction that wrote so many characters of terms.
+
+    With as many segments as there should be that is each page once for every level; with more it is more,
+    so that they never become so many that FTS5 merges all of a level in one commit (`crisismerge`).
+    """
+    segments = db.execute(_SEGMENTS).fetchone()[0]
+    pages = (1 + characters // PAGE_CHARACTERS) * segments // LEVEL_SEGMENTS
+    if pages:
+        db.execute("INSERT INTO words(words,rank) VALUES('merge',?)", (min(pages, MOST_MERGED_PAGES),))
 
 
 def _add_place(db: Any, source_no: int, place: str, one: NewPassage) -> tuple[Any, ...] | None:
@@ -111,7 +156,7 @@ def _add_place(db: Any, source_no: int, place: str, one: NewPassage) -> tuple[An
 
 
 def _erase(db: Db, erased: Sequence[int]) -> None:
-    numbers = [(no,) for no in erased]
+    numbers = [(no,) for no in sorted(erased)]  # FTS5 writes a segment wherever the next one is lower
     db.executemany(
         "INSERT INTO words(words,rowid,place,title,body)"
         " SELECT 'delete',no,place,title,body FROM passage_texts WHERE no=?",
@@ -119,6 +164,7 @@ def _erase(db: Db, erased: Sequence[int]) -> None:
     )
     if numbers:
         mark(db, TRACES, DUE)
+        _merge(db, db.execute(_ERASED, (json.dumps(list(erased)),)).fetchone()[0])
     db.executemany("DELETE FROM passage_texts WHERE no=?", numbers)
     db.executemany("DELETE FROM passages WHERE no=?", numbers)
 

@@ -15,6 +15,9 @@ from antiphon.storage.sql.knowledge_index_engine import IndexEngine
 BATCH: Final = 256
 """Vectors written or erased in one transaction."""
 
+BATCH_BYTES: Final = 256 * 1024
+"""What they may take together: 6 ms."""
+
 
 def halves(vectors: Sequence[tuple[bytes, bytes]]) -> tuple[int, list[tuple[bytes, bytes]]]:
     """Return the number of dimensions and the vectors as float16; takes float32 of one length."""

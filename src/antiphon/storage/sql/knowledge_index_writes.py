@@ -15,7 +15,10 @@ from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.knowledge_index_engine import IndexEngine
 
 SLICE: Final = 32
-"""Passages written or erased in one transaction, about 5 ms."""
+"""Passages written or erased in one transaction."""
+
+SLICE_CHARACTERS: Final = 32 * 1024
+"""What they may have together: with the merging of words that falls to them, 5 ms at most."""
 
 _TOUCH: Final = (
     "UPDATE sequence SET value=value+1",
@@ -145,9 +148,12 @@ def sweep(db: Db, engine: IndexEngine, limit: int, owner_id: str) -> tuple[int, 
     if row is None:
         return 0, False
     no, scope_no = row
-    found = db.execute("SELECT no,text_hash FROM passages WHERE source_no=? LIMIT ?", (no, limit)).fetchall()
+    rows = db.execute(
+        "SELECT no,text_hash,last-first FROM passages WHERE source_no=? LIMIT ?", (no, limit)
+    ).fetchall()
+    found = _at_once(rows)
     _erase(db, engine, owner_id, found)
-    if len(found) < limit:
+    if len(found) == len(rows) < limit:
         db.execute("DELETE FROM sources WHERE no=?", (no,))
         db.execute(
             "DELETE FROM scopes WHERE no=? AND NOT EXISTS (SELECT 1 FROM sources WHERE scope_no=?)",
@@ -156,21 +162,34 @@ def sweep(db: Db, engine: IndexEngine, limit: int, owner_id: str) -> tuple[int, 
     return len(found), True
 
 
-def forget_items(db: Db, engine: IndexEngine, source_id: str, item_ids: Sequence[str], limit: int) -> int:
-    """Erase up to `limit` passages of messages; returns how many went."""
+def forget_items(db: Db, engine: IndexEngine, source_id: str, item_ids: Sequence[str]) -> tuple[int, bool]:
+    """Erase some passages of messages; returns how many went and whether more may be left."""
     source = known_source(db, source_id)
     if source is None:
-        return 0
+        return 0, False
     owner = db.execute("SELECT owner_id FROM sources WHERE no=?", (source.no,)).fetchone()[0]
-    found = db.execute(
-        "SELECT no,text_hash FROM passages WHERE source_no=? AND item_id IN"
+    rows = db.execute(
+        "SELECT no,text_hash,last-first FROM passages WHERE source_no=? AND item_id IN"
         f" ({','.join('?' * len(item_ids))}) LIMIT ?",
-        (source.no, *item_ids, limit),
+        (source.no, *item_ids, SLICE),
     ).fetchall()
+    found = _at_once(rows)
     if found:
         _erase(db, engine, owner, found)
         count(db, source, -len(found))
-    return len(found)
+    return len(found), len(found) < len(rows) or len(rows) == SLICE
+
+
+def _at_once(rows: Sequence[tuple[int, bytes, int]]) -> list[tuple[int, bytes]]:
+    """Return those of some passages, given with their lengths, that one transaction erases."""
+    found: list[tuple[int, bytes]] = []
+    characters = 0
+    for no, digest, length in rows:
+        characters += length
+        if found and characters > SLICE_CHARACTERS:
+            break
+        found.append((no, digest))
+    return found
 
 
 def _erase(db: Db, engine: IndexEngine, owner_id: str, found: Sequence[tuple[int, bytes]]) -> None:

@@ -62,6 +62,8 @@ _SEEN: Final = (
 SLICE: Final = 256
 """Passages of a document written in one transaction; only their owner waits for it."""
 
+SLICE_CHARACTERS: Final = 1 << 20
+
 Placed = tuple["_Place", Sequence[NewPassage]]
 
 
@@ -76,6 +78,7 @@ class PostgresIndex:
     """`IndexEngine` on PostgreSQL."""
 
     slice = SLICE
+    slice_characters = SLICE_CHARACTERS
 
     def add(self, db: Db, source: Source, passages: Sequence[NewPassage]) -> None:
         """See the protocol."""

@@ -254,3 +254,4 @@ CREATE TRIGGER members_described AFTER UPDATE OF attributes ON members
     UPDATE scopes SET seq=(SELECT value FROM sequence) WHERE scope=new.collection_id;
     END;
 INSERT INTO sequence (value) VALUES (0);
+INSERT INTO words (words,rank) VALUES ('automerge',0);
