@@ -26,8 +26,8 @@ NOTED_SECONDS: Final = 1.0
 """How long a server that lives may take to note in SQL what stands in a record."""
 
 NEVER_WHOLE: Final = (
-    "What is in MongoDB cannot be seen as of one moment: a server died in the middle of a commit a moment ago,"
-    " or the database is too slow for what is written. Try again later."
+    "What is in MongoDB cannot be seen as of one moment: a server died in the middle of a commit just now, or"
+    " the database is too slow for what is written. Try again later."
 )
 
 _TABLES: Final = {kind.collection: name for name, kind in KINDS.items()}
