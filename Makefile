@@ -57,7 +57,7 @@ check: $(DEV) $(PAGE_TOOLS) ## style, types, layers, sizes, links and text
 	$(PY) -m scripts.check_text
 	$(PY) -m scripts.check_page
 
-bench: $(DEV) ## measure the server (choose with ARGS=..., STORE=postgres for PostgreSQL)
+bench: $(DEV) ## measure the server (choose with ARGS=..., STORE=postgres, mongo, redis)
 	$(PY) -m bench $(if $(STORE),--store $(STORE)) $(ARGS)
 
 lock: $(VENV)-lock/bin/uv ## bring the lock files up to date (LOCK_ARGS=--upgrade for newer releases)

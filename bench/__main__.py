@@ -15,13 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from bench import knowledge
+from bench import knowledge, stores
 from bench.machine import cores, pin
 from bench.processes import StartError
 from bench.report import figures, noisy, table, write_docs, write_json
 from bench.rows import QUICK, ROWS, Bench, Measurement, Scale
 from bench.targets import NGINX, ROOT, TARGETS, Stage, Target
-from tests import postgres
 
 _LETTERS: Final = {
     "a": "turns", "b": "paced", "c": "paced", "d": "open", "e": "burst", "f": "idle", "g": "nonstream",
@@ -44,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measurements: list[Measurement] = []
     try:
         with tempfile.TemporaryDirectory(prefix="antiphon-bench-") as directory:
-            stage = Stage(Path(directory), where, {**_store(options.store), **dict(options.setting or [])})
+            store = stores.settings_of(options.store, Path(directory))
+            stage = Stage(Path(directory), where, dict(options.setting or []), store)
             bench = Bench(stage, Path(directory), _scale(options))
             _measure(bench, options, measurements)
     except StartError as error:
@@ -69,20 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--streams", type=int, metavar="N", help="streams of the row 'open'")
     setting = "a setting of Antiphon, such as DURABILITY=power; may be repeated"
     parser.add_argument("--setting", action="append", type=_setting, metavar="NAME=VALUE", help=setting)
-    store = "what Antiphon keeps its data in; postgres: the one that the tests use, waiting for its disk"
-    parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite", help=store)
+    parser.add_argument("--store", choices=stores.STORES, default="sqlite", help=stores.HELP)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement to FILE")
     parser.add_argument("--write-docs", action="store_true", help="write docs/performance.md and .svg")
     parser.add_argument("--docs-dir", type=Path, default=ROOT / "docs", help=argparse.SUPPRESS)
     return parser
-
-
-def _store(name: str) -> dict[str, str]:
-    """Return the settings of a store."""
-    if name == "sqlite":
-        return {}
-    postgres.TUNED = ("max_connections=300",)
-    return {"DATABASE_URL": postgres.prepared(Path(tempfile.mkdtemp(prefix="antiphon-bench-")))}
 
 
 def _row(name: str) -> str:
@@ -135,6 +126,8 @@ def _publish(options: argparse.Namespace, measurements: list[Measurement]) -> in
         return 2
     found = figures(measurements)
     print("\n" + table(found))
+    for line in stores.notes_of(options.store):
+        print(line)
     for line in noisy(measurements):
         print(f"noisy: {line}")
     if options.json:

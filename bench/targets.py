@@ -6,7 +6,7 @@ import os
 import pwd
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,11 +80,18 @@ TARGETS: Final = (DIRECT, NGINX, ANTIPHON, ANTIPHON_CHAT)
 class Stage:
     """Starts servers for one row, each fresh, with logs and data under ``directory``."""
 
-    def __init__(self, directory: Path, cores: Cores, settings: Mapping[str, str] | None = None) -> None:
-        """``settings`` are further environment variables for Antiphon."""
+    def __init__(
+        self,
+        directory: Path,
+        cores: Cores,
+        settings: Mapping[str, str] | None = None,
+        store: Callable[[Path], Mapping[str, str]] = lambda _: {},
+    ) -> None:
+        """``settings`` are further environment variables for Antiphon, ``store`` tells more by its data."""
         self._directory = directory
         self._cores = cores
         self._settings = dict(settings or {})
+        self._store = store
         self._files = raise_file_limit()
 
     @contextmanager
@@ -123,15 +130,16 @@ class Stage:
 
     @contextmanager
     def _antiphon(self, upstream_port: int, data: Path | None) -> Iterator[Process]:
-        port = free_port()
+        port, data = free_port(), data or self._fresh_data()
         kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
         environment = (
             kept
+            | dict(self._store(data))
             | self._settings
             | {
                 "HOST": "127.0.0.1",
                 "PORT": str(port),
-                "DATA_DIR": str(data or self._fresh_data()),
+                "DATA_DIR": str(data),
                 "OPENAI_API_KEY": "bench",
                 "OPENAI_BASE_URL": f"http://127.0.0.1:{upstream_port}/v1",
                 "PYTHONPATH": str(ROOT / "src"),

@@ -16,6 +16,13 @@ from tests.contracts.builders import OWNER
 
 FREE = {"title", "name", "email", "user_agent", "subject", "target"}
 """Columns in which any character may stand, NUL too."""
+OBJECTS = {
+    ("runs", "error"): '{"code":"server_error","message":"ä\\u0000"}',
+    ("runs", "usage"): '{"input_tokens":3,"output_tokens":4}',
+    ("runs", "metadata"): '{ "a": "1", "b": "\\u0000" }',
+}
+"""Columns that hold an object as a server writes it."""
+TRUTHS = {"background", "cancel_requested", "is_script"}
 ROWS = 11
 WORDS = ["", "a", "ä\u2028\uffff", '{"a": [1.50, null, "\\u0000"]}', "x" * 3000]
 
@@ -57,6 +64,8 @@ def _value(scripts: str, table: str, column: str, number: int) -> Any:
         return OWNER
     if (table, column) == ("blobs", "state"):
         return "held" if number % 2 else "loose"
+    if (table, column) in OBJECTS:
+        return OBJECTS[table, column]
     if kind == "VARCHAR(64)":
         return hashlib.sha256(content(number)).hexdigest()
     if kind.startswith("VARCHAR"):
@@ -66,6 +75,6 @@ def _value(scripts: str, table: str, column: str, number: int) -> Any:
     if kind == "TEXT":
         text = f"{WORDS[number % len(WORDS)]}{number}"
         return f"\0{text}\uffff0" if column in FREE else text
-    if kind == "BOOLEAN":
+    if kind == "BOOLEAN" or (table == "runs" and column in TRUTHS):
         return number % 2
     return number if kind == "SMALLINT" or number % 5 else number + 2**40

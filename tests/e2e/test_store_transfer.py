@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pytest
+
 from tests import postgres
 from tests.e2e.library import client_of, folder, indexed, text_of
 from tests.e2e.loads import loaded, picture, run, showing
@@ -17,6 +19,9 @@ from tests.e2e.sdk.launch import clean_environment
 from tests.e2e.server_process import NewServer, ServerProcess
 from tests.e2e.wire import begin, call, ended, get, until
 from tests.harness.people import PASSWORD, SECRET_KEY
+from tests.store import ON_MONGO
+
+pytestmark = pytest.mark.skipif(ON_MONGO, reason="test_mongo_transfer.py has the same with MongoDB")
 
 QUESTION = {"query": "harbour ledger", "max_num_results": 50}
 """All passages have these words, and there are fewer of them: engines may rank them otherwise."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Final
 
-from antiphon.bootstrap.stores import BLOBS, COPIES, DOCUMENTS, postgres_driver
+from antiphon.bootstrap.schemas import schemas
+from antiphon.bootstrap.stores import BLOBS, COPIES, DOCUMENTS, mongo_driver, open_store, postgres_driver
 from antiphon.bootstrap.timing import SystemClock
 from antiphon.domain.archives import Manifest, Rows
 from antiphon.domain.errors import Unavailable
@@ -21,6 +22,7 @@ from antiphon.settings import Settings
 from antiphon.storage import archive_files
 from antiphon.storage.files import FileBlobs
 from antiphon.storage.import_mark import FileImportMark
+from antiphon.storage.pairing import WholeTransfer
 from antiphon.storage.sql import knowledge, sqlite
 from antiphon.storage.sql.migrate import CONVERSATIONS, KNOWLEDGE, SCHEMA
 from antiphon.storage.sql.transfer_sqlite import SqliteTransfer
@@ -28,28 +30,25 @@ from antiphon.storage.sql.transfer_sqlite import SqliteTransfer
 CONNECTIONS: Final = 2
 Stores = dict[str, Transfer]
 Contents = dict[str, BlobStore]
-IN_MONGODB: Final = (
-    "MONGODB_URL is set: conversations and answers are in MongoDB, which this release neither exports nor"
-    " imports."
-)
 OF_KNOWLEDGE: Final = "knowledge"
 OF_CONVERSATIONS: Final = "conversations"
 
 
 @asynccontextmanager
 async def opened_archives(settings: Settings, *, all_stores: bool) -> AsyncIterator[Archives]:
-    """Give what exports and imports; `all_stores` also names those that are not there yet.
-
-    Raises Unavailable where conversations are in MongoDB.
-    """
-    if settings.mongodb_url is not None:
-        raise Unavailable(IN_MONGODB)
+    """Give what exports and imports; `all_stores` also names those that are not there yet."""
     async with AsyncExitStack() as stack:
         if settings.database_url is None:
             stores, contents = _in_files(settings.data_dir, all_stores=all_stores)
         else:
             url = settings.database_url.get_secret_value()
             stores, contents = await _in_postgres(stack, url, settings.data_dir)
+        accounts = stores[OF_CONVERSATIONS]
+        if settings.mongodb_url is None:
+            stores[OF_CONVERSATIONS] = WholeTransfer(accounts)
+        else:
+            url = settings.mongodb_url.get_secret_value()
+            stores[OF_CONVERSATIONS] = mongo_driver().MongoTransfer(url, accounts)
         yield Archives(stores, contents, SystemClock(), installed_version("antiphon"))
 
 
@@ -73,8 +72,30 @@ async def _in_postgres(stack: AsyncExitStack, url: str, data: Path) -> tuple[Sto
     return stores, {OF_KNOWLEDGE: documents, OF_CONVERSATIONS: said}
 
 
+def _settle(settings: Settings) -> None:
+    """Have done what a dead server had decided; one that runs does it itself.
+
+    Only MongoDB needs it: what SQL is to note of a commit comes after that.
+    """
+    if settings.mongodb_url is None:
+        return
+    if any(one.revision != one.newest for one in schemas(settings) if one.scripts == CONVERSATIONS):
+        return
+
+    async def work() -> None:
+        async with AsyncExitStack() as stack:
+            storage, _, _ = await open_store(stack, settings, SystemClock())
+            if storage.workers.is_shared:
+                await storage.workers.fence_dead()
+            await storage.journal.unfinished(1)
+
+    with suppress(sqlite.DataDirectoryLocked):
+        asyncio.run(work())
+
+
 def digest(settings: Settings) -> dict[str, dict[str, Rows]]:
     """Return counts and digests of everything the stores keep."""
+    _settle(settings)
 
     async def work() -> dict[str, dict[str, Rows]]:
         async with opened_archives(settings, all_stores=False) as archives:
@@ -87,6 +108,7 @@ def export(settings: Settings, target: Path) -> Manifest:
     """Write everything into an archive, while servers run or stand; raises Unavailable, OSError."""
     if target.exists():
         raise Unavailable(f"'{target}' is there already.")
+    _settle(settings)
 
     async def work(writer: archive_files.TarWriter) -> Manifest:
         async with opened_archives(settings, all_stores=False) as archives:

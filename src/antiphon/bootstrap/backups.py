@@ -25,7 +25,7 @@ NOT_EMBEDDED: Final = (
 IN_MONGODB: Final = (
     "MONGODB_URL is set: conversations and answers are in MongoDB, which has tools of its own to back up and"
     " restore as of one moment (`mongodump --oplog`, snapshots). Back it up first, then the accounts' store"
-    " and DATA_DIR."
+    " and DATA_DIR; or take everything into an archive with `antiphon export`."
 )
 
 

@@ -170,22 +170,22 @@ def postgres_driver() -> ModuleType:
     return postgres_server
 
 
-def _mongo_driver() -> ModuleType:
-    """Return the adapter, which is loaded only where it is configured; raises Unavailable."""
+def mongo_driver() -> ModuleType:
+    """Return the adapters, which are loaded only where it is configured; raises Unavailable."""
     try:
-        from antiphon.storage.mongo import store
+        from antiphon.storage.mongo import server
     except ImportError as missing:
         raise Unavailable(
             f"MONGODB_URL needs the package '{missing.name}': install Antiphon with the extra 'mongo'"
             " (from a checkout: make mongo)."
         ) from None
-    return store
+    return server
 
 
 async def look_at_mongodb(settings: Settings) -> str:
     """Look at the configured MongoDB without changing it and return its version; raises Unavailable."""
     url = settings.mongodb_url.get_secret_value() if settings.mongodb_url else ""
-    version: str = await _mongo_driver().look(url)
+    version: str = await mongo_driver().look(url)
     return version
 
 
@@ -195,7 +195,7 @@ async def _opened(stack: AsyncExitStack, settings: Settings) -> Storage:
         if await is_elsewhere(accounts):
             raise Unavailable(LEFT_BEHIND)
         return accounts
-    storage: Storage = await _mongo_driver().open_mongo(settings.mongodb_url.get_secret_value(), accounts)
+    storage: Storage = await mongo_driver().open_mongo(settings.mongodb_url.get_secret_value(), accounts)
     stack.push_async_callback(storage.close)
     return storage
 

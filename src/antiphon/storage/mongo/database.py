@@ -7,7 +7,7 @@ several documents, so a single server, a replica set, a sharded cluster and look
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
 from typing import Any, Final
 
@@ -103,6 +103,8 @@ NAME: Final = "chat_content"
 """Of a URL that names no database; the name that the branching system has for its content."""
 
 TIMEOUT_MS: Final = 5_000
+AHEAD: Final = 16
+"""Documents asked for at once where all are read: MongoDB ends an answer at 16 MB, a look-alike may not."""
 DUPLICATE: Final = 11000
 NOT_IMPLEMENTED: Final = 238
 
@@ -144,6 +146,23 @@ class Database:
                 limit=limit,
             )
             return [shown(one) async for one in cursor]
+
+    async def each(
+        self, collection: str, wanted: Mapping[str, Any], *, fields: Sequence[str] = ()
+    ) -> AsyncIterator[Document]:
+        """Iterate over the documents that meet a condition, in any order, with few of them in memory."""
+        with named():
+            fields_of = dict.fromkeys(fields, 1) if fields else None
+            async with self._database[collection].find(
+                _filter(wanted), fields_of, batch_size=AHEAD
+            ) as cursor:
+                async for one in cursor:
+                    yield shown(one)
+
+    async def index(self, collection: str, fields: Sequence[str]) -> None:
+        """Make an index unless it is there."""
+        with named():
+            await self._database[collection].create_index([(field, 1) for field in fields])
 
     async def first(
         self, collection: str, wanted: Mapping[str, Any], *, sort: Sort = (), fields: Sequence[str] = ()

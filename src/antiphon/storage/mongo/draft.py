@@ -108,7 +108,7 @@ class Draft:
 
     def _note(self, place: Key, document: Document | None, owner_id: str) -> None:
         if document is not None:
-            _require_room(document)
+            require_room(document)
         self._now[place] = document
         self.owners[place] = owner_id
 
@@ -128,7 +128,7 @@ class Draft:
         return done
 
 
-def _require_room(document: Document) -> None:
+def require_room(document: Document) -> None:
     """Refuse what no document can hold, before anything of its commit is decided."""
     texts = [value for value in document.values() if type(value) is str or type(value) is bytes]
     if sum(map(len, texts)) * WIDEST <= MAX_BYTES:

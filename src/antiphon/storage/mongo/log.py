@@ -173,6 +173,8 @@ class Log:
             "_id": record_id(owner_id, number), "p": owner_id, "n": number, "token": token,
             "decider": decider, "open": True, "at": _now_us(),
         }  # fmt: skip
+        if drops := sorted({where for word, where, _ in operations if word == GONE}):
+            record["drops"] = drops
         if len(content) <= MAX_RECORD_BYTES:
             return record | {"content": content}
         parts = [content[at : at + MAX_RECORD_BYTES] for at in range(0, len(content), MAX_RECORD_BYTES)]
@@ -224,7 +226,7 @@ class Log:
 
     async def _apply(self, record: Document) -> None:
         began = asyncio.get_running_loop().time()
-        operations, tail = _unpack(await self._content(record))
+        operations, tail = await self.content(record)
         number = record["n"]
         grouped: dict[str, list[Write]] = {}
         for word, collection, what in operations:
@@ -243,11 +245,15 @@ class Log:
         if self._shared or len(self._done) >= MAX_DONE or any(word == GONE for word, _, _ in operations):
             await self.close_done()
 
-    async def _content(self, record: Document) -> bytes:
+    async def content(self, record: Document) -> tuple[list[Operation], list[Any]]:
+        """Return what an open record does to documents, and what is to be noted in SQL."""
         if "parts" not in record:
-            return bytes(record["content"])
-        parts = [await self._database.get(db.PARTS, name) for name in record["parts"]]
-        return b"".join(one["content"] for one in parts if one is not None)
+            packed = bytes(record["content"])
+        else:
+            parts = [await self._database.get(db.PARTS, name) for name in record["parts"]]
+            packed = b"".join(one["content"] for one in parts if one is not None)
+        operations, tail = _unpack(packed)
+        return operations, tail
 
     async def close_done(self) -> None:
         """Say of records that they are done; what they said is erased with that.
@@ -295,15 +301,10 @@ class Log:
 
     async def _counts(self, record: Document) -> bool:
         """Whether a record counts, waiting until that is decided."""
-        kind, _, name = (record["decider"] or " ").partition(" ")
-        if not kind:
-            return True
+        kind, _, name = (record["decider"] or "").partition(" ")
         loop = asyncio.get_running_loop()
         began = loop.time()
-        while True:
-            decided = await self._database.get(db.TICKS if kind == "tick" else db.DECISIONS, name)
-            if decided is not None:
-                return bool(decided.get("token") == record["token"] and decided.get("commits", True))
+        while (decided := await self.decided(record)) is None:
             waited = loop.time() - began
             if kind == "decision" and waited > ABORT_SECONDS:
                 await self._decide(name, commits=False)
@@ -312,6 +313,33 @@ class Log:
             elif waited > PATIENCE_SECONDS:
                 raise Unavailable("A commit of another server is not decided yet.")
             await asyncio.sleep(POLL_SECONDS)
+        return decided
+
+    async def decided(self, record: Document) -> bool | None:
+        """Return whether a record counts, None if that is open."""
+        kind, _, name = (record["decider"] or "").partition(" ")
+        if not kind:
+            return True
+        found = await self._database.get(db.TICKS if kind == "tick" else db.DECISIONS, name)
+        if found is None:
+            return None
+        return bool(found.get("token") == record["token"] and found.get("commits", True))
+
+    async def hold(self, owner_id: str, number: int) -> Document | None:
+        """Take the number after an owner's newest, so that nobody commits there until it is let go.
+
+        Others wait for `ABORT_SECONDS`. Returns what to let go, None if the number is taken.
+        """
+        token = secrets.token_hex(16)
+        record = await self._record(owner_id, number + 1, [], (), token, f"decision {token}")
+        return record if await self._insert(record) else None
+
+    async def let_go(self, held: Document) -> bool:
+        """Give up a hold; returns whether it lasted until now."""
+        lasted = await self._decide(held["token"], commits=True)
+        self._done.append(held)
+        await self.close_done()
+        return lasted
 
     async def _decide(self, token: str, *, commits: bool) -> bool:
         """Decide a commit of several owners; returns whether it is decided like this."""

@@ -26,7 +26,7 @@ from antiphon.storage.mongo.sharing import MongoMembers, MongoShares
 from antiphon.storage.mongo.tree import MongoTree
 from antiphon.storage.mongo.workers import MongoWorkers
 from antiphon.storage.mongo.writer import MongoWriter
-from antiphon.storage.pairing import PAIR
+from antiphon.storage.pairing import FOREIGN, PAIR
 
 FORM: Final = 1
 """Raised by a release whose documents an older one would not understand."""
@@ -83,10 +83,6 @@ class MongoStorage(AroundStorage):
 NOT_EMPTY: Final = (
     "MONGODB_URL cannot be added to a store that has conversations in SQL already: nobody would see them"
     " any more. Begin with an empty DATA_DIR or DATABASE_URL."
-)
-FOREIGN: Final = (
-    "The database that MONGODB_URL names belongs to another store: its accounts are not these. Name an empty"
-    " database, or the DATA_DIR or DATABASE_URL that it was used with."
 )
 TOO_NEW: Final = "The database that MONGODB_URL names was written by a newer release."
 

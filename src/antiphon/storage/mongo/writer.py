@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any, Final
 
-from antiphon.domain.errors import AntiphonError, Conflict
+from antiphon.domain.errors import AntiphonError, Conflict, Unavailable
 from antiphon.ports import account_writes as aw
 from antiphon.ports import quota_writes as qw
 from antiphon.ports import write_sets as ws
@@ -20,6 +20,7 @@ from antiphon.ports.storage import Storage
 from antiphon.ports.workers import CANCEL
 from antiphon.ports.write_sets import Command
 from antiphon.storage.mongo import database as db
+from antiphon.storage.mongo.batches import Batches, Waiting
 from antiphon.storage.mongo.commands import HANDLERS, OF_BOTH, forget
 from antiphon.storage.mongo.database import Database
 from antiphon.storage.mongo.documents import pair_id, place_id
@@ -29,6 +30,7 @@ from antiphon.storage.mongo.owners import Owners
 from antiphon.storage.mongo.tails import REPEATABLE
 from antiphon.storage.mongo.turns import Turns
 
+BUSY: Final = "Others write the same conversations at the same time; try again."
 ROUNDS: Final = 100
 """Commits of others that one gives way to before it gives up."""
 
@@ -64,6 +66,7 @@ class MongoWriter:
         self._accounts = accounts
         self.owners = Owners(database)
         self.turns = Turns()
+        self._batches = Batches(self.turns, self._commit_some)
 
     async def commit(self, *commands: Any) -> None:
         """See the port."""
@@ -77,8 +80,11 @@ class MongoWriter:
             if type(one) is aw.EraseAccount and await self._is_wanted(one.account_id):
                 parts.here.remove(one)
         owners = await self.owners.of(parts.here)
-        async with self.turns.take(owners):
-            await self._commit(parts, owners)
+        if len(owners) == 1 and not (parts.first or parts.last):
+            await self._batches.commit(owners.pop(), parts)
+        else:
+            async with self.turns.take(owners):
+                await self._commit(parts, owners)
         if parts.last:
             await self._accounts.unit_of_work.commit(*parts.last)
         await self._ring(parts)
@@ -105,10 +111,7 @@ class MongoWriter:
                 if parts.first and not granted:
                     await self._accounts.unit_of_work.commit(*parts.first)
                     granted = True
-                if operations:
-                    await self._log.commit(operations, parts.after, heads)
-                elif parts.after:
-                    await self.note(parts.after)
+                await self._write(parts.after, operations, heads)
                 return
             except Lost:
                 continue
@@ -116,7 +119,59 @@ class MongoWriter:
                 if granted:
                     await self._give_back(parts)
                 raise
-        raise Conflict("Others write the same conversations at the same time; try again.")
+        raise Conflict(BUSY)
+
+    async def _commit_some(self, batch: Sequence[Waiting[Split]], owners: set[str]) -> None:
+        """Commit those of a batch that go together; see `batches`."""
+        going = list(batch)
+        for _ in range(ROUNDS):
+            drafted = await self._drafted_some(going, owners)
+            if drafted is None:
+                return
+            heads, operations = drafted
+            try:
+                await self._write([command for one in going for command in one.part.after], operations, heads)
+            except Lost:
+                continue
+            except Exception as error:
+                _end(going, error)
+            else:
+                _end(going, None)
+            return
+        _end(going, Conflict(BUSY))
+
+    async def _drafted_some(
+        self, going: list[Waiting[Split]], owners: set[str]
+    ) -> tuple[dict[str, int], dict[str, list[Operation]]] | None:
+        """Return what a batch does, having left out those that do not go with its first.
+
+        None where nothing is left, since the first was refused or the store does not answer.
+        """
+        while True:
+            sets = [one.part.here for one in going]
+            try:
+                return await self.drafted(sets, owners, numbered=True)
+            except Conflict as lost:
+                if not (index := int(lost.param or 0)):
+                    going[0].end(Conflict(lost.message))
+                    return None
+                del going[index:]
+            except Unavailable as error:
+                _end(going, error)
+                return None
+            except Exception as error:
+                if len(going) == 1:
+                    going[0].end(error)
+                    return None
+                del going[1:]  # whose fault it was is seen if each comes alone
+
+    async def _write(
+        self, tail: list[Command], operations: dict[str, list[Operation]], heads: dict[str, int]
+    ) -> None:
+        if operations:
+            await self._log.commit(operations, tail, heads)
+        elif tail:
+            await self.note(tail)
 
     async def _give_back(self, parts: Split) -> None:
         """Undo what SQL granted to a commit that was lost."""
@@ -152,6 +207,11 @@ class MongoWriter:
             if owners >= operations.keys():
                 return heads, operations
             owners |= operations.keys()
+
+
+def _end(some: Sequence[Waiting[Split]], fate: Exception | None) -> None:
+    for one in some:
+        one.end(fate)
 
 
 async def perform(draft: Draft, some: Sequence[Command], index: str | None) -> None:
