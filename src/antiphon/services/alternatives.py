@@ -148,25 +148,27 @@ class Alternatives:
         """
         _, conversation = await self._access.enter(who, request.conversation_id or "", EDITOR)
         item, _ = await self._access.item(conversation, item_id)
-        position = await self._question(conversation, item)
+        position, continues = await self._question(conversation, item)
         again = msgspec.structs.replace(
             request,
             items=(),
             position=position,
+            continues=continues,
             new_branch=request.new_branch or RETRY_BRANCH,
             activate=True,
             cache="refresh" if request.cache == "use" else request.cache,  # another answer was asked for
         )
         return await self._turns.begin(who, again)
 
-    async def _question(self, conversation: Conversation, item: Item) -> Position:
+    async def _question(self, conversation: Conversation, item: Item) -> tuple[Position, bool]:
+        """Return what an answer follows, and whether it was the rest of one that was cut off there."""
         if item.author_id is not None:
-            return item.position
+            return item.position, False
         if item.run_id is not None:
             run = await self._storage.runs.get(conversation.owner_id, item.run_id)
             if run is not None and run.input_end is not None:
-                return run.input_end
-        return await self._before_answer(item)
+                return run.input_end, bool(run.request.get("continues"))
+        return await self._before_answer(item), False
 
     async def _before_answer(self, item: Item) -> Position:
         """Return what an answer follows whose run is gone: the first place before it that is not its own."""

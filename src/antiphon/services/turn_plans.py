@@ -51,7 +51,8 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     own shape, `cache` what may be done with a cache of answers. `search` is the file search that
     the caller asks for; with `retrieves` False nothing is searched, not even what stands. `grounded`
     is set once it is decided that the answer is given sources, which need room. Of what went before,
-    at most `most_before` items are shown to the model, 0: as many as there is room for.
+    at most `most_before` items are shown to the model, 0: as many as there is room for. With `continues`
+    the model is to go on with the answer at which the turn attaches; nothing is said besides.
     """
 
     surface: Surface
@@ -82,6 +83,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     retrieves: bool = True
     grounded: bool = False
     most_before: int = 0
+    continues: bool = False
 
 
 def answer_budget(request: TurnRequest, context_tokens: int) -> int:
@@ -145,6 +147,7 @@ def plan_turn(request: TurnRequest, run: Run, at: Attachment, *, worker_id: str)
         **run.request,
         "parent_id": _parent_id(at),
         "input_item_ids": [ids.item_wire_id(item.type, item.id) for item in items],
+        **({"continues": True} if request.continues else {}),
     }
     plan.commands.append(ws.OpenRun(run=run, worker_id=worker_id))
     if at.base is not None:

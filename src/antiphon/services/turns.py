@@ -254,14 +254,15 @@ class Turns:
         )
         if base is None:
             raise InvalidRequest("The run's conversation is gone.")
-        messages = chat_messages(base.context, run.request.get("instructions"))
+        continues = bool(run.request.get("continues"))
+        messages = chat_messages(base.context, run.request.get("instructions"), continues=continues)
         run.reserved = True  # what the first attempt reserved holds
         live = LiveRun(run, RunLog(opening_ops(run)))
         begin = ws.StartRun(run_id=run.id, worker_id=self._engine.worker_id, attempt=run.attempt)
         params = run.request.get("params", {})
         if (search := await self._searches.planned(run)) is not None:
             live.grounding = self._searches.grounding(search, run, route, params)
-        request = ModelRequest(model=route.model, messages=messages, params=params)
+        request = ModelRequest(model=route.model, messages=messages, params=params, continues=continues)
         await self._open([(live, route, request)], [begin])
 
     async def _begin_ephemeral(self, who: Principal, request: TurnRequest, route: ModelRoute) -> Begun:
@@ -355,7 +356,7 @@ class Turns:
         require_answered_calls(known_calls(context), list(request.items))
         if request.refuse_truncation and at.base is not None:
             self._require_room(request, at.base, route)
-        return chat_messages([*context, *request.items], request.instructions)
+        return chat_messages([*context, *request.items], request.instructions, continues=request.continues)
 
     @staticmethod
     def _require_room(request: TurnRequest, base: TurnBase, route: ModelRoute) -> None:
@@ -395,4 +396,4 @@ def _model_request(
 ) -> ModelRequest | None:
     if not request.generate:
         return None
-    return ModelRequest(model=route.model, messages=messages, params=params)
+    return ModelRequest(model=route.model, messages=messages, params=params, continues=request.continues)

@@ -175,6 +175,7 @@ export interface Answered {
   status: RunState;
   error: { code: string; message: string } | null;
   usage: Usage | null;
+  continues?: boolean;
 }
 
 export type RunState = "queued" | "in_progress" | "completed" | "incomplete" | "failed" | "cancelled";
@@ -200,6 +201,7 @@ export interface Response {
     branch_id: string | null;
     parent_id: string | null;
     input_item_ids: string[];
+    continues?: boolean;
   } | null;
 }
 

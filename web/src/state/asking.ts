@@ -90,6 +90,23 @@ export async function regenerate(turnId: string, model: string | null = null): P
   }
 }
 
+/** Has an answer that was cut off go on where it stopped. */
+export async function goOn(turnId: string): Promise<void> {
+  const { id, path, turns, branchId } = chat.getState();
+  const old = turns[turnId];
+  if (id === null || !old || path.at(-1) !== turnId) return;
+  const answer = answerTurn(old.model);
+  answer.continues = true;
+  put([...path, answer.id], [answer]);
+  const antiphon = { continues: true, ...(branchId ? { branch_id: branchId } : {}) };
+  const body = { conversation: id, model: old.model, stream: true, background: true, include: INCLUDE, antiphon };
+  try {
+    await run("/v1/responses", body, [answer], null);
+  } catch (error) {
+    failed([answer], error);
+  }
+}
+
 /** Whether the server never took a turn in. */
 function isLocal(turn: Turn): boolean {
   return turn.id.startsWith(LOCAL);
