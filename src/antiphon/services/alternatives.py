@@ -18,6 +18,7 @@ from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access
+from antiphon.services.attached_files import AttachedFiles
 from antiphon.services.conversations import Conversations
 from antiphon.services.idempotency import Idempotency, Key
 from antiphon.services.placing import advance, placed, put_items
@@ -39,8 +40,10 @@ class Alternatives:
         conversations: Conversations,
         turns: Turns,
         idempotency: Idempotency,
+        attached: AttachedFiles,
         clock: Clock,
     ) -> None:
+        self._attached = attached
         self._storage = storage
         self._access = access
         self._conversations = conversations
@@ -75,6 +78,7 @@ class Alternatives:
         who, conversation = await self._access.enter(who, conversation_id, EDITOR)
         item, _ = await self._access.item(conversation, item_id)
         position = await self._storage.tree.before(item)
+        items = await self._attached.named(who.actor_id, items, "item")
         for losses in range(MAX_CONFLICTS):
             try:
                 new = [new_item(one, who.slot) for one in self._as_edit(item, items)]

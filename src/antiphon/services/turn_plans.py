@@ -9,6 +9,7 @@ import msgspec
 
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
+from antiphon.domain.attached_files import names_files
 from antiphon.domain.conversations import (
     MAIN_BRANCH,
     Branch,
@@ -259,12 +260,13 @@ def branch_name(wanted: str, taken: set[str], *, losses: int = 0) -> str:
 def context_budget(request: TurnRequest, route: ModelRoute) -> int:
     """Return how many tokens of history a turn may bring: the window less its input and its answer.
 
-    An answer from sources leaves them their share.
+    An answer from sources leaves them their share, and so does a question about documents it names.
     """
     answer = answer_budget(request, route.context_tokens)
     asked = sum(estimate_item_tokens(item.payload) for item in request.items)
-    sources = sources_budget(route.context_tokens) if request.grounded else 0
-    return max(route.context_tokens - answer - asked - sources, 0)
+    documents = any(names_files(item.payload) for item in request.items)
+    share = sources_budget(route.context_tokens)
+    return max(route.context_tokens - answer - asked - share * (request.grounded + documents), 0)
 
 
 def within(context: list[Item], budget: int) -> list[Item]:

@@ -133,6 +133,7 @@ export interface Part {
   refusal?: string;
   annotations?: Citation[];
   image_url?: string;
+  file_id?: string;
   filename?: string;
   file_data?: string;
   antiphon?: { file_id: string; filename: string; bytes?: number };

@@ -5,7 +5,8 @@ import {
   MessagePrimitive,
   useAuiState,
 } from "@assistant-ui/react";
-import { lazy, Suspense, useMemo, useState, type ReactNode } from "react";
+import { lazy, Suspense, useEffect, useMemo, useState, type ReactNode } from "react";
+import { send } from "../api/client";
 import type { Part } from "../api/types";
 import { Icon } from "../frame/icons";
 import { Menu, MenuItem } from "../frame/menu";
@@ -60,7 +61,7 @@ function SaidPart({ part }: { part: Part }) {
       </span>
     );
   }
-  if (part.type === "input_image") return <Picture url={part.image_url ?? ""} />;
+  if (part.type === "input_image") return part.file_id ? <StoredPicture id={part.file_id} /> : <Picture url={part.image_url ?? ""} />;
   return <p className="plain">{part.text ?? part.refusal}</p>;
 }
 
@@ -76,6 +77,25 @@ function Picture({ url }: { url: string }) {
       return null;
     }
   }, [url]);
+  if (shown) return <img className="picture" src={shown} alt="Attached picture" />;
+  return <span className="chip">Picture</span>;
+}
+
+/** A picture that is one of the reader's files; of others' files one sees that there is a picture. */
+function StoredPicture({ id }: { id: string }) {
+  const [shown, setShown] = useState<string | null>(null);
+  useEffect(() => {
+    const ending = new AbortController();
+    let made: string | null = null;
+    send(`/v1/files/${id}/content`, { signal: ending.signal })
+      .then((response) => response.blob())
+      .then((blob) => !ending.signal.aborted && setShown((made = URL.createObjectURL(blob))))
+      .catch(() => undefined);
+    return () => {
+      ending.abort();
+      if (made) URL.revokeObjectURL(made);
+    };
+  }, [id]);
   if (shown) return <img className="picture" src={shown} alt="Attached picture" />;
   return <span className="chip">Picture</span>;
 }

@@ -53,7 +53,7 @@ export async function edit(turnId: string, parts: Part[]): Promise<void> {
   const { id, path, turns } = chat.getState();
   const old = turns[turnId];
   if (id === null || !old) return;
-  const attached = old.items.flatMap((item) => item.content ?? []).filter((part) => part.image_url || part.antiphon);
+  const attached = old.items.flatMap((item) => item.content ?? []).filter((part) => part.image_url || part.file_id || part.antiphon);
   parts = [...attached, ...parts];
   if (isLocal(old)) return askAgain(turnId, parts);
   const said = userTurn(parts);
