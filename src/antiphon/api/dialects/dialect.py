@@ -87,8 +87,8 @@ class Claim:
 class Dialect:
     """One older surface: its routes, its tag in the OpenAPI document and what of it asks for no credential.
 
-    `name` is its word in the setting `DIALECTS`. `health` returns what it has `/health` tell besides, `refusals`
-    what its clients look for in the refusal of a login on a path of `/v1`'s, beside the error that is there.
+    `name` is its word in the setting `DIALECTS`. `health` returns what it has `/health` tell besides,
+    `refusals` what its clients look for where a path of `/v1`'s refuses a login, beside the error there.
     """
 
     name: str

@@ -50,7 +50,6 @@ class Mounted:
                     return type(route).shape
         return None
 
-
     def refusal_of(self, scope: Any) -> dict[str, Any]:
         """Return what the refusal of a login on a path of `/v1`'s holds beside its error."""
         operation = (scope["method"], scope["path"])
