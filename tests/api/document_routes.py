@@ -69,7 +69,17 @@ DOCUMENTS: dict[tuple[str, str], Any] = {
 }
 """In an order in which one caller can do all of them."""
 
+SAID = {"role": "user", "content": [{"type": "input_file", "file_id": "{file_id}"}]}
+SEEN = {"role": "user", "content": [{"type": "input_image", "file_id": "{file_id}"}]}
+SENT = {"role": "user", "content": [{"type": "file", "file": {"file_id": "{file_id}"}}]}
+
 DOCUMENTS_NAMED: list[tuple[str, str, Any]] = [
+    ("POST", "/v1/responses", {"model": ECHO, "input": [SAID]}),
+    ("POST", "/v1/responses", {"model": ECHO, "input": [SEEN], "store": False}),
+    ("POST", "/v1/responses/input_tokens", {"model": ECHO, "input": [SAID]}),
+    ("POST", "/v1/chat/completions", {"model": ECHO, "messages": [SENT]}),
+    ("POST", "/v1/chat/completions", {"model": ECHO, "messages": [SENT], "store": True}),
+    ("POST", "/v1/conversations", {"items": [SAID]}),
     ("POST", "/v1/imports", {"file_id": "{file_id}"}),
     ("POST", "/v1/vector_stores", {"file_ids": ["{file_id}"]}),
     ("POST", "/v1/vector_stores/{mine}/files", {"file_id": "{file_id}"}),

@@ -234,6 +234,10 @@ async def test_usage_over_time_can_be_plotted(api: Api) -> None:
     only = await api.get("/v1/admin/usage/series", model=ECHO, user=owner(api))
     assert [one["requests"] for one in only["data"]] == [2]
     assert len((await api.get("/v1/admin/usage/series"))["data"]) == 2
+    everything = await api.get("/v1/admin/usage/series", together=True, start="2026-01-01")
+    (one,) = everything["data"]
+    assert (one["model"], one["requests"], one["errors"], one["id"]) == (None, 3, 1, f"{one['start_at']}:")
+    assert (await api.get("/v1/usage/series", together=True, after=one["id"]))["data"] == []
     for path, query, status in (
         ("/v1/usage/series", {"bucket": "week"}, 422), ("/v1/usage/series", {"after": "x"}, 400),
         ("/v1/usage/series", {"bucket": "hour", "start": "2026-01-01", "end": "2026-03-01"}, 422),

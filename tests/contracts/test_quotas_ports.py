@@ -268,6 +268,12 @@ async def test_use_over_time_comes_in_stretches_with_errors_and_percentiles(stor
     assert await told(ann, bucket_us=DAY_US) == [(0, "a", 101, 3, 202, 50, 95), mine[1]]
     assert await told(None) == [(0, "a", 101, 3, 202, 50, 95), (0, "b", 2, 0, 2, 2, 2), mine[2]]
     assert await told(ids.new_id(SLOT)) == []
+    both = [(0, "", 103, 3, 204, 49, 95), (1, "", 1, 0, 2, 2, 2)]
+    assert await told(None, together=True) == both
+    assert await told(None, together=True, limit=1) == both[:1]
+    assert await told(None, together=True, after=(WINDOW, "")) == both[1:]
+    assert await told(ann, together=True, model="b") == [(0, "", 1, 0, 2, 2, 2)]
+    assert await told(None, together=True, bucket_us=DAY_US) == [(0, "", 104, 3, 206, 48, 95)]
 
 
 async def test_nobodys_use_is_nothing(storage: Storage) -> None:

@@ -259,8 +259,8 @@ READS: list[Callable[[sqlite3.Connection, Conversation, Position], object]] = [
     lambda db, c, head: reads_quotas.by_day(db, OWNER, 1, 2, None, 20),
     lambda db, c, head: reads_quotas.by_user(db, 1, 2, None, 20),
     lambda db, c, head: reads_usage.line(db, OWNER, c.id),
-    lambda db, c, head: reads_usage.series(db, OWNER, 1, 2, 1, "m", None, 20),
-    lambda db, c, head: reads_usage.series(db, None, 1, 2, 1, None, (0, "m"), 20),
+    lambda db, c, head: reads_usage.series(db, OWNER, 1, 2, 1, "m", None, 20, True),
+    lambda db, c, head: reads_usage.series(db, None, 1, 2, 1, None, (0, "m"), 20, False),
     lambda db, c, head: reads_accounts.accounts(db, None, 20, True, "", OWNER),
     lambda db, c, head: reads_administration.audit(db, AuditFilter(since_us=1), c.id, 20, True),
     lambda db, c, head: reads_administration.audit(

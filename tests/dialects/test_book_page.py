@@ -17,7 +17,7 @@ from tests.dialects.servers import closed_server, open_server, sign_up
 from tests.dialects.walkthrough import Step, Walk, steps_of
 
 PAGE = ROOT / "docs" / "dialects" / "fastapi-book.md"
-COMMANDS = 63
+COMMANDS = 64
 ADDRESS = re.compile(r"localhost:8000(/[^\s'?]*)")
 OPEN_PATHS = ("/", "/login", "/token")
 MESSAGES = ("Hello, how are you?", "What is your favorite food?")

@@ -94,7 +94,7 @@ def test_a_reference_names_an_item_with_or_without_its_type() -> None:
         ({"role": "user", "content": [{"type": "input_text", "text": 5}]}, "input[0].content[0].text"),
         ({"role": "user", "content": [{"type": "input_image"}]}, "input[0].content[0].image_url"),
         (
-            {"role": "user", "content": [{"type": "input_image", "file_id": "f"}]},
+            {"role": "user", "content": [{"type": "input_image", "file_id": 7}]},
             "input[0].content[0].file_id",
         ),
         ({"type": "function_call", "name": "f", "arguments": ""}, "input[0].call_id"),

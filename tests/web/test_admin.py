@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -59,6 +60,20 @@ async def test_every_section_can_be_used_by_everybody_in_light_and_dark(admin: T
         await admin.page.set_viewport_size(PHONE)
         assert await admin.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), section
         await admin.page.set_viewport_size({"width": 1280, "height": 800})
+
+
+async def test_ninety_days_of_use_are_asked_for_in_one_go(admin: Tab) -> None:
+    await admin.choose("echo")
+    await admin.say("to be counted")
+    await at(admin, "usage")
+    asked: list[str] = []
+    admin.page.on("request", lambda one: asked.append(urlsplit(one.url).path) if "/v1/" in one.url else None)
+    await admin.page.select_option("select", label="90 days")
+    await expect(admin.page.locator("section[aria-busy=false] figure").first).to_be_visible()
+    assert sorted(asked) == ["/v1/admin/usage", "/v1/admin/usage/series"]
+    counted = await admin.page.locator("tbody tr", has_text=ROOT[0]).locator("td").nth(1).inner_text()
+    answers = admin.page.locator("figure", has_text="Answers")
+    await expect(answers).to_contain_text(counted)
 
 
 async def test_an_account_is_made_changed_shut_out_and_deleted(admin: Tab) -> None:

@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.web.browser import Tab
+from tests.web.views import api
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -75,6 +76,22 @@ async def test_a_picture_is_pasted_and_shown_without_an_address_of_its_own(page:
     await page.page.reload()
     await expect(picture).to_be_visible()
     assert await picture.evaluate("image => image.complete && image.naturalWidth") == 1
+
+
+async def test_pictures_and_documents_that_a_program_named_by_their_ids_are_shown(
+    page: Tab, url: str
+) -> None:
+    async with api(url) as client:
+        ids = []
+        for name, content in (("pixel.png", PIXEL), ("handbook.md", HANDBOOK.encode())):
+            form = {"data": {"purpose": "user_data"}, "files": {"file": (name, content)}}
+            ids.append((await client.post("/v1/files", **form)).raise_for_status().json()["id"])
+        parts = [{"type": "input_image", "file_id": ids[0]}, {"type": "input_file", "file_id": ids[1]}]
+        item = {"type": "message", "role": "user", "content": parts}
+        made = (await client.post("/v1/conversations", json={"items": [item]})).raise_for_status().json()
+    await page.page.goto(f"{url}#/c/{made['id']}")
+    await page.page.wait_for_function("() => document.querySelector('.said img')?.naturalWidth === 1")
+    await expect(page.page.locator(".said .chip")).to_have_text("handbook.md")
 
 
 async def test_a_document_that_cannot_be_read_is_told_of_and_the_question_is_not_lost(page: Tab) -> None:

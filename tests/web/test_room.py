@@ -10,6 +10,7 @@ from playwright.async_api import Browser, expect
 
 from tests.e2e.server_process import ServerProcess, running
 from tests.web.browser import PATIENCE_MS, Tab, tab
+from tests.web.upgrade_refuser import refusing_upgrades
 from tests.web.views import ACCOUNTS, accounts, logged_in, pick_of_open, require_accessible
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -112,6 +113,32 @@ async def test_a_room_goes_on_after_its_server_was_killed(
     await expect(ada.page.locator(".answer").last).to_contain_text("Still afloat", timeout=PATIENCE_MS)
     await ada.settled()
     assert (len(await ada.texts(".said")), len(await ada.texts(".answer"))) == (2, 2)
+
+
+async def test_where_no_socket_is_let_through_the_chat_is_live_all_the_same(
+    room: tuple[Tab, Tab], browser: Browser, server: ServerProcess
+) -> None:
+    ada, ben = room
+    chat = ada.page.url.partition("#")[2]
+    async with (
+        refusing_upgrades(server.port) as proxy,
+        logged_in(browser, proxy.url, "ada") as hotel,
+    ):
+        for one in (ada, ben, hotel):
+            one.expected += LOST
+        await hotel.page.goto(f"{proxy.url}#{chat}")
+        await hotel.page.wait_for_selector(".said")
+        await expect(hotel.page.locator(".presence")).to_have_text("ben is here")
+        assert proxy.refused
+        await hotel.page.locator(".footer .composer-input").press_sequentially("so")
+        await expect(ben.page.locator(".presence")).to_have_text("ada is writing…")
+        await ben.choose("echo")
+        await ben.say("Seen without a socket")
+        await expect(hotel.page.locator(".answer").last).to_contain_text("Seen without a socket")
+        server.kill()
+        await expect(hotel.page.locator(".presence")).to_have_text("")
+        server.start()
+        await expect(hotel.page.locator(".presence")).to_have_text("ben is here", timeout=PATIENCE_MS)
 
 
 async def test_a_chat_that_is_deleted_closes_in_the_other_browser(room: tuple[Tab, Tab]) -> None:

@@ -133,6 +133,8 @@ def _shape_errors(api: FastAPI, others: Mounted) -> None:
     async def named(request: Request, error: Exception) -> Response:
         status, body, headers = describe(error)
         shown = {key.decode(): value.decode() for key, value in headers}
+        if body["error"]["code"] == "invalid_credentials":
+            body |= others.refusal_of(request.scope)
         return answer(body, status=status, headers=shown)
 
     async def framework(request: Request, error: Exception) -> Response:

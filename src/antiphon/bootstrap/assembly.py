@@ -9,7 +9,7 @@ from typing import Any
 from antiphon.application import Application, Policy
 from antiphon.bootstrap.administration import people_of
 from antiphon.bootstrap.beside import MEGABYTE, Beside, in_process
-from antiphon.bootstrap.knowledge import OpenKnowledge, knowledge_of
+from antiphon.bootstrap.knowledge import OpenKnowledge, attached_of, knowledge_of
 from antiphon.bootstrap.recall import search_of
 from antiphon.bootstrap.timing import Drain
 from antiphon.domain.accounts import Principal
@@ -23,6 +23,7 @@ from antiphon.services.access import Access
 from antiphon.services.aliases import Aliases
 from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
+from antiphon.services.attached_files import AttachedFiles
 from antiphon.services.branch_forks import BranchForks
 from antiphon.services.branches import Branches
 from antiphon.services.changes import Changes
@@ -115,7 +116,7 @@ def assemble(
     followers, mirrors = Followers(storage.runs), Mirrors(storage.workers, storage.runs)
     idempotency = Idempotency(storage.runs, clock)
     limiting = limits_of(settings, storage, access, beside.limiter, runs, owner, clock)
-    quotas, cache = limiting["quotas"], response_cache(settings, beside.cache)
+    quotas, cache, named = limiting["quotas"], response_cache(settings, beside.cache), attached_of(knowledge)
     documents, searches, held = knowledge_of(
         settings, knowledge, storage, models, quotas, access, counters, clock
     )
@@ -125,12 +126,12 @@ def assemble(
         storage, blobs, engine, runs, journal, clock, response_ttl_days=settings.response_ttl_days,
         forget=cache.forget, erasures=Erasures((searching["history"], *held.holders)),
     )  # fmt: skip
-    turns = Turns(storage, access, idempotency, models, engine, runs, clock, quotas, searches, cache)
+    turns = Turns(storage, access, idempotency, models, engine, runs, clock, quotas, searches, named, cache)
     people = people_of(
         settings, storage, beside, owner, clock, quotas, logins, models, cache, purges, Stopping(runs, engine)
     )
     conversing = conversations_of(
-        settings, storage, access, idempotency, purges, followers, turns, runs, people, clock
+        settings, storage, access, idempotency, purges, followers, turns, runs, people, named, clock
     )
     answers = Answers(storage, access, engine, followers, mirrors, purges, clock)
     return Application(
@@ -226,10 +227,11 @@ def conversations_of(
     turns: Turns,
     runs: LiveRuns,
     people: Mapping[str, Any],
+    attached: AttachedFiles,
     clock: Clock,
 ) -> dict[str, Any]:
     """Return the services of conversations and who shares them, by their names in `Application`."""
-    conversations = Conversations(storage, access, idempotency, purges, clock)
+    conversations = Conversations(storage, access, idempotency, purges, attached, clock)
     branches = Branches(storage, access, conversations, idempotency, clock)
     sessions = ChatSessions(
         storage, conversations, people["administration"].retention, clock,
@@ -243,7 +245,7 @@ def conversations_of(
         "old_chats": OldChats(storage, conversations, sessions, clock),
         "branches": branches,
         "branch_forks": BranchForks(storage, access, conversations, branches, idempotency, clock),
-        "alternatives": Alternatives(storage, access, conversations, turns, idempotency, clock),
+        "alternatives": Alternatives(storage, access, conversations, turns, idempotency, attached, clock),
         "members": Members(storage, access, conversations, idempotency, followers, clock),
         "shares": Shares(storage, access, conversations, idempotency, clock),
     }

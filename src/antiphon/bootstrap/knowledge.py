@@ -17,12 +17,14 @@ from antiphon.ports.embedder import Reranker
 from antiphon.ports.outbound import OutboundHttp
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access
+from antiphon.services.attached_files import AttachedFiles
 from antiphon.services.collection_files import CollectionFiles
 from antiphon.services.collections import Collections
 from antiphon.services.contents import Contents
 from antiphon.services.counters import Counters
 from antiphon.services.document_erasure import CollectionErasure, FileErasure
 from antiphon.services.document_housekeeping import DocumentHousekeeping
+from antiphon.services.document_texts import DocumentTexts
 from antiphon.services.erasure import Erasures
 from antiphon.services.file_search import FileSearches
 from antiphon.services.files import Files
@@ -69,6 +71,12 @@ async def opened_knowledge(
     if reranker is not None:
         stack.push_async_callback(reranker.close)
     return OpenKnowledge(stores=stores, http=http, parser=parser, embedders=embedders, reranker=reranker)
+
+
+def attached_of(opened: OpenKnowledge) -> AttachedFiles:
+    """Return what shows models the files that messages name."""
+    store, blobs = opened.store, opened.stores.documents
+    return AttachedFiles(store, blobs, DocumentTexts(store, blobs, opened.parser))
 
 
 def knowledge_of(

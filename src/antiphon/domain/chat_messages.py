@@ -50,12 +50,6 @@ def _check_content(message: dict[str, Any], param: str) -> None:
             raise InvalidRequest(
                 "Every content part needs a 'type'.", code="invalid_type", param=f"{param}.content"
             )
-        if any(isinstance(part.get("file"), dict) and part["file"].get("file_id") for part in content):
-            raise InvalidRequest(
-                "Files by id are not supported by this server yet; send the content inline.",
-                code="file_not_found",
-                param=f"{param}.content",
-            )
     elif content is None and message["role"] != "assistant":
         raise InvalidRequest(
             "Missing required parameter: 'content'.",
@@ -134,6 +128,8 @@ def _input_part(part: dict[str, Any]) -> dict[str, Any]:
     if kind == "image_url" and isinstance(part.get("image_url"), dict):
         image = part["image_url"]
         return {"type": "input_image", "image_url": image.get("url"), "detail": image.get("detail", "auto")}
+    if kind == "file" and isinstance(part.get("file"), dict) and part["file"].get("file_id") is not None:
+        return {"type": "input_file", **part["file"]}
     return part
 
 

@@ -134,12 +134,16 @@ def check_part(part: Any, param: str) -> dict[str, Any]:
 
 
 def _check_attachment(part: dict[str, Any], kind: str, param: str) -> dict[str, Any]:
+    inline = "image_url" if kind == "input_image" else "file_data"
     if part.get("file_id") is not None:
-        raise _invalid(
-            "Files by id are not supported by this server yet; send the content inline.",
-            f"{param}.file_id",
-            "file_not_found",
-        )
+        _require_text(part, "file_id", param)
+        if part.get(inline) is not None:
+            raise _invalid(
+                f"'file_id' and '{inline}' exclude each other.",
+                f"{param}.file_id",
+                "mutually_exclusive_parameters",
+            )
+        return part | {"detail": part.get("detail") or "auto"} if kind == "input_image" else part
     if kind == "input_image":
         _require_text(part, "image_url", param)
         return part | {"detail": part.get("detail") or "auto"}

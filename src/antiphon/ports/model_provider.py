@@ -17,6 +17,8 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     other field to send on (tools, tool_choice, response_format, temperature, n, …).
     `extra_headers` never holds credentials: the provider adds its own. `sources` are those the
     messages hold already, for providers that read nothing but them; None if nothing was searched.
+    With `continues` the last message is an answer that was cut off: what is wanted is its rest, from the
+    very next character, which each provider asks for in the way its models know.
     """
 
     model: str
@@ -24,6 +26,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any] = {}
     extra_headers: dict[str, str] = {}
     sources: tuple[Source, ...] | None = None
+    continues: bool = False
 
 
 class TextDelta(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="text"):

@@ -60,10 +60,11 @@ class Ledger(Protocol):
 
     async def series(
         self, author_id: str | None, since_us: int, until_us: int, *, bucket_us: int, model: str | None,
-        after: tuple[int, str] | None, limit: int,
+        after: tuple[int, str] | None, limit: int, together: bool = False,
     ) -> list[UsageBucket]:  # fmt: skip
         """Return an account's use, or everybody's, by stretches of time and model, in that order.
 
+        With `together` a stretch holds the use of all models, and its model is "".
         `after` is the (start, model) of the last one of the page before. Stretches begin at whole
         multiples of `bucket_us`; latencies are percentiles by nearest rank.
         """

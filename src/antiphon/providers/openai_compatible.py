@@ -16,6 +16,7 @@ from antiphon.ports.model_provider import ModelInfo, ModelRequest
 from antiphon.ports.outbound import OutboundError, OutboundHttp, OutboundRequest, OutboundResponse
 from antiphon.providers import provider_errors
 from antiphon.providers.chat_answer import ChatAnswer
+from antiphon.providers.continuing import continuing
 from antiphon.providers.embedding_calls import EmbeddingCalls
 from antiphon.providers.error_bodies import error_body
 from antiphon.providers.keyed import KeyedProvider
@@ -120,7 +121,7 @@ class OpenAICompatible(KeyedProvider):
                 url=f"{self._base_url}/chat/completions",
                 trust="operator",
                 headers={**extra, **self._headers, "content-type": "application/json"},
-                body=encode_request(request, asks_usage=asks_usage),
+                body=encode_request(continuing(request, self._spec.continues), asks_usage=asks_usage),
                 connect_seconds=self._spec.connect_seconds,
                 idle_seconds=self._spec.idle_seconds,
             )

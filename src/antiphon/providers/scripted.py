@@ -6,8 +6,8 @@ Directives are read from the last user message as `name=value` words.
 |---|---|---|
 | `text` | one fixed text | |
 | `echo` | repeats the last user message; `recall N` gives the Nth user message instead | |
-| `numbered` | tokens `t{i}:{8 digits} `, see `numbered_token` | `stream tokens delay_ms batch` |
-| `slow` | tokens `word{i} ` | `tokens delay_ms batch` |
+| `numbered` | tokens `t{i}:{8 digits} `, see `numbered_token`; continues | `stream tokens delay_ms batch` |
+| `slow` | tokens `word{i} `; continues | `tokens delay_ms batch` |
 | `reasoning` | some reasoning, then the fixed text | |
 | `refusal` | a refusal | |
 | `truncated` | half of the fixed text, ended by `length` | |
@@ -16,6 +16,8 @@ Directives are read from the last user message as `name=value` words.
 | `parallel` | two calls whose fragments alternate | |
 | `fail-before` | fails before the first token | `status retry_after` |
 | `fail-after` | fails after some tokens | `tokens delay_ms` |
+
+What continues goes on with an answer that was cut off; the others begin a new one.
 
 Those that answer from sources are in `scripted_sources`.
 
@@ -144,8 +146,10 @@ async def _paced(request: ModelRequest, token: Callable[[int], str], *, tokens: 
     delay = _directive(request, "delay_ms", 20 if request.model == "slow" else 0, MAX_DELAY_MS) / 1000
     size = max(1, _directive(request, "batch", 1, 1000))
     reason = "stop"
-    for first in range(0, count, size):
+    begin, said = _said_already(request, token, count)
+    for first in range(begin, count, size):
         batch = [token(i) for i in range(first, min(first + size, count))]
+        batch[0], said = batch[0][said:], 0
         pieces, reason = local.cut_to_limit(batch, counter, tokens_each=1)
         if pieces:
             yield [TextDelta(0, piece) for piece in pieces]
@@ -154,6 +158,16 @@ async def _paced(request: ModelRequest, token: Callable[[int], str], *, tokens: 
         await asyncio.sleep(delay)
     if ends:
         yield [Finish(0, reason), counter.report()]
+
+
+def _said_already(request: ModelRequest, token: Callable[[int], str], count: int) -> tuple[int, int]:
+    """Return the token at which an answer goes on, and how many of its characters were said."""
+    left = len(local.text_of(request.messages[-1])) if request.continues else 0
+    for index in range(count):
+        if left < len(token(index)):
+            return index, left
+        left -= len(token(index))
+    return count, 0
 
 
 def _numbered(request: ModelRequest) -> Batches:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from antiphon.domain.errors import InvalidRequest
@@ -25,6 +25,9 @@ from antiphon.domain.usage import Price
 from antiphon.providers import offline, scripted
 
 BUILT_IN: Final = frozenset({offline.NAME, scripted.NAME})
+
+Continues = Literal["ask", "assistant", "prefix", "vllm"]
+CONTINUES: Final = ("ask", "assistant", "prefix", "vllm")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 SECRET_FROM: Final = 8
@@ -38,7 +41,9 @@ class ProviderSpec:
     `models` empty means an open list: the provider is asked and any name is passed on.
     `default_model` answers when no model is named. `prices` are by model, `*` for all others.
     `model_hint` is added to the sentence that says a model does not exist. `listed` is False for
-    what works but is not shown. Credentials never appear in the repr.
+    what works but is not shown. `continues` is how its models are had to go on with an answer that was
+    cut off: `ask` them in words, or have the answer last, as it is (`assistant`), marked (`prefix`), or with
+    vLLM's switches (`vllm`). Credentials never appear in the repr.
     """
 
     name: str
@@ -53,6 +58,7 @@ class ProviderSpec:
     idle_seconds: float = 60.0
     model_hint: str = ""
     listed: bool = True
+    continues: Continues = "ask"
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -99,10 +105,11 @@ class _Preset:
     switch: str
     base_url: str = ""
     default_model: str | None = None
+    continues: Continues = "ask"
 
 
 _PRESETS: Final = (
-    _Preset("groq", "GROQ", "GROQ_API_KEY", "https://api.groq.com/openai/v1", "llama3-8b-8192"),
+    _Preset("groq", "GROQ", "GROQ_API_KEY", "https://api.groq.com/openai/v1", "llama3-8b-8192", "assistant"),
     _Preset("openai", "OPENAI", "OPENAI_API_KEY", "https://api.openai.com/v1", "gpt-4o-mini"),
     _Preset(
         "huggingface",
@@ -111,9 +118,9 @@ _PRESETS: Final = (
         "https://router.huggingface.co/v1",
         "mistralai/Mistral-7B-Instruct-v0.2",
     ),
-    _Preset("ollama", "OLLAMA", "OLLAMA_BASE_URL"),
-    _Preset("vllm", "VLLM", "VLLM_BASE_URL"),
-    _Preset("llamacpp", "LLAMACPP", "LLAMACPP_BASE_URL"),
+    _Preset("ollama", "OLLAMA", "OLLAMA_BASE_URL", continues="assistant"),
+    _Preset("vllm", "VLLM", "VLLM_BASE_URL", continues="vllm"),
+    _Preset("llamacpp", "LLAMACPP", "LLAMACPP_BASE_URL", continues="assistant"),
 )
 
 
@@ -150,6 +157,7 @@ def _preset(preset: _Preset, env: Mapping[str, str]) -> ProviderSpec:
         api_key=env.get(f"{preset.stem}_API_KEY" if keyed else preset.switch),
         default_model=env.get(f"{preset.stem}_MODEL_NAME", preset.default_model),
         model_hint=f"Set {preset.stem}_MODEL_NAME to a model it has.",
+        continues=preset.continues,
     )
 
 
@@ -159,7 +167,7 @@ def from_toml(
     """Return the providers of a `[providers]` table, one per `[providers.NAME]`.
 
     Fields: `base_url`, `api_key_env` (the name of the variable that holds the key), `models`,
-    `default_model`, `context_tokens`, `connect_seconds`, `idle_seconds`, `extra_headers`
+    `default_model`, `context_tokens`, `connect_seconds`, `idle_seconds`, `continues`, `extra_headers`
     (values `env:NAME` are looked up), and `prices`, by model or `*`:
     `{input = 0.59, output = 0.79}` in whole units of money for a million tokens.
     The variable of a key may be missing where the provider is in `stored`, as in `presets`.
@@ -179,6 +187,7 @@ _FIELDS: Final[dict[str, type | tuple[type, ...]]] = {
     "context_tokens": int,
     "connect_seconds": (int, float),
     "idle_seconds": (int, float),
+    "continues": str,
     "extra_headers": dict,
     "prices": dict,
 }
@@ -192,6 +201,8 @@ def _from_table(name: str, fields: Any, env: Mapping[str, str], *, keyed: bool) 
             raise InvalidRequest(f"[providers.{name}] knows no '{key}'; it knows {', '.join(_FIELDS)}.")
         if not isinstance(value, _FIELDS[key]):
             raise InvalidRequest(f"[providers.{name}] {key} has the wrong type.")
+    if fields.get("continues", "ask") not in CONTINUES:
+        raise InvalidRequest(f"[providers.{name}] continues is one of {', '.join(CONTINUES)}.")
     given = {key: fields[key] for key in fields if key not in ("api_key_env", "prices", "extra_headers")}
     given["models"] = tuple(str(model) for model in fields.get("models", ()))
     if "api_key_env" in fields and (not keyed or env.get(fields["api_key_env"], "").strip()):

@@ -216,7 +216,7 @@ def encode_request(request: ModelRequest, provider: str) -> bytes:
     if pictures or params.get("n", 1) not in (None, 1) or any(params.get(name) for name in UNSAYABLE):
         told = f"Provider '{provider}' generates one text from text: no tools, pictures, formats or choices."
         raise ProviderError(told, code="invalid_prompt", status=400)
-    written, stops = prompt_of(request.messages, request.model)
+    written, stops = prompt_of(request.messages, request.model, continues=request.continues)
     own = params.get("stop")
     stops += [own] if isinstance(own, str) else list(own or ())
     known = {name: params[name] for name in ("temperature", "top_p", "seed") if params.get(name) is not None}
@@ -230,13 +230,19 @@ def encode_request(request: ModelRequest, provider: str) -> bytes:
     return json.dumps({"inputs": mend(written), "parameters": parameters, "stream": True}).encode()
 
 
-def prompt_of(messages: Sequence[Mapping[str, Any]], model: str) -> tuple[str, list[str]]:
-    """Return a conversation written out for a model, and what ends its turn."""
+def prompt_of(
+    messages: Sequence[Mapping[str, Any]], model: str, *, continues: bool = False
+) -> tuple[str, list[str]]:
+    """Return a conversation written out for a model, and what ends its turn.
+
+    With `continues` its last turn stays open, so that what is generated is the rest of it.
+    """
     said = [(str(one.get("role")), local_answers.text_of(dict(one))) for one in messages]
     if any(name in model.lower() for name in INSTRUCTED):
-        return _instructed(said), []
+        written = _instructed(said)
+        return (written.removesuffix("</s>") if continues else written), []
     lines = [f"{TURNS[role]}: {text}" if role in TURNS else text for role, text in said]
-    return "\n".join((*lines, "Assistant:")), ["\nUser:"]
+    return "\n".join(lines if continues else (*lines, "Assistant:")), ["\nUser:"]
 
 
 def _instructed(said: Sequence[tuple[str, str]]) -> str:

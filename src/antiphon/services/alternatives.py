@@ -18,6 +18,7 @@ from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access
+from antiphon.services.attached_files import AttachedFiles
 from antiphon.services.conversations import Conversations
 from antiphon.services.idempotency import Idempotency, Key
 from antiphon.services.placing import advance, placed, put_items
@@ -39,8 +40,10 @@ class Alternatives:
         conversations: Conversations,
         turns: Turns,
         idempotency: Idempotency,
+        attached: AttachedFiles,
         clock: Clock,
     ) -> None:
+        self._attached = attached
         self._storage = storage
         self._access = access
         self._conversations = conversations
@@ -75,6 +78,7 @@ class Alternatives:
         who, conversation = await self._access.enter(who, conversation_id, EDITOR)
         item, _ = await self._access.item(conversation, item_id)
         position = await self._storage.tree.before(item)
+        items = await self._attached.named(who.actor_id, items, "item")
         for losses in range(MAX_CONFLICTS):
             try:
                 new = [new_item(one, who.slot) for one in self._as_edit(item, items)]
@@ -148,25 +152,27 @@ class Alternatives:
         """
         _, conversation = await self._access.enter(who, request.conversation_id or "", EDITOR)
         item, _ = await self._access.item(conversation, item_id)
-        position = await self._question(conversation, item)
+        position, continues = await self._question(conversation, item)
         again = msgspec.structs.replace(
             request,
             items=(),
             position=position,
+            continues=continues,
             new_branch=request.new_branch or RETRY_BRANCH,
             activate=True,
             cache="refresh" if request.cache == "use" else request.cache,  # another answer was asked for
         )
         return await self._turns.begin(who, again)
 
-    async def _question(self, conversation: Conversation, item: Item) -> Position:
+    async def _question(self, conversation: Conversation, item: Item) -> tuple[Position, bool]:
+        """Return what an answer follows, and whether it was the rest of one that was cut off there."""
         if item.author_id is not None:
-            return item.position
+            return item.position, False
         if item.run_id is not None:
             run = await self._storage.runs.get(conversation.owner_id, item.run_id)
             if run is not None and run.input_end is not None:
-                return run.input_end
-        return await self._before_answer(item)
+                return run.input_end, bool(run.request.get("continues"))
+        return await self._before_answer(item), False
 
     async def _before_answer(self, item: Item) -> Position:
         """Return what an answer follows whose run is gone: the first place before it that is not its own."""

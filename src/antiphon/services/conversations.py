@@ -31,6 +31,7 @@ from antiphon.ports.clock import Clock
 from antiphon.ports.purging import Owned
 from antiphon.ports.storage import Change, Storage, TurnBase
 from antiphon.services.access import Access, not_found
+from antiphon.services.attached_files import AttachedFiles
 from antiphon.services.conversation_updates import quiet, since, told
 from antiphon.services.erasure import Purged
 from antiphon.services.followed import followed
@@ -48,9 +49,11 @@ class Conversations:
     """Create, read, change and delete conversations; list, add and hide their items."""
 
     def __init__(
-        self, storage: Storage, access: Access, idempotency: Idempotency, purges: Purges, clock: Clock
-    ) -> None:
+        self, storage: Storage, access: Access, idempotency: Idempotency, purges: Purges,
+        attached: AttachedFiles, clock: Clock,
+    ) -> None:  # fmt: skip
         self._storage = storage
+        self._attached = attached
         self._access = access
         self._idempotency = idempotency
         self._purges = purges
@@ -69,6 +72,7 @@ class Conversations:
     ) -> Conversation:
         """Create a conversation with up to 20 first items; it may have an end from the beginning."""
         require_few(items)
+        items = await self._attached.named(who.actor_id, items, "items")
         now = self._clock.now_us()
         conversation_id = ids.new_id(who.slot)
         conversation, opening = new_conversation(
@@ -180,6 +184,7 @@ class Conversations:
         require_few(items)
         if not items:
             raise InvalidRequest("At least one item is needed.", code="empty_array", param="items")
+        items = await self._attached.named(who.actor_id, items, "items")
         lost: list[str] = []
         # Appends of this process wait for each other, so they race only with turns that end.
         async with self._appending(conversation_id):

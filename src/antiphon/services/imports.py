@@ -93,6 +93,13 @@ class Imports:
         finally:
             self._importing.discard(who.account_id)
 
+    async def leads_to(self, who: Principal, kind: Kind, chat_id: str) -> str:
+        """Return the id of the conversation that the caller imported a chat into; any other id as it is."""
+        who = who.home()
+        target = await self._storage.aliases.target(who.account_id, _alias(CHATS, kind, chat_key(chat_id)))
+        found = await self._storage.conversations.get(who.account_id, target) if target else None
+        return chat_id if found is None else ids.CONVERSATION + found.id
+
     async def _stored(
         self, who: Principal, file_id: str, kind: Kind | None
     ) -> AsyncGenerator[Imported, None]:

@@ -317,6 +317,7 @@ def key_of(scope: list[str], route: ModelRoute, request: ModelRequest) -> bytes 
         route.model,
         request.messages,
         sorted(request.params.items()),
+        *(["continues"] if request.continues else []),
     ]
     try:
         return hashlib.sha256(_canonical(everything)).digest()

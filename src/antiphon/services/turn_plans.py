@@ -9,6 +9,7 @@ import msgspec
 
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
+from antiphon.domain.attached_files import names_files
 from antiphon.domain.conversations import (
     MAIN_BRANCH,
     Branch,
@@ -51,7 +52,8 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     own shape, `cache` what may be done with a cache of answers. `search` is the file search that
     the caller asks for; with `retrieves` False nothing is searched, not even what stands. `grounded`
     is set once it is decided that the answer is given sources, which need room. Of what went before,
-    at most `most_before` items are shown to the model, 0: as many as there is room for.
+    at most `most_before` items are shown to the model, 0: as many as there is room for. With `continues`
+    the model is to go on with the answer at which the turn attaches; nothing is said besides.
     """
 
     surface: Surface
@@ -82,6 +84,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     retrieves: bool = True
     grounded: bool = False
     most_before: int = 0
+    continues: bool = False
 
 
 def answer_budget(request: TurnRequest, context_tokens: int) -> int:
@@ -145,6 +148,7 @@ def plan_turn(request: TurnRequest, run: Run, at: Attachment, *, worker_id: str)
         **run.request,
         "parent_id": _parent_id(at),
         "input_item_ids": [ids.item_wire_id(item.type, item.id) for item in items],
+        **({"continues": True} if request.continues else {}),
     }
     plan.commands.append(ws.OpenRun(run=run, worker_id=worker_id))
     if at.base is not None:
@@ -256,12 +260,13 @@ def branch_name(wanted: str, taken: set[str], *, losses: int = 0) -> str:
 def context_budget(request: TurnRequest, route: ModelRoute) -> int:
     """Return how many tokens of history a turn may bring: the window less its input and its answer.
 
-    An answer from sources leaves them their share.
+    An answer from sources leaves them their share, and so does a question about documents it names.
     """
     answer = answer_budget(request, route.context_tokens)
     asked = sum(estimate_item_tokens(item.payload) for item in request.items)
-    sources = sources_budget(route.context_tokens) if request.grounded else 0
-    return max(route.context_tokens - answer - asked - sources, 0)
+    documents = any(names_files(item.payload) for item in request.items)
+    share = sources_budget(route.context_tokens)
+    return max(route.context_tokens - answer - asked - share * (request.grounded + documents), 0)
 
 
 def within(context: list[Item], budget: int) -> list[Item]:

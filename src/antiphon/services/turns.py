@@ -15,20 +15,18 @@ from antiphon.domain.errors import (
     Conflict,
     InFlight,
     InvalidRequest,
-    NotFound,
 )
-from antiphon.domain.inputs import InputItem, require_answered_calls
 from antiphon.domain.limits import Standing
 from antiphon.domain.members import VIEWER
 from antiphon.domain.run_events import RunLog
 from antiphon.domain.runs import Run
-from antiphon.domain.usage import estimate_item_tokens
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.model_provider import ModelRequest
-from antiphon.ports.storage import Storage, TurnBase
+from antiphon.ports.storage import Storage
 from antiphon.services.access import Access
 from antiphon.services.answers import count_input
+from antiphon.services.attached_files import AttachedFiles
 from antiphon.services.attachments import Attachments
 from antiphon.services.file_search import FileSearches
 from antiphon.services.file_search import Plan as SearchPlan
@@ -37,20 +35,18 @@ from antiphon.services.model_routes import ModelRoute
 from antiphon.services.models import Models
 from antiphon.services.quotas import Quotas
 from antiphon.services.response_cache import ResponseCache
-from antiphon.services.runs.context import chat_messages
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.live import LiveRun, LiveRuns
 from antiphon.services.runs.recover import opening_ops
 from antiphon.services.turn_limits import TurnLimits
+from antiphon.services.turn_messages import TurnMessages
 from antiphon.services.turn_plans import (
     MAX_CONFLICTS,
     Attachment,
     Plan,
     TurnRequest,
     context_budget,
-    known_calls,
     plan_turn,
-    within,
 )
 
 Start = tuple[LiveRun, ModelRoute, ModelRequest | None]
@@ -82,6 +78,7 @@ class Turns:
         clock: Clock,
         quotas: Quotas,
         searches: FileSearches,
+        attached: AttachedFiles,
         cache: ResponseCache | None = None,
     ) -> None:
         self._storage = storage
@@ -93,7 +90,7 @@ class Turns:
         self._limits = TurnLimits(quotas, idempotency)
         self._searches = searches
         self._cache = cache
-        self._access = access
+        self._asked = TurnMessages(access, attached)
         self._attachments = Attachments(storage, access)
         self._adopting: set[asyncio.Task[None] | None] = set()
 
@@ -109,10 +106,10 @@ class Turns:
     async def count(self, who: Principal, request: TurnRequest) -> int:
         """Estimate the input tokens of a turn without beginning it."""
         route = self._models.resolve(request.model)
-        request = await self._resolve_references(who, request)
+        request = await self._asked.resolved(who, request)
         at, _ = await self._attachments.find(who, request, context_budget(request, route), need=VIEWER)
         tools = request.params.get("tools") or []
-        return count_input(self._messages(request, at, route), tools)
+        return count_input(await self._asked.messages(who, request, at, route), tools)
 
     async def begin(self, who: Principal, request: TurnRequest) -> Begun:
         """Begin a turn.
@@ -120,7 +117,7 @@ class Turns:
         Raises InvalidRequest, NotFound, Unprocessable, InFlight, RateLimited, StorageFull.
         """
         route = self._models.resolve(request.model)
-        request = await self._resolve_references(who, request)
+        request = await self._asked.resolved(who, request)
         if who.limits:
             admitted = await self._limits.admit(who, request, [route])
             if admitted is None:
@@ -134,7 +131,7 @@ class Turns:
                 at = msgspec.structs.replace(at, fresh_segment=True)
             turn, search = await self._planned(who, at, turn)
             run = self._new_run(at.who, request, route)
-            messages = self._messages(turn, at, route)
+            messages = await self._asked.messages(who, turn, at, route)
             plan = plan_turn(turn, run, at, worker_id=self._engine.worker_id)
             try:
                 (begun,) = await self._commit_all(who, turn, [route], [plan], messages, search)
@@ -152,7 +149,7 @@ class Turns:
         their model. If an idempotency key led to earlier runs, only the first of them is returned.
         """
         routes = [self._models.resolve(model) for model in models]
-        request = await self._resolve_references(who, msgspec.structs.replace(request, model=models[0]))
+        request = await self._asked.resolved(who, msgspec.structs.replace(request, model=models[0]))
         if who.limits:
             admitted = await self._limits.admit(who, request, routes)
             if admitted is None:
@@ -164,7 +161,7 @@ class Turns:
             if "PutItems" in request.lost and at.base is not None:
                 at = msgspec.structs.replace(at, fresh_segment=True)
             turn, search = await self._planned(who, at, turn)
-            messages = self._messages(turn, at, smallest)
+            messages = await self._asked.messages(who, turn, at, smallest)
             run = self._new_run(at.who, turn, routes[0])
             plans = [plan_turn(turn, run, at, worker_id=self._engine.worker_id)]
             for model, route in zip(models[1:], routes[1:], strict=True):
@@ -254,14 +251,15 @@ class Turns:
         )
         if base is None:
             raise InvalidRequest("The run's conversation is gone.")
-        messages = chat_messages(base.context, run.request.get("instructions"))
+        messages = await self._asked.again(run, base.context, route)
+        continues = bool(run.request.get("continues"))
         run.reserved = True  # what the first attempt reserved holds
         live = LiveRun(run, RunLog(opening_ops(run)))
         begin = ws.StartRun(run_id=run.id, worker_id=self._engine.worker_id, attempt=run.attempt)
         params = run.request.get("params", {})
         if (search := await self._searches.planned(run)) is not None:
             live.grounding = self._searches.grounding(search, run, route, params)
-        request = ModelRequest(model=route.model, messages=messages, params=params)
+        request = ModelRequest(model=route.model, messages=messages, params=params, continues=continues)
         await self._open([(live, route, request)], [begin])
 
     async def _begin_ephemeral(self, who: Principal, request: TurnRequest, route: ModelRoute) -> Begun:
@@ -272,7 +270,7 @@ class Turns:
             at, _ = await self._attachments.find(who, request, budget, need=VIEWER)
             plan.within_id = at.who.account_id
         request, search = await self._planned(who, at, request)
-        messages = self._messages(request, at, route)
+        messages = await self._asked.messages(who, request, at, route)
         for _ in range(MAX_CONFLICTS):
             try:
                 (begun,) = await self._commit_all(who, request, [route], [plan], messages, search)
@@ -346,45 +344,6 @@ class Turns:
         search = await self._searches.plan(who, at, request)
         return (request if search is None else msgspec.structs.replace(request, grounded=True)), search
 
-    def _messages(self, request: TurnRequest, at: Attachment, route: ModelRoute) -> list[dict[str, Any]]:
-        if request.messages is not None:
-            return request.messages
-        context = within(at.base.context, context_budget(request, route)) if at.base else []
-        if request.most_before:
-            context = context[-request.most_before :]
-        require_answered_calls(known_calls(context), list(request.items))
-        if request.refuse_truncation and at.base is not None:
-            self._require_room(request, at.base, route)
-        return chat_messages([*context, *request.items], request.instructions)
-
-    @staticmethod
-    def _require_room(request: TurnRequest, base: TurnBase, route: ModelRoute) -> None:
-        needed = base.position.tokens + sum(estimate_item_tokens(item.payload) for item in request.items)
-        if needed > route.context_tokens:
-            raise InvalidRequest(
-                f"The conversation is about {needed} tokens long, the model takes {route.context_tokens};"
-                ' use truncation "auto" to leave out the oldest items.',
-                code="context_length_exceeded",
-                param="input",
-            )
-
-    async def _resolve_references(self, who: Principal, request: TurnRequest) -> TurnRequest:
-        """Replace item references by the items they name, as far as the caller may read them."""
-        if not any(item.reference for item in request.items):
-            return request
-        items: list[InputItem] = []
-        for index, item in enumerate(request.items):
-            if item.reference is None:
-                items.append(item)
-                continue
-            stored = await self._access.readable_item(who, item.reference, request.conversation_id)
-            if stored is None:
-                raise NotFound(f"Item with id '{item.reference}' not found.", param=f"input[{index}].id")
-            items.append(
-                InputItem(type=stored.type, role=stored.role, status=stored.status, payload=stored.body())
-            )
-        return msgspec.structs.replace(request, items=tuple(items))
-
 
 def _activate(run: Run) -> ws.ActivateBranch:
     return ws.ActivateBranch(conversation_id=run.conversation_id or "", branch_id=run.branch_id or "")
@@ -395,4 +354,4 @@ def _model_request(
 ) -> ModelRequest | None:
     if not request.generate:
         return None
-    return ModelRequest(model=route.model, messages=messages, params=params)
+    return ModelRequest(model=route.model, messages=messages, params=params, continues=request.continues)

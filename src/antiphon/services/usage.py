@@ -100,9 +100,12 @@ class Usage:
 
     async def series(
         self, who: Principal | None, days: Days, bucket: Bucket, *, model: str | None, after: str | None,
-        limit: int,
+        limit: int, together: bool = False,
     ) -> Page[UsageBucket]:  # fmt: skip
-        """Return use over time by model, of an account or of all; raises Unprocessable and InvalidRequest."""
+        """Return use over time by model, of an account or of all; raises Unprocessable and InvalidRequest.
+
+        With `together` the models are added up, so that a stretch of time is one entry.
+        """
         if bucket == "hour" and days.last - days.first >= MAX_DAYS_BY_HOUR:
             raise Unprocessable(
                 f"By hours, ask for at most {MAX_DAYS_BY_HOUR} days.", code="invalid_value", param="bucket"
@@ -110,6 +113,7 @@ class Usage:
         found = await self._storage.ledger.series(
             who.actor_id if who is not None else None, days.since_us, days.until_us,
             bucket_us=BUCKETS_US[bucket], model=model, after=_bucket_cursor(after), limit=limit + 1,
+            together=together,
         )  # fmt: skip
         return Page(found[:limit], len(found) > limit)
 

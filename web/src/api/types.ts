@@ -133,6 +133,7 @@ export interface Part {
   refusal?: string;
   annotations?: Citation[];
   image_url?: string;
+  file_id?: string;
   filename?: string;
   file_data?: string;
   antiphon?: { file_id: string; filename: string; bytes?: number };
@@ -175,6 +176,7 @@ export interface Answered {
   status: RunState;
   error: { code: string; message: string } | null;
   usage: Usage | null;
+  continues?: boolean;
 }
 
 export type RunState = "queued" | "in_progress" | "completed" | "incomplete" | "failed" | "cancelled";
@@ -200,6 +202,7 @@ export interface Response {
     branch_id: string | null;
     parent_id: string | null;
     input_item_ids: string[];
+    continues?: boolean;
   } | null;
 }
 

@@ -3,7 +3,7 @@ import type { Citation, Item, Part, RunState } from "../api/types";
 import { Icon } from "../frame/icons";
 import { withMarks } from "../markdown/lexer";
 import { Markdown } from "../markdown/markdown";
-import { ask } from "../state/asking";
+import { goOn } from "../state/asking";
 import { useChat } from "../state/chat";
 import { isRunning, type Turn } from "../state/turns";
 
@@ -185,14 +185,10 @@ function Ending({ turn }: { turn: Turn }) {
     <div className={failed ? "ending problem" : "ending"} role={failed ? "alert" : undefined}>
       <span>{failed ? (turn.error?.message ?? text) : text}</span>
       {goesOn && (
-        <button className="quiet small" onClick={() => void goOn()}>
+        <button className="quiet small" onClick={() => void goOn(turn.id)}>
           Go on
         </button>
       )}
     </div>
   );
-}
-
-function goOn(): Promise<void> {
-  return ask([{ type: "input_text", text: "Go on exactly where you stopped." }]);
 }

@@ -5,15 +5,18 @@ import {
   MessagePrimitive,
   useAuiState,
 } from "@assistant-ui/react";
-import { lazy, Suspense, useMemo, useState, type ReactNode } from "react";
+import { lazy, Suspense, useEffect, useMemo, useState, type ReactNode } from "react";
+import { send } from "../api/client";
 import type { Part } from "../api/types";
 import { Icon } from "../frame/icons";
 import { Menu, MenuItem } from "../frame/menu";
 import { copyText } from "../markdown/markdown";
 import { regenerate } from "../state/asking";
-import { goTo, useChat, useTurn } from "../state/chat";
+import { chat, goTo, useChat, useTurn } from "../state/chat";
+import { isRest, restOf, whole } from "../state/joining";
 import { costOf, shortName, useModels } from "../state/models";
 import { tell, tellError } from "../state/notices";
+import { useShallow } from "../state/store";
 import { isRunning, textOf, type Turn } from "../state/turns";
 import { Answer } from "./answer";
 import { useAuthor } from "./presence";
@@ -58,7 +61,7 @@ function SaidPart({ part }: { part: Part }) {
       </span>
     );
   }
-  if (part.type === "input_image") return <Picture url={part.image_url ?? ""} />;
+  if (part.type === "input_image") return part.file_id ? <StoredPicture id={part.file_id} /> : <Picture url={part.image_url ?? ""} />;
   return <p className="plain">{part.text ?? part.refusal}</p>;
 }
 
@@ -74,6 +77,25 @@ function Picture({ url }: { url: string }) {
       return null;
     }
   }, [url]);
+  if (shown) return <img className="picture" src={shown} alt="Attached picture" />;
+  return <span className="chip">Picture</span>;
+}
+
+/** A picture that is one of the reader's files; of others' files one sees that there is a picture. */
+function StoredPicture({ id }: { id: string }) {
+  const [shown, setShown] = useState<string | null>(null);
+  useEffect(() => {
+    const ending = new AbortController();
+    let made: string | null = null;
+    send(`/v1/files/${id}/content`, { signal: ending.signal })
+      .then((response) => response.blob())
+      .then((blob) => !ending.signal.aborted && setShown((made = URL.createObjectURL(blob))))
+      .catch(() => undefined);
+    return () => {
+      ending.abort();
+      if (made) URL.revokeObjectURL(made);
+    };
+  }, [id]);
   if (shown) return <img className="picture" src={shown} alt="Attached picture" />;
   return <span className="chip">Picture</span>;
 }
@@ -94,18 +116,49 @@ export function SystemMessage() {
 export function AnswerMessage() {
   const turn = useMessageTurn();
   const fan = useFan(turn?.id);
-  if (!turn || turn.stub) return <Waiting />;
+  const rest = useRest(turn);
+  const goesOnBefore = useChat((chat) => turn !== undefined && isRest(chat.path, chat.turns, turn.id));
+  const shown = useMemo(() => turn && whole([turn, ...rest]), [turn, rest]);
+  if (!turn || !shown || turn.stub) return <Waiting />;
   if (fan) return <Fan ids={fan} shown={turn.id} />;
+  if (goesOnBefore) return <RestMessage turn={turn} />;
   return (
     <MessagePrimitive.Root className="message answer">
       <h2 className="off-screen">{turn.model ? shortName(turn.model) : "Answer"}</h2>
-      <Answer turn={turn} />
+      <Answer turn={shown} />
+      <div className="actions">
+        <Siblings />
+        {!rest.length && <AnswerActions turn={turn} />}
+      </div>
+    </MessagePrimitive.Root>
+  );
+}
+
+/** What goes on with an answer that was cut off. */
+function useRest(turn: Turn | undefined): Turn[] {
+  return useChat(useShallow((chat) => (turn ? restOf(chat.path, chat.turns, turn.id) : [])));
+}
+
+/** The rest of an answer that was cut off: its text stands with the answer's, here is what can be done with it. */
+function RestMessage({ turn }: { turn: Turn }) {
+  return (
+    <MessagePrimitive.Root className="message rest">
       <div className="actions">
         <Siblings />
         <AnswerActions turn={turn} />
       </div>
     </MessagePrimitive.Root>
   );
+}
+
+/** An answer from its beginning, if this is the rest of one. */
+function fromItsBeginning(turn: Turn): Turn {
+  const { path, turns } = chat.getState();
+  let at = path.indexOf(turn.id);
+  if (at < 0) return turn;
+  const parts = [turn];
+  while (isRest(path, turns, path[at]!)) parts.unshift(turns[path[--at]!]!);
+  return whole(parts);
 }
 
 function useFan(id: string | undefined): string[] | null {
@@ -128,11 +181,12 @@ function Fan({ ids, shown }: { ids: string[]; shown: string }) {
 
 function FanColumn({ id, shown }: { id: string; shown: boolean }) {
   const turn = useTurn(id);
+  const rest = useRest(turn);
   if (!turn || turn.stub) return null;
   return (
     <section className={shown ? "fan-column chosen" : "fan-column"} aria-label={turn.model ?? "Answer"}>
       <h3>{turn.model ? shortName(turn.model) : "…"}</h3>
-      <Answer turn={turn} />
+      <Answer turn={whole([turn, ...rest])} />
       <div className="actions">
         {!isRunning(turn) && !shown && (
           <button className="quiet small" onClick={() => goTo(id).catch(tellError)}>
@@ -198,8 +252,9 @@ function AnswerActions({ turn }: { turn: Turn }) {
   );
 }
 
-/** Who answered, with how many tokens and for how much. */
-function Spent({ turn }: { turn: Turn }) {
+/** Who answered, with how many tokens and for how much, from its beginning. */
+function Spent({ turn: last }: { turn: Turn }) {
+  const turn = fromItsBeginning(last);
   const price = useModels((state) => state.list.find((one) => one.id === turn.model)?.antiphon?.price);
   const parts: ReactNode[] = [];
   if (turn.model) parts.push(shortName(turn.model));
@@ -216,7 +271,7 @@ function CopyButton({ turn }: { turn: Turn }) {
     <button
       className="icon"
       aria-label="Copy"
-      onClick={() => void copyText(textOf(turn)).then((done) => tell(done ? "Copied." : "It could not be copied."))}
+      onClick={() => void copyText(textOf(fromItsBeginning(turn))).then((done) => tell(done ? "Copied." : "It could not be copied."))}
     >
       <Icon name="copy" />
     </button>

@@ -53,7 +53,7 @@ export async function edit(turnId: string, parts: Part[]): Promise<void> {
   const { id, path, turns } = chat.getState();
   const old = turns[turnId];
   if (id === null || !old) return;
-  const attached = old.items.flatMap((item) => item.content ?? []).filter((part) => part.image_url || part.antiphon);
+  const attached = old.items.flatMap((item) => item.content ?? []).filter((part) => part.image_url || part.file_id || part.antiphon);
   parts = [...attached, ...parts];
   if (isLocal(old)) return askAgain(turnId, parts);
   const said = userTurn(parts);
@@ -85,6 +85,23 @@ export async function regenerate(turnId: string, model: string | null = null): P
   const body = { model: answer.model, stream: true, background: true, include: INCLUDE };
   try {
     await run(`/v1/conversations/${id}/items/${item}/regenerate`, body, [answer], null);
+  } catch (error) {
+    failed([answer], error);
+  }
+}
+
+/** Has an answer that was cut off go on where it stopped. */
+export async function goOn(turnId: string): Promise<void> {
+  const { id, path, turns, branchId } = chat.getState();
+  const old = turns[turnId];
+  if (id === null || !old || path.at(-1) !== turnId) return;
+  const answer = answerTurn(old.model);
+  answer.continues = true;
+  put([...path, answer.id], [answer]);
+  const antiphon = { continues: true, ...(branchId ? { branch_id: branchId } : {}) };
+  const body = { conversation: id, model: old.model, stream: true, background: true, include: INCLUDE, antiphon };
+  try {
+    await run("/v1/responses", body, [answer], null);
   } catch (error) {
     failed([answer], error);
   }

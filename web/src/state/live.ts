@@ -1,9 +1,10 @@
 /**
- * What others do in the open conversation, and oneself in other tabs: a socket that tells of every change, from
+ * What others do in the open conversation, and oneself in other tabs: a feed that tells of every change, from
  * where it was before after every loss. What this tab does itself is told, too, and passed over.
  */
 
-import { bearerToken, call } from "../api/client";
+import { call } from "../api/client";
+import { Feed } from "../api/feed";
 import { pause } from "../api/stream";
 import type { Conversation, FeedEvent, Member, Page, Someone } from "../api/types";
 import { attend } from "./asking";
@@ -15,8 +16,6 @@ import { look, session } from "./session";
 import { createStore, useStore } from "./store";
 import { isRunning } from "./turns";
 
-const GONE = 4404;
-const REFUSED = 4401;
 const GATHER_MILLISECONDS = 250;
 const WAIT_MILLISECONDS = 10_000;
 /** A typing mark holds for six seconds on the server. */
@@ -40,7 +39,7 @@ export function useLive<T>(select: (live: Live) => T): T {
 }
 
 let followed: string | null = null;
-let socket: WebSocket | null = null;
+let feed: Feed | null = null;
 let membersOf: string | null = null;
 
 /** Follows whichever conversation is open, as long as the page lives. */
@@ -52,8 +51,8 @@ export function keepLive(): () => void {
     followed = id;
     membersOf = null;
     live.setState(NOBODY, true);
-    socket?.close();
-    socket = null;
+    feed?.close();
+    feed = null;
     if (id !== null) void keepFollowing(id, conversation!.revision, whileOpen());
   };
   begin();
@@ -61,38 +60,28 @@ export function keepLive(): () => void {
   return () => {
     undo();
     followed = null;
-    socket?.close();
+    feed?.close();
   };
 }
 
 async function keepFollowing(id: string, revision: number, signal: AbortSignal): Promise<void> {
   let last = revision;
   let attempt = 0;
+  const mine = new Feed(id, (event) => {
+    attempt = 0;
+    if (event.revision !== undefined && event.type !== "ready") last = Math.max(last, event.revision);
+    if (followed === id && !signal.aborted) hear(event).catch(tellError);
+  });
+  feed = mine;
   while (!signal.aborted && followed === id) {
-    const code = await connection(id, last, (event) => {
-      attempt = 0;
-      if (event.revision !== undefined && event.type !== "ready") last = Math.max(last, event.revision);
-      if (followed === id && !signal.aborted) hear(event).catch(tellError);
-    });
-    if (followed !== id || signal.aborted) return;
-    if (code === GONE) return gone(id);
-    if (code === REFUSED) await look();
+    const ending = await mine.follow(last);
+    if (followed !== id || signal.aborted) break;
+    if (ending === "gone") return gone(id);
+    if (ending === "refused") await look();
     live.setState({ others: [], writing: [] });
     await pause(attempt++, signal);
   }
-}
-
-/** Opens a socket and resolves with the code it was closed with. */
-function connection(id: string, after: number, onEvent: (event: FeedEvent) => void): Promise<number> {
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  return new Promise((resolve) => {
-    const made = new WebSocket(`${scheme}://${location.host}/v1/conversations/${id}/events?starting_after=${after}`);
-    socket = made;
-    const token = bearerToken();
-    made.onopen = () => token && made.send(JSON.stringify({ type: "session.authenticate", token }));
-    made.onmessage = (message) => onEvent(JSON.parse(message.data as string) as FeedEvent);
-    made.onclose = (event) => resolve(event.code);
-  });
+  mine.close();
 }
 
 function gone(id: string): void {
@@ -230,9 +219,9 @@ let saidAt = 0;
 
 /** Says that one is writing, every few seconds while it holds, and only where somebody is there to see it. */
 export function sayWriting(writing: boolean): void {
-  if (!live.getState().others.length || socket?.readyState !== WebSocket.OPEN) return;
+  if (!live.getState().others.length) return;
   const now = Date.now();
   if (writing ? now - saidAt < TYPING_MILLISECONDS : saidAt === 0) return;
   saidAt = writing ? now : 0;
-  socket.send(JSON.stringify({ type: "typing", typing: writing }));
+  feed?.say(writing);
 }

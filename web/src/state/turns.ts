@@ -23,6 +23,8 @@ export interface Turn {
   stub: boolean;
   /** Its stream is interrupted and being resumed. */
   lost: boolean;
+  /** It is the rest of the answer before it, which was cut off. */
+  continues: boolean;
 }
 
 export const ENDED: ReadonlySet<RunState> = new Set(["completed", "incomplete", "failed", "cancelled"]);
@@ -46,6 +48,7 @@ export function emptyTurn(id: string, role: Turn["role"], given: Partial<Turn> =
     depth: -1,
     stub: false,
     lost: false,
+    continues: false,
     ...given,
   };
 }
@@ -76,7 +79,8 @@ export function turnsOf(items: readonly Item[]): Turn[] {
 }
 
 function summary(answered: Answered): Partial<Turn> {
-  return { model: answered.model, status: answered.status, error: answered.error, usage: answered.usage };
+  const { model, status, error, usage } = answered;
+  return { model, status, error, usage, continues: answered.continues ?? false };
 }
 
 function roleOf(item: Item): Turn["role"] {
@@ -111,6 +115,7 @@ export function after(turn: Turn, event: RunEvent): Turn {
       status: response.status,
       error: response.error,
       usage: response.usage,
+      continues: response.antiphon?.continues ?? false,
       items: ended ? response.output : turn.items,
     };
   }

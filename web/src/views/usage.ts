@@ -7,9 +7,9 @@ export interface Sums {
   cost: number;
 }
 
-export const NOTHING: Sums = { requests: 0, input_tokens: 0, output_tokens: 0, cost: 0 };
+const NOTHING: Sums = { requests: 0, input_tokens: 0, output_tokens: 0, cost: 0 };
 
-export function plus(one: Sums, other: Sums): Sums {
+function plus(one: Sums, other: Sums): Sums {
   return {
     requests: one.requests + other.requests,
     input_tokens: one.input_tokens + other.input_tokens,
@@ -21,7 +21,12 @@ export function plus(one: Sums, other: Sums): Sums {
 /** Returns the dates of the last days, today last. */
 export function lastDays(count: number): string[] {
   const now = Date.now();
-  return Array.from({ length: count }, (_, index) => new Date(now - (count - 1 - index) * 86_400_000).toISOString().slice(0, 10));
+  return Array.from({ length: count }, (_, index) => dateOf(now / 1000 - (count - 1 - index) * 86_400));
+}
+
+/** Returns the date of a time, in seconds since 1970. */
+export function dateOf(seconds: number): string {
+  return new Date(seconds * 1000).toISOString().slice(0, 10);
 }
 
 export function sumsByDay(lines: (Sums & { date: string })[], days: string[]): [string, Sums][] {

@@ -7,7 +7,7 @@ wrong with a request, who may do what and what a call does are decided where `/v
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
@@ -87,7 +87,8 @@ class Claim:
 class Dialect:
     """One older surface: its routes, its tag in the OpenAPI document and what of it asks for no credential.
 
-    `name` is its word in the setting `DIALECTS`. `health` returns what it has `/health` tell besides.
+    `name` is its word in the setting `DIALECTS`. `health` returns what it has `/health` tell besides,
+    `refusals` what its clients look for where a path of `/v1`'s refuses a login, beside the error there.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Dialect:
     claims: tuple[Claim, ...] = ()
     open_operations: frozenset[Operation] = frozenset()
     health: Callable[[Application], Awaitable[dict[str, Any]]] | None = None
+    refusals: Mapping[Operation, dict[str, Any]] = field(default_factory=dict)
 
 
 def detail_only(detail: Detail) -> dict[str, Any]:

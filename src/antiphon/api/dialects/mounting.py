@@ -50,6 +50,14 @@ class Mounted:
                     return type(route).shape
         return None
 
+    def refusal_of(self, scope: Any) -> dict[str, Any]:
+        """Return what the refusal of a login on a path of `/v1`'s holds beside its error."""
+        operation = (scope["method"], scope["path"])
+        found: dict[str, Any] = {}
+        for one in self.dialects:
+            found |= one.refusals.get(operation, {})
+        return found
+
 
 def mount(dialects: Sequence[Dialect]) -> Mounted:
     """Return what the given dialects, in order of precedence, add to an application."""

@@ -40,6 +40,7 @@ End = Annotated[Day | None, Query(description="The last day (UTC), included; tod
 
 Stretch = Annotated[Bucket, Query(description="How long each stretch of time is (UTC).")]
 OfModel = Annotated[str | None, Query(max_length=256, description="One model only, as `provider/model`.")]
+Together = Annotated[bool, Query(description="Add the models up: one entry for each stretch of time.")]
 MAX_SERIES = 1_000
 SeriesLimit = Annotated[int, Query(ge=1, le=MAX_SERIES, description="How many entries a page holds.")]
 
@@ -110,12 +111,14 @@ async def list_series(
     end: End = None,
     bucket: Stretch = "day",
     model: OfModel = None,
+    together: Together = False,
     after: After = None,
     limit: SeriesLimit = MAX_SERIES,
 ) -> Response:
     """List what you used by day or hour and model, with errors and latencies, oldest first."""
     days = application.usage.days(start, end)
-    return answer(await _series(application, who, days, bucket, model=model, after=after, limit=limit))
+    asked = {"model": model, "together": together, "after": after, "limit": limit}
+    return answer(await _series(application, who, days, bucket, **asked))
 
 
 @router.get("/admin/usage/series", summary="Usage over time")
@@ -127,13 +130,15 @@ async def list_all_series(
     bucket: Stretch = "day",
     model: OfModel = None,
     user: Annotated[str | None, Query(description="One user's use; everybody's by default.")] = None,
+    together: Together = False,
     after: After = None,
     limit: SeriesLimit = MAX_SERIES,
 ) -> Response:
     """List what everybody, or one user, used by day or hour and model, with errors and latencies."""
     days = application.usage.days(start, end)
     whose = await application.usage.user(user) if user is not None else None
-    return answer(await _series(application, whose, days, bucket, model=model, after=after, limit=limit))
+    asked = {"model": model, "together": together, "after": after, "limit": limit}
+    return answer(await _series(application, whose, days, bucket, **asked))
 
 
 @router.get("/usage/limits", summary="List your limits")
@@ -215,7 +220,7 @@ async def _series(
             "id": bucket_id(one),
             "object": "usage.bucket",
             "start_at": one.start_us // 1_000_000,
-            "model": one.model,
+            "model": one.model or None,
             "errors": one.errors,
             "latency_ms": {"p50": one.p50_us // 1_000, "p95": one.p95_us // 1_000},
         }

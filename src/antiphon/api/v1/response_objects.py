@@ -95,6 +95,7 @@ def placed_item(item: Item, run: Run | None) -> dict[str, Any]:
             "status": run.state,
             "error": {"code": run.error.code, "message": run.error.message} if run.error else None,
             "usage": usage_object(run.usage),
+            **_continues(run),
         }
     place = {
         "segment_id": ids.SEGMENT + item.segment_id,
@@ -200,10 +201,16 @@ def extension(run: Run) -> dict[str, Any] | None:
         "branch_id": ids.BRANCH + run.branch_id if run.branch_id else None,
         "parent_id": run.request.get("parent_id"),
         "input_item_ids": run.request.get("input_item_ids", []),
+        **_continues(run),
     }
 
 
-_OF_THE_TREE: Final = frozenset({"parent_id", "input_item_ids"})
+def _continues(run: Run) -> dict[str, bool]:
+    """Return what is told of an answer that goes on with the one before it, nothing of any other."""
+    return {"continues": True} if run.request.get("continues") else {}
+
+
+_OF_THE_TREE: Final = frozenset({"parent_id", "input_item_ids", "continues"})
 _PLAIN_ECHO: Final = {stored: encode_object(_echo({}, None, stored, "{}"))[1:-1] for stored in (True, False)}
 """The echo of a request that asked for nothing special, as most do."""
 

@@ -28,13 +28,15 @@ class Extension(msgspec.Struct, forbid_unknown_fields=True):
     """Antiphon's own fields: where in the tree the turn attaches.
 
     `parent_id` is an item of the conversation to follow, `branch_id` the branch to speak to,
-    `branch_name` opens a branch for the answer and `activate` makes it the active one.
+    `branch_name` opens a branch for the answer and `activate` makes it the active one. With `continues`
+    the answer is the rest of the one at which it attaches, which was cut off; it has no input of its own.
     """
 
     parent_id: str | None = None
     branch_id: str | None = None
     branch_name: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     activate: bool = False
+    continues: bool = False
 
 
 class ConversationRef(msgspec.Struct, forbid_unknown_fields=True):
@@ -165,6 +167,7 @@ def turn_request(body: CreateResponse) -> TurnRequest:
         refuse_truncation=body.truncation == "disabled",
         search=tools.search,
         retrieves=tools.retrieves,
+        continues=extension.continues,
     )
 
 
@@ -197,6 +200,10 @@ def _require_sense(
             "'parent_id' and 'branch_id' belong to a conversation.",
             param="conversation",
             code="missing_required_parameter",
+        )
+    if extension.continues and body.input:
+        raise InvalidRequest(
+            "What goes on with an answer has no 'input'.", param="input", code="mutually_exclusive_parameters"
         )
     if body.prompt is not None:
         raise InvalidRequest(

@@ -7,6 +7,8 @@ import binascii
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from antiphon.domain.errors import InvalidRequest
+
 Message = dict[str, Any]
 
 
@@ -22,11 +24,14 @@ class Body(Protocol):
     def body(self) -> dict[str, Any]: ...
 
 
-def chat_messages(items: Sequence[Body], instructions: str | None = None) -> list[Message]:
+def chat_messages(
+    items: Sequence[Body], instructions: str | None = None, *, continues: bool = False
+) -> list[Message]:
     """Return chat messages for a path of items, root first.
 
     Function calls that are incomplete or never answered are left out, and so are outputs whose
-    call is not in view: providers refuse either.
+    call is not in view: providers refuse either. With `continues` they must end with an answer's text;
+    raises InvalidRequest otherwise.
     """
     answered = _answered_calls(items)
     messages: list[Message] = []
@@ -46,7 +51,19 @@ def chat_messages(items: Sequence[Body], instructions: str | None = None) -> lis
                 )
         elif item.type == "compaction":
             messages.append({"role": "system", "content": open_compaction(body.get("encrypted_content"))})
+    if continues:
+        _require_answer(messages)
     return messages
+
+
+def _require_answer(messages: Sequence[Message]) -> None:
+    last = messages[-1] if messages else {}
+    if last.get("role") != "assistant" or not last.get("content") or last.get("tool_calls"):
+        raise InvalidRequest(
+            "There is no answer to go on with: what stands there is not an answer's text.",
+            param="antiphon.continues",
+            code="nothing_to_continue",
+        )
 
 
 def _answered_calls(items: Iterable[Body]) -> set[str]:

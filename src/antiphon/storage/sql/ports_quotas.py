@@ -57,11 +57,11 @@ class SqlLedger:
 
     async def series(
         self, author_id: str | None, since_us: int, until_us: int, *, bucket_us: int, model: str | None,
-        after: tuple[int, str] | None, limit: int,
+        after: tuple[int, str] | None, limit: int, together: bool = False,
     ) -> list[UsageBucket]:  # fmt: skip
         """See the port."""
         return await self._read(
-            reads_usage.series, author_id, since_us, until_us, bucket_us, model, after, limit
+            reads_usage.series, author_id, since_us, until_us, bucket_us, model, after, limit, together
         )
 
     async def by_model(self, author_id: str, since_us: int, until_us: int) -> list[UsageSum]:

@@ -23,10 +23,10 @@ OF_ALL: Final = (
 )
 # What came from the response cache used no tokens.
 SERIES: Final = (
-    "WITH RECURSIVE {authors} lines AS ({lines}{model}), ranked AS (SELECT {bucket} AS bucket,model,state,"
-    "cached,tokens_in,tokens_out,tokens_cached,tokens_reasoning,cost,latency,"
-    "ROW_NUMBER() OVER (PARTITION BY {bucket},model ORDER BY latency) AS place,"
-    "COUNT(*) OVER (PARTITION BY {bucket},model) AS many FROM lines)"
+    "WITH RECURSIVE {authors} lines AS ({lines}{model}), ranked AS (SELECT {bucket} AS bucket,"
+    "{named} AS model,state,cached,tokens_in,tokens_out,tokens_cached,tokens_reasoning,cost,latency,"
+    "ROW_NUMBER() OVER (PARTITION BY {bucket}{apart} ORDER BY latency) AS place,"
+    "COUNT(*) OVER (PARTITION BY {bucket}{apart}) AS many FROM lines)"
     " SELECT bucket,model,COUNT(*),CAST(SUM(CASE WHEN state='failed' THEN 1 ELSE 0 END) AS BIGINT),"
     "CAST(SUM((1-cached)*tokens_in) AS BIGINT),CAST(SUM((1-cached)*tokens_out) AS BIGINT),"
     "CAST(SUM((1-cached)*tokens_cached) AS BIGINT),CAST(SUM((1-cached)*tokens_reasoning) AS BIGINT),"
@@ -52,7 +52,7 @@ def line(db: Db, owner_id: str, run_id: str) -> UsageLine | None:
 
 def series(
     db: Db, author_id: str | None, since_us: int, until_us: int, bucket_us: int, model: str | None,
-    after: tuple[int, str] | None, limit: int,
+    after: tuple[int, str] | None, limit: int, together: bool,
 ) -> list[UsageBucket]:  # fmt: skip
     """See port `Ledger.series`: percentiles by nearest rank."""
     first, seen = after or (since_us // bucket_us * bucket_us, "")
@@ -62,9 +62,13 @@ def series(
         lines=OF_ALL if author_id is None else OF_ONE,
         model=" AND l.model=?" if model is not None else "",
         bucket=f"created/{bucket_us}",
+        named="''" if together else "model",
+        apart="" if together else ",model",
     )
     values: list[Any] = [] if author_id is None else [author_id]
-    values += [since_us, until_us, *([] if model is None else [model]), first // bucket_us, seen, limit]
+    values += [since_us, until_us, *([] if model is None else [model])]
+    # All models together have the name "", which is after no name: the first page begins a stretch earlier.
+    values += [first // bucket_us - (together and after is None), seen, limit]
     return [
         UsageBucket(
             start_us=row[0] * bucket_us, model=row[1], requests=row[2], errors=row[3], input_tokens=row[4],

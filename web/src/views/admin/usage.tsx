@@ -3,12 +3,13 @@ import { call, messageOf } from "../../api/client";
 import type { Page } from "../../api/types";
 import { money, number, Problem, Table } from "../parts";
 import { Bars } from "../plot";
-import { lastDays, NOTHING, plus, type Sums } from "../usage";
+import { dateOf, lastDays, sumsByDay, type Sums } from "../usage";
 
 const PAGE = 100;
 const MOST_PAGES = 50;
-const AT_ONCE = 4;
 const SPANS = [7, 30, 90];
+
+type Day = Sums & { date: string };
 
 interface UserLine extends Sums {
   id: string;
@@ -18,29 +19,25 @@ interface UserLine extends Sums {
 /** What everybody used and what it cost, by the day and by person. */
 export function AllUsage() {
   const [span, setSpan] = useState(7);
-  const [byDay, setByDay] = useState<ReadonlyMap<string, Sums>>(new Map());
+  const [lines, setLines] = useState<Day[] | null>(null);
   const [people, setPeople] = useState<UserLine[]>([]);
   const [problem, setProblem] = useState<string | null>(null);
+  const days = lastDays(span);
+  const [start, end] = [days[0]!, days.at(-1)!];
   useEffect(() => {
     const ending = new AbortController();
-    const days = lastDays(span);
-    const waiting = [...days].reverse();
-    setByDay(new Map());
-    // The server sums by person for any days; a day at a time makes the plot.
-    const work = async () => {
-      for (let day = waiting.shift(); day && !ending.signal.aborted; day = waiting.shift()) {
-        const sums = (await readUsers(day, day, ending.signal)).reduce<Sums>(plus, NOTHING);
-        setByDay((known) => new Map([...known, [day, sums]]));
-      }
-    };
-    Promise.all([
-      readUsers(days[0]!, days.at(-1)!, ending.signal).then(setPeople),
-      ...Array.from({ length: AT_ONCE }, work),
-    ]).catch((error: unknown) => ending.signal.aborted || setProblem(messageOf(error)));
+    setLines(null);
+    Promise.all([readDays(start, end, ending.signal), readUsers(start, end, ending.signal)])
+      .then(([read, found]) => {
+        setLines(read);
+        setPeople(found);
+      })
+      .catch((error: unknown) => ending.signal.aborted || setProblem(messageOf(error)));
     return () => ending.abort();
-  }, [span]);
-  const bars = (of: (sums: Sums) => number) => lastDays(span).map((label) => ({ label, value: of(byDay.get(label) ?? NOTHING) }));
-  const reading = byDay.size < span;
+  }, [start, end]);
+  const sums = sumsByDay(lines ?? [], days);
+  const bars = (of: (sums: Sums) => number) => sums.map(([label, day]) => ({ label, value: of(day) }));
+  const reading = lines === null && problem === null;
   return (
     <section aria-busy={reading}>
       <Problem text={problem} />
@@ -78,6 +75,12 @@ export function AllUsage() {
       </Table>
     </section>
   );
+}
+
+async function readDays(start: string, end: string, signal: AbortSignal): Promise<Day[]> {
+  const query = { start, end, together: true };
+  const { data } = await call<Page<Sums & { start_at: number }>>("/v1/admin/usage/series", { query, signal });
+  return data.map((one) => ({ ...one, date: dateOf(one.start_at) }));
 }
 
 async function readUsers(start: string, end: string, signal: AbortSignal): Promise<UserLine[]> {

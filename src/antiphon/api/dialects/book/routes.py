@@ -22,4 +22,5 @@ BOOK: Final = Dialect(
     shape=both_keys,
     claims=CLAIMS,
     open_operations=people.OPEN,
+    refusals={("POST", "/token"): {"detail": people.REFUSED}},
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import Query, Request, Response
@@ -40,7 +40,15 @@ TAG: Final = "branching"
 ITEMS_READ: Final = 2 * MOST
 router = router_of(TAG, prefix="/api/v1")
 
+Asked = TypeVar("Asked", NamedChat, ChatUpdate, NewMessage, NewBranch, ActiveBranch)
 ChatQuery = Annotated[str | None, Query(description="The chat's id; it may stand in a JSON body instead.")]
+
+
+async def _asked(application: Application, who: Principal, request: Request, model: type[Asked]) -> Asked:
+    """Return a call's parameters; the id that a chat had before it was imported leads to it."""
+    body = await read(request, model)
+    body.chat_id = await application.imports.leads_to(who, "branching", body.chat_id)
+    return body
 
 
 async def _told(application: Application, who: Principal, found: Conversation) -> dict[str, Any]:
@@ -83,7 +91,7 @@ async def get_chat(
 
     `after` is the `response_id` of a pair: those before it are told.
     """
-    named = (await read(request, NamedChat)).chat_id
+    named = (await _asked(application, who, request, NamedChat)).chat_id
     found = await application.conversations.get(who, named)
     page = await application.conversations.items(
         who, named, branch_id=None, after=after, limit=ITEMS_READ, descending=True
@@ -108,7 +116,7 @@ async def get_chat(
 @router.put("/chats/update-chat", summary="Update chat metadata", openapi_extra=body_schema(ChatUpdate))
 async def update_chat(application: App, who: Caller, request: Request) -> Response:
     """Set a chat's name, or replace its metadata; what is not given stays."""
-    body = await read(request, ChatUpdate)
+    body = await _asked(application, who, request, ChatUpdate)
     if body.name is None and body.metadata is None:
         return answer(await _told(application, who, await application.conversations.get(who, body.chat_id)))
     found = await application.conversations.update(who, body.chat_id, title=body.name, metadata=body.encoded)
@@ -118,7 +126,7 @@ async def update_chat(application: App, who: Caller, request: Request) -> Respon
 @router.delete("/chats/delete-chat", summary="Delete a chat")
 async def delete_chat(application: App, who: Caller, request: Request, chat_id: ChatQuery = None) -> Response:
     """Delete a chat; branches made from it live on, with the messages they share."""
-    named = (await read(request, NamedChat)).chat_id
+    named = (await _asked(application, who, request, NamedChat)).chat_id
     deleted, _ = await application.conversations.delete(who, named)
     return answer({"message": "Chat deleted successfully", "chat_id": uuid_text(deleted)})
 
@@ -132,7 +140,7 @@ async def delete_chat(application: App, who: Caller, request: Request, chat_id: 
 )  # fmt: skip
 async def add_message(application: App, who: Caller, request: Request) -> Response:
     """Add a question to the chat's active branch and have it answered, or add it with its response."""
-    body = await read(request, NewMessage)
+    body = await _asked(application, who, request, NewMessage)
     found = await application.conversations.get(who, body.chat_id)
     if body.response is not None:
         return await _store_pair(application, who, request, found, body.question, body.response)
@@ -170,7 +178,7 @@ async def _store_pair(
 )  # fmt: skip
 async def create_branch(application: App, who: Caller, request: Request) -> Response:
     """Make a chat that shows everything up to a response, and is a branch of the chat it comes from."""
-    body = await read(request, NewBranch)
+    body = await _asked(application, who, request, NewBranch)
     found = await application.conversations.get(who, body.chat_id)
 
     def render(made: BranchFork) -> bytes:
@@ -191,7 +199,7 @@ async def get_branches(
     application: App, who: Caller, request: Request, chat_id: ChatQuery = None
 ) -> Response:
     """Return the branches made from a chat, oldest first."""
-    named = (await read(request, NamedChat)).chat_id
+    named = (await _asked(application, who, request, NamedChat)).chat_id
     found = await application.conversations.get(who, named)
     listed, shown = await application.branch_forks.listed(who, named)
     return answer({
@@ -207,7 +215,7 @@ async def get_branches(
 )  # fmt: skip
 async def set_active_branch(application: App, who: Caller, request: Request) -> Response:
     """Have a chat show one of its branches, or its trunk again."""
-    body = await read(request, ActiveBranch)
+    body = await _asked(application, who, request, ActiveBranch)
     await application.branch_forks.activate(who, body.chat_id, body.branch_chat_id)
     found = await application.conversations.get(who, body.chat_id)
     active = await application.branch_forks.shown_fork(who, found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 import msgspec
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from antiphon.api.dialects.forms import moment, uuid_text
 from antiphon.domain.conversations import BranchFork, Conversation
@@ -13,7 +13,11 @@ from antiphon.domain.conversations import BranchFork, Conversation
 MAX_METADATA_BYTES: Final = 16 * 1024
 
 CHAT_EXAMPLE: Final = "7d1f0f0e-2f7c-4c5a-9a52-0c3a7f6c1b11"
-ChatId = Annotated[str, Field(description="A chat's UUID.", examples=[CHAT_EXAMPLE])]
+ChatId = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if type(value) is int else value),
+    Field(description="A chat's UUID, or the id it had before it was imported.", examples=[CHAT_EXAMPLE]),
+]
 Name = Annotated[str, Field(max_length=200, examples=["Trip to Lisbon"])]
 
 
