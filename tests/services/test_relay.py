@@ -148,7 +148,9 @@ async def test_what_comes_later_is_pulled_and_whole(world: World, provider: Prov
     assert answer.run.state == "completed" and source.closed and live.pull is None
 
 
-async def test_no_more_than_once_is_pulled_while_the_store_takes_nothing(world: World, provider: Provider) -> None:
+async def test_no_more_than_once_is_pulled_while_the_store_takes_nothing(
+    world: World, provider: Provider
+) -> None:
     begun, source = await begun_at(world, provider)
     gate = TickGate(world)
     source.say(" held")

@@ -37,9 +37,9 @@ class LiveRun:
     """
 
     __slots__ = (
-        "__weakref__", "_waiters", "backlog_limit", "behind", "cancel_requested", "closed", "committed", "drained",
-        "ended", "finish", "generating", "grounding", "journaled", "listeners", "log", "loop", "lost", "memo",
-        "pending", "pull", "run", "sealed", "stopped", "task",
+        "__weakref__", "_waiters", "backlog_limit", "behind", "cancel_requested", "closed", "committed",
+        "drained", "ended", "finish", "generating", "grounding", "journaled", "listeners", "log", "loop",
+        "lost", "memo", "pending", "pull", "run", "sealed", "stopped", "task",
     )  # fmt: skip
 
     def __init__(self, run: Run, log: RunLog) -> None:
