@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from antiphon.services.runs import journal as journal_module
 from tests.services.specified import C, conversation_c
 from tests.services.tree_rules import tree_problems
 from tests.services.world import World, open_world
@@ -25,3 +26,11 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 async def c(world: World) -> C:
     """The conversation of the specification."""
     return await conversation_c(world)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal that gives up after a quarter of a second."""
+    monkeypatch.setattr(journal_module, "GIVE_UP_SECONDS", 0.25)
+    monkeypatch.setattr(journal_module, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(journal_module, "MAX_PAUSE_SECONDS", 0.05)

@@ -13,7 +13,6 @@ from antiphon.domain.errors import StorageFull
 from antiphon.domain.run_events import OPENING_OPS, decode_ops, encode_ops
 from antiphon.ports.storage import StorageBusy
 from antiphon.ports.write_sets import FinishRun
-from antiphon.services.runs import journal as journal_module
 from antiphon.services.runs.follow import Follower, Interrupted
 from antiphon.services.runs.live import BACKLOG_BYTES, LiveRun
 from antiphon.services.turns import Begun
@@ -55,14 +54,6 @@ def refuse(
 
     world.storage.journal.before_tick = before
     return refused
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A journal that gives up after a quarter of a second."""
-    monkeypatch.setattr(journal_module, "GIVE_UP_SECONDS", 0.25)
-    monkeypatch.setattr(journal_module, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(journal_module, "MAX_PAUSE_SECONDS", 0.05)
 
 
 # --- order: commit, then deliver
