@@ -1,7 +1,8 @@
 """``python -m bench``: measure Antiphon and nginx in front of the same scripted model, one core for each.
 
 The server under test has a core to itself; the load generator and the model share another.
-``python -m bench knowledge`` measures indexing and searching documents instead.
+``python -m bench knowledge`` measures indexing and searching documents instead, ``python -m bench replicas``
+how much two servers on one PostgreSQL carry.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from bench import knowledge, stores
+from bench import knowledge, replicas, stores
 from bench.machine import cores, pin
 from bench.processes import StartError
 from bench.report import figures, noisy, table, write_docs, write_json
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["knowledge"]:
         return knowledge.main(arguments[1:])
+    if arguments[:1] == ["replicas"]:
+        return replicas.main(arguments[1:])
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are ended on the way out
     where = cores()

@@ -1,0 +1,113 @@
+"""How much more two servers on one PostgreSQL carry than one.
+
+``python -m bench replicas``. A machine that also holds the load, the model and the database has no core for
+each server, so what is measured is what a turn costs a server's processor: alone, and with a second server
+beside it that is asked as much. Two cores carry twice what one does, less what a turn became dearer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from bench import stores
+from bench.load import Outcome, Plan, new_event_loop, run
+from bench.machine import cores, cpu_seconds, family, pin
+from bench.processes import Process
+from bench.rows import Scale
+from bench.targets import ANTIPHON, Stage
+
+CONNECTIONS = 32
+"""Of the load on each server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Processor time of a turn in microseconds: of the servers together, and of the database."""
+
+    server: float
+    database: float
+    broken: int
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print; 1 if an answer was not intact."""
+    parser = argparse.ArgumentParser(prog="python -m bench replicas", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="medians of N rounds in turn")
+    parser.add_argument("--store", choices=("postgres", "postgres+redis"), default="postgres")
+    options = parser.parse_args(arguments)
+    where = cores()
+    pin(where.rest)
+    alone: list[Cost] = []
+    together: list[Cost] = []
+    with tempfile.TemporaryDirectory(prefix="antiphon-bench-") as name, ExitStack() as stack:
+        store = stores.settings_of(options.store, Path(name))
+        stage = Stage(Path(name), where, {}, store)
+        upstream = stack.enter_context(stage.upstream())
+        first = stack.enter_context(stage.server("antiphon", upstream.port))
+        _cost([first], Scale().warm_seconds)
+        for _ in range(options.rounds):
+            alone.append(_cost([first], Scale().seconds / 2))
+        second = stack.enter_context(stage.server("antiphon", upstream.port))
+        _cost([first, second], Scale().warm_seconds)
+        for _ in range(options.rounds):
+            together.append(_cost([first, second], Scale().seconds / 2))
+    return _told(alone, together)
+
+
+def _told(alone: list[Cost], together: list[Cost]) -> int:
+    one, two = (median(cost.server for cost in costs) for costs in (alone, together))
+    for name, costs in (("one server", alone), ("two servers", together)):
+        print(
+            f"{name:12} {median(cost.server for cost in costs):7.0f} µs a turn,"
+            f" the database {median(cost.database for cost in costs):7.0f}"
+        )
+    print(f"two cores of servers carry {2 * one / two:.2f} times one")
+    broken = sum(cost.broken for cost in (*alone, *together))
+    if broken:
+        print(f"{broken} answers were NOT INTACT")
+    return 1 if broken else 0
+
+
+def _cost(servers: Sequence[Process], seconds: float) -> Cost:
+    """Load every server with one-token turns at once."""
+    plans = [
+        ANTIPHON.plan(server.port, "n1", tokens=1, connections=CONNECTIONS, seconds=seconds)
+        for server in servers
+    ]
+    pids = [pid for server in servers for pid in family(server.pid)]
+    database = _database()
+    before, before_database = cpu_seconds(pids), cpu_seconds(database)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        outcomes = runner.run(_all(plans))
+    requests = max(sum(outcome.requests for outcome in outcomes), 1)
+    return Cost(
+        server=(cpu_seconds(pids) - before) * 1e6 / requests,
+        database=(cpu_seconds(database) - before_database) * 1e6 / requests,
+        broken=sum(outcome.errors.total() for outcome in outcomes),
+    )
+
+
+async def _all(plans: Sequence[Plan]) -> list[Outcome]:
+    return await asyncio.gather(*(run(plan) for plan in plans))
+
+
+def _database() -> list[int]:
+    """Every process of PostgreSQL on this machine."""
+    found = []
+    for directory in Path("/proc").iterdir():
+        if directory.name.isdigit() and int(directory.name) != os.getpid():
+            try:
+                named = (directory / "comm").read_text().strip()
+            except OSError:
+                continue
+            if named == "postgres":
+                found.append(int(directory.name))
+    return found
