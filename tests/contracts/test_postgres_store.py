@@ -165,8 +165,14 @@ class Mute:
 
     async def execute(self, statement: str, *values: Any) -> Any:
         """Do it, and break if it was the one."""
-        done = await self._inner.execute(statement, *values)
-        if statement.startswith(self._last_words):
+        return await self._cut(statement, await self._inner.execute(statement, *values))
+
+    async def fetch(self, statement: str, *values: Any) -> Any:
+        """The same of statements that go together."""
+        return await self._cut(statement, await self._inner.fetch(statement, *values))
+
+    async def _cut(self, statement: str, done: Any) -> Any:
+        if self._last_words in statement:
             await self._inner.close()
             raise asyncpg.ConnectionDoesNotExistError("cut")
         return done

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
 import asyncpg
@@ -17,7 +18,16 @@ from antiphon.storage.sql import commands, reads_runs
 from antiphon.storage.sql.postgres_pool import LOST, Pool, Session, connect, named
 from antiphon.storage.sql.postgres_reading import PostgresReads
 from antiphon.storage.sql.postgres_workers import LIVES
-from antiphon.storage.sql.postgres_writer import InDoubt, run, run_commands, transaction
+from antiphon.storage.sql.postgres_writer import (
+    REFUSED,
+    InDoubt,
+    run,
+    run_commands,
+    run_together,
+    steps_of,
+    transaction,
+)
+from antiphon.storage.sql.steps import Step
 
 # The newest record's number stays: the one after it is where a fence belongs. What it said goes.
 TRIM_TICKS: Final = "DELETE FROM journal WHERE worker_id=? AND tick<?"
@@ -52,7 +62,7 @@ class PostgresJournal:
                 if doubtful and await connection.fetchval(TICK, worker_id, tick) == ops:
                     return
                 if sets:
-                    await transaction(connection, sets, lambda: _tick(connection, worker_id, tick, ops, sets))
+                    await _end(connection, worker_id, tick, ops, sets)
                 else:
                     await _put(connection, worker_id, tick, ops)
             except (*LOST, InDoubt) as error:
@@ -101,6 +111,20 @@ class PostgresJournal:
 async def _put(connection: Session, worker_id: str, tick: int, ops: bytes) -> None:
     if not await run(connection, commands.PUT_TICK, (worker_id, tick, ops)):
         raise Fenced(worker_id)
+
+
+async def _end(connection: Session, worker_id: str, tick: int, ops: bytes, sets: Sequence[WriteSet]) -> None:
+    """Write a record with the ends of its runs: all together, and one by one if that was refused."""
+    ends = [steps_of(one) for one in sets]
+    if None not in ends:
+        first: Step = (commands.PUT_TICK, (worker_id, tick, ops), 1)
+        steps = [first, *chain.from_iterable(end for end in ends if end is not None)]
+        try:
+            await transaction(connection, sets, lambda: run_together(connection, steps))
+            return
+        except REFUSED:
+            pass
+    await transaction(connection, sets, lambda: _tick(connection, worker_id, tick, ops, sets))
 
 
 async def _tick(connection: Session, worker_id: str, tick: int, ops: bytes, sets: Sequence[WriteSet]) -> None:

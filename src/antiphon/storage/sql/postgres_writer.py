@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -19,12 +19,15 @@ from antiphon.ports import write_sets as ws
 from antiphon.ports.workers import CANCEL
 from antiphon.ports.write_sets import Command
 from antiphon.storage.sql import commands, postgres_locks
+from antiphon.storage.sql.postgres_groups import Refused, grouped, run_group
 from antiphon.storage.sql.postgres_pool import AGAIN, GONE, LOST, Pool, Session
 from antiphon.storage.sql.postgres_text import bound, translated
 from antiphon.storage.sql.postgres_workers import CHANNEL
+from antiphon.storage.sql.steps import Step
 
 ATTEMPTS: Final = 5
 PAUSE_SECONDS: Final = 0.01
+REFUSED: Final = (Refused, asyncpg.IntegrityConstraintViolationError)
 UNSURE: Final = (
     "The database went away while it was writing; look whether it has happened before you try again."
 )
@@ -58,6 +61,25 @@ async def run_commands(connection: Session, sets: Sequence[Command]) -> None:
             await connection.execute("SELECT pg_notify($1,$2)", CHANNEL, f"{CANCEL} {command.run_id}")
 
 
+async def run_together(connection: Session, steps: Iterable[Step]) -> None:
+    """Execute the statements of write sets in as few round trips as can be; raises Refused."""
+    for group in grouped(steps):
+        if len(group) > 1:
+            await run_group(connection, group)
+        else:
+            statement, parameters, expect = group[0]
+            rows = await run(connection, statement, parameters)
+            if expect is not None and rows < expect:
+                raise Refused
+
+
+def steps_of(sets: Iterable[Command]) -> list[Step] | None:
+    """Return all statements of a write set, None if there is more to it than statements."""
+    if any(type(command) is ws.RequestCancel for command in sets):
+        return None
+    return [step for command in sets for step in commands.steps(command)]
+
+
 async def transaction(
     connection: Session, sets: Sequence[Sequence[Command]], work: Callable[[], Awaitable[None]]
 ) -> None:
@@ -73,6 +95,18 @@ async def transaction(
         await connection.execute("COMMIT")
     except LOST as lost:
         raise InDoubt from lost
+
+
+async def write_set(connection: Session, sets: Sequence[Command]) -> None:
+    """Write one set in a transaction of its own; raises what `transaction` and `run_commands` raise."""
+    steps = steps_of(sets)
+    if steps is not None and len(steps) > 1:
+        try:
+            await transaction(connection, [sets], lambda: run_together(connection, steps))
+            return
+        except REFUSED:
+            pass  # one by one it is seen by whom
+    await transaction(connection, [sets], lambda: run_commands(connection, sets))
 
 
 class PostgresWriter:
@@ -101,7 +135,7 @@ class PostgresWriter:
         for attempt in range(1, ATTEMPTS + 1):
             async with self._pool.connection() as connection:
                 try:
-                    await transaction(connection, [sets], lambda: run_commands(connection, sets))
+                    await write_set(connection, sets)
                     return
                 except InDoubt:
                     raise Unavailable(UNSURE) from None
