@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -55,8 +56,9 @@ def _mongo(_: Path) -> Settings:
 
 
 def _redis(directory: Path) -> Settings:
-    url = RedisServer(directory / "redis").start().url
-    return lambda _: {"REDIS_URL": url, "DEFAULT_LIMITS": COUNTED}
+    server = RedisServer(directory / "redis").start()
+    atexit.register(server.kill)
+    return lambda _: {"REDIS_URL": server.url, "DEFAULT_LIMITS": COUNTED}
 
 
 _PARTS: Final[dict[str, Callable[[Path], Settings]]] = {

@@ -15,6 +15,8 @@ from pymongo import MongoClient
 
 from antiphon.storage.mongo import database as db
 from antiphon.storage.mongo.database import shown
+from antiphon.storage.mongo.documents import ALIVE
+from antiphon.storage.mongo.rows import KINDS
 from antiphon.storage.sql import migrations
 from antiphon.storage.sql.sqlite import FILE_NAME
 from tests import mongo
@@ -111,6 +113,19 @@ def look(directory: Path, read: Callable[[sqlite3.Connection], T], *, url: str |
     finally:
         client.close()
         rows.close()
+
+
+def set_columns(directory: Path, table: str, columns: Row) -> None:
+    """Change all documents that stand for a table's rows."""
+    kind = KINDS[table]
+    changed = {f"{name}_us" if name in kind.times else name: value for name, value in columns.items()}
+    if table == "runs" and "state" in columns:
+        changed["alive"] = True if columns["state"] in ALIVE else None
+    client: MongoClient[Row] = MongoClient(mongo.url(directory))
+    try:
+        client.get_default_database()[kind.collection].update_many({}, {"$set": changed})
+    finally:
+        client.close()
 
 
 def _accounts(directory: Path, rows: sqlite3.Connection) -> None:

@@ -62,6 +62,19 @@ async def _with_mongo(directory: Path, accounts: Any) -> Any:
     return storage
 
 
+async def set_columns(storage: Any, directory: Path, table: str, **columns: Any) -> None:
+    """Change all rows of a table of conversations behind the server."""
+    if ON_MONGO:
+        from tests import mongo_rows
+
+        mongo_rows.set_columns(directory, table, columns)
+        return
+    settings = ",".join(f"{name}=?" for name in columns)
+    await storage._writer.submit(
+        lambda db: db.execute(f"UPDATE {table} SET {settings}", tuple(columns.values()))
+    )
+
+
 def address(directory: Path) -> str | None:
     """The database that belongs to a test's directory, None for files in it."""
     if not ON_POSTGRES:

@@ -23,6 +23,8 @@ CANARY = "sk-canary-7f3a9c51e8d24b60"
 """The provider's key: whatever the server says or logs, this may not be part of it."""
 
 START_SECONDS = 30.0
+LISTENING = "0A"
+"""In `/proc/net/tcp`."""
 _RUN = "from antiphon.cli.main import app; app(args=[{!r}], prog_name='antiphon')"
 
 Found = TypeVar("Found")
@@ -149,6 +151,19 @@ class ServerProcess:
     def open_files(self) -> int:
         """How many descriptors the process holds."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def connections(self) -> int:
+        """How many connections of clients the process holds, whether they are still there or not."""
+        own = set[str]()
+        for path in Path(f"/proc/{self.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                own.add(str(path.readlink()))
+        lines = [line.split() for line in Path(f"/proc/{self.pid}/net/tcp").read_text().splitlines()[1:]]
+        return sum(
+            f"socket:[{line[9]}]" in own
+            for line in lines
+            if int(line[1].partition(":")[2], 16) == self.port and line[3] != LISTENING
+        )
 
     def query(self, statement: str, *values: Any, name: str = FILE_NAME) -> list[tuple[Any, ...]]:
         """Read a database from outside, read-only."""

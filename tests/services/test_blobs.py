@@ -19,7 +19,7 @@ from antiphon.services.idempotency import Key
 from tests.services.hand import HAND
 from tests.services.test_chat_prefix import complete, conversation_of
 from tests.services.world import World
-from tests.store import contents
+from tests.store import contents, set_columns
 
 
 def data_url(size: int = 100_000) -> str:
@@ -126,9 +126,7 @@ async def test_a_background_answer_that_begins_again_has_its_picture(world: Worl
     answer = await world.ended(begun)
     run = answer.run
     run.state, run.attempt = "queued", 2
-    await world.storage.inner._writer.submit(  # as if it had not ended
-        lambda db: db.execute("UPDATE runs SET state='in_progress'")
-    )
+    await set_columns(world.storage.inner, world.directory, "runs", state="in_progress")  # as if it had not
     await world.application.turns.resume(run)
     assert url in json.dumps((await world.hand.next()).request.messages)
 

@@ -13,6 +13,7 @@ from antiphon.domain.accounts import Principal
 from antiphon.domain.errors import InvalidRequest, NotFound
 from antiphon.domain.inputs import parse_input
 from antiphon.ports import purge_writes as wp
+from antiphon.ports import write_sets as ws
 from antiphon.services import trimming
 from antiphon.services.purges import DAY_US
 from antiphon.services.trimming import GRACE_US
@@ -272,9 +273,7 @@ async def test_a_conversation_that_has_expired_goes_and_no_other(c: C) -> None:
     expiring = await c.world.conversation("u1")
     digits = expiring.removeprefix(ids.CONVERSATION)
     at = SystemClock().now_us() + GRACE_US
-    await c.world.storage.inner._writer.submit(
-        lambda db: db.execute("UPDATE conversations SET expires=? WHERE id=?", (at, digits))
-    )
+    await c.world.storage.unit_of_work.commit(ws.UpdateConversation(conversation_id=digits, expires_us=at))
     assert (await later(c.world, 0))["conversations"] == 0
     assert (await later(c.world, 2 * GRACE_US))["conversations"] == 1
     with pytest.raises(NotFound):

@@ -15,6 +15,7 @@ from antiphon.services.shares import DEFAULT_SECONDS, SECOND_US
 from tests.services.sharing import Scene, set_account, shared_scene
 from tests.services.specified import PATH
 from tests.services.world import World, say
+from tests.store import set_columns
 
 
 @pytest.fixture
@@ -78,8 +79,7 @@ async def revoked(scene: Scene, token: str) -> None:
 
 
 async def expired(scene: Scene, token: str) -> None:
-    writer = scene.world.storage.inner._writer  # type: ignore[attr-defined]
-    await writer.submit(lambda db: db.execute("UPDATE share_links SET expires=1"))
+    await set_columns(scene.world.storage.inner, scene.world.directory, "share_links", expires=1)
 
 
 async def deleted(scene: Scene, token: str) -> None:

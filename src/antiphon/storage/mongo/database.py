@@ -6,6 +6,7 @@ several documents, so a single server, a replica set, a sharded cluster and look
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
@@ -103,6 +104,7 @@ NAME: Final = "chat_content"
 """Of a URL that names no database; the name that the branching system has for its content."""
 
 TIMEOUT_MS: Final = 5_000
+FERRETDB: Final = "ferretdbVersion"
 AHEAD: Final = 16
 """Documents asked for at once where all are read: MongoDB ends an answer at 16 MB, a look-alike may not."""
 DUPLICATE: Final = 11000
@@ -126,6 +128,7 @@ class Database:
     def __init__(self, client: AsyncMongoClient[Document], database: AsyncDatabase[Document]) -> None:
         self._client = client
         self._database = database
+        self._is_ferretdb = False
 
     async def get(self, collection: str, key: str) -> Document | None:
         """Return a document by its `_id`, or None."""
@@ -195,6 +198,14 @@ class Database:
                 if any(one.get("code") != DUPLICATE for one in error.details["writeErrors"]):
                     raise
 
+    async def write_all(self, writes: Mapping[str, Sequence[Write]]) -> None:
+        """Make writes to several collections in any order, at the same time where the server bears it."""
+        if self._is_ferretdb:
+            for name, some in writes.items():
+                await self.write(name, some)
+            return
+        await asyncio.gather(*(self.write(name, some) for name, some in writes.items()))
+
     async def update(self, collection: str, key: str, change: Document, **also: Any) -> bool:
         """Update the document of an `_id` that meets more conditions; returns whether there was one."""
         with named():
@@ -220,6 +231,8 @@ class Database:
     async def prepare(self) -> None:
         """Make the collections and their indexes, as far as they are missing."""
         with named():
+            # On SQLite it may not answer for many seconds if collections are written at the same time.
+            self._is_ferretdb = FERRETDB in await self._database.command("buildInfo")
             there = set(await self._database.list_collection_names())
             for name in sorted({index[0] for index in INDEXES} | {WORKERS, DECISIONS, ABOUT}):
                 if name not in there:

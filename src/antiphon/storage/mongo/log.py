@@ -237,8 +237,7 @@ class Log:
                 now = await self._database.get(db.LOG, record["_id"])
                 if now is None or not now.get("open"):
                     return
-            writes = [self._database.write(name, grouped[name]) for name in stage if name in grouped]
-            await asyncio.gather(*writes)
+            await self._database.write_all({name: grouped[name] for name in stage if name in grouped})
         if tail:
             await self._tail(decode_tail(tail))
         self._done.append(record)

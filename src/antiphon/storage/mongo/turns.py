@@ -35,7 +35,7 @@ class Turn:
             except BaseException:
                 if mine.done() and not mine.cancelled():
                     self._pass_on()
-                else:
+                elif mine in self._waiting:
                     self._waiting.remove(mine)
                 raise
         self._is_taken = True
@@ -46,9 +46,12 @@ class Turn:
 
     def _pass_on(self) -> None:
         self._is_taken = False
-        if self._waiting:
-            self._is_taken = True
-            self._waiting.popleft().set_result(None)
+        while self._waiting:
+            next_one = self._waiting.popleft()
+            if not next_one.done():  # it is if whoever waits was cancelled and has not gone on since
+                self._is_taken = True
+                next_one.set_result(None)
+                return
 
 
 class Turns:
