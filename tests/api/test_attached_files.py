@@ -11,6 +11,8 @@ import pytest
 from antiphon.domain import attached_files
 from tests.api.client import Api, Json
 from tests.api.documents import upload
+from tests.api.people_fixtures import Town
+from tests.api.shared_town import share
 from tests.services.hand import ECHO, HAND, Call
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
@@ -145,3 +147,30 @@ async def test_the_same_picture_is_known_by_its_first_bytes() -> None:
     heads = {b"RIFF1234WEBPVP8 ": "image/webp", b"GIF89a": "image/gif", b"\xff\xd8\xff\xe0": "image/jpeg"}
     assert {head: attached_files.picture_type(head) for head in heads} == heads
     assert attached_files.picture_type(b"<svg xmlns=") is None
+
+
+async def test_a_member_s_file_is_shown_while_the_member_is_there(town: Town) -> None:
+    shared = await share(town)
+    ed, path = shared.people["editor"], shared.conversation
+    await shared.made("owner", "POST", f"{RESPONSES}/{shared.ids['running_id']}/cancel")
+    form = {"files": {"file": ("notes.md", NOTES)}, "data": {"purpose": "user_data"}}
+    file = (await town.http.post("/v1/files", headers=ed.bearer, **form)).json()
+    item = {"type": "message", **said(document(file))[0]}
+    assert (await shared.call("owner", "POST", f"{path}/items", {"items": [item]})).status_code == 404
+    await shared.made("editor", "POST", f"{path}/items", {"items": [item]})
+    forked = (await shared.made("viewer", "POST", f"{path}/fork", {}))["id"]
+
+    async def seen(role: str, conversation: str) -> str:
+        body = {"model": HAND, "conversation": conversation, "input": "who?"}
+        begun = asyncio.create_task(shared.call(role, "POST", RESPONSES, body))
+        while (call := await town.world.hand.next()).prompts[-1] != "user:who?":
+            pass  # the answer that still ran
+        call.answer("seen")
+        assert (await begun).status_code == 200
+        return " ".join(call.prompts)
+
+    assert "Ada Brandt" in await seen("owner", shared.ids["conversation_id"])
+    assert "Ada Brandt" not in await seen("viewer", forked), "in a fork nobody's file but one's own"
+    await shared.call("owner", "DELETE", f"{path}/members/ed")
+    told = await seen("owner", shared.ids["conversation_id"])
+    assert "Ada Brandt" not in told and "[attached: notes.md]" in told

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from antiphon.cli.main import app
+from scripts.project_files import ROOT
 from tests.cli.test_import_chatgroq import ADMIN, rows, talk
 from tests.redis_server import RedisServer, running_redis
 from tests.services.world import prepare
+
+PAGE = ROOT / "docs" / "migrating" / "redis-chat.md"
 
 
 @pytest.fixture
@@ -115,3 +120,24 @@ def test_a_large_redis_is_read_in_bounded_memory_and_one_that_is_not_there_told(
     redis.kill()
     assert "cannot be read" in taken("redis", redis.url, data, status=1).output
     assert "names no service" in taken("redis", "redis+sentinel://:hunter2@h", data, status=1).output
+
+
+def test_a_dump_is_read_by_a_redis_started_on_it_as_the_page_says(
+    data: Path, redis: RedisServer, tmp_path: Path
+) -> None:
+    client = redis.client()
+    client.set("kept", json.dumps(talk(3)), ex=1800)
+    client.config_set("dir", str(tmp_path))
+    client.save()
+    redis.kill()
+    before = (tmp_path / "dump.rdb").read_bytes()
+    command = re.search(r"redis-server (--dir .+)", PAGE.read_text())
+    assert command is not None
+    options = shlex.split(command[1].replace("/where/it/is", str(tmp_path)).replace("--port 6399 ", ""))
+    other = RedisServer(tmp_path / "other", *options)
+    try:
+        other.start()
+        assert "3 messages added" in taken("redis", other.url, data).output
+    finally:
+        other.kill()
+    assert (tmp_path / "dump.rdb").read_bytes() == before

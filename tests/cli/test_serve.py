@@ -1,6 +1,8 @@
 """`antiphon serve` says where to go once it answers, and ends in order on SIGTERM."""
 
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -8,10 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from antiphon.cli import serve
-from antiphon.cli.api_client import ApiClient
+from antiphon.cli.api_client import ApiClient, ClientError
 from antiphon.cli.main import app
 from tests.cli.fake_server import FakeServer
-from tests.e2e.sdk.launch import running_server
+from tests.e2e.sdk.launch import clean_environment, free_port, running_server
+from tests.e2e.server_process import eventually
 
 
 def test_the_greeting_comes_from_the_running_server(
@@ -79,3 +82,48 @@ def test_a_real_server_greets_and_ends_on_sigterm(tmp_path: Path) -> None:
             time.sleep(0.05)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(20) in {0, -signal.SIGTERM}
+
+
+def test_a_server_that_reloads_starts_again_after_a_change_and_keeps_its_data(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "antiphon.toml").write_text("")
+    environment = clean_environment() | {"PORT": str(port), "DATA_DIR": str(tmp_path / "data")}
+    log = (tmp_path / "log").open("wb")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "antiphon", "serve", "--reload"],
+        cwd=tmp_path, env=environment, stdout=log, stderr=log,
+    )  # fmt: skip
+    client = ApiClient(f"http://127.0.0.1:{port}")
+    try:
+        eventually(lambda: answers(client), "a server", 30)
+        made = client.post("/v1/conversations", {"title": "Kept"})
+        (tmp_path / "antiphon.toml").write_text("[aliases]\nquick = 7\n")  # no server starts with this
+        eventually(lambda: b"after the next change" in (tmp_path / "log").read_bytes(), "its end", 30)
+        (tmp_path / "antiphon.toml").write_text('[aliases]\nquick = "offline/extractive"\n')
+        eventually(lambda: answers(client), "a server again", 30)
+        assert client.get(f"/v1/conversations/{made['id']}")["title"] == "Kept"
+        assert client.post("/v1/responses", {"model": "quick", "input": "hi"})["status"] == "completed"
+        process.terminate()
+        assert process.wait(20) == 0
+        assert not answers(client)
+    finally:
+        process.kill()
+        log.close()
+
+
+def answers(client: ApiClient) -> bool:
+    try:
+        client.get("/health")
+    except ClientError:
+        return False
+    return True
+
+
+def test_nothing_is_reloaded_in_production(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    monkeypatch.setenv("SECRET_KEY", "0123456789abcdef" * 4)
+    told = runner.invoke(app, ["serve", "--reload"])
+    assert told.exit_code == 2 and "development" in told.output

@@ -23,7 +23,12 @@ UNAUTHENTICATED = "status of 401"
 """What the console says of the first question, who one is."""
 
 
-PAINTED = "new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))"
+PAINTED = """async () => {
+    await new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)));
+    const lasting = (one) => Number.isFinite(one.effect?.getComputedTiming().endTime);
+    const ending = document.getAnimations().filter(lasting);
+    await Promise.all(ending.map((one) => one.finished.catch(() => undefined)));
+}"""
 """Colours change in a moment, not at once."""
 
 

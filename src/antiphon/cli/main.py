@@ -54,10 +54,19 @@ def serve(
     config: Annotated[
         Path | None, typer.Option("--config", help="A config.ini of the Redis chat service.")
     ] = None,
+    reload: Annotated[
+        bool,
+        typer.Option(
+            "--reload", help="For development: start again when code, .env or antiphon.toml change."
+        ),
+    ] = False,
 ) -> None:
     """Start the server."""
-    from antiphon.cli.serve import run_server
+    from antiphon.cli.serve import run_again_and_again, run_server
 
+    if reload:
+        run_again_and_again(host=host, port=port, data_dir=data_dir, config=config)
+        return
     run_server(host=host, port=port, data_dir=data_dir, config=config)
 
 

@@ -13,6 +13,7 @@ from rich.markup import escape
 from antiphon.cli.api_client import ApiClient, ClientError
 from antiphon.cli.config_ini import BadConfigIni, names_of
 from antiphon.cli.configuration import base_url_of, settings_or_exit
+from antiphon.cli.reloading import run_reloading
 from antiphon.process import serve
 from antiphon.settings import environment
 
@@ -31,6 +32,20 @@ def run_server(
         key = settings.api_key.get_secret_value() if settings.api_key else None
         threading.Thread(target=greet_when_ready, args=(url, key), name="greeting", daemon=True).start()
     serve(settings)
+
+
+def run_again_and_again(
+    *, host: str | None, port: int | None, data_dir: Path | None, config: Path | None = None
+) -> None:
+    """Serve in another process, which is started again after every change; exits where that is no good."""
+    if config is not None:
+        adopt(config)
+    if settings_or_exit(host=host, port=port, data_dir=data_dir).environment == "production":
+        typer.echo("antiphon: --reload is for development, and ENVIRONMENT is production", err=True)
+        raise typer.Exit(2)
+    given = {"--host": host, "--port": port, "--data-dir": data_dir, "--config": config}
+    options = [str(part) for name, value in given.items() if value is not None for part in (name, value)]
+    run_reloading(options, config=config)
 
 
 def adopt(config: Path) -> None:

@@ -73,6 +73,12 @@ class Access:
         require(conversation.role or OWNER, need)
         return who.within(conversation.owner_id, conversation.slot)
 
+    async def is_in(self, account_id: str, conversation: Conversation) -> bool:
+        """Whether an account owns a conversation or is let into it."""
+        if account_id == conversation.owner_id:
+            return True
+        return await self._members.role(account_id, conversation.id) is not None
+
     async def branch(
         self, who: Principal, conversation_id: str, wire_id: str, need: Role = VIEWER
     ) -> tuple[Principal, Conversation, Branch]:

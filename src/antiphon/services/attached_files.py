@@ -1,14 +1,15 @@
 """Files that messages name by their ids: whose they are, and what a model is shown of them.
 
 An item keeps the id, never the content. A model is shown what the file holds when it is asked, and only if
-the file is still its author's; of what has no room, or is gone, it is told the name.
+the file is still its author's, who must be in the conversation still; of what has no room, or is gone, it is
+told the name.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -42,6 +43,9 @@ from antiphon.services.document_texts import DocumentTexts
 
 GONE = "a file that is gone"
 
+IsIn = Callable[[str], Awaitable[bool]]
+"""Whether an account is in the conversation whose items are shown."""
+
 
 class AttachedFiles:
     """Looks after the files that items name."""
@@ -70,21 +74,27 @@ class AttachedFiles:
         return tuple(found)
 
     async def shown(
-        self, owner_id: str, items: Sequence[Item | InputItem], room_tokens: int, *, whole: bool = False
-    ) -> list[Item | InputItem]:
+        self, owner_id: str, items: Sequence[Item | InputItem], room_tokens: int, *, is_in: IsIn,
+        whole: bool = False,
+    ) -> list[Item | InputItem]:  # fmt: skip
         """Return items with what a model is shown of their files, in no more than so many tokens of text.
 
-        `owner_id` is whose files new items name. Raises InvalidRequest for a new item whose file no model
-        can be shown, or with `whole` has no room. The newest files come first.
+        `owner_id` is whose files new items name, `is_in` tells of an author of others whether that one is
+        in the conversation still. Raises InvalidRequest for a new item whose file no model can be shown,
+        or with `whole` has no room. The newest files come first.
         """
         shown = list(items)
         room = _Room(tokens=room_tokens)
+        here: dict[str, bool] = {owner_id: True}
         for index in reversed(range(len(shown))):
             item = shown[index]
             if not names_any([item]):
                 continue
             payload = item.body()
             author_id = owner_id if isinstance(item, InputItem) else item.author_id or ""
+            if author_id not in here:
+                here[author_id] = await is_in(author_id)
+            author_id = author_id if here[author_id] else ""
             parts = {}
             for place, part in parts_of(payload):
                 try:
@@ -107,7 +117,7 @@ class AttachedFiles:
         items = [as_item(message) for message in messages]
         await self.named(owner_id, items, "messages")
         room = room_tokens - estimate_request_tokens(messages)
-        shown = await self.shown(owner_id, items, room)
+        shown = await self.shown(owner_id, items, room, is_in=_nobody)
         return [
             {**message, "content": [as_chat_part(part) for part in item.body()["content"]]}
             if named_in_chat(message)
@@ -177,6 +187,10 @@ def names_any(items: Sequence[Item | InputItem]) -> bool:
         else '"file_id"' in item.payload and names_files(item.body())
         for item in items
     )
+
+
+async def _nobody(account_id: str) -> bool:
+    return False
 
 
 class _Room:

@@ -15,9 +15,9 @@ from antiphon.domain.sources import sources_budget
 from antiphon.domain.usage import estimate_item_tokens
 from antiphon.ports.storage import TurnBase
 from antiphon.services.access import Access
-from antiphon.services.attached_files import AttachedFiles, names_any
+from antiphon.services.attached_files import AttachedFiles, IsIn
 from antiphon.services.model_routes import ModelRoute
-from antiphon.services.runs.context import chat_messages
+from antiphon.services.runs.context import Body, chat_messages
 from antiphon.services.turn_plans import (
     Attachment,
     TurnRequest,
@@ -75,19 +75,31 @@ class TurnMessages:
         if request.refuse_truncation and at.base is not None:
             self._require_room(request, at.base, route)
         asked: list[Item | InputItem] = [*context, *request.items]
-        if names_any(asked):
-            answer = answer_budget(request, route.context_tokens)
-            room = room_in(asked, route, answer, grounded=request.grounded)
-            asked = await self._attached.shown(who.actor_id, asked, room, whole=request.refuse_truncation)
+        naming: list[Body] = []
+        told = chat_messages(asked, request.instructions, continues=request.continues, naming=naming)
+        if not naming:
+            return told
+        answer = answer_budget(request, route.context_tokens)
+        room = room_in(asked, route, answer, grounded=request.grounded)
+        asked = await self._attached.shown(
+            who.actor_id, asked, room, is_in=self._in(at.base), whole=request.refuse_truncation
+        )
         return chat_messages(asked, request.instructions, continues=request.continues)
 
-    async def again(self, run: Run, context: list[Item], route: ModelRoute) -> list[dict[str, Any]]:
-        """Return what the model of a background run is asked once more."""
+    async def again(self, run: Run, base: TurnBase, route: ModelRoute) -> list[dict[str, Any]]:
+        """Return what the model of a background run is asked once more, in what it was asked at."""
         answer = answer_tokens(run.request.get("params", {}), route.context_tokens)
-        asked: list[Item | InputItem] = [*context]
-        asked = await self._attached.shown("", asked, room_in(asked, route, answer, grounded=False))
+        asked: list[Item | InputItem] = [*base.context]
+        room = room_in(asked, route, answer, grounded=False)
+        asked = await self._attached.shown(run.author_id, asked, room, is_in=self._in(base))
         continues = bool(run.request.get("continues"))
         return chat_messages(asked, run.request.get("instructions"), continues=continues)
+
+    def _in(self, base: TurnBase | None) -> IsIn:
+        async def is_in(account_id: str) -> bool:
+            return base is not None and await self._access.is_in(account_id, base.conversation)
+
+        return is_in
 
     @staticmethod
     def _require_room(request: TurnRequest, base: TurnBase, route: ModelRoute) -> None:

@@ -201,7 +201,6 @@ function FanColumn({ id, shown }: { id: string; shown: boolean }) {
 }
 
 function AnswerActions({ turn }: { turn: Turn }) {
-  const list = useModels((state) => state.list);
   const [tracing, setTracing] = useState(false);
   if (isRunning(turn)) return null;
   const searched = turn.items.some(
@@ -215,33 +214,7 @@ function AnswerActions({ turn }: { turn: Turn }) {
           <Icon name="search" />
         </button>
       )}
-      <Menu label="Answer again" trigger={<Icon name="retry" />}>
-        {(close) => (
-          <>
-            <MenuItem
-              onClick={() => {
-                close();
-                void regenerate(turn.id);
-              }}
-            >
-              Try again
-            </MenuItem>
-            {list
-              .filter((one) => one.id !== turn.model)
-              .map((one) => (
-                <MenuItem
-                  key={one.id}
-                  onClick={() => {
-                    close();
-                    void regenerate(turn.id, one.id);
-                  }}
-                >
-                  With {shortName(one.id)}
-                </MenuItem>
-              ))}
-          </>
-        )}
-      </Menu>
+      <Again turn={turn} />
       <Spent turn={turn} />
       {tracing && (
         <Suspense>
@@ -249,6 +222,27 @@ function AnswerActions({ turn }: { turn: Turn }) {
         </Suspense>
       )}
     </>
+  );
+}
+
+/** Answering again, by the same model or another. */
+function Again({ turn }: { turn: Turn }) {
+  const list = useModels((state) => state.list);
+  return (
+    <Menu label="Answer again" trigger={<Icon name="retry" />}>
+      {(close) => (
+        <>
+          <MenuItem onClick={() => (close(), void regenerate(turn.id))}>Try again</MenuItem>
+          {list
+            .filter((one) => one.id !== turn.model)
+            .map((one) => (
+              <MenuItem key={one.id} onClick={() => (close(), void regenerate(turn.id, one.id))}>
+                With {shortName(one.id)}
+              </MenuItem>
+            ))}
+        </>
+      )}
+    </Menu>
   );
 }
 

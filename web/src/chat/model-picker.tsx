@@ -8,10 +8,6 @@ export function ModelPicker() {
   const chosen = useModels((state) => state.chosen);
   if (!list.length) return null;
   const shown = chosen.length === 1 ? shortName(chosen[0]!) : `${chosen.length} models`;
-  const tick = (id: string) => {
-    if (!chosen.includes(id)) chooseModels([...chosen, id].slice(-MOST_AT_ONCE));
-    else if (chosen.length > 1) chooseModels(chosen.filter((one) => one !== id));
-  };
   return (
     <Menu
       label={`Model: ${shown}`}
@@ -27,27 +23,7 @@ export function ModelPicker() {
       {(close) => (
         <>
           {list.map((one) => (
-            <div className="model-row" role="presentation" key={one.id}>
-              <button
-                role="menuitemradio"
-                aria-checked={chosen.length === 1 && chosen[0] === one.id}
-                tabIndex={-1}
-                className="menu-item"
-                onClick={() => {
-                  chooseModels([one.id]);
-                  close();
-                }}
-              >
-                <span className="model-name">{shortName(one.id)}</span>
-                <span className="model-owner">{one.owned_by}</span>
-              </button>
-              {list.length > 1 && (
-                <MenuItem checked={chosen.includes(one.id)} onClick={() => tick(one.id)}>
-                  <span className="off-screen">Ask {shortName(one.id)} beside the others</span>
-                  <Icon name={chosen.includes(one.id) ? "check" : "add"} />
-                </MenuItem>
-              )}
-            </div>
+            <ModelRow key={one.id} model={one} chosen={chosen} isOnly={list.length === 1} close={close} />
           ))}
           {list.length > 1 && (
             <p className="menu-note" role="presentation">
@@ -57,5 +33,40 @@ export function ModelPicker() {
         </>
       )}
     </Menu>
+  );
+}
+
+interface Row {
+  model: { id: string; owned_by: string };
+  chosen: string[];
+  isOnly: boolean;
+  close: () => void;
+}
+
+function ModelRow({ model, chosen, isOnly, close }: Row) {
+  const ticked = chosen.includes(model.id);
+  const tick = () => {
+    if (!ticked) chooseModels([...chosen, model.id].slice(-MOST_AT_ONCE));
+    else if (chosen.length > 1) chooseModels(chosen.filter((one) => one !== model.id));
+  };
+  return (
+    <div className="model-row" role="presentation">
+      <button
+        role="menuitemradio"
+        aria-checked={chosen.length === 1 && ticked}
+        tabIndex={-1}
+        className="menu-item"
+        onClick={() => (chooseModels([model.id]), close())}
+      >
+        <span className="model-name">{shortName(model.id)}</span>
+        <span className="model-owner">{model.owned_by}</span>
+      </button>
+      {!isOnly && (
+        <MenuItem checked={ticked} onClick={tick}>
+          <span className="off-screen">Ask {shortName(model.id)} beside the others</span>
+          <Icon name={ticked ? "check" : "add"} />
+        </MenuItem>
+      )}
+    </div>
   );
 }

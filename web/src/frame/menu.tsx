@@ -37,40 +37,11 @@ export function Menu({
   useEffect(() => {
     if (!open) return;
     items(root.current)[0]?.focus();
-    const leave = (event: Event) => {
-      if (!root.current?.contains(event.target as Node)) setOpen(false);
-    };
-    const scroll = (event: Event) => {
-      if (!root.current?.contains(event.target as Node)) setOpen(false);
-    };
-    document.addEventListener("pointerdown", leave);
-    document.addEventListener("focusin", leave);
-    document.addEventListener("scroll", scroll, true);
-    return () => {
-      document.removeEventListener("scroll", scroll, true);
-      document.removeEventListener("pointerdown", leave);
-      document.removeEventListener("focusin", leave);
-    };
+    return onLeaving(root.current!, () => setOpen(false));
   }, [open]);
 
   const onKeyDown = (event: KeyboardEvent) => {
-    if (!open) return;
-    const all = items(root.current);
-    const at = all.indexOf(document.activeElement as HTMLElement);
-    const moves: Record<string, number> = {
-      ArrowDown: (at + 1) % all.length,
-      ArrowUp: (at - 1 + all.length) % all.length,
-      Home: 0,
-      End: all.length - 1,
-    };
-    if (event.key in moves) {
-      event.preventDefault();
-      all[moves[event.key]!]?.focus();
-    } else if (event.key === "Escape") {
-      event.preventDefault();
-      event.stopPropagation();
-      close();
-    } else if (event.key === "Tab") setOpen(false);
+    if (open) onKey(event, items(root.current), close, () => setOpen(false));
   };
 
   return (
@@ -94,6 +65,46 @@ export function Menu({
       )}
     </div>
   );
+}
+
+/** Calls `leave` when anything outside is touched or focused, or the menu is scrolled away. Returns what undoes it. */
+function onLeaving(root: HTMLElement, leave: () => void): () => void {
+  const ending = new AbortController();
+  const { signal } = ending;
+  const look = (event: Event) => {
+    if (!root.contains(event.target as Node)) leave();
+  };
+  for (const kind of ["pointerdown", "focusin"]) document.addEventListener(kind, look, { signal });
+  const before = root.getBoundingClientRect();
+  const scrolled = () => {
+    const now = root.getBoundingClientRect(); // what scrolled before it opened may be told afterwards
+    if (now.top !== before.top || now.left !== before.left) leave();
+  };
+  document.addEventListener("scroll", scrolled, { capture: true, signal });
+  return () => ending.abort();
+}
+
+function onKey(event: KeyboardEvent, all: HTMLElement[], close: () => void, leave: () => void): void {
+  if (moved(all, event.key)) event.preventDefault();
+  else if (event.key === "Escape") {
+    event.preventDefault();
+    event.stopPropagation();
+    close();
+  } else if (event.key === "Tab") leave();
+}
+
+/** Moves the focus among the items as a key says; returns whether it is such a key. */
+function moved(all: HTMLElement[], key: string): boolean {
+  const at = all.indexOf(document.activeElement as HTMLElement);
+  const moves: Record<string, number> = {
+    ArrowDown: (at + 1) % all.length,
+    ArrowUp: (at - 1 + all.length) % all.length,
+    Home: 0,
+    End: all.length - 1,
+  };
+  if (!(key in moves)) return false;
+  all[moves[key]!]?.focus();
+  return true;
 }
 
 function place(list: HTMLElement, button: DOMRect, align: "start" | "end"): void {

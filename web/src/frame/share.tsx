@@ -133,20 +133,7 @@ function Links({ id }: { id: string }) {
         </select>
         <button className="primary">Make a link</button>
       </form>
-      {made && (
-        <>
-          <div className="secret">
-            <code>{made}</code>
-            <button
-              className="quiet"
-              onClick={() => void copyText(made).then((done) => tell(done ? "Copied." : "It could not be copied."))}
-            >
-              Copy
-            </button>
-          </div>
-          <p className="note">It is shown this once.</p>
-        </>
-      )}
+      {made && <MadeLink address={made} />}
       <ul className="plain-list">
         {links.map((one) => (
           <li key={one.id}>
@@ -161,5 +148,22 @@ function Links({ id }: { id: string }) {
         ))}
       </ul>
     </section>
+  );
+}
+
+function MadeLink({ address }: { address: string }) {
+  return (
+    <>
+      <div className="secret">
+        <code>{address}</code>
+        <button
+          className="quiet"
+          onClick={() => void copyText(address).then((done) => tell(done ? "Copied." : "It could not be copied."))}
+        >
+          Copy
+        </button>
+      </div>
+      <p className="note">It is shown this once.</p>
+    </>
   );
 }

@@ -109,49 +109,64 @@ function byDay(list: Conversation[]): [string, Conversation[]][] {
   return [...groups];
 }
 
-function Entry({ conversation }: { conversation: Conversation }) {
-  const open = useChat((chat) => chat.id === conversation.id);
-  const [doing, setDoing] = useState<"rename" | "delete" | "share" | "attach" | null>(null);
-  const title = conversation.title || "Untitled";
+type Doing = "rename" | "delete" | "share" | "attach";
+
+interface OfEntry {
+  conversation: Conversation;
+  title: string;
+  onDoing: (doing: Doing) => void;
+}
+
+function EntryMenu({ conversation, title, onDoing }: OfEntry) {
   const role = conversation.antiphon?.role ?? "owner";
   const change = (changes: { pinned?: boolean; archived?: boolean }) =>
     updateConversation(conversation.id, changes).catch(tellError);
+  return (
+    <Menu label={`More about ${title}`} trigger={<Icon name="more" />}>
+      {(close) => (
+        <>
+          {role !== "viewer" && (
+            <MenuItem onClick={() => (close(), onDoing("rename"))}>
+              <Icon name="edit" /> Rename
+            </MenuItem>
+          )}
+          {role === "owner" && (
+            <>
+              <MenuItem onClick={() => (close(), void change({ pinned: !conversation.pinned }))}>
+                <Icon name="pin" /> {conversation.pinned ? "Unpin" : "Pin"}
+              </MenuItem>
+              <MenuItem onClick={() => (close(), void change({ archived: !conversation.archived }))}>
+                <Icon name="archive" /> {conversation.archived ? "Bring back" : "Archive"}
+              </MenuItem>
+              <MenuItem onClick={() => (close(), onDoing("share"))}>
+                <Icon name="user" /> Share
+              </MenuItem>
+              <MenuItem onClick={() => (close(), onDoing("attach"))}>
+                <Icon name="file" /> Collections
+              </MenuItem>
+            </>
+          )}
+          <MenuItem danger onClick={() => (close(), onDoing("delete"))}>
+            <Icon name="trash" /> {role === "owner" ? "Delete" : "Leave"}
+          </MenuItem>
+        </>
+      )}
+    </Menu>
+  );
+}
+
+function Entry({ conversation }: { conversation: Conversation }) {
+  const open = useChat((chat) => chat.id === conversation.id);
+  const [doing, setDoing] = useState<Doing | null>(null);
+  const title = conversation.title || "Untitled";
+  const role = conversation.antiphon?.role ?? "owner";
   if (doing === "rename") return <Rename conversation={conversation} onDone={() => setDoing(null)} />;
   return (
     <li className={open ? "entry open" : "entry"}>
       <a href={link("c", conversation.id)} aria-current={open ? "page" : undefined} title={title}>
         {title}
       </a>
-      <Menu label={`More about ${title}`} trigger={<Icon name="more" />}>
-        {(close) => (
-          <>
-            {role !== "viewer" && (
-              <MenuItem onClick={() => (close(), setDoing("rename"))}>
-                <Icon name="edit" /> Rename
-              </MenuItem>
-            )}
-            {role === "owner" && (
-              <>
-                <MenuItem onClick={() => (close(), void change({ pinned: !conversation.pinned }))}>
-                  <Icon name="pin" /> {conversation.pinned ? "Unpin" : "Pin"}
-                </MenuItem>
-                <MenuItem onClick={() => (close(), void change({ archived: !conversation.archived }))}>
-                  <Icon name="archive" /> {conversation.archived ? "Bring back" : "Archive"}
-                </MenuItem>
-                <MenuItem onClick={() => (close(), setDoing("share"))}>
-                  <Icon name="user" /> Share
-                </MenuItem>
-                <MenuItem onClick={() => (close(), setDoing("attach"))}>
-                  <Icon name="file" /> Collections
-                </MenuItem>
-              </>
-            )}
-            <MenuItem danger onClick={() => (close(), setDoing("delete"))}>
-              <Icon name="trash" /> {role === "owner" ? "Delete" : "Leave"}
-            </MenuItem>
-          </>
-        )}
-      </Menu>
+      <EntryMenu conversation={conversation} title={title} onDoing={setDoing} />
       <Suspense>
         {doing === "share" && <Share id={conversation.id} title={title} onClose={() => setDoing(null)} />}
         {doing === "attach" && <Attach id={conversation.id} onClose={() => setDoing(null)} />}

@@ -63,6 +63,7 @@ export default function Compare({ rest }: ViewProps) {
               key={side!.branch_id}
               id={id}
               side={side!}
+              unnamed={index ? "The right branch" : "The left branch"}
               branches={branches}
               onChoose={(chosen) => (index ? replace("c", id, "compare", other, chosen) : replace("c", id, "compare", chosen, other))}
             />
@@ -80,11 +81,13 @@ function commonOf(depth: number): string {
 function Line({
   id,
   side,
+  unnamed,
   branches,
   onChoose,
 }: {
   id: string;
   side: Side;
+  unnamed: string;
   branches: Branch[];
   onChoose: (branch: string) => void;
 }) {
@@ -104,7 +107,7 @@ function Line({
       .catch(tellError);
   };
   return (
-    <section className="compare-side" aria-label={branches.find((one) => one.id === side.branch_id)?.name ?? "Branch"}>
+    <section className="compare-side" aria-label={branches.find((one) => one.id === side.branch_id)?.name ?? unnamed}>
       <div className="row">
         <select aria-label="Branch" value={side.branch_id} onChange={(event) => onChoose(event.target.value)}>
           {branches

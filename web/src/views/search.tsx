@@ -53,34 +53,10 @@ export default function Search({ rest }: ViewProps) {
     read(null, ending.signal);
     return () => ending.abort();
   }, [query, role]);
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    const given = new FormData(event.currentTarget);
-    replace("search", String(given.get("query")).trim(), String(given.get("role")));
-  };
   return (
     <div className="view search">
       <h1>Search</h1>
-      <form className="row inline-form" role="search" onSubmit={submit}>
-        <input
-          name="query"
-          type="search"
-          aria-label="Words"
-          placeholder={'words, "an exact phrase", -without'}
-          defaultValue={query}
-          required
-          maxLength={2000}
-          autoFocus
-        />
-        <select name="role" aria-label="Said by" defaultValue={role}>
-          {WHO.map(([value, text]) => (
-            <option key={value} value={value}>
-              by {text}
-            </option>
-          ))}
-        </select>
-        <button className="primary">Search</button>
-      </form>
+      <Question query={query} role={role} />
       {problem && (
         <p className="problem" role="alert">
           {problem}
@@ -102,6 +78,36 @@ export default function Search({ rest }: ViewProps) {
         </button>
       )}
     </div>
+  );
+}
+
+function Question({ query, role }: { query: string; role: string }) {
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    const given = new FormData(event.currentTarget);
+    replace("search", String(given.get("query")).trim(), String(given.get("role")));
+  };
+  return (
+    <form className="row inline-form" role="search" onSubmit={submit}>
+      <input
+        name="query"
+        type="search"
+        aria-label="Words"
+        placeholder={'words, "an exact phrase", -without'}
+        defaultValue={query}
+        required
+        maxLength={2000}
+        autoFocus
+      />
+      <select name="role" aria-label="Said by" defaultValue={role}>
+        {WHO.map(([value, text]) => (
+          <option key={value} value={value}>
+            by {text}
+          </option>
+        ))}
+      </select>
+      <button className="primary">Search</button>
+    </form>
   );
 }
 

@@ -46,7 +46,7 @@ export default function Shared({ token }: { token: string }) {
     );
   }
   return (
-    <main className="shared" tabIndex={-1}>
+    <main className="shared" tabIndex={0}>
       <header>
         <p className="note">A shared conversation, to read</p>
         <h1>{head ? head.title || "Untitled" : "…"}</h1>

@@ -7,6 +7,7 @@ import binascii
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from antiphon.domain.attached_files import names_files
 from antiphon.domain.errors import InvalidRequest
 
 Message = dict[str, Any]
@@ -25,13 +26,15 @@ class Body(Protocol):
 
 
 def chat_messages(
-    items: Sequence[Body], instructions: str | None = None, *, continues: bool = False
-) -> list[Message]:
+    items: Sequence[Body], instructions: str | None = None, *, continues: bool = False,
+    naming: list[Body] | None = None,
+) -> list[Message]:  # fmt: skip
     """Return chat messages for a path of items, root first.
 
     Function calls that are incomplete or never answered are left out, and so are outputs whose
     call is not in view: providers refuse either. With `continues` they must end with an answer's text;
-    raises InvalidRequest otherwise.
+    raises InvalidRequest otherwise. What names files by their ids is put into `naming`, as it is
+    decoded here anyway.
     """
     answered = _answered_calls(items)
     messages: list[Message] = []
@@ -39,6 +42,8 @@ def chat_messages(
         messages.append({"role": "system", "content": instructions})
     for item in items:
         body = item.body()
+        if naming is not None and body.get("role") != "assistant" and names_files(body):
+            naming.append(item)
         if item.type == "message":
             messages.append(_message(body))
         elif item.type == "function_call":

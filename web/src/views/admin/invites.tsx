@@ -52,30 +52,34 @@ export function Invites() {
       {list?.length === 0 && <p className="empty">No invites yet.</p>}
       {list && list.length > 0 && (
         <Table label="Invites" columns={["For", "Made", "Until", "State", ""]}>
-          {list.map((one) => {
-            const state = stateOf(one);
-            return (
-              <tr key={one.id}>
-                <td>{one.role === "admin" ? "an administrator" : "a user"}</td>
-                <td>{day(one.created_at)}</td>
-                <td>{day(one.expires_at)}</td>
-                <td>
-                  <span className={state === "open" ? "badge good" : "badge"}>{state}</span>
-                </td>
-                <td className="acts">
-                  {state === "open" && (
-                    <button className="quiet small" onClick={() => void act(call(`/v1/admin/invites/${one.id}`, { method: "DELETE" }))}>
-                      Take back
-                    </button>
-                  )}
-                </td>
-              </tr>
-            );
-          })}
+          {list.map((one) => (
+            <InviteRow key={one.id} invite={one} act={act} />
+          ))}
         </Table>
       )}
       {hasMore && <More onClick={more} />}
     </section>
+  );
+}
+
+function InviteRow({ invite, act }: { invite: Invite; act: (done: Promise<unknown>) => Promise<boolean> }) {
+  const state = stateOf(invite);
+  return (
+    <tr>
+      <td>{invite.role === "admin" ? "an administrator" : "a user"}</td>
+      <td>{day(invite.created_at)}</td>
+      <td>{day(invite.expires_at)}</td>
+      <td>
+        <span className={state === "open" ? "badge good" : "badge"}>{state}</span>
+      </td>
+      <td className="acts">
+        {state === "open" && (
+          <button className="quiet small" onClick={() => void act(call(`/v1/admin/invites/${invite.id}`, { method: "DELETE" }))}>
+            Take back
+          </button>
+        )}
+      </td>
+    </tr>
   );
 }
 

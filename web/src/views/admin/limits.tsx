@@ -22,13 +22,33 @@ interface Group {
   name: string;
 }
 
+type Act = (done: Promise<unknown>) => Promise<boolean>;
+
 /** How much everybody, a person or a group may use. */
 export function Limits() {
   const { list, problem, act, hasMore, more } = useList<Limit>(PATH);
   const users = useList<User>("/v1/admin/users");
   const groups = useList<Group>("/v1/admin/groups");
-  const models = useModels((state) => state.list);
   const named = [...(users.list ?? []), ...(groups.list ?? [])];
+  return (
+    <section>
+      <NewLimit users={users.list ?? []} groups={groups.list ?? []} act={act} />
+      <Problem text={problem} />
+      {list?.length === 0 && <p className="empty">Nothing is limited.</p>}
+      {list && list.length > 0 && (
+        <Table label="Limits" columns={["For", "#At most", "Of", "In a", "Model", ""]}>
+          {list.map((one) => (
+            <LimitRow key={one.id} limit={one} name={named.find((other) => other.id === one.scope)?.name} act={act} />
+          ))}
+        </Table>
+      )}
+      {hasMore && <More onClick={more} />}
+    </section>
+  );
+}
+
+function NewLimit({ users, groups, act }: { users: User[]; groups: Group[]; act: Act }) {
+  const models = useModels((state) => state.list);
   const submit = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const form = event.currentTarget;
@@ -42,87 +62,74 @@ export function Limits() {
     };
     if (await act(call(PATH, { body, idempotencyKey: newKey() }))) form.reset();
   };
+  const scopes: [string, string][] = [
+    ["everyone", "everybody, each by themselves"],
+    ...groups.map((one): [string, string] => [one.id, `group ${one.name}`]),
+    ...users.map((one): [string, string] => [one.id, one.name]),
+  ];
   return (
-    <section>
-      <form className="limit-form" onSubmit={(event) => void submit(event)}>
-        <label>
-          For
-          <select name="scope">
-            <option value="everyone">everybody, each by themselves</option>
-            {groups.list?.map((one) => (
-              <option key={one.id} value={one.id}>
-                group {one.name}
-              </option>
-            ))}
-            {users.list?.map((one) => (
-              <option key={one.id} value={one.id}>
-                {one.name}
-              </option>
-            ))}
-          </select>
-        </label>
-        <label>
-          At most
-          <input name="amount" type="number" min={0} step="any" required />
-        </label>
-        <label>
-          Of
-          <select name="metric">
-            <option value="requests">requests</option>
-            <option value="tokens">tokens</option>
-            <option value="cost">money</option>
-          </select>
-        </label>
-        <label>
-          In a
-          <select name="period" defaultValue="day">
-            <option value="minute">minute</option>
-            <option value="day">day</option>
-            <option value="month">month</option>
-          </select>
-        </label>
-        <label>
-          Model
-          <select name="model">
-            <option value="">any</option>
-            {models.map((one) => (
-              <option key={one.id} value={one.id}>
-                {one.id}
-              </option>
-            ))}
-          </select>
-        </label>
-        <button className="primary">Set it</button>
-      </form>
-      <Problem text={problem} />
-      {list?.length === 0 && <p className="empty">Nothing is limited.</p>}
-      {list && list.length > 0 && (
-        <Table label="Limits" columns={["For", "#At most", "Of", "In a", "Model", ""]}>
-          {list.map((one) => (
-            <tr key={one.id}>
-              <td>{one.scope === "everyone" ? "everybody" : (named.find((other) => other.id === one.scope)?.name ?? one.scope)}</td>
-              <td className="number">{one.metric === "cost" ? money(one.amount) : number(one.amount)}</td>
-              <td>{one.metric === "cost" ? "money" : one.metric}</td>
-              <td>{one.period}</td>
-              <td>{one.model ?? "any"}</td>
-              <td className="acts">
-                {one.configured ? (
-                  <span className="badge">configured</span>
-                ) : (
-                  <button
-                    className="quiet small"
-                    aria-label={`Delete the limit of ${one.metric} a ${one.period}`}
-                    onClick={() => void act(call(`${PATH}/${one.id}`, { method: "DELETE" }))}
-                  >
-                    Delete
-                  </button>
-                )}
-              </td>
-            </tr>
-          ))}
-        </Table>
-      )}
-      {hasMore && <More onClick={more} />}
-    </section>
+    <form className="limit-form" onSubmit={(event) => void submit(event)}>
+      <Choice label="For" name="scope" options={scopes} />
+      <label>
+        At most
+        <input name="amount" type="number" min={0} step="any" required />
+      </label>
+      <Choice label="Of" name="metric" options={METRICS} />
+      <Choice label="In a" name="period" options={PERIODS} chosen="day" />
+      <Choice label="Model" name="model" options={[["", "any"], ...models.map((one): [string, string] => [one.id, one.id])]} />
+      <button className="primary">Set it</button>
+    </form>
+  );
+}
+
+const METRICS: [string, string][] = [
+  ["requests", "requests"],
+  ["tokens", "tokens"],
+  ["cost", "money"],
+];
+const PERIODS: [string, string][] = [
+  ["minute", "minute"],
+  ["day", "day"],
+  ["month", "month"],
+];
+
+function Choice({ label, name, options, chosen }: { label: string; name: string; options: [string, string][]; chosen?: string }) {
+  return (
+    <label>
+      {label}
+      <select name={name} defaultValue={chosen}>
+        {options.map(([value, text]) => (
+          <option key={value} value={value}>
+            {text}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+function LimitRow({ limit, name, act }: { limit: Limit; name: string | undefined; act: Act }) {
+  const isMoney = limit.metric === "cost";
+  return (
+    <tr>
+      <td>{limit.scope === "everyone" ? "everybody" : (name ?? limit.scope)}</td>
+      <td className="number">{isMoney ? money(limit.amount) : number(limit.amount)}</td>
+      <td>{isMoney ? "money" : limit.metric}</td>
+      <td>{limit.period}</td>
+      <td>{limit.model ?? "any"}</td>
+      <td className="acts">
+        {limit.configured ? (
+          <span className="badge">configured</span>
+        ) : (
+          <button
+            className="quiet small"
+            aria-label={`Delete the limit of ${limit.metric} a ${limit.period}`}
+            onClick={() => void act(call(`${PATH}/${limit.id}`, { method: "DELETE" }))}
+          >
+            Delete
+          </button>
+        )}
+      </td>
+    </tr>
   );
 }

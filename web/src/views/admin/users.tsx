@@ -58,8 +58,43 @@ export function Users() {
   );
 }
 
+type Doing = "password" | "delete" | "group";
+
+interface OfUser {
+  user: User;
+  act: (done: Promise<unknown>) => Promise<boolean>;
+  change: (body: object) => Promise<boolean>;
+  onDoing: (doing: Doing) => void;
+}
+
+function UserMenu({ user, act, change, onDoing }: OfUser) {
+  const disabled = user.state === "disabled";
+  const endAll = () => call(`${PATH}/${user.id}/sessions`, { method: "DELETE" }).then(() => tell("Every session has ended."));
+  return (
+    <Menu label={`More about ${user.name}`} trigger={<Icon name="more" />}>
+      {(close) => {
+        const item = (text: string, todo: () => void, danger = false) => (
+          <MenuItem danger={danger} onClick={() => (close(), todo())}>
+            {text}
+          </MenuItem>
+        );
+        return (
+          <>
+            {item(user.role === "admin" ? "Make a user" : "Make an administrator", () => void change({ role: user.role === "admin" ? "user" : "admin" }))}
+            {item("New password", () => onDoing("password"))}
+            {item("Group", () => onDoing("group"))}
+            {item("End all sessions", () => void act(endAll()))}
+            {item(disabled ? "Let in again" : "Disable", () => void change({ state: disabled ? "active" : "disabled" }), !disabled)}
+            {item("Delete", () => onDoing("delete"), true)}
+          </>
+        );
+      }}
+    </Menu>
+  );
+}
+
 function UserRow({ user, groups, act }: { user: User; groups: Group[]; act: (done: Promise<unknown>) => Promise<boolean> }) {
-  const [doing, setDoing] = useState<"password" | "delete" | "group" | null>(null);
+  const [doing, setDoing] = useState<Doing | null>(null);
   const path = `${PATH}/${user.id}`;
   const change = (body: object) => act(call(path, { method: "PATCH", body }));
   const disabled = user.state === "disabled";
@@ -87,25 +122,7 @@ function UserRow({ user, groups, act }: { user: User; groups: Group[]; act: (don
       <td>{groups.find((one) => one.id === user.group_id)?.name ?? "–"}</td>
       <td>{day(user.created_at)}</td>
       <td className="acts">
-        <Menu label={`More about ${user.name}`} trigger={<Icon name="more" />}>
-          {(close) => {
-            const item = (text: string, todo: () => void, danger = false) => (
-              <MenuItem danger={danger} onClick={() => (close(), todo())}>
-                {text}
-              </MenuItem>
-            );
-            return (
-              <>
-                {item(user.role === "admin" ? "Make a user" : "Make an administrator", () => void change({ role: user.role === "admin" ? "user" : "admin" }))}
-                {item("New password", () => setDoing("password"))}
-                {item("Group", () => setDoing("group"))}
-                {item("End all sessions", () => void act(call(`${path}/sessions`, { method: "DELETE" }).then(() => tell("Every session has ended."))))}
-                {item(disabled ? "Let in again" : "Disable", () => void change({ state: disabled ? "active" : "disabled" }), !disabled)}
-                {item("Delete", () => setDoing("delete"), true)}
-              </>
-            );
-          }}
-        </Menu>
+        <UserMenu user={user} act={act} change={change} onDoing={setDoing} />
       </td>
     </tr>
   );

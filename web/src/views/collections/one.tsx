@@ -21,6 +21,26 @@ import { AttributesDialog } from "./attributes";
 import { Preview } from "./preview";
 import { SearchWithin } from "./within";
 
+function CollectionMenu({ id, stands, onDoing }: { id: string; stands: boolean; onDoing: (doing: "rename" | "delete") => void }) {
+  return (
+    <Menu label="More about this collection" trigger={<Icon name="more" />}>
+      {(close) => (
+        <>
+          <MenuItem onClick={() => (close(), onDoing("rename"))}>
+            <Icon name="edit" /> Rename
+          </MenuItem>
+          <MenuItem checked={stands} onClick={() => (close(), void stand(id, !stands).catch(tellError))}>
+            <Icon name={stands ? "check" : "add"} /> In every chat of mine
+          </MenuItem>
+          <MenuItem danger onClick={() => (close(), onDoing("delete"))}>
+            <Icon name="trash" /> Delete
+          </MenuItem>
+        </>
+      )}
+    </Menu>
+  );
+}
+
 /** One collection: its files, what is on its way in, and a search in it. */
 export function OneCollection({ id }: { id: string }) {
   const open = useCollections((state) => state.open);
@@ -36,21 +56,7 @@ export function OneCollection({ id }: { id: string }) {
       </p>
       <header className="view-head">
         <h1>{open ? name : "…"}</h1>
-        <Menu label="More about this collection" trigger={<Icon name="more" />}>
-          {(close) => (
-            <>
-              <MenuItem onClick={() => (close(), setDoing("rename"))}>
-                <Icon name="edit" /> Rename
-              </MenuItem>
-              <MenuItem checked={stands} onClick={() => (close(), void stand(id, !stands).catch(tellError))}>
-                <Icon name={stands ? "check" : "add"} /> In every chat of mine
-              </MenuItem>
-              <MenuItem danger onClick={() => (close(), setDoing("delete"))}>
-                <Icon name="trash" /> Delete
-              </MenuItem>
-            </>
-          )}
-        </Menu>
+        <CollectionMenu id={id} stands={stands} onDoing={setDoing} />
       </header>
       {stands && <p className="note">Every answer of yours is looked for in here, too.</p>}
       <DropFiles id={id} />
@@ -168,9 +174,43 @@ function Files({ id }: { id: string }) {
   );
 }
 
+type FileDoing = "preview" | "attributes" | "delete";
+
+interface OfFile {
+  id: string;
+  entry: Entry;
+  name: string;
+  onDoing: (doing: FileDoing) => void;
+}
+
+function FileMenu({ id, entry, name, onDoing }: OfFile) {
+  return (
+    <Menu label={`More about ${name}`} trigger={<Icon name="more" />}>
+      {(close) => (
+        <>
+          {entry.status === "completed" && (
+            <MenuItem onClick={() => (close(), onDoing("preview"))}>
+              <Icon name="file" /> Show its text
+            </MenuItem>
+          )}
+          <MenuItem onClick={() => (close(), onDoing("attributes"))}>
+            <Icon name="edit" /> Attributes
+          </MenuItem>
+          <MenuItem onClick={() => (close(), void removeEntry(id, entry.id, false).catch(tellError))}>
+            <Icon name="minus" /> Take it out
+          </MenuItem>
+          <MenuItem danger onClick={() => (close(), onDoing("delete"))}>
+            <Icon name="trash" /> Delete the file
+          </MenuItem>
+        </>
+      )}
+    </Menu>
+  );
+}
+
 function FileRow({ id, entry }: { id: string; entry: Entry }) {
   const name = useCollections((state) => state.names[entry.id]) ?? entry.id;
-  const [doing, setDoing] = useState<"preview" | "attributes" | "delete" | null>(null);
+  const [doing, setDoing] = useState<FileDoing | null>(null);
   const attributes = Object.entries(entry.attributes);
   return (
     <tr>
@@ -203,26 +243,7 @@ function FileRow({ id, entry }: { id: string; entry: Entry }) {
       <td className="number">{bytes(entry.usage_bytes)}</td>
       <td>{day(entry.created_at)}</td>
       <td className="acts">
-        <Menu label={`More about ${name}`} trigger={<Icon name="more" />}>
-          {(close) => (
-            <>
-              {entry.status === "completed" && (
-                <MenuItem onClick={() => (close(), setDoing("preview"))}>
-                  <Icon name="file" /> Show its text
-                </MenuItem>
-              )}
-              <MenuItem onClick={() => (close(), setDoing("attributes"))}>
-                <Icon name="edit" /> Attributes
-              </MenuItem>
-              <MenuItem onClick={() => (close(), void removeEntry(id, entry.id, false).catch(tellError))}>
-                <Icon name="minus" /> Take it out
-              </MenuItem>
-              <MenuItem danger onClick={() => (close(), setDoing("delete"))}>
-                <Icon name="trash" /> Delete the file
-              </MenuItem>
-            </>
-          )}
-        </Menu>
+        <FileMenu id={id} entry={entry} name={name} onDoing={setDoing} />
       </td>
     </tr>
   );

@@ -66,28 +66,30 @@ export function Keys() {
       {list && list.length > 0 && (
         <Table label="API keys" columns={["Name", "Begins with", "May", "Ends", "Last used", ""]}>
           {list.map((one) => (
-            <tr key={one.id}>
-              <td>{one.name}</td>
-              <td>
-                <code>{one.prefix}</code>
-              </td>
-              <td>{one.scopes.join(", ")}</td>
-              <td>{one.expires_at ? day(one.expires_at) : "never"}</td>
-              <td>{one.last_used_at ? moment(one.last_used_at) : "never"}</td>
-              <td className="acts">
-                <button
-                  className="quiet small"
-                  aria-label={`Revoke ${one.name}`}
-                  onClick={() => void act(call(`/v1/api_keys/${one.id}`, { method: "DELETE" }))}
-                >
-                  Revoke
-                </button>
-              </td>
-            </tr>
+            <KeyRow key={one.id} made={one} onRevoke={() => void act(call(`/v1/api_keys/${one.id}`, { method: "DELETE" }))} />
           ))}
         </Table>
       )}
       {hasMore && <More onClick={more} />}
     </section>
+  );
+}
+
+function KeyRow({ made, onRevoke }: { made: Key; onRevoke: () => void }) {
+  return (
+    <tr>
+      <td>{made.name}</td>
+      <td>
+        <code>{made.prefix}</code>
+      </td>
+      <td>{made.scopes.join(", ")}</td>
+      <td>{made.expires_at ? day(made.expires_at) : "never"}</td>
+      <td>{made.last_used_at ? moment(made.last_used_at) : "never"}</td>
+      <td className="acts">
+        <button className="quiet small" aria-label={`Revoke ${made.name}`} onClick={onRevoke}>
+          Revoke
+        </button>
+      </td>
+    </tr>
   );
 }

@@ -21,9 +21,46 @@ export function Branches({ mayWrite }: { mayWrite: boolean }) {
   );
 }
 
+type Doing = "rename" | "delete";
+
+interface OfBranch {
+  id: string;
+  branch: Branch;
+  shown: string | null;
+  mayWrite: boolean;
+  onDoing: (doing: Doing) => void;
+}
+
+function BranchMenu({ id, branch, shown, mayWrite, onDoing }: OfBranch) {
+  return (
+    <Menu label={`More about ${branch.name}`} trigger={<Icon name="more" />}>
+      {(close) => (
+        <>
+          {branch.id !== shown && shown && (
+            <MenuItem onClick={() => (close(), go("c", id, "compare", shown, branch.id))}>
+              <Icon name="columns" /> Compare with the one shown
+            </MenuItem>
+          )}
+          {mayWrite && (
+            <MenuItem onClick={() => (close(), onDoing("rename"))}>
+              <Icon name="edit" /> Rename
+            </MenuItem>
+          )}
+          {mayWrite && !branch.active && (
+            <MenuItem danger onClick={() => (close(), onDoing("delete"))}>
+              <Icon name="trash" /> Delete
+            </MenuItem>
+          )}
+          {branch.active && <p className="menu-note">The active branch cannot be deleted.</p>}
+        </>
+      )}
+    </Menu>
+  );
+}
+
 function Line({ branch, shown, mayWrite }: { branch: Branch; shown: string | null; mayWrite: boolean }) {
   const id = useChat((chat) => chat.id)!;
-  const [doing, setDoing] = useState<"rename" | "delete" | null>(null);
+  const [doing, setDoing] = useState<Doing | null>(null);
   const isShown = branch.id === shown;
   const alias = branch.alias_of;
   if (doing === "rename") return <Rename branch={branch} onDone={() => setDoing(null)} />;
@@ -38,30 +75,7 @@ function Line({ branch, shown, mayWrite }: { branch: Branch; shown: string | nul
         <span className="words">{branch.name}</span>
         <span className="forks">{alias ? "another chat" : `${branch.item_count} messages`}</span>
       </button>
-      {!alias && (
-        <Menu label={`More about ${branch.name}`} trigger={<Icon name="more" />}>
-          {(close) => (
-            <>
-              {!isShown && shown && (
-                <MenuItem onClick={() => (close(), go("c", id, "compare", shown, branch.id))}>
-                  <Icon name="columns" /> Compare with the one shown
-                </MenuItem>
-              )}
-              {mayWrite && (
-                <MenuItem onClick={() => (close(), setDoing("rename"))}>
-                  <Icon name="edit" /> Rename
-                </MenuItem>
-              )}
-              {mayWrite && !branch.active && (
-                <MenuItem danger onClick={() => (close(), setDoing("delete"))}>
-                  <Icon name="trash" /> Delete
-                </MenuItem>
-              )}
-              {branch.active && <p className="menu-note">The active branch cannot be deleted.</p>}
-            </>
-          )}
-        </Menu>
-      )}
+      {!alias && <BranchMenu id={id} branch={branch} shown={shown} mayWrite={mayWrite} onDoing={setDoing} />}
       {doing === "delete" && (
         <Confirm
           title="Delete this branch?"

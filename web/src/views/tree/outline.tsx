@@ -32,39 +32,25 @@ export function Outline({
   onChoose: (spot: Spot) => void;
 }) {
   const previews = usePreviews();
-  const following = useMemo(() => followingOf(layout), [layout]);
-  const [toggled, setToggled] = useState<ReadonlyMap<string, boolean>>(new Map());
-  const rows = useMemo(() => rowsOf(layout, following, lit, toggled), [layout, following, lit, toggled]);
+  const [rows, toggle] = useRows(layout, lit);
   const [focused, setFocused] = useState<string | null>(null);
   const root = useRef<HTMLDivElement>(null);
   useMissing(root, rows, previews);
   const stops = rows.some((row) => row.spot.key === focused) ? focused : lastLit(rows, lit, chosen);
 
-  useEffect(() => {
-    if (chosen) root.current?.querySelector(`[data-key="${chosen}"]`)?.scrollIntoView({ block: "nearest" });
-  }, [chosen]);
+  useEffect(() => bringIntoView(root.current, chosen), [chosen]);
 
   const focus = (key: string | undefined) => {
     if (!key) return;
     setFocused(key);
     root.current?.querySelector<HTMLElement>(`[data-key="${key}"]`)?.focus();
   };
-  const toggle = (row: Row, open: boolean) => setToggled(new Map([...toggled, [row.spot.key, open]]));
 
   const onKeyDown = (event: KeyboardEvent) => {
     const at = rows.findIndex((row) => row.spot.key === (event.target as HTMLElement).dataset.key);
     const row = rows[at];
     if (!row || event.ctrlKey || event.metaKey || event.altKey) return;
-    const acts: Record<string, () => void> = {
-      ArrowDown: () => focus(rows[at + 1]?.spot.key),
-      ArrowUp: () => focus(rows[at - 1]?.spot.key),
-      Home: () => focus(rows[0]?.spot.key),
-      End: () => focus(rows.at(-1)?.spot.key),
-      ArrowRight: () => (row.forks && !row.isOpen ? toggle(row, true) : row.forks && focus(rows[at + 1]?.spot.key)),
-      ArrowLeft: () => (row.forks && row.isOpen ? toggle(row, false) : focus(row.above ?? undefined)),
-      Enter: () => onChoose(row.spot),
-      " ": () => onChoose(row.spot),
-    };
+    const acts = keysOf(rows, at, { focus, toggle, onChoose });
     const act = acts[event.key];
     if (!act) return;
     event.preventDefault();
@@ -87,6 +73,40 @@ export function Outline({
       ))}
     </div>
   );
+}
+
+function bringIntoView(root: HTMLElement | null, key: string | null): void {
+  if (key) root?.querySelector(`[data-key="${key}"]`)?.scrollIntoView({ block: "nearest" });
+}
+
+/** The rows that are not folded away, and what folds one or opens it. */
+function useRows(layout: Layout, lit: ReadonlyMap<string, number>): [Row[], (row: Row, open: boolean) => void] {
+  const following = useMemo(() => followingOf(layout), [layout]);
+  const [toggled, setToggled] = useState<ReadonlyMap<string, boolean>>(new Map());
+  const rows = useMemo(() => rowsOf(layout, following, lit, toggled), [layout, following, lit, toggled]);
+  return [rows, (row, open) => setToggled(new Map([...toggled, [row.spot.key, open]]))];
+}
+
+interface Acts {
+  focus: (key: string | undefined) => void;
+  toggle: (row: Row, open: boolean) => void;
+  onChoose: (spot: Spot) => void;
+}
+
+/** What the keys do on a row, as the ARIA tree pattern has it. */
+function keysOf(rows: Row[], at: number, { focus, toggle, onChoose }: Acts): Record<string, () => void> {
+  const row = rows[at]!;
+  const into = () => (row.isOpen ? focus(rows[at + 1]?.spot.key) : toggle(row, true));
+  return {
+    ArrowDown: () => focus(rows[at + 1]?.spot.key),
+    ArrowUp: () => focus(rows[at - 1]?.spot.key),
+    Home: () => focus(rows[0]?.spot.key),
+    End: () => focus(rows.at(-1)?.spot.key),
+    ArrowRight: () => row.forks && into(),
+    ArrowLeft: () => (row.forks && row.isOpen ? toggle(row, false) : focus(row.above ?? undefined)),
+    Enter: () => onChoose(row.spot),
+    " ": () => onChoose(row.spot),
+  };
 }
 
 const Entry = memo(

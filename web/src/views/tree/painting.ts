@@ -168,8 +168,12 @@ export function wordsOf(preview: Preview): string {
 
 export function coloursOf(canvas: HTMLCanvasElement): Colours {
   const style = getComputedStyle(canvas);
-  const of = (name: string) => style.getPropertyValue(name).trim();
-  return {
+  // A property that holds two colours is one only where it is used.
+  const of = (name: string) => {
+    canvas.style.color = `var(${name})`;
+    return style.color;
+  };
+  const colours = {
     ground: of("--sunken"),
     raised: of("--raised"),
     line: of("--line-strong"),
@@ -180,4 +184,6 @@ export function coloursOf(canvas: HTMLCanvasElement): Colours {
     accentSoft: of("--accent-soft"),
     font: style.fontFamily,
   };
+  canvas.style.color = "";
+  return colours;
 }
