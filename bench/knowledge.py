@@ -15,7 +15,8 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ from antiphon.domain.ranking import fuse, legs
 from antiphon.storage.sql.knowledge import FILE_NAME, SqliteKnowledge, open_knowledge
 from antiphon.storage.sql.knowledge_ports import KnowledgePorts
 from antiphon.storage.sql.postgres_knowledge import open_postgres_knowledge
+from antiphon.storage.sql.sqlite_writer import SqliteWriter
 from bench.machine import description
 from tests import postgres
 
@@ -39,6 +41,7 @@ WORDS: Final = 100
 FILE: Final = 50
 QUERIES: Final = 200
 VOCABULARY: Final = 60_000
+FEW_CHANGES: Final = 10
 SMALL, LARGE = "a" * 32, "b" * 32
 
 
@@ -95,6 +98,29 @@ class Figures:
         """Return the rows as Markdown."""
         lines = ["| figure | |", "| --- | ---: |"]
         return "\n".join([*lines, *(f"| {name} | {_rounded(value)} |" for name, value in self.rows.items())])
+
+
+@contextmanager
+def transactions(name: str, figures: Figures) -> Iterator[None]:
+    """Note what each transaction of the embedded index costs that changes more than a few rows."""
+    spent: list[float] = []
+    plain = SqliteWriter._transaction
+
+    def timed(self: SqliteWriter, batch: list[Any], *, careful: bool) -> None:
+        changes, began = self._connection.total_changes, time.thread_time()
+        plain(self, batch, careful=careful)
+        if self._connection.total_changes - changes > FEW_CHANGES:
+            spent.append(time.thread_time() - began)
+
+    SqliteWriter._transaction = timed  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        SqliteWriter._transaction = plain  # type: ignore[method-assign]
+    if spent:
+        for share, label in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"), (1.0, "max")):
+            at = min(int(len(spent) * share), len(spent) - 1)
+            figures.rows[f"a transaction of {name}, processor ms {label}"] = sorted(spent)[at] * 1000
 
 
 def _rounded(value: float) -> str:
@@ -271,11 +297,15 @@ async def measure_postgres(directory: Path, count: int, figures: Figures) -> Non
 
 async def _all(store: KnowledgePorts, hands: Hands, count: int, figures: Figures) -> None:
     texts = Texts()
-    await index(store, hands, texts, count, figures)
-    await embed(store, texts, figures)
+    with transactions("passages", figures):
+        await index(store, hands, texts, count, figures)
+    with transactions("vectors", figures):
+        await embed(store, texts, figures)
     if not isinstance(store, SqliteKnowledge):
         hands("VACUUM ANALYZE")  # as PostgreSQL does by itself within a minute
     await search(store, texts, count, figures)
+    with transactions("erasing", figures):
+        await store.scopes.forget_owner(f"owner {SMALL[0]}")
     figures.rows["memory of the process, MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

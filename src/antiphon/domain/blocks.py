@@ -7,10 +7,16 @@ from typing import Final, Literal
 
 import msgspec
 
-Shape = Literal["plain", "markdown", "code"]
-"""How a text shows its structure: by blank lines, by Markdown's marks, or as source code."""
+Shape = Literal["plain", "markdown", "code", "records"]
+"""How a text shows its structure: by blank lines, by Markdown's marks, as source code, or as records that end
+with a blank line each.
+"""
 
-Kind = Literal["heading", "paragraph", "table", "code"]
+Kind = Literal["heading", "paragraph", "table", "code", "record"]
+"""What a block is; a record stays whole if it fits into a passage."""
+
+_PLAINLY: Final[dict[Shape, Kind]] = {"code": "code", "records": "record"}
+"""What a block is unless it shows something else; of other shapes a paragraph."""
 
 MAX_BLOCK: Final = 16_384
 """Characters after which a block, or a line, is handed on in parts, so that memory stays bounded."""
@@ -50,7 +56,7 @@ class BlockScanner:
         self._lines: list[str] = []
         self._length = 0
         self._start = 0
-        self._kind: Kind = "paragraph" if shape != "code" else "code"
+        self._kind: Kind = _PLAINLY.get(shape, "paragraph")
         self._level = 0
         self._label = ""
         self._begins = True
@@ -122,7 +128,7 @@ class BlockScanner:
         self._lines, self._length, self._blank = [], 0, False
         self._begins = not goes_on
         if not goes_on:
-            self._kind = "code" if self._shape == "code" or self._fence else "paragraph"
+            self._kind = "code" if self._fence else _PLAINLY.get(self._shape, "paragraph")
             self._label, self._level = "", 0
 
     def _code(self, line: str) -> None:

@@ -136,7 +136,8 @@ class _Packer:
             if block.begins:
                 self._descend(block)
         size = utf8_length(block.text.rstrip())
-        if size <= self._most and (self._size + size <= self._most or self._size >= self._most // 4):
+        fits = self._size + size <= self._most or self._size >= self._most // 4 or block.kind == "record"
+        if size <= self._most and fits:
             segments: Iterable[str] = (block.text,)
         else:
             segments = _segments(block.text, block.kind, self._most)
@@ -210,7 +211,7 @@ def _clean(title: str) -> str:
 def _segments(text: str, kind: Kind, most: int) -> Iterator[str]:
     """Split a block into parts of at most `most` bytes, without the white space after them."""
     by_line = kind in ("code", "table")
-    for unit in text.splitlines(keepends=True) if by_line else _sentences(text):
+    for unit in _units(text, kind, most):
         if utf8_length(unit.rstrip()) <= most:
             yield unit
             continue
@@ -219,6 +220,17 @@ def _segments(text: str, kind: Kind, most: int) -> Iterator[str]:
                 yield line
             else:
                 yield from _windows(line, max(most // 4, 4))
+
+
+def _units(text: str, kind: Kind, most: int) -> Iterator[str]:
+    """Split a block into lines or sentences; of a record into its values, and the sentences of long ones."""
+    if kind in ("code", "table"):
+        yield from text.splitlines(keepends=True)
+    elif kind == "record":
+        for line in text.splitlines(keepends=True):
+            yield from (line,) if utf8_length(line.rstrip()) <= most else _sentences(line)
+    else:
+        yield from _sentences(text)
 
 
 def _sentences(text: str) -> Iterator[str]:

@@ -1,10 +1,12 @@
-"""Tables as text: one line of the file is one record, under the names of the columns."""
+"""Tables as text: one row is one record, under the names of the columns, whatever lines its values have."""
 
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from io import IncrementalNewlineDecoder
 from typing import Final
 
 from antiphon.parsers.reading import Document, Note, Part
@@ -17,6 +19,7 @@ MAX_FIELD: Final = 1024 * 1024
 
 _DELIMITERS: Final = ",;\t|"
 _SAMPLE_LINES: Final = 50
+_QUOTED: Final = re.compile(r'"[^"]*+"')
 
 
 def read_csv(document: Document) -> Iterator[Part]:
@@ -25,12 +28,14 @@ def read_csv(document: Document) -> Iterator[Part]:
     if encoding.note:
         yield Note(encoding.note)
     csv.field_size_limit(MAX_FIELD)
-    delimiter = _delimiter(next(decoded(document.file, encoding.name), "").split("\n")[:_SAMPLE_LINES])
+    sample = next(decoded(document.file, encoding.name), "")
+    delimiter = _delimiter(_QUOTED.sub("", sample).splitlines()[:_SAMPLE_LINES])
     records = Records()
     reader = csv.reader(_lines(decoded(document.file, encoding.name)), delimiter=delimiter)
     try:
         for row in reader:
-            yield records.row(row)
+            if text := records.row(row):
+                yield text.rstrip("\n") + "\n\n"
     except csv.Error as error:
         raise ParseFailed(f"line {reader.line_num:,}: {error}.", code="invalid_file") from error
 
@@ -48,10 +53,11 @@ def _delimiter(lines: list[str]) -> str:
 
 
 def _lines(texts: Iterable[str]) -> Iterator[str]:
-    """Lines with their ends; a long one comes in parts of no more than a field may have."""
+    """Lines of any system, with ends of one kind."""
     rest = ""
+    ends = IncrementalNewlineDecoder(None, translate=True)
     for text in texts:
-        lines = (rest + text).split("\n")
+        lines = (rest + ends.decode(text)).split("\n")
         rest = lines.pop()
         for line in lines:
             yield line.replace("\0", "\ufffd") + "\n"

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from antiphon.domain.blocks import Shape
+from antiphon.parsers.encodings import has_stray_nuls, wide_encoding
 from antiphon.ports.document_parser import ParseFailed
 
 HEAD_BYTES: Final = 4096
@@ -38,7 +39,7 @@ EPUB: Final = Format("epub-1", "application/epub+zip", "markdown")
 HTML: Final = Format("html-1", "text/html", "markdown")
 MARKDOWN: Final = Format("markdown-1", "text/markdown", "markdown")
 TEXT: Final = Format("text-1", "text/plain", "plain")
-CSV: Final = Format("csv-1", "text/csv", "plain")
+CSV: Final = Format("csv-2", "text/csv", "records")
 JSON: Final = Format("json-1", "application/json", "plain")
 JSONL: Final = Format("jsonl-1", "application/jsonl", "plain")
 CODE: Final = Format("code-1", "text/plain", "code")
@@ -124,13 +125,13 @@ def format_of(filename: str, head: bytes, *, fast_pdf: bool = False) -> Format:
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return zipped(head, filename)
     for magic, what in _FOREIGN:
-        if head.startswith(magic) and (len(magic) > 2 or b"\0" in head):
+        if head.startswith(magic) and (len(magic) > 2 or (b"\0" in head and not has_stray_nuls(head))):
             raise ParseFailed(f"The file is {what}, which is not read.", code="unsupported_file")
     if head[4:8] == b"ftyp" or (head[:4] == b"RIFF" and head[8:12] in (b"WEBP", b"WAVE", b"AVI ")):
         raise ParseFailed("The file is an image or a recording, which is not read.", code="unsupported_file")
-    if b"\0" in head and wide_encoding(head) is None:
+    if b"\0" in head and wide_encoding(head) is None and not has_stray_nuls(head):
         raise ParseFailed("The file is binary and of a kind that is not read.", code="unsupported_file")
-    plain = head if wide_encoding(head) is None else head.replace(b"\0", b"").lstrip(b"\xff\xfe")
+    plain = head.replace(b"\0", b"").lstrip(b"\xff\xfe")
     if _HTML_START.match(plain.removeprefix(b"\xef\xbb\xbf")):
         return HTML
     return _BY_ENDING.get(_ending(filename), TEXT)
@@ -143,28 +144,6 @@ def zipped(head: bytes, filename: str) -> Format:
             return found
     found_by_name = _ZIPPED.get(_ending(filename))
     return found_by_name or DOCX
-
-
-def wide_encoding(head: bytes) -> str | None:
-    """Name the encoding of a text whose letters take two or four bytes, None if it is another."""
-    for mark, encoding in (
-        (b"\xff\xfe\0\0", "utf-32"),
-        (b"\0\0\xfe\xff", "utf-32"),
-        (b"\xff\xfe", "utf-16"),
-        (b"\xfe\xff", "utf-16"),
-    ):
-        if head.startswith(mark):
-            return encoding
-    sample = head[: len(head) // 2 * 2]
-    if len(sample) < 4 or b"\0" not in sample:
-        return None
-    even, odd = sample[::2].count(0), sample[1::2].count(0)
-    most = len(sample) // 2
-    if odd * 10 >= most * 7 and even * 50 <= most:
-        return "utf-16-le"
-    if even * 10 >= most * 7 and odd * 50 <= most:
-        return "utf-16-be"
-    return None
 
 
 def _ending(filename: str) -> str:

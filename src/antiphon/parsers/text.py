@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
-from antiphon.parsers.formats import HEAD_BYTES, MARKDOWN, wide_encoding
+from antiphon.parsers.encodings import wide_encoding
+from antiphon.parsers.formats import HEAD_BYTES, MARKDOWN
 from antiphon.parsers.reading import Document, Note, Part, Title
 
 _CHUNK: Final = 1 << 18
