@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from antiphon.domain.filters import COMPARISONS, Comparison, Filter, Join, matches
 from antiphon.domain.passages import HistoryFilter
 from antiphon.storage.sql import knowledge_index_fts
-from tests.contracts.index_world import INDEXES, IndexWorld, new_source, passage, run, vector
+from tests.contracts.index_world import INDEXES, NAMES, IndexWorld, new_source, passage, run, vector
 
 SCOPES = tuple(letter * 32 for letter in "abc")
 WORDS = ("fox", "whale", "owl", "den", "sea", "red")
@@ -61,7 +61,7 @@ async def fill(world: IndexWorld, put: list[tuple[str, dict[str, Any], list[str]
     return known
 
 
-@pytest.mark.parametrize("name", INDEXES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("few", [1, 64])
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
@@ -102,7 +102,7 @@ def test_both_legs_find_what_brute_force_finds(
         run(tmp_path_factory.mktemp("filters"), name, work)
 
 
-@pytest.mark.parametrize("name", INDEXES)
+@pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     questions=st.lists(
@@ -150,7 +150,7 @@ def test_nobody_finds_a_canary(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", INDEXES)
+@pytest.mark.parametrize("name", NAMES)
 async def test_the_one_file_of_ten_thousand_that_passes_is_found(name: str, tmp_path: Path) -> None:
     """Though every other file has more of the words and is as near."""
     async with INDEXES[name](tmp_path / "data") as world:

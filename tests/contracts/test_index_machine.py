@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from antiphon.domain.passages import Source
-from tests.contracts.index_world import INDEXES, IndexWorld, new_source, passage, run
+from tests.contracts.index_world import INDEXES, NAMES, IndexWorld, new_source, passage, run
 
 SCOPES = ("a" * 32, "b" * 32)
 HISTORY = "h" + "d" * 32
@@ -116,7 +116,7 @@ class Model:
             assert (counted.total, counted.embedded) == (len(texts), len(dense))
 
 
-@pytest.mark.parametrize("name", INDEXES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("cache_bytes", [1 << 26, 4_000, 0])
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(taken=steps)

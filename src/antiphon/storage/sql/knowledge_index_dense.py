@@ -33,7 +33,12 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 def search(
-    read: VectorRows, matrices: Matrices, scopes: Sequence[Scope], model_no: int, vector: bytes, wanted: Wanted
+    read: VectorRows,
+    matrices: Matrices,
+    scopes: Sequence[Scope],
+    model_no: int,
+    vector: bytes,
+    wanted: Wanted,
 ) -> tuple[list[LegHit], int]:
     """Return the best passages by cosine, and how many of the scopes' passages have vectors."""
     question = np.frombuffer(vector, np.float32)

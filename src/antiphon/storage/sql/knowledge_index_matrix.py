@@ -58,9 +58,7 @@ class Words:
         return self._numbers.get(word, -1)
 
 
-def rows_of(
-    found: list[tuple[Any, ...]], dimensions: int, words: Words, number_type: str = "<f2"
-) -> Rows:
+def rows_of(found: list[tuple[Any, ...]], dimensions: int, words: Words, number_type: str = "<f2") -> Rows:
     """Return what was read as rows."""
     data = np.frombuffer(b"".join(row[6] for row in found), number_type).reshape(len(found), dimensions)
     return Rows(

@@ -116,7 +116,7 @@ class Search:
 def passing(
     db: Db, attributes_: Attributes, scopes: Sequence[tuple[Any, ...]], query: IndexQuery
 ) -> frozenset[int] | None:
-    """Return the sources that filters leave, None for all; a scope's row begins with number, owner, change."""
+    """Return the sources that filters leave, None for all; a scope begins with number, owner, change."""
     left: set[int] | None = None
     if query.filter is not None:
         left = set()

@@ -72,7 +72,7 @@ class VectorRows(Protocol):
         ...
 
     def since(self, scope: Scope, grown: Sequence[int], reached: Reached) -> Portions:
-        """Yield what a scope has since, in sources that have grown or anywhere; more than that is harmless."""
+        """Yield what a scope has since, in sources that have grown or anywhere; more is harmless."""
         ...
 
     def last(self, scope: Scope) -> int:
