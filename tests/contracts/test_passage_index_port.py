@@ -105,10 +105,14 @@ async def test_every_search_sees_the_old_version_or_the_new_never_both_or_none(w
             assert len(found.lexical) == len(found.dense) == 40
             assert {hit.passage_id for hit in found.lexical} == {hit.passage_id for hit in found.dense}
             seen.append(({one.text[:3] for one in lexical}, set()))
+            searched.set()
+
+    searched = asyncio.Event()
 
     async def searches(count: int) -> None:
         while len(seen) < count:
-            await asyncio.sleep(0.01)
+            searched.clear()
+            await searched.wait()
 
     async def publish() -> None:
         await searches(2)
