@@ -258,6 +258,8 @@ NAMES = [
     for name in INDEXES
 ]
 """Their names, as parameters of tests."""
+IN_SQL, IN_MONGODB = NAMES[:2], NAMES[2:]
+"""Apart for tests of many examples: the server at hand reads whole collections, so few must do."""
 
 
 def empty(world: IndexWorld) -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from antiphon.domain.passages import Source
-from tests.contracts.index_world import NAMES, IndexWorld, new_source, passage, run
+from tests.contracts.index_world import IN_MONGODB, IN_SQL, IndexWorld, new_source, passage, run
 
 SCOPES = ("a" * 32, "b" * 32)
 HISTORY = "h" + "d" * 32
@@ -116,13 +116,31 @@ class Model:
             assert (counted.total, counted.embedded) == (len(texts), len(dense))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", IN_SQL)
 @pytest.mark.parametrize("cache_bytes", [1 << 26, 4_000, 0])
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(taken=steps)
 def test_what_is_found_is_what_is_there(
     tmp_path_factory: pytest.TempPathFactory, name: str, cache_bytes: int, taken: list[tuple[str, int]]
 ) -> None:
+    hold(tmp_path_factory, name, cache_bytes, taken)
+
+
+@pytest.mark.parametrize("name", IN_MONGODB)
+@pytest.mark.parametrize("cache_bytes", [1 << 26, 0])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(taken=steps)
+def test_it_is_in_mongodb_too(
+    tmp_path_factory: pytest.TempPathFactory, name: str, cache_bytes: int, taken: list[tuple[str, int]]
+) -> None:
+    hold(tmp_path_factory, name, cache_bytes, taken)
+
+
+def hold(
+    tmp_path_factory: pytest.TempPathFactory, name: str, cache_bytes: int, taken: list[tuple[str, int]]
+) -> None:
+    """Take the steps, and compare with what ought to be there."""
+
     async def work(world: IndexWorld) -> None:
         model = Model(world)
         for what, number in [*taken, ("look", 0)]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -101,12 +102,16 @@ class PassageSweep:
         """Note how many passages conversations have now; documents of a source that is gone are erased."""
         if not sources:
             return
-        rows = await self._database.rows(db.PASSAGES, [
-            {"$match": {"source": {"$in": list(sources)}}},
-            {"$group": {"_id": "$source", "passages": {"$sum": 1}, "words": {"$sum": "$length"}}},
-        ])  # fmt: skip
-        counted = dict.fromkeys(sources, (0, 0))
-        counted |= {int(one["_id"]): (int(one["passages"]), int(one["words"])) for one in rows}
+        passages, words = await asyncio.gather(self._sum(sources, 1), self._sum(sources, "$length"))
+        counted = {no: (passages.get(no, 0), words.get(no, 0)) for no in sources}
         there = await self._store.write(tuple(owners), elsewhere.set_counts, counted)
         for source_no in set(sources) - there:
             await self._database.delete(db.PASSAGES, {"source": source_no})
+
+    async def _sum(self, sources: Sequence[int], what: int | str) -> dict[int, int]:
+        """Return a sum over the documents of each source; FerretDB 1.24 can add up only one at a time."""
+        rows = await self._database.rows(db.PASSAGES, [
+            {"$match": {"source": {"$in": list(sources)}}},
+            {"$group": {"_id": "$source", "sum": {"$sum": what}}},
+        ])  # fmt: skip
+        return {int(one["_id"]): int(one["sum"]) for one in rows}
