@@ -90,7 +90,7 @@ def test_both_legs_find_what_brute_force_finds(
 
 
 @pytest.mark.parametrize("name", IN_MONGODB)
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @asked
 def test_in_mongodb_they_find_it_too(
     tmp_path_factory: pytest.TempPathFactory, name: str, **case: Any
@@ -156,7 +156,7 @@ def test_nobody_finds_a_canary(
 
 
 @pytest.mark.parametrize("name", IN_MONGODB)
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @questions_
 def test_nobody_finds_a_canary_in_mongodb(
     tmp_path_factory: pytest.TempPathFactory, name: str, questions: list[Any]

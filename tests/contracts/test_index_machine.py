@@ -128,7 +128,7 @@ def test_what_is_found_is_what_is_there(
 
 @pytest.mark.parametrize("name", IN_MONGODB)
 @pytest.mark.parametrize("cache_bytes", [1 << 26, 0])
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(taken=steps)
 def test_it_is_in_mongodb_too(
     tmp_path_factory: pytest.TempPathFactory, name: str, cache_bytes: int, taken: list[tuple[str, int]]
