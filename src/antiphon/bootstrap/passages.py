@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from contextlib import AsyncExitStack
 from types import ModuleType
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
@@ -17,11 +17,6 @@ from antiphon.settings import Settings
 from antiphon.storage.sql import knowledge_elsewhere as elsewhere
 from antiphon.storage.sql.knowledge_ports import KnowledgePorts
 from antiphon.storage.sql.knowledge_store import EVERYBODY
-
-UNKNOWN: Final = (
-    "Passages of this store are in MongoDB, and MONGODB_URL names none. Name it, or set KNOWLEDGE_INDEX=sql"
-    " to have everything indexed again."
-)
 
 log = structlog.get_logger(__name__)
 
@@ -33,9 +28,7 @@ async def place_passages(stack: AsyncExitStack, settings: Settings, ports: Knowl
     """
     cache_bytes = settings.knowledge_cache_mb << 20
     url = settings.mongodb_url.get_secret_value() if settings.mongodb_url is not None else None
-    if await _chosen(settings, ports) == elsewhere.MONGODB:
-        if url is None:
-            raise Unavailable(UNKNOWN)
+    if url is not None and await _chosen(settings, ports) == elsewhere.MONGODB:
         await _put(stack, await _driver().open_passages(url, ports, cache_bytes=cache_bytes), ports)
         return
     if await ports.store.read(elsewhere.kept_in) == elsewhere.HERE:
@@ -51,7 +44,7 @@ async def _chosen(settings: Settings, ports: KnowledgePorts) -> str:
     if settings.knowledge_index != "auto":
         return settings.knowledge_index
     place = await ports.store.read(elsewhere.kept_in)
-    if place == elsewhere.HERE and settings.mongodb_url is not None:
+    if place == elsewhere.HERE:
         return elsewhere.MONGODB if await ports.store.read(elsewhere.is_empty) else place
     return place
 

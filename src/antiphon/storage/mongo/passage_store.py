@@ -90,6 +90,7 @@ async def erase_passages(url: str, ports: KnowledgePorts) -> None:
     database = connect(url)
     try:
         if await _about(database, ports) is not None:
+            await database.delete(db.ABOUT, {"_id": ABOUT_PASSAGES})  # first: from now on they count as lost
             await database.delete(db.PASSAGES, {})
     finally:
         await database.close()
