@@ -33,7 +33,7 @@ HERE, MONGODB = "sql", "mongodb"
 
 _AGAIN: Final = (
     "UPDATE members SET source_id=NULL,duplicate_of=NULL,state='in_progress',error_code=NULL,error=NULL,"
-    "done=0,total=0,attempts=0,not_before=0 WHERE state='completed'"
+    "done=0,total=0,attempts=0,not_before=0 WHERE state='completed' OR source_id IS NOT NULL"
 )
 
 Counted = Mapping[int, tuple[int, int]]
