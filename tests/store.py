@@ -116,6 +116,29 @@ def contents(directory: Path, root: str) -> dict[str, bytes]:
     return pieces
 
 
+def passages(directory: Path) -> list[dict[str, Any]]:
+    """The passages of a test's directory, in order: source's number, message, ordinal, text, and vectors."""
+    if ON_MONGO:
+        from pymongo import MongoClient
+
+        from tests import mongo
+
+        with MongoClient[dict[str, Any]](mongo.url(directory)) as client:
+            found = list(client.get_default_database()["passages"].find({}))
+        rows = [
+            (one["source"], one["item"], one["ordinal"], one["text"], len(one["embedded"])) for one in found
+        ]
+    else:
+        rows = query(
+            directory, "SELECT p.source_no,p.item_id,p.ordinal,t.text,(SELECT count(*) FROM vectors v"
+            " WHERE v.text_hash=p.text_hash) FROM passages p JOIN passage_texts t ON t.no=p.no",
+            name=KNOWLEDGE,
+        )  # fmt: skip
+    return [
+        dict(zip(("source", "item", "ordinal", "text", "vectors"), row, strict=True)) for row in sorted(rows)
+    ]
+
+
 def query(directory: Path, statement: str, *values: Any, name: str = FILE_NAME) -> list[tuple[Any, ...]]:
     """Return a statement's rows."""
     return look(directory, lambda db: [tuple(row) for row in db.execute(statement, values)], name=name)

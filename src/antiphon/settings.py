@@ -117,6 +117,7 @@ class Settings(BaseSettings):
     list_scripted_models: bool = False
     provider_connect_seconds: float = Field(default=10.0, gt=0)
     provider_idle_seconds: float = Field(default=60.0, gt=0)
+    knowledge_index: Literal["auto", "sql", "mongodb"] = "auto"
     knowledge_cache_mb: int = Field(default=256, ge=0, le=1 << 20)
     embedding_model: str | None = None
     embedding_dimensions: int | None = Field(default=None, ge=1, le=16_384)
@@ -229,6 +230,8 @@ class Settings(BaseSettings):
             raise ValueError(f"SECRET_KEY {weakness}")
         if self.background_jobs == "workers" and self.database_url is None:
             raise ValueError("BACKGROUND_JOBS=workers needs DATABASE_URL: files belong to one process")
+        if self.knowledge_index == "mongodb" and self.mongodb_url is None:
+            raise ValueError("KNOWLEDGE_INDEX=mongodb needs MONGODB_URL")
         return self
 
     @property

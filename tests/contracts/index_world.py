@@ -5,40 +5,79 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
+from pymongo import MongoClient
 
 from antiphon.domain.ids import new_id
 from antiphon.domain.passages import Candidates, IndexQuery, NewPassage, Source
 from antiphon.ports.passage_index import IndexScopes, PassageIndex, Vectors
+from antiphon.storage.mongo.passage_store import open_passages
 from antiphon.storage.sql.knowledge import open_knowledge
+from antiphon.storage.sql.knowledge_elsewhere import KEPT, PAIR
 from antiphon.storage.sql.knowledge_index_writes import text_hash
 from antiphon.storage.sql.postgres_knowledge import open_postgres_knowledge
+from tests import mongo
 from tests.postgres import Hands, prepared
 from tests.services.world import prepare
 
 MODEL = "test/model"
 DIMENSIONS = 24
-EMPTY = "TRUNCATE scopes,sources,passages,passage_texts,vector_models,vectors,members,marks RESTART IDENTITY"
+TABLES = ("scopes", "sources", "passages", "passage_texts", "vector_models", "vectors", "members")
 
 
 class IndexWorld:
     """The ports under test, and hands for what other ports do."""
 
-    def __init__(self, store: Any, execute: Callable[..., list[Any]], engine: str) -> None:
+    def __init__(
+        self, store: Any, execute: Callable[..., list[Any]], engine: str, documents: Any = None
+    ) -> None:
+        self.store = store
         self.index: PassageIndex = store.index
         self.scopes: IndexScopes = store.scopes
         self.vectors: Vectors = store.vectors
         self.engine = engine
         self.execute = execute
+        self.documents = documents
+        """The collection of MongoDB that passages are in, None where they are in SQL."""
+
+    def passages_of(self) -> dict[int, tuple[int, int]]:
+        """How many passages there are of each source, seen or not, and how many words where they count."""
+        if self.documents is None:
+            rows = self.execute("SELECT p.source_no,count(*) FROM passages p GROUP BY 1")
+            texts = self.execute(
+                "SELECT p.source_no,count(*) FROM passage_texts t JOIN passages p ON p.no=t.no GROUP BY 1"
+            )
+            assert sorted(rows) == sorted(texts)
+            return {no: (count, 0) for no, count in rows}
+        found: dict[int, tuple[int, int]] = {}
+        for one in self.documents.find({}, {"source": 1, "length": 1}):
+            count, words = found.get(int(one["source"]), (0, 0))
+            found[int(one["source"])] = (count + 1, words + int(one["length"]))
+        return found
+
+    def count(self) -> int:
+        """How many passages there are, seen or not."""
+        return sum(count for count, _ in self.passages_of().values())
+
+    def vectors_of(self) -> dict[str, int]:
+        """How many vectors are kept for each owner."""
+        if self.documents is None:
+            return dict(self.execute("SELECT owner_id,count(*) FROM vectors GROUP BY 1"))
+        owners = [one["owner"] for one in self.documents.find({}) for _ in one["embedded"]]
+        return dict(Counter(owners))
 
     def words_of(self, word: str) -> int:
         """How many passages the engine's own index of words has under a word."""
+        if self.documents is not None:
+            return int(self.documents.count_documents({"words": {"$regex": f":{word}$"}}))
         if self.engine == "sqlite":
             return int(self.execute("SELECT count(*) FROM words WHERE words MATCH ?", f'"{word}"')[0][0])
         found = "SELECT count(*) FROM passages WHERE CAST(terms AS TEXT) LIKE ?"
@@ -171,21 +210,78 @@ async def postgres(directory: Path, cache_bytes: int = 1 << 26) -> AsyncIterator
         await store.close()
 
 
+@asynccontextmanager
+async def mongo_and_sqlite(directory: Path, cache_bytes: int = 1 << 26) -> AsyncIterator[IndexWorld]:
+    """Passages in MongoDB, their catalogue in the embedded store."""
+    async with (
+        sqlite(directory, cache_bytes) as catalogue,
+        in_mongo(directory, catalogue, cache_bytes) as world,
+    ):
+        yield world
+
+
+@asynccontextmanager
+async def mongo_and_postgres(directory: Path, cache_bytes: int = 1 << 26) -> AsyncIterator[IndexWorld]:
+    """Passages in MongoDB, their catalogue in the store of several servers."""
+    async with (
+        postgres(directory, cache_bytes) as catalogue, in_mongo(directory, catalogue, cache_bytes) as world,
+    ):  # fmt: skip
+        yield world
+
+
+@asynccontextmanager
+async def in_mongo(directory: Path, catalogue: IndexWorld, cache_bytes: int) -> AsyncIterator[IndexWorld]:
+    """The index in MongoDB beside a catalogue."""
+    url = mongo.url(directory)
+    index = await open_passages(url, catalogue.store, cache_bytes=cache_bytes)
+    client: MongoClient[Any] = MongoClient(url)
+    try:
+        documents = client.get_default_database()["passages"]
+        yield IndexWorld(index, catalogue.execute, catalogue.engine, documents)
+    finally:
+        client.close()
+        await index.close()
+
+
 INDEXES: dict[str, Callable[..., AbstractAsyncContextManager[IndexWorld]]] = {
     "sqlite": sqlite,
     "postgres": postgres,
+    "mongo+sqlite": mongo_and_sqlite,
+    "mongo+postgres": mongo_and_postgres,
 }
 """The adapters of the index; opened twice on one directory, one finds what it wrote."""
+
+NAMES = [
+    pytest.param(
+        name, marks=pytest.mark.skipif(name.startswith("mongo") and not mongo.is_there(), reason=mongo.ABSENT)
+    )
+    for name in INDEXES
+]
+"""Their names, as parameters of tests."""
+IN_SQL, IN_MONGODB = NAMES[:2], NAMES[2:]
+"""Apart for tests of many examples: the server at hand reads whole collections, so few must do."""
+
+
+def empty(world: IndexWorld) -> None:
+    """Make a store as if it were new."""
+    if world.engine == "postgres":
+        world.execute(f"TRUNCATE {','.join(TABLES)} RESTART IDENTITY")
+    else:
+        for table in (*TABLES, "sqlite_sequence"):
+            world.execute(f"DELETE FROM {table}")
+    world.execute("DELETE FROM marks WHERE name NOT IN (?,?)", PAIR, KEPT)
+    if world.documents is not None:
+        world.documents.delete_many({})
 
 
 def run(directory: Path, name: str, work: Callable[[IndexWorld], Any], **options: Any) -> None:
     """Run `work` on a fresh store, for tests that are not themselves asynchronous."""
 
     async def with_world() -> None:
-        place = directory.parent / "emptied" if name == "postgres" else directory
+        place = directory if name == "sqlite" else directory.parent / "emptied" / name
         async with INDEXES[name](place, **options) as world:
-            if name == "postgres":  # twenty times as fast as a new database
-                world.execute(EMPTY)
+            if name != "sqlite":  # twenty times as fast as a new database
+                empty(world)
             await work(world)
 
     asyncio.run(with_world())

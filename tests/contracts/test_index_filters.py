@@ -17,7 +17,16 @@ from hypothesis import strategies as st
 from antiphon.domain.filters import COMPARISONS, Comparison, Filter, Join, matches
 from antiphon.domain.passages import HistoryFilter
 from antiphon.storage.sql import knowledge_index_fts
-from tests.contracts.index_world import INDEXES, IndexWorld, new_source, passage, run, vector
+from tests.contracts.index_world import (
+    IN_MONGODB,
+    IN_SQL,
+    INDEXES,
+    IndexWorld,
+    new_source,
+    passage,
+    run,
+    vector,
+)
 
 SCOPES = tuple(letter * 32 for letter in "abc")
 WORDS = ("fox", "whale", "owl", "den", "sea", "red")
@@ -61,20 +70,40 @@ async def fill(world: IndexWorld, put: list[tuple[str, dict[str, Any], list[str]
     return known
 
 
-@pytest.mark.parametrize("name", INDEXES)
-@pytest.mark.parametrize("few", [1, 64])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
+asked = given(
     put=files,
     filter_=st.none() | filters,
     scopes=st.sets(st.sampled_from(SCOPES), min_size=1),
     question=texts,
     limit=st.integers(1, 12),
 )
+
+
+@pytest.mark.parametrize("name", IN_SQL)
+@pytest.mark.parametrize("few", [1, 64])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@asked
 def test_both_legs_find_what_brute_force_finds(
+    tmp_path_factory: pytest.TempPathFactory, name: str, few: int, **case: Any
+) -> None:
+    compare(tmp_path_factory, name, few, **case)
+
+
+@pytest.mark.parametrize("name", IN_MONGODB)
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@asked
+def test_in_mongodb_they_find_it_too(
+    tmp_path_factory: pytest.TempPathFactory, name: str, **case: Any
+) -> None:
+    compare(tmp_path_factory, name, 64, **case)
+
+
+def compare(
     tmp_path_factory: pytest.TempPathFactory, name: str, few: int, put: list[Any], filter_: Filter | None,
     scopes: set[str], question: str, limit: int,
 ) -> None:  # fmt: skip
+    """Ask the index and look through everything by hand."""
+
     async def work(world: IndexWorld) -> None:
         known = await fill(world, put)
         asked_of = [one for one in known if one["scope"] in scopes]
@@ -102,9 +131,7 @@ def test_both_legs_find_what_brute_force_finds(
         run(tmp_path_factory.mktemp("filters"), name, work)
 
 
-@pytest.mark.parametrize("name", INDEXES)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
+questions_ = given(
     questions=st.lists(
         st.tuples(
             st.sets(st.sampled_from([*SCOPES, "d" * 32, "h", "%", "", "a"]), max_size=5),
@@ -117,9 +144,27 @@ def test_both_legs_find_what_brute_force_finds(
         max_size=6,
     )
 )
+
+
+@pytest.mark.parametrize("name", IN_SQL)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@questions_
 def test_nobody_finds_a_canary(
     tmp_path_factory: pytest.TempPathFactory, name: str, questions: list[Any]
 ) -> None:
+    search_for_it(tmp_path_factory, name, questions)
+
+
+@pytest.mark.parametrize("name", IN_MONGODB)
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@questions_
+def test_nobody_finds_a_canary_in_mongodb(
+    tmp_path_factory: pytest.TempPathFactory, name: str, questions: list[Any]
+) -> None:
+    search_for_it(tmp_path_factory, name, questions)
+
+
+def search_for_it(tmp_path_factory: pytest.TempPathFactory, name: str, questions: list[Any]) -> None:
     """Owner A's collection and conversations hold a word; whoever does not name A's scopes never sees it."""
     mine, chats = SCOPES[0], "h" + "a" * 32
 
@@ -150,7 +195,7 @@ def test_nobody_finds_a_canary(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", INDEXES)
+@pytest.mark.parametrize("name", IN_SQL)
 async def test_the_one_file_of_ten_thousand_that_passes_is_found(name: str, tmp_path: Path) -> None:
     """Though every other file has more of the words and is as near."""
     async with INDEXES[name](tmp_path / "data") as world:

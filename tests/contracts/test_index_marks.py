@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.index_world import INDEXES, IndexWorld
+from tests.contracts.index_world import INDEXES, NAMES, IndexWorld
 
 
-@pytest.fixture(params=INDEXES)
+@pytest.fixture(params=NAMES)
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[IndexWorld]:
     async with INDEXES[request.param](tmp_path / "data") as opened:
         yield opened

@@ -11,12 +11,12 @@ import pytest
 from antiphon.domain.errors import Conflict
 from antiphon.domain.passages import IndexQuery
 from antiphon.storage.sql import knowledge_index_dense, knowledge_index_matrix
-from tests.contracts.index_world import INDEXES, MODEL, IndexWorld, new_source, passage, vector
+from tests.contracts.index_world import INDEXES, MODEL, NAMES, IndexWorld, new_source, passage, vector
 
 SCOPE, OTHER = "a" * 32, "b" * 32
 
 
-@pytest.fixture(params=INDEXES)
+@pytest.fixture(params=NAMES)
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[IndexWorld]:
     async with INDEXES[request.param](tmp_path / "data") as opened:
         yield opened
@@ -122,7 +122,7 @@ async def test_a_vector_no_passage_needs_is_not_kept(world: IndexWorld) -> None:
     assert await world.vectors.models() == {MODEL: 1}
 
 
-@pytest.mark.parametrize("name", INDEXES)
+@pytest.mark.parametrize("name", NAMES)
 async def test_without_room_in_memory_the_store_is_read(name: str, tmp_path: Path) -> None:
     async with INDEXES[name](tmp_path / "data", cache_bytes=100) as world:
         await world.file(SCOPE, *(f"fox {number}" for number in range(30)), "whale")

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from antiphon.api.dialects.book.routes import BOOK
 from scripts.project_files import ROOT
-from tests.dialects.servers import closed_server, open_server, sign_up
+from tests.dialects.servers import Served, closed_server, open_server, sign_up
 from tests.dialects.walkthrough import Step, Walk, steps_of
 
 PAGE = ROOT / "docs" / "dialects" / "fastapi-book.md"
@@ -55,19 +55,25 @@ def operation_of(step: Step) -> tuple[str, str] | None:
     return min(fitting, key=lambda one: one[1].count("{"), default=None)
 
 
+def walked(served: Served) -> Walk:
+    """Run every command of the page, and leave last."""
+    sign_up(served.port, "john")
+    walk = Walk(served.port, served.token, carrier="x-api-key: ")
+    steps = steps_of(PAGE)
+    (leaving,) = (step for step in steps if path_of(step) == "/logout")
+    for step in steps:
+        if step is not leaving:
+            walk.take(step)
+    saved = walk.run(next(step for step in steps if "/get_chat_history" in step.command)).json()
+    assert saved["chat_history"] == ["Hello, world!", "Hello, world!"], "both that were kept in it"
+    walk.take(leaving)
+    return walk
+
+
 @pytest.mark.parametrize("needs_credentials", [False, True], ids=["open", "closed"])
 def test_the_page_is_true(tmp_path: Path, needs_credentials: bool) -> None:
     with (closed_server if needs_credentials else open_server)(tmp_path, SIGNUP="open") as served:
-        sign_up(served.port, "john")
-        walk = Walk(served.port, served.token, carrier="x-api-key: ")
-        steps = steps_of(PAGE)
-        (leaving,) = (step for step in steps if path_of(step) == "/logout")
-        for step in steps:
-            if step is not leaving:
-                walk.take(step)
-        saved = walk.run(next(step for step in steps if "/get_chat_history" in step.command)).json()
-        assert saved["chat_history"] == ["Hello, world!", "Hello, world!"], "both that were kept in it"
-        walk.take(leaving)
+        walk, steps = walked(served), steps_of(PAGE)
         if needs_credentials:
             stranger = Walk(served.port, None, walk.real)
             for step in steps:

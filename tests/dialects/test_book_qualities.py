@@ -15,18 +15,22 @@ from antiphon.api.dialects.book.routes import BOOK
 from antiphon.domain.inputs import parse_input
 from antiphon.services.conversations import Conversations
 from scripts.project_files import ROOT
+from tests import mongo
 from tests.api.client import Api
 from tests.api.people_fixtures import Town
 from tests.dialects.rooms import opened_room
-from tests.dialects.test_book_page import PAGE, operations
+from tests.dialects.servers import open_server
+from tests.dialects.test_book_page import PAGE, operations, walked
 from tests.dialects.walkthrough import steps_of
 from tests.harness.people import PASSWORD
 from tests.services.hand import BROKEN
 
 
-@pytest.mark.skip(reason="MongoDB is not served yet; what it stands for here is kept in SQLite")
-def test_q14_the_same_calls_are_served_from_mongodb() -> None:
-    raise AssertionError
+@pytest.mark.skipif(not mongo.is_there(), reason=mongo.ABSENT)
+def test_q14_the_same_calls_are_served_from_mongodb(tmp_path: Path) -> None:
+    """Every printed command; what RAG finds there `tests/e2e/test_mongo_knowledge.py` looks at."""
+    with open_server(tmp_path, SIGNUP="open", MONGODB_URL=mongo.url(tmp_path)) as served:
+        walked(served)
 
 
 async def test_q15_ones_history_can_be_taken_away_and_ends_when_configuration_says_so(town: Town) -> None:

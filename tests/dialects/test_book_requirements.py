@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from antiphon.storage.sql.knowledge import FILE_NAME as KNOWLEDGE
 from scripts.project_files import ROOT
 from tests.api.client import Api, in_process
 from tests.api.people_fixtures import Town
@@ -22,6 +21,7 @@ from tests.harness.people import PASSWORD
 from tests.services.hand import until
 from tests.services.recall import Recalling, recalling
 from tests.services.world import another_person, running_world
+from tests.store import passages
 
 
 @pytest.fixture
@@ -325,7 +325,7 @@ async def embedded(world: Recalling) -> None:
     await world.indexed()
     job = asyncio.create_task(world.follower.embed())
     try:
-        await until(lambda: world.rows("SELECT COUNT(*) FROM vectors", name=KNOWLEDGE) == [(2,)])
+        await until(lambda: [one["vectors"] for one in passages(world.directory)] == [1, 1])
     finally:
         job.cancel()
 

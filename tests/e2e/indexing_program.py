@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from antiphon.domain.passages import Source
-from tests.contracts.index_world import IndexWorld, new_source, sqlite
+from tests.contracts.index_world import INDEXES, IndexWorld, new_source
 
 SCOPE = "a" * 32
 
@@ -63,12 +63,12 @@ async def sweeping(world: IndexWorld) -> None:
         await asyncio.sleep(0.01)
 
 
-async def main(directory: Path, seed: int) -> None:
-    async with sqlite(directory) as world:
+async def main(directory: Path, seed: int, name: str) -> None:
+    async with INDEXES[name](directory) as world:
         await tidy(world)
         say("ready")
         await asyncio.gather(*(worker(world, seed * 10 + number) for number in range(3)), sweeping(world))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))

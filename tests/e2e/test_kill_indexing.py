@@ -10,7 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.contracts.index_world import IndexWorld, sqlite
+import pytest
+
+from tests import mongo
+from tests.contracts.index_world import INDEXES, IndexWorld
 from tests.contracts.test_index_machine import check_nothing_is_left_over
 from tests.e2e.indexing_program import SCOPE, tidy
 
@@ -19,10 +22,12 @@ SEED = int(os.environ.get("KILL_SEED", "0")) or random.SystemRandom().randrange(
 ROOT = Path(__file__).parents[2]
 
 
-def one_life(directory: Path, seed: int, seconds: float) -> list[str]:
+def one_life(directory: Path, seed: int, seconds: float, name: str) -> list[str]:
     """Run the program, kill it after a while; returns its promises."""
-    command = [sys.executable, "-m", "tests.e2e.indexing_program", str(directory), str(seed)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as program:
+    command = [sys.executable, "-m", "tests.e2e.indexing_program", str(directory), str(seed), name]
+    there = {"TEST_MONGODB_URL": mongo.base()} if name.startswith("mongo") else {}
+    environment = {**os.environ, **there}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as program:
         assert program.stdout is not None
         assert program.stdout.readline() == "ready\n"
         try:
@@ -80,13 +85,22 @@ async def check(world: IndexWorld, promised: Promised) -> None:
 
 
 async def test_killed_while_indexing_nothing_is_lost_doubled_or_left_over(tmp_path: Path) -> None:
+    await lives(tmp_path / "data", "sqlite", 2.0)
+
+
+@pytest.mark.skipif(not mongo.is_there(), reason=mongo.ABSENT)
+async def test_killed_while_indexing_into_mongodb_neither(tmp_path: Path) -> None:
+    await lives(tmp_path / "data", "mongo+sqlite", 6.0)
+
+
+async def lives(directory: Path, name: str, longest: float) -> None:
+    """Kill the program again and again, and hold what is there against what it promised."""
     rng = random.Random(SEED)
-    directory = tmp_path / "data"
     promised = Promised()
     for number in range(ROUNDS):
-        lines = await asyncio.to_thread(one_life, directory, SEED + number, rng.uniform(0.3, 2.0))
+        lines = await asyncio.to_thread(one_life, directory, SEED + number, rng.uniform(0.3, longest), name)
         promised.read(lines)
-        async with sqlite(directory) as world:
+        async with INDEXES[name](directory) as world:
             await check(world, promised)
             await tidy(world)
             check_nothing_is_left_over(world)

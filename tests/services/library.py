@@ -17,7 +17,7 @@ from antiphon.storage.memory.jobs import InProcessJobs
 from tests.harness.knowledge import PlainParser
 from tests.services.hand import PATIENCE_SECONDS
 from tests.services.world import World, open_world
-from tests.store import contents
+from tests.store import contents, passages
 
 
 async def pieces(*chunks: bytes) -> AsyncIterator[bytes]:
@@ -92,15 +92,11 @@ class Library:
     def live(self, collection: str, file: File | None = None) -> list[str]:
         """The texts of the passages that are searched, in order."""
         wanted = f"AND s.ref_id='{file.id}'" if file is not None else ""
-        return [
-            text
-            for (text,) in self.rows(
-                "SELECT t.text FROM sources s JOIN scopes c ON c.no=s.scope_no"
-                " JOIN passages p ON p.source_no=s.no"
-                f" JOIN passage_texts t ON t.no=p.no WHERE s.state='live' {wanted}"
-                f" AND c.scope='{collection.removeprefix(COLLECTION)}' ORDER BY s.no,p.ordinal"
-            )
-        ]
+        live = self.rows(
+            f"SELECT s.no FROM sources s JOIN scopes c ON c.no=s.scope_no WHERE s.state='live' {wanted}"
+            f" AND c.scope='{collection.removeprefix(COLLECTION)}'"
+        )
+        return [one["text"] for one in passages(self.world.directory) if (one["source"],) in live]
 
     def blobs(self) -> Sequence[str]:
         """The digests of the contents of files."""

@@ -13,6 +13,7 @@ from antiphon.services.history import History
 from antiphon.services.search import Found, SearchRequest
 from antiphon.storage.sql.knowledge import FILE_NAME
 from tests.services.world import World, open_world
+from tests.store import passages
 
 
 class WatchedIndex:
@@ -59,7 +60,7 @@ class Recalling(World):
 
     def items(self) -> list[str]:
         """The items that the index has passages of, once for each passage."""
-        return [row[0] for row in self.rows("SELECT item_id FROM passages", name=FILE_NAME)]
+        return [one["item"] for one in passages(self.directory)]
 
     def sources(self) -> list[str]:
         """The conversations that the index knows of."""

@@ -23,7 +23,7 @@ from antiphon.storage.sql.knowledge import FILE_NAME
 from tests.services.hand import ECHO, HAND, until
 from tests.services.recall import Recalling, open_recalling, recalling
 from tests.services.world import another_person, say
-from tests.store import look, tables
+from tests.store import look, passages, tables
 
 
 @pytest.fixture
@@ -351,7 +351,7 @@ def traces(world: Recalling, word: str) -> list[str]:
             if any(word.encode() in (one if isinstance(one, bytes) else str(one).encode()) for one in row):
                 found.append(table)
                 break
-    return found
+    return found + [one["item"] for one in passages(world.directory) if word in one["text"]]
 
 
 async def test_a_long_message_that_was_cut_off_is_indexed_whole(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from antiphon.domain.accounts import Principal
 from antiphon.domain.errors import Forbidden, InvalidRequest, NotFound, ProviderError
 from antiphon.domain.inputs import parse_input
 from antiphon.services import search_hits
-from antiphon.storage.sql.knowledge import FILE_NAME
 from tests.harness.local_model import minilm
 from tests.services.hand import ECHO, until
 from tests.services.recall import Recalling, recalling
 from tests.services.world import another_person, say
+from tests.store import passages
 
 
 @pytest.fixture
@@ -224,7 +224,7 @@ async def embedded(world: Recalling) -> None:
     await world.indexed()
     job = asyncio.create_task(world.follower.embed())
     try:
-        await until(lambda: world.rows("SELECT COUNT(*) FROM vectors", name=FILE_NAME) == [(2,)])
+        await until(lambda: [one["vectors"] for one in passages(world.directory)] == [1, 1])
     finally:
         job.cancel()
 

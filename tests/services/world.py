@@ -40,7 +40,7 @@ from antiphon.storage.sql.sqlite import FILE_NAME, connect
 from antiphon.storage.watched import WatchedStorage as NotedStorage
 from tests.services.hand import ECHO, PATIENCE_SECONDS, Hand
 from tests.services.watched_store import WatchedStorage
-from tests.store import address, open_store, query
+from tests.store import address, open_store, query, store_settings
 
 
 def prepare(directory: Path) -> None:
@@ -60,6 +60,7 @@ def settings_for(directory: Path, **changes: Any) -> Settings:
         "config_file": directory / "absent.toml",
         "drain_seconds": 0.0,
         "database_url": address(directory),
+        "mongodb_url": store_settings(directory).get("MONGODB_URL"),
         **changes,
     }
     return Settings(_env_file=None, **fields)

@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from antiphon.bootstrap.passages import place_benchmark, place_passages
 from antiphon.domain.errors import Unavailable
 from antiphon.ports.blob_store import BlobStore
 from antiphon.ports.clock import Clock
@@ -97,6 +98,12 @@ async def look_at_database(settings: Settings) -> Database:
 
 async def open_knowledge_stores(stack: AsyncExitStack, settings: Settings) -> KnowledgeStores:
     """Open knowledge until `stack` closes; the data directory is locked by the caller. Raises Unavailable."""
+    opened = await _opened_knowledge(stack, settings)
+    await place_passages(stack, settings, opened.ports)
+    return opened
+
+
+async def _opened_knowledge(stack: AsyncExitStack, settings: Settings) -> KnowledgeStores:
     cache_bytes = settings.knowledge_cache_mb << 20
     if settings.database_url is not None:
         return await _shared_knowledge(stack, settings, settings.database_url.get_secret_value(), cache_bytes)
@@ -138,12 +145,14 @@ async def open_benchmark_store(stack: AsyncExitStack, settings: Settings, direct
         stack.callback(os.close, lock_directory(directory))
         store = await open_knowledge(directory, cache_bytes=cache_bytes)
         stack.push_async_callback(store.close)
+        await place_benchmark(stack, settings, store)
         return store
     driver, url = postgres_driver(), settings.database_url.get_secret_value()
     schema = f"antiphon_eval_{secrets.token_hex(4)}"
     stack.push_async_callback(driver.erase_schema, url, schema)
     shared: KnowledgePorts = await driver.open_postgres_knowledge(url, cache_bytes=cache_bytes, schema=schema)
     stack.push_async_callback(shared.close)  # type: ignore[attr-defined]
+    await place_benchmark(stack, settings, shared)
     return shared
 
 

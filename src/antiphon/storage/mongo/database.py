@@ -13,7 +13,7 @@ from datetime import UTC
 from typing import Any, Final
 
 from bson.int64 import Int64
-from pymongo import AsyncMongoClient, DeleteOne, InsertOne, ReplaceOne
+from pymongo import AsyncMongoClient, DeleteOne, InsertOne, ReplaceOne, UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
     BulkWriteError,
@@ -30,7 +30,7 @@ from antiphon.storage.sql.nul import MARK, escaped, needs_mark, unescaped
 
 Document = dict[str, Any]
 Sort = Sequence[tuple[str, int]]
-Write = InsertOne[Document] | ReplaceOne[Document] | DeleteOne
+Write = InsertOne[Document] | ReplaceOne[Document] | UpdateOne | DeleteOne
 
 CONVERSATIONS: Final = "conversations"
 BRANCHES: Final = "branches"
@@ -53,6 +53,7 @@ LOG: Final = "log"
 PARTS: Final = "log_parts"
 DECISIONS: Final = "decisions"
 ABOUT: Final = "about"
+PASSAGES: Final = "passages"
 
 _SOME: Final = {"$gt": ""}
 """A partial index holds only documents that have a text in the field."""
@@ -98,7 +99,16 @@ INDEXES: Final[tuple[tuple[str, tuple[str, ...], Document], ...]] = (
     (CHUNKS, ("run_id", "first_seq"), {}),
     (LOG, ("p", "n"), {}),
     (LOG, ("open",), {"open": True}),
+    (PASSAGES, ("words",), {}),
+    (PASSAGES, ("no",), {}),
+    (PASSAGES, ("source", "no"), {}),
+    (PASSAGES, ("source", "item", "ordinal"), {}),
+    (PASSAGES, ("source", "length"), {}),
+    (PASSAGES, ("owner", "hash"), {}),
+    (PASSAGES, ("embedded", "no"), {}),
 )
+
+NAMES: Final = tuple(sorted({index[0] for index in INDEXES} | {WORKERS, DECISIONS, ABOUT}))
 
 NAME: Final = "chat_content"
 """Of a URL that names no database; the name that the branching system has for its content."""
@@ -174,6 +184,25 @@ class Database:
         found = await self.find(collection, wanted, sort=sort, limit=1, fields=fields)
         return found[0] if found else None
 
+    async def batches(
+        self, collection: str, wanted: Mapping[str, Any], size: int, *, sort: Sort = (),
+        fields: Sequence[str] = (),
+    ) -> AsyncIterator[list[Document]]:  # fmt: skip
+        """Yield the documents that meet a condition, up to `size` at a time, which is all that is held."""
+        with named():
+            projection = dict.fromkeys(fields, 1) if fields else None
+            async with self._database[collection].find(
+                _filter(wanted), projection, sort=list(sort) or None, batch_size=size
+            ) as cursor:
+                while found := await cursor.to_list(size):
+                    yield [shown(one) for one in found]
+
+    async def rows(self, collection: str, pipeline: Sequence[Document]) -> list[Document]:
+        """Return what an aggregation makes."""
+        with named():
+            cursor = await self._database[collection].aggregate(list(pipeline))
+            return [one async for one in cursor]
+
     async def insert(self, collection: str, document: Document) -> bool:
         """Insert a document; False if its `_id` is taken."""
         with named():
@@ -186,6 +215,21 @@ class Database:
     async def insert_new(self, collection: str, documents: Sequence[Document]) -> None:
         """Insert documents; those whose `_id` is taken stay as they are."""
         await self.write(collection, [InsertOne(stored(one)) for one in documents])
+
+    async def insert_told(self, collection: str, documents: Sequence[Document]) -> list[Document]:
+        """Insert documents and return those whose `_id` was not taken."""
+        if not documents:
+            return []
+        taken: set[int] = set()
+        with named():
+            try:
+                await self._database[collection].insert_many(map(stored, documents), ordered=False)
+            except BulkWriteError as error:
+                wrong = error.details["writeErrors"]
+                if any(one.get("code") != DUPLICATE for one in wrong):
+                    raise
+                taken = {one["index"] for one in wrong}
+        return [one for number, one in enumerate(documents) if number not in taken]
 
     async def write(self, collection: str, writes: Sequence[Write]) -> None:
         """Make writes in any order; an insert whose `_id` is taken does nothing."""
@@ -222,19 +266,24 @@ class Database:
         with named():
             return (await self._database[collection].delete_many(_filter(wanted))).deleted_count
 
+    async def count(self, collection: str, wanted: Mapping[str, Any]) -> int:
+        """Return how many documents meet a condition."""
+        with named():
+            return await self._database[collection].count_documents(_filter(wanted))
+
     async def now_us(self) -> int:
         """Return the server's time."""
         with named():
             hello = await self._database.command("hello")
         return int(hello["localTime"].replace(tzinfo=UTC).timestamp() * 1_000_000)
 
-    async def prepare(self) -> None:
+    async def prepare(self, names: Iterable[str] = NAMES) -> None:
         """Make the collections and their indexes, as far as they are missing."""
         with named():
             # On SQLite it may not answer for many seconds if collections are written at the same time.
             self._is_ferretdb = FERRETDB in await self._database.command("buildInfo")
             there = set(await self._database.list_collection_names())
-            for name in sorted({index[0] for index in INDEXES} | {WORKERS, DECISIONS, ABOUT}):
+            for name in names:
                 if name not in there:
                     await self._make(name)
 
@@ -250,6 +299,25 @@ class Database:
                         raise
                     await self._database[name].create_index(keys)  # a look-alike: larger, no less right
 
+    async def search_indexes(self, collection: str) -> list[Document] | None:
+        """Return a collection's search indexes, None where the server knows none."""
+        with named():
+            try:
+                found = await self._database[collection].list_search_indexes()
+                return [dict(one) async for one in found]
+            except OperationFailure:
+                return None
+
+    async def make_search_index(self, collection: str, definition: Document) -> None:
+        """Have a search index made, which takes a while; does nothing if it is there or is refused."""
+        with named(), contextlib.suppress(OperationFailure):
+            await self._database[collection].create_search_index(definition)
+
+    async def erase(self) -> None:
+        """Erase the database with all that is in it."""
+        with named():
+            await self._client.drop_database(self._database.name)
+
     async def version(self) -> str:
         """Return the server's version."""
         with named():
@@ -260,13 +328,16 @@ class Database:
         await self._client.close()
 
 
-def connect(url: str) -> Database:
-    """Return the database that a URL names, connecting to nothing yet; raises Unavailable."""
+def connect(url: str, name: str | None = None) -> Database:
+    """Return the database that a URL names, or `name`, connecting to nothing yet; raises Unavailable."""
     try:
         client: AsyncMongoClient[Document] = AsyncMongoClient(
             url, appname="antiphon", serverSelectionTimeoutMS=TIMEOUT_MS, connectTimeoutMS=TIMEOUT_MS
         )
-        database = client.get_default_database(NAME, write_concern=WriteConcern(w="majority", j=True))
+        durable = WriteConcern(w="majority", j=True)
+        if name is None:
+            name = client.get_default_database(NAME).name
+        database = client.get_database(name, write_concern=durable)
     except (InvalidURI, ConfigurationError, ValueError) as error:
         raise Unavailable(f"MONGODB_URL is no address of a MongoDB: {error}") from None
     return Database(client, database)

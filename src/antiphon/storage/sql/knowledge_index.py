@@ -14,11 +14,18 @@ from antiphon.ports.passage_index import Unembedded
 from antiphon.storage.sql import knowledge_index_reads as reads
 from antiphon.storage.sql import knowledge_index_vectors as written
 from antiphon.storage.sql import knowledge_index_writes as writes
+from antiphon.storage.sql.knowledge_catalogue import (
+    MESSAGES,
+    Catalogue,
+    CatalogueScopes,
+    Lacking,
+    VectorRounds,
+    portions,
+    slices,
+)
 from antiphon.storage.sql.knowledge_index_engine import IndexEngine
 from antiphon.storage.sql.knowledge_index_search import Search
 from antiphon.storage.sql.knowledge_store import EVERYBODY, KnowledgeStore
-
-T = TypeVar("T")
 
 CACHE_BYTES: Final = 256 << 20
 """Memory for vectors unless told otherwise: 170,000 passages of 384 dimensions."""
@@ -26,13 +33,7 @@ CACHE_BYTES: Final = 256 << 20
 FORGET_ITEMS: Final = 500
 """Messages named in one statement."""
 
-MESSAGES: Final = 512
-"""Passages of messages written in one transaction, about 20 ms: they come so many at a time from 500 a
-second on, and in smaller batches each costs a quarter more."""
-
-
-def _slices(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    return (rows[start : start + size] for start in range(0, len(rows), size))
+T = TypeVar("T")
 
 
 def _weighed(rows: Sequence[T], size: int, weight: Callable[[T], int], most: int) -> Iterator[Sequence[T]]:
@@ -48,21 +49,6 @@ def _weighed(rows: Sequence[T], size: int, weight: Callable[[T], int], most: int
         yield rows[start:]
 
 
-def _portions(cuts: Sequence[Cut], size: int) -> Iterator[list[Cut]]:
-    """Yield the cuts in portions of up to `size` passages each; of a source with more, part by part."""
-    portion: list[Cut] = []
-    room = size
-    for source, passages in cuts:
-        while passages:
-            portion.append((source, passages[:room]))
-            passages, room = passages[room:], room - len(portion[-1][1])
-            if not room:
-                yield portion
-                portion, room = [], size
-    if portion:
-        yield portion
-
-
 def _characters(passage: NewPassage) -> int:
     return len(passage.text)
 
@@ -71,11 +57,11 @@ def _vector_bytes(row: tuple[bytes, bytes]) -> int:
     return len(row[1])
 
 
-class SqlPassageIndex:
+class SqlPassageIndex(Catalogue):
     """Port `PassageIndex`; `cache_bytes` bounds the vectors in memory."""
 
     def __init__(self, store: KnowledgeStore, engine: IndexEngine, cache_bytes: int = CACHE_BYTES) -> None:
-        self._store = store
+        super().__init__(store)
         self._engine = engine
         self._search = Search(engine, cache_bytes)
 
@@ -87,22 +73,9 @@ class SqlPassageIndex:
 
     async def add_messages(self, cuts: Sequence[Cut]) -> None:
         """See the port."""
-        for part in _portions(cuts, MESSAGES):
+        for part in portions(cuts, MESSAGES):
             owners = tuple({source.owner_id for source, _ in part})
             await self._store.write(owners, self._engine.add_messages, part)
-
-    async def publish(self, source_id: str, *, replaces: str | None = None) -> bool:
-        """See the port."""
-        owners = await self._store.read(reads.owners, [source_id])
-        if source_id not in owners:
-            return False
-        return await self._store.write((owners[source_id],), writes.publish, source_id, replaces)
-
-    async def withdraw(self, source_ids: Sequence[str]) -> None:
-        """See the port."""
-        owners = await self._store.read(reads.owners, source_ids)
-        if owners:
-            await self._store.write(tuple(set(owners.values())), writes.withdraw, source_ids)
 
     async def sweep(self, limit: int) -> int:
         """See the port."""
@@ -145,20 +118,12 @@ async def _sweep(
     return gone
 
 
-class SqlIndexScopes:
+class SqlIndexScopes(CatalogueScopes):
     """Port `IndexScopes`."""
 
     def __init__(self, store: KnowledgeStore, engine: IndexEngine) -> None:
-        self._store = store
+        super().__init__(store)
         self._engine = engine
-
-    async def languages(self, scopes: Sequence[str]) -> tuple[str, ...]:
-        """See the port."""
-        return await self._store.read(reads.languages, scopes)
-
-    async def staged(self, limit: int, *, free_at_us: int | None = None) -> list[str]:
-        """See the port."""
-        return await self._store.read(reads.staged, limit, free_at_us)
 
     async def holding(self, messages: Sequence[tuple[str, str]]) -> set[str]:
         """See the port."""
@@ -169,7 +134,7 @@ class SqlIndexScopes:
         gone, owners = 0, await self._store.read(reads.owners, [source_id])
         if source_id not in owners:
             return 0
-        for part in _slices(item_ids, FORGET_ITEMS):
+        for part in slices(item_ids, FORGET_ITEMS):
             more = True
             while more:
                 erased, more = await self._store.write(
@@ -187,49 +152,22 @@ class SqlIndexScopes:
         """See the port."""
         return await self._store.write(("erased words",), self._engine.erase_traces)
 
-    async def mark(self, name: str, value: bytes) -> None:
-        """See the port."""
-        await self._store.write((name,), writes.mark, name, value)
 
-    async def marked(self, name: str) -> bytes | None:
-        """See the port."""
-        return await self._store.read(reads.marked, name)
-
-    async def marks(self, beginning: str) -> dict[str, bytes]:
-        """See the port."""
-        return await self._store.read(reads.marks, beginning)
-
-    async def take_mark(self, name: str, value: bytes, into: str, mine: bytes) -> bool:
-        """See the port."""
-        return await self._store.write((name, into), writes.take_mark, name, value, into, mine)
-
-
-class SqlVectors:
+class SqlVectors(VectorRounds):
     """Port `Vectors`."""
 
     def __init__(self, store: KnowledgeStore, engine: IndexEngine) -> None:
+        super().__init__()
         self._store = store
         self._engine = engine
-        self._looked: dict[str, int] = {}
 
     async def missing(self, model: str, source_id: str, limit: int) -> list[Unembedded]:
         """See the port."""
         return await self._store.read(reads.missing, model, source_id, limit)
 
-    async def missing_anywhere(self, model: str, limit: int) -> list[tuple[str, Unembedded]]:
-        """See the port.
-
-        It goes on where the last call ended and begins anew at the end, so that embedding everything
-        reads everything once and not once a batch.
-        """
-        after = self._looked.pop(model, 0)
-        found = await self._store.read(reads.missing_after, model, after, limit)
-        if not found and after:
-            found = await self._store.read(reads.missing_after, model, 0, limit)
-        if found:
-            self._looked[model] = found[-1][0]
-        texts = {(owner, one.text_hash): (owner, one) for _, owner, one in found}
-        return list(texts.values())
+    async def _missing_after(self, model: str, after: int, limit: int) -> Lacking:
+        """See the base."""
+        return await self._store.read(reads.missing_after, model, after, limit)
 
     async def put(self, owner_id: str, model: str, vectors: Sequence[tuple[bytes, bytes]]) -> None:
         """See the port."""

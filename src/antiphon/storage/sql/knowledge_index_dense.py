@@ -14,16 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from antiphon.domain.passages import HistoryFilter, LegHit
-from antiphon.storage.sql.database import Db
-from antiphon.storage.sql.knowledge_index_matrix import (
-    Entry,
-    Matrices,
-    Rows,
-    Scope,
-    Words,
-    packed_signs,
-    stream,
-)
+from antiphon.storage.sql.knowledge_index_matrix import Entry, Matrices, Rows, Words, packed_signs, stream
+from antiphon.storage.sql.knowledge_index_vector_rows import Scope, VectorRows
 
 COARSE_FROM: Final = 200_000
 COARSE_KEPT: Final = 2_000
@@ -41,19 +33,19 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 def search(
-    db: Db, matrices: Matrices, scopes: Sequence[Scope], model: str, vector: bytes, wanted: Wanted
+    read: VectorRows,
+    matrices: Matrices,
+    scopes: Sequence[Scope],
+    model_no: int,
+    vector: bytes,
+    wanted: Wanted,
 ) -> tuple[list[LegHit], int]:
     """Return the best passages by cosine, and how many of the scopes' passages have vectors."""
     question = np.frombuffer(vector, np.float32)
-    row = db.execute(
-        "SELECT no FROM vector_models WHERE model=? AND dimensions=?", (model, len(question))
-    ).fetchone()
-    if row is None:
-        return [], 0
     hits: list[LegHit] = []
     embedded = 0
     for scope in scopes:
-        for rows, words, entry in _rows(db, matrices, scope, row[0], len(question)):
+        for rows, words, entry in _rows(read, matrices, scope, model_no, len(question)):
             embedded += rows.embedded
             hits = merged([*hits, *_best(rows, words, entry, question, wanted)], wanted.limit)
     matrices.trim()
@@ -66,14 +58,14 @@ def merged(hits: Iterable[LegHit], limit: int) -> list[LegHit]:
 
 
 def _rows(
-    db: Db, matrices: Matrices, scope: Scope, model_no: int, dimensions: int
+    read: VectorRows, matrices: Matrices, scope: Scope, model_no: int, dimensions: int
 ) -> Iterable[tuple[Rows, Words, Entry | None]]:
     if matrices.holds(scope, dimensions):
         entry = matrices.entry(scope, model_no, dimensions)
-        yield entry.read_on(db, scope), entry.words, entry
+        yield entry.read_on(read, scope), entry.words, entry
         return
     words = Words()
-    for rows in stream(db, scope, model_no, dimensions, words):
+    for rows in stream(read, scope, dimensions, words):
         yield rows, words, None
 
 

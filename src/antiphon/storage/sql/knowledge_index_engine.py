@@ -34,6 +34,10 @@ class IndexEngine(Protocol):
         """Erase passages with their texts and words."""
         ...
 
+    def erase_all(self, db: Db) -> None:
+        """Erase everybody's passages with their texts and words."""
+        ...
+
     def erase_traces(self, db: Db) -> bool:
         """See port `IndexScopes.erase_traces`."""
         ...

@@ -82,6 +82,12 @@ class FtsIndex:
         """See the protocol."""
         _erase(db, numbers)
 
+    def erase_all(self, db: Db) -> None:
+        """See the protocol."""
+        db.execute("INSERT INTO words(words) VALUES('delete-all')")
+        for table in ("passage_texts", "passages"):
+            db.execute(f"DELETE FROM {table}")
+
     def erase_traces(self, db: Db) -> bool:
         """See the protocol."""
         return _erase_traces(db)

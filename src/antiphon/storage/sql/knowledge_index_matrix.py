@@ -7,46 +7,20 @@ masked, and the matrix is rebuilt when they are a fifth of it.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from antiphon.storage.sql.database import Db
-from antiphon.storage.sql.knowledge_index_reads import NUMBERS
-from antiphon.storage.sql.knowledge_store import portions
+from antiphon.storage.sql.knowledge_index_vector_rows import Reached, Scope, VectorRows
 
 COMPACT_AT: Final = 0.2
-CHUNK: Final = 4096
-"""Rows read at once."""
 ROW_BYTES: Final = 45
 """What a row takes besides its vector."""
-
-_ROW: Final = (
-    "SELECT p.no,p.source_no,p.created,p.role,p.model,p.author_id,v.data FROM passages p"
-    " CROSS JOIN vectors v ON v.owner_id=? AND v.text_hash=p.text_hash AND v.model_no=?"
-)
-_OF_SOURCES: Final = f"{_ROW} WHERE p.source_no IN ({NUMBERS}) AND p.no>?"
-_LAST_VECTOR: Final = "SELECT coalesce(max(no),0) FROM vectors WHERE owner_id=? AND model_no=?"
-_NEW_VECTORS: Final = (
-    "SELECT p.no,p.source_no,p.created,p.role,p.model,p.author_id,v.data FROM vectors v"
-    " CROSS JOIN passages p ON p.text_hash=v.text_hash CROSS JOIN sources s ON s.no=p.source_no"
-    " WHERE v.owner_id=? AND v.model_no=? AND v.no>? AND s.scope_no=? AND s.state='live'"
-)
-
-
-class Scope(msgspec.Struct, frozen=True):
-    """A scope as the search's transaction sees it."""
-
-    no: int
-    owner_id: str
-    seq: int
-    total: int
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -84,9 +58,9 @@ class Words:
         return self._numbers.get(word, -1)
 
 
-def rows_of(found: list[tuple[Any, ...]], dimensions: int, words: Words) -> Rows:
+def rows_of(found: list[tuple[Any, ...]], dimensions: int, words: Words, number_type: str = "<f2") -> Rows:
     """Return what was read as rows."""
-    data = np.frombuffer(b"".join(row[6] for row in found), np.float16).reshape(len(found), dimensions)
+    data = np.frombuffer(b"".join(row[6] for row in found), number_type).reshape(len(found), dimensions)
     return Rows(
         data.astype(np.float32),
         np.array([row[0] for row in found], np.int64),
@@ -97,26 +71,23 @@ def rows_of(found: list[tuple[Any, ...]], dimensions: int, words: Words) -> Rows
     )
 
 
-def stream(db: Db, scope: Scope, model_no: int, dimensions: int, words: Words) -> Iterator[Rows]:
+def stream(read: VectorRows, scope: Scope, dimensions: int, words: Words) -> Iterator[Rows]:
     """Read a scope's vectors from the store, chunk by chunk: for scopes that memory must not hold."""
-    statement = f"{_ROW} WHERE p.source_no IN (SELECT no FROM sources WHERE scope_no=? AND state='live')"
-    for found in portions(db, statement, (scope.owner_id, model_no, scope.no), CHUNK):
-        yield rows_of(found, dimensions, words)
+    for found in read.of_scope(scope):
+        yield rows_of(found, dimensions, words, read.number_type)
 
 
 class Entry:
     """The vectors of one scope and model."""
 
-    def __init__(self, model_no: int, dimensions: int) -> None:
+    def __init__(self, dimensions: int) -> None:
         self.lock = threading.Lock()
         self.words = Words()
         self.rows: Rows = rows_of([], dimensions, self.words)
         self._signs: NDArray[np.uint64] = packed_signs(self.rows.vectors)
-        self._model_no = model_no
         self._dimensions = dimensions
         self._seq = -1
-        self._last_vector = 0
-        self._last_passage = 0
+        self._reached = Reached()
         self._sources: dict[int, int] = {}
         self._full = self.rows  # the same columns with room to grow
 
@@ -135,48 +106,46 @@ class Entry:
                 self._signs = np.concatenate([self._signs, packed_signs(rows.vectors[known:])])
             return self._signs
 
-    def read_on(self, db: Db, scope: Scope) -> Rows:
+    def read_on(self, read: VectorRows, scope: Scope) -> Rows:
         """Return the rows as `scope` has them now; raises Behind if the entry is newer than that."""
         with self.lock:
             if self._seq > scope.seq:
                 raise Behind
             if self._seq < scope.seq:
-                self._refresh(db, scope)
+                self._refresh(read, scope)
                 self._seq = scope.seq
             return self.rows
 
-    def _refresh(self, db: Db, scope: Scope) -> None:
+    def _refresh(self, read: VectorRows, scope: Scope) -> None:
         known = self._sources
-        live = db.execute("SELECT no,changed FROM sources WHERE scope_no=? AND state='live'", (scope.no,))
-        now = {row[0]: row[1] for row in live}
+        now = read.live(scope)
         grown = [no for no, changed in now.items() if no in known and known[no] != changed]
-        self._forget(db, [no for no in known if no not in now], grown)
-        owner = (scope.owner_id, self._model_no)
-        self._append(db, _OF_SOURCES, (*owner, json.dumps([no for no in now if no not in known]), 0))
+        self._forget(read, [no for no in known if no not in now], grown)
+        self._append(read, read.of_sources(scope, [no for no in now if no not in known]))
         if known:
-            self._append(db, _OF_SOURCES, (*owner, json.dumps(grown), self._last_passage))
-            self._append(db, _NEW_VECTORS, (*owner, self._last_vector, scope.no), again=True)
+            self._append(read, read.since(scope, grown, self._reached), again=True)
         self._sources = now
         # An owner's numbers rise from one transaction to the next; those of several need not.
-        self._last_passage = max(self._last_passage, int(self.rows.ids.max(initial=0)))
-        self._last_vector = db.execute(_LAST_VECTOR, owner).fetchone()[0]
+        last = max(self._reached.passage, int(self.rows.ids.max(initial=0)))
+        self._reached = Reached(last, read.last(scope))
         self._compact()
 
-    def _forget(self, db: Db, gone: list[int], changed: list[int]) -> None:
+    def _forget(self, read: VectorRows, gone: list[int], changed: list[int]) -> None:
         """Mask rows of sources that went, and of passages that were erased from sources that stay."""
         rows = self.rows
         if not len(rows.ids) or not (gone or changed):
             return
         alive = rows.alive & ~np.isin(rows.sources, np.array(gone, np.int64))
         for no in changed:
-            left = [row[0] for row in db.execute("SELECT no FROM passages WHERE source_no=?", (no,))]
-            alive &= (rows.sources != no) | np.isin(rows.ids, np.array(left, np.int64))
+            alive &= (rows.sources != no) | np.isin(rows.ids, np.array(read.left(no), np.int64))
         self.rows = msgspec.structs.replace(rows, alive=alive)
 
-    def _append(self, db: Db, statement: str, values: tuple[Any, ...], *, again: bool = False) -> None:
+    def _append(
+        self, read: VectorRows, portions: Iterable[list[tuple[Any, ...]]], *, again: bool = False
+    ) -> None:
         """Add rows; `again` says that some may be there already."""
-        for found in portions(db, statement, values, CHUNK):
-            more = rows_of(found, self._dimensions, self.words)
+        for found in portions:
+            more = rows_of(found, self._dimensions, self.words, read.number_type)
             fresh = ~np.isin(more.ids, self.rows.ids) if again else more.alive
             count, added = len(self.rows.ids), int(np.count_nonzero(fresh))
             if count + added > len(self._full.ids):
@@ -239,7 +208,7 @@ class Matrices:
         key = (scope.no, model_no)
         with self._lock:
             if key not in self._entries:
-                self._entries[key] = Entry(model_no, dimensions)
+                self._entries[key] = Entry(dimensions)
             self._entries.move_to_end(key)
             return self._entries[key]
 

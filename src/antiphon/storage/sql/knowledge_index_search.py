@@ -18,6 +18,7 @@ from antiphon.domain.passages import Candidates, HistoryFilter, IndexQuery, LegH
 from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.knowledge_index_engine import IndexEngine
 from antiphon.storage.sql.knowledge_index_reads import NUMBERS, attributes
+from antiphon.storage.sql.knowledge_index_vector_rows import Scope, SqlVectorRows
 
 TITLE_WEIGHT: Final = 2.0
 """A word in a heading against one in the text. nDCG@10 of SciFact by words: 1 .684, 2 .691, 3 .689."""
@@ -74,7 +75,7 @@ class Search:
             (json.dumps(list(query.scopes)),),
         ).fetchall()
         began = time.perf_counter_ns()
-        sources = self._sources(db, scopes, query)
+        sources = passing(db, self._attributes, scopes, query)
         lexical = self._engine.words(db, [row[0] for row in scopes], sources, query)
         between = time.perf_counter_ns()
         found = self._dense(db, scopes, sources, query)
@@ -90,23 +91,11 @@ class Search:
             total=sum(row[3] for row in scopes),
         )
 
-    def _sources(self, db: Db, scopes: Sequence[tuple[Any, ...]], query: IndexQuery) -> frozenset[int] | None:
-        """Return the sources that filters leave, None for all."""
-        passing: set[int] | None = None
-        if query.filter is not None:
-            passing = set()
-            for no, _, seq, _ in scopes:
-                passing |= _passing(query.filter, self._attributes.of(db, no, seq))
-        history = query.history
-        if history is not None and (history.conversation_ids is not None or history.except_ids):
-            named = _conversations(db, [row[0] for row in scopes], history)
-            passing = named if passing is None else passing & named
-        return None if passing is None else frozenset(passing)
-
     def _dense(
         self, db: Db, scopes: Sequence[tuple[Any, ...]], sources: frozenset[int] | None, query: IndexQuery
     ) -> tuple[list[LegHit], int] | None:
-        if query.vector is None or query.model is None:
+        model_no = model_number(db, query)
+        if query.vector is None or model_no is None:
             return [], 0
         from antiphon.storage.sql import knowledge_index_dense as dense  # noqa: PLC0415 - numpy, on first use
         from antiphon.storage.sql import knowledge_index_matrix as matrix  # noqa: PLC0415
@@ -117,10 +106,37 @@ class Search:
         wanted = dense.Wanted(sources, query.history, query.limit)
         try:
             return dense.search(
-                db, self._matrices, [matrix.Scope(*row) for row in scopes], query.model, query.vector, wanted
-            )
+                SqlVectorRows(db, model_no), self._matrices, [Scope(*row) for row in scopes], model_no,
+                query.vector, wanted,
+            )  # fmt: skip
         except matrix.Behind:
             return None
+
+
+def passing(
+    db: Db, attributes_: Attributes, scopes: Sequence[tuple[Any, ...]], query: IndexQuery
+) -> frozenset[int] | None:
+    """Return the sources that filters leave, None for all; a scope begins with number, owner, change."""
+    left: set[int] | None = None
+    if query.filter is not None:
+        left = set()
+        for no, _, seq, *_ in scopes:
+            left |= _passing(query.filter, attributes_.of(db, no, seq))
+    history = query.history
+    if history is not None and (history.conversation_ids is not None or history.except_ids):
+        named = _conversations(db, [row[0] for row in scopes], history)
+        left = named if left is None else left & named
+    return None if left is None else frozenset(left)
+
+
+def model_number(db: Db, query: IndexQuery) -> int | None:
+    """Return the number of the model that a question's vector is of, None if nothing can be compared."""
+    if query.vector is None or query.model is None:
+        return None
+    row = db.execute(
+        "SELECT no FROM vector_models WHERE model=? AND dimensions=?", (query.model, len(query.vector) // 4)
+    ).fetchone()
+    return row[0] if row else None
 
 
 def _conversations(db: Db, scopes: Sequence[int], history: HistoryFilter) -> set[int]:

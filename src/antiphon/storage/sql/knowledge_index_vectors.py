@@ -38,15 +38,21 @@ def put(
     vectors: Sequence[tuple[bytes, bytes]],
 ) -> None:  # fmt: skip
     """Keep `(text hash, float16)`; what no passage of the owner needs any more is left out."""
+    engine.put_vectors(db, owner_id, model_number(db, model, dimensions), vectors)
+    db.execute("UPDATE sequence SET value=value+1")
+    db.execute("UPDATE scopes SET seq=(SELECT value FROM sequence) WHERE owner_id=?", (owner_id,))
+
+
+def model_number(db: Db, model: str, dimensions: int) -> int:
+    """Return a model's number, giving it one if it is new; raises Conflict if its vectors are not as long."""
     db.execute(
         "INSERT INTO vector_models(model,dimensions) VALUES(?,?) ON CONFLICT DO NOTHING", (model, dimensions)
     )
-    no, known = db.execute("SELECT no,dimensions FROM vector_models WHERE model=?", (model,)).fetchone()
-    if known != dimensions:
-        raise Conflict(f"Vectors of '{model}' have {known} dimensions, not {dimensions}.")
-    engine.put_vectors(db, owner_id, no, vectors)
-    db.execute("UPDATE sequence SET value=value+1")
-    db.execute("UPDATE scopes SET seq=(SELECT value FROM sequence) WHERE owner_id=?", (owner_id,))
+    row = db.execute("SELECT no,dimensions FROM vector_models WHERE model=?", (model,)).fetchone()
+    no: int = row[0]
+    if row[1] != dimensions:
+        raise Conflict(f"Vectors of '{model}' have {row[1]} dimensions, not {dimensions}.")
+    return no
 
 
 def retire(db: Db, model: str) -> None:

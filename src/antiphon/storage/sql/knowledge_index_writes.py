@@ -22,8 +22,8 @@ SLICE_CHARACTERS: Final = 32 * 1024
 
 _TOUCH: Final = (
     "UPDATE sequence SET value=value+1",
-    "UPDATE sources SET passages=passages+?,changed=(SELECT value FROM sequence) WHERE no=?",
-    "UPDATE scopes SET seq=(SELECT value FROM sequence),total=total+? WHERE no=?",
+    "UPDATE sources SET passages=passages+?,words=words+?,changed=(SELECT value FROM sequence) WHERE no=?",
+    "UPDATE scopes SET seq=(SELECT value FROM sequence),total=total+?,words=words+? WHERE no=?",
 )
 
 
@@ -43,15 +43,17 @@ def text_hash(heading: str, text: str) -> bytes:
     return hashlib.sha256(f"{heading}\0{text}".encode("utf-8", "surrogatepass")).digest()
 
 
-def count(db: Db, source: Known, more: int) -> None:
-    """Note that a source has more passages, or fewer."""
+def count(db: Db, source: Known, more: int, words: int = 0) -> None:
+    """Note that a source has more passages, or fewer, and words where the engine does not count them."""
     raise_sequence, of_source, of_scope = _TOUCH
     if source.state != "live":
-        db.execute("UPDATE sources SET passages=passages+? WHERE no=?", (more, source.no))
+        db.execute(
+            "UPDATE sources SET passages=passages+?,words=words+? WHERE no=?", (more, words, source.no)
+        )
         return
     db.execute(raise_sequence)
-    db.execute(of_source, (more, source.no))
-    db.execute(of_scope, (more, source.scope_no))
+    db.execute(of_source, (more, words, source.no))
+    db.execute(of_scope, (more, words, source.scope_no))
 
 
 def known_source(db: Db, source_id: str) -> Known | None:
@@ -142,24 +144,35 @@ def sweep(db: Db, engine: IndexEngine, limit: int, owner_id: str) -> tuple[int, 
 
     Returns how many went and whether more may be left.
     """
-    row = db.execute(
-        "SELECT no,scope_no FROM sources WHERE state='doomed' AND owner_id=? ORDER BY no LIMIT 1", (owner_id,)
-    ).fetchone()
-    if row is None:
+    no = doomed(db, owner_id)
+    if no is None:
         return 0, False
-    no, scope_no = row
     rows = db.execute(
         "SELECT no,text_hash,last-first FROM passages WHERE source_no=? LIMIT ?", (no, limit)
     ).fetchall()
     found = _at_once(rows)
     _erase(db, engine, owner_id, found)
     if len(found) == len(rows) < limit:
-        db.execute("DELETE FROM sources WHERE no=?", (no,))
+        forget_source(db, no)
+    return len(found), True
+
+
+def doomed(db: Db, owner_id: str) -> int | None:
+    """Return a withdrawn source of an owner, None if there is none."""
+    row = db.execute(
+        "SELECT no FROM sources WHERE state='doomed' AND owner_id=? ORDER BY no LIMIT 1", (owner_id,)
+    ).fetchone()
+    return row[0] if row else None
+
+
+def forget_source(db: Db, no: int) -> None:
+    """Erase a withdrawn source without passages, and its scope if there is nothing else in it."""
+    row = db.execute("DELETE FROM sources WHERE no=? AND state='doomed' RETURNING scope_no", (no,)).fetchone()
+    if row is not None:
         db.execute(
             "DELETE FROM scopes WHERE no=? AND NOT EXISTS (SELECT 1 FROM sources WHERE scope_no=?)",
-            (scope_no, scope_no),
+            (row[0], row[0]),
         )
-    return len(found), True
 
 
 def forget_items(db: Db, engine: IndexEngine, source_id: str, item_ids: Sequence[str]) -> tuple[int, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from antiphon.ports.passage_index import IndexScopes, PassageIndex, Vectors
 from antiphon.storage.sql.knowledge_batches import SqlBatches
 from antiphon.storage.sql.knowledge_collections import SqlCollections
 from antiphon.storage.sql.knowledge_files import SqlFiles
@@ -15,12 +16,14 @@ from antiphon.storage.sql.knowledge_uploads import SqlUploads
 
 
 class KnowledgePorts:
-    """Port `Knowledge` and those of the index."""
+    """Port `Knowledge` and those of the index, which may be replaced by one that is elsewhere."""
 
     def __init__(self, store: KnowledgeStore, engine: IndexEngine, cache_bytes: int) -> None:
-        self.index = SqlPassageIndex(store, engine, cache_bytes)
-        self.scopes = SqlIndexScopes(store, engine)
-        self.vectors = SqlVectors(store, engine)
+        self.store = store
+        self.engine = engine
+        self.index: PassageIndex = SqlPassageIndex(store, engine, cache_bytes)
+        self.scopes: IndexScopes = SqlIndexScopes(store, engine)
+        self.vectors: Vectors = SqlVectors(store, engine)
         self.files = SqlFiles(store)
         self.texts = SqlTexts(store)
         self.uploads = SqlUploads(store)

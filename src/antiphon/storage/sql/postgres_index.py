@@ -111,6 +111,11 @@ class PostgresIndex:
         for table in ("passage_texts", "passages"):
             db.execute(f"DELETE FROM {table} WHERE no=ANY(CAST(? AS BIGINT[]))", (list(numbers),))
 
+    def erase_all(self, db: Db) -> None:
+        """See the protocol."""
+        for table in ("passage_texts", "passages"):
+            db.execute(f"DELETE FROM {table}")
+
     def erase_traces(self, db: Db) -> bool:
         """See the protocol: what is erased goes when PostgreSQL vacuums."""
         return False

@@ -11,20 +11,18 @@ weigh on another's.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from antiphon.domain.passages import IndexQuery, LegHit, NewPassage
 from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.knowledge_index_search import TITLE_WEIGHT, history_conditions
+from antiphon.storage.sql.knowledge_index_terms import MAX_TERM, PLACE, cleaned, in_order, terms_of
 
 TIMES: Final = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 40)
 """Counts that are told apart: beyond 8 the score changes by less than 2 % between two of them."""
 MOST_KEYS: Final = 5_000
 """Lexemes one query looks up; beyond that (hundreds of scopes) how often a word stands counts no more."""
-PLACE: Final = 2
-"""What FTS5 adds to a passage's length, so that both engines score alike."""
-MAX_TERM: Final = 128
 
 _NEAREST: Final = tuple(min(TIMES, key=lambda one: abs(one - times)) for times in range(TIMES[-1] + 1))
 
@@ -71,8 +69,8 @@ def lexemes_of(scope_no: int, title_terms: str, body_terms: str) -> tuple[int, s
 
 def words(db: Db, scopes: Sequence[int], sources: frozenset[int] | None, query: IndexQuery) -> list[LegHit]:
     """See `IndexEngine.words`."""
-    terms = _terms(query.terms)
-    prefix = _clean(query.prefix) if query.prefix else ""
+    terms = terms_of(query.terms)
+    prefix = cleaned(query.prefix) if query.prefix else ""
     if not (terms or prefix) or not scopes or (sources is not None and not sources):
         return []
     keys = list(_keys(scopes, terms, prefix))
@@ -82,16 +80,6 @@ def words(db: Db, scopes: Sequence[int], sources: frozenset[int] | None, query: 
         values += more
     found = db.execute(f"{statement} GROUP BY f.no ORDER BY score DESC,f.no LIMIT ?", (*values, query.limit))
     return [LegHit(no, score) for no, score in found]
-
-
-def _clean(word: str) -> str:
-    return word.replace('"', "").lower()[:MAX_TERM]
-
-
-def _terms(alternatives: Iterable[str]) -> list[str]:
-    """Return the different words of several texts."""
-    words = (_clean(word) for one in alternatives for word in one.split())
-    return list(dict.fromkeys(word for word in words if word))
 
 
 def _keys(scopes: Sequence[int], terms: Sequence[str], prefix: str) -> Iterator[tuple[int, int, int, str]]:
@@ -133,7 +121,7 @@ def _conditions(
 
 def _holding(scopes: Sequence[int], alternatives: Sequence[str]) -> list[Any]:
     """Return the values of `_HOLDING`."""
-    split = [_terms_in_order(one) for one in alternatives]
+    split = [in_order(one) for one in alternatives]
     known = [one for one in split if one]
     parts = (
         "(" + "&".join(_with(scope, term) for term in dict.fromkeys(words)) + ")"
@@ -141,7 +129,3 @@ def _holding(scopes: Sequence[int], alternatives: Sequence[str]) -> list[Any]:
         for scope in scopes
     )
     return ["|".join(parts), [f" {' '.join(words)} " for words in known]]
-
-
-def _terms_in_order(text: str) -> list[str]:
-    return [word for one in text.split() if (word := _clean(one))]

@@ -163,7 +163,7 @@ CREATE TABLE scopes (
 	scope VARCHAR(33) NOT NULL, 
 	owner_id VARCHAR(33) NOT NULL, 
 	seq BIGINT DEFAULT '0' NOT NULL, 
-	total BIGINT DEFAULT '0' NOT NULL, 
+	total BIGINT DEFAULT '0' NOT NULL, words BIGINT NOT NULL DEFAULT 0, 
 	UNIQUE (scope)
 );
 CREATE INDEX scopes_owner ON scopes (owner_id);
@@ -180,7 +180,7 @@ CREATE TABLE sources (
 	language TEXT, 
 	state TEXT NOT NULL, 
 	passages BIGINT DEFAULT '0' NOT NULL, 
-	changed BIGINT DEFAULT '0' NOT NULL, 
+	changed BIGINT DEFAULT '0' NOT NULL, words BIGINT NOT NULL DEFAULT 0, 
 	UNIQUE (id)
 );
 CREATE INDEX sources_scope ON sources (scope_no, state, language, changed);
@@ -238,12 +238,6 @@ CREATE TABLE sequence (
 );
 CREATE VIRTUAL TABLE words USING fts5(place, title, body,
     content='passage_texts', content_rowid='no', tokenize="ascii tokenchars '_.+#'");
-CREATE TRIGGER sources_state AFTER UPDATE OF state ON sources WHEN old.state<>new.state BEGIN
-    UPDATE sequence SET value=value+1;
-    UPDATE sources SET changed=(SELECT value FROM sequence) WHERE no=new.no;
-    UPDATE scopes SET seq=(SELECT value FROM sequence),
-        total=total+new.passages*((new.state='live')-(old.state='live')) WHERE no=new.scope_no;
-    END;
 CREATE TRIGGER members_removed AFTER DELETE ON members BEGIN
     UPDATE sources SET state='doomed' WHERE ref_id=old.file_id AND state<>'doomed'
         AND scope_no=(SELECT no FROM scopes WHERE scope=old.collection_id);
@@ -252,6 +246,13 @@ CREATE TRIGGER members_described AFTER UPDATE OF attributes ON members
     WHEN old.attributes<>new.attributes BEGIN
     UPDATE sequence SET value=value+1;
     UPDATE scopes SET seq=(SELECT value FROM sequence) WHERE scope=new.collection_id;
+    END;
+CREATE TRIGGER sources_state AFTER UPDATE OF state ON sources WHEN old.state<>new.state BEGIN
+    UPDATE sequence SET value=value+1;
+    UPDATE sources SET changed=(SELECT value FROM sequence) WHERE no=new.no;
+    UPDATE scopes SET seq=(SELECT value FROM sequence),
+        total=total+new.passages*((new.state='live')-(old.state='live')),
+        words=words+new.words*((new.state='live')-(old.state='live')) WHERE no=new.scope_no;
     END;
 INSERT INTO sequence (value) VALUES (0);
 INSERT INTO words (words,rank) VALUES ('automerge',0);
