@@ -117,8 +117,7 @@ TIMEOUT_MS: Final = 5_000
 FERRETDB: Final = "ferretdbVersion"
 AHEAD: Final = 16
 """Documents asked for at once where all are read: MongoDB ends an answer at 16 MB, a look-alike may not."""
-DUPLICATE: Final = 11000
-NOT_IMPLEMENTED: Final = 238
+DUPLICATE, NOT_IMPLEMENTED = 11000, 238
 
 
 @contextlib.contextmanager
