@@ -35,7 +35,8 @@ async def storage(opening: Reopen) -> AsyncIterator[Storage]:
     """An empty store; when it is closed, nothing of it may run on."""
     async with opening() as opened:
         yield opened
-    loops_own = ("MainThread", "asyncio", "uvloop", "upstream")
+    # Those of pymongo are the tests' own: what looks into their MongoDB is no coroutine.
+    loops_own = ("MainThread", "asyncio", "uvloop", "upstream", "pymongo")
     # The rate limiter's library sweeps by timers, which end by themselves.
     threads = [thread for thread in threading.enumerate() if not isinstance(thread, threading.Timer)]
     left = [thread.name for thread in threads if not thread.name.startswith(loops_own)]

@@ -42,12 +42,17 @@ class Aliases:
         Raises Conflict after many races.
         """
         prefix, aliases = f"{kind}#", self._storage.aliases
-        for _ in range(MAX_CONFLICTS):
+        last: str | None = None
+        for attempt in range(MAX_CONFLICTS + 1):
             known = await aliases.of(who.actor_id, prefix, target_ids) if target_ids else {}
             missing = [one for one in dict.fromkeys(target_ids) if one not in known]
             if not missing:
                 return {target_id: int(alias[len(prefix) :]) for target_id, alias in known.items()}
-            last = await aliases.last(who.actor_id, prefix)
+            if not attempt:
+                # What is missing is looked for again behind the last number: who was counted before it
+                # was read is known then, and who is counted after it takes the number that we want.
+                last = await aliases.last(who.actor_id, prefix)
+                continue
             first = int(last[len(prefix) :]) + 1 if last else 1
             taking = [
                 PutAlias(
@@ -58,6 +63,6 @@ class Aliases:
             ]  # fmt: skip
             try:
                 await self._storage.unit_of_work.commit(*taking)
-            except Conflict:
-                continue  # somebody counted at the same time: look what is left to do
+            except Conflict:  # somebody counted at the same time: look what is left to do
+                last = await aliases.last(who.actor_id, prefix)
         raise Conflict("The numbers change too fast; try again.")
