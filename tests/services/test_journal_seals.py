@@ -1,4 +1,4 @@
-"""A seal's slices share the commits of ticks, hurt none of them, and leave no answer's words behind."""
+"""A seal hurts no tick beside it, and leaves no answer's words behind."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ import pytest
 
 from antiphon.domain.run_events import OPENING_OPS
 from antiphon.ports.storage import StorageBusy
-from tests.services.gates import TickGate
 from tests.services.hand import HAND, Call, until
 from tests.services.test_journal import committed, live_of, refuse
 from tests.services.world import World
-
-LONG_SECONDS = 600.0
-"""A slice of a seal over so long would wait far longer than the test for a moment of its own."""
 
 
 async def said(world: World, text: str) -> tuple[Call, str]:
@@ -35,43 +31,14 @@ def ticks(world: World) -> int:
     return count
 
 
-async def test_slices_go_with_ticks(world: World) -> None:
-    call, run_id = await said(world, "u1")
-    sealing = asyncio.create_task(world.application.journal.seal(within=LONG_SECONDS))
-    await until(lambda: world.application.journal._slice is not None)
-    call.say(" two")
-    await until(lambda: chunks(world) == [run_id])
-    sealing.cancel()
-    call.end()
-    await until(lambda: len(world.application.runs) == 0)
-    await world.application.journal.seal()
-    assert chunks(world) == [] and ticks(world) == 0
-
-
-async def test_a_slice_is_written_while_its_tick_is(world: World) -> None:
-    """The writer takes both into one transaction: nobody waits for a second commit."""
-    call, run_id = await said(world, "u1")
-    gate = TickGate(world)
-    sealing = asyncio.create_task(world.application.journal.seal(within=LONG_SECONDS))
-    await until(lambda: world.application.journal._slice is not None)
-    call.say(" two")
-    await gate.waiting()
-    await until(lambda: chunks(world) == [run_id])
-    gate.open()
-    sealing.cancel()
-    call.end()
-    await until(lambda: len(world.application.runs) == 0)
-
-
-async def test_a_slice_that_cannot_be_written_hurts_no_tick(world: World) -> None:
+async def test_a_seal_that_cannot_be_written_hurts_no_tick(world: World) -> None:
     call, _ = await said(world, "u1")
 
     def full() -> None:
         raise StorageBusy("full")
 
     world.storage.journal.before_seal = full
-    sealing = asyncio.create_task(world.application.journal.seal(within=LONG_SECONDS))
-    await until(lambda: world.application.journal._slice is not None)
+    sealing = asyncio.create_task(world.application.journal.seal(within=0.05))
     call.say(" two")
     with pytest.raises(StorageBusy):
         await sealing
@@ -83,26 +50,27 @@ async def test_a_slice_that_cannot_be_written_hurts_no_tick(world: World) -> Non
     assert chunks(world) == []
 
 
-async def test_a_run_that_ends_in_the_tick_leaves_no_chunk(world: World) -> None:
+async def test_a_run_that_ends_beside_a_seal_leaves_no_chunk(world: World) -> None:
     call, run_id = await said(world, "u1")
     sealing = asyncio.create_task(world.application.journal.seal(within=0.05))
-    await until(lambda: world.application.journal._slice is not None)
+    await until(lambda: world.application.journal._sealing.locked())
     call.end()
     await until(lambda: len(world.application.runs) == 0)
     await sealing
     assert chunks(world) == [] and (await world.answer(run_id)).run.state == "completed"
 
 
-async def test_a_run_whose_end_is_refused_beside_a_slice_loses_no_word(world: World, impatient: None) -> None:
-    """Its ticks are forgotten by the same seal, so that its ops must be in a chunk before."""
+async def test_a_run_whose_end_is_refused_beside_a_seal_loses_no_word(world: World, impatient: None) -> None:
+    """Its ticks are forgotten by a seal, so that its ops must be in a chunk before."""
     call, run_id = await said(world, "u1")
     sealing = asyncio.create_task(world.application.journal.seal(within=0.05))
-    await until(lambda: world.application.journal._slice is not None)
+    await until(lambda: world.application.journal._sealing.locked())
     refuse(world, 10_000)
     call.end()
     await until(lambda: len(world.application.runs) == 0)
     world.storage.journal.before_tick = None
     await sealing
+    await world.application.journal.seal()  # the store takes writes again
     assert ticks(world) == 0 and chunks(world) == [run_id]
     await world.sweep()
     answer = await world.answer(run_id)

@@ -31,7 +31,7 @@ URGENT_SHARE: Final = 0.5
 """After this part of the interval a first or last event is written: those that come together share a
 commit, at the price of a millisecond where many come and of nothing where few do."""
 SEAL_SECONDS: Final = 5.0
-SEAL_RUNS: Final = 8
+SEAL_RUNS: Final = 16
 TRIM_TICKS: Final = 64
 GIVE_UP_SECONDS: Final = 10.0
 MAX_ENDS: Final = 64
@@ -40,22 +40,6 @@ FIRST_PAUSE_SECONDS: Final = 0.05
 MAX_PAUSE_SECONDS: Final = 1.0
 
 log = logging.getLogger(__name__)
-
-
-class _Slice:
-    """What a seal wants written next to some tick: runs' ops as chunks, or up to which tick to forget.
-
-    `left` are runs whose ends were being written in that tick.
-    """
-
-    __slots__ = ("done", "left", "runs", "upto", "worker_id")
-
-    def __init__(self, worker_id: str, runs: Sequence[LiveRun], upto: int) -> None:
-        self.worker_id = worker_id
-        self.runs = runs
-        self.upto = upto
-        self.left: list[LiveRun] = []
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
 class RunJournal:
@@ -81,7 +65,6 @@ class RunJournal:
         self._sealer: asyncio.Task[None] | None = None
         self._committing = asyncio.Lock()
         self._sealing = asyncio.Lock()
-        self._slice: _Slice | None = None
         self.healthy = True
         self.orphans = False
         self.on_fenced: Callable[[], None] | None = None
@@ -166,11 +149,7 @@ class RunJournal:
             ops = sum(marks) - sum(live.journaled for live in batch)
             for live, mark in zip(batch, marks, strict=True):
                 live.journaled = mark
-            beside = self._seal_beside()
-            written = await self._write(record, [live for live in batch if live.finish is not None])
-            if beside is not None:
-                await asyncio.wait([beside])
-            if not written:
+            if not await self._write(record, [live for live in batch if live.finish is not None]):
                 self._give_up(batch)
                 return ops
         for live, mark in zip(batch, marks, strict=True):
@@ -325,72 +304,40 @@ class RunJournal:
             trims = (
                 [*range(self._trimmed + TRIM_TICKS, upto, TRIM_TICKS), upto] if upto > self._trimmed else []
             )
-            parts = [_Slice(worker_id, runs, 0) for runs in slices]
+            pause = within / (len(slices) + len(trims) or 1)
+            for runs in slices:
+                await self._seal_runs(runs, worker_id)
+                await asyncio.sleep(pause)
             if not (slices or trims or self.healthy):
-                parts.append(_Slice(worker_id, [], 0))  # a probe: does the store take writes again?
-            parts += [_Slice(worker_id, [], tick) for tick in trims]
-            for part in parts:
-                await self._seal_slice(part, within / len(parts))
+                await self._store.seal(worker_id, 0, [])  # a probe: does the store take writes again?
+            for tick in trims:
                 if worker_id != self.worker_id:
-                    return  # fenced meanwhile: these runs and ticks are the other worker's
-                self._trimmed = max(self._trimmed, part.upto)
+                    return  # fenced meanwhile: these ticks are the other worker's
+                await self._store.seal(worker_id, tick, [])
+                self._trimmed = tick
+                await asyncio.sleep(pause)
             self._abandoned = [run for run in self._abandoned if run not in given_up]
             self.healthy = True
 
-    async def _seal_slice(self, part: _Slice, within: float) -> None:
-        """Write a slice beside the next tick, whose commit it shares, or alone if none comes `within` s."""
-        began = asyncio.get_running_loop().time()
-        if within:
-            self._slice = part
-            await asyncio.wait([part.done], timeout=within)
-            if self._slice is not part:
-                await part.done
-                part.runs, part.left = part.left, []
-            self._slice = None
-        if part.runs or not part.done.done():
-            async with self._committing:
-                await self._write_slice(part)
-        await asyncio.sleep(max(began + within - asyncio.get_running_loop().time(), 0))
+    async def _seal_runs(self, runs: list[LiveRun], worker_id: str) -> None:
+        """Write one chunk for each run that has committed something since its last; no tick meanwhile.
 
-    def _seal_beside(self) -> asyncio.Task[None] | None:
-        """Begin to write the slice that waits, if one does; its trouble is the seal's and not the tick's."""
-        part, self._slice = self._slice, None
-        if part is None:
-            return None
-        part.left = [run for run in part.runs if run.finish is not None]
-        part.runs = [run for run in part.runs if run.finish is None]
-        writing = asyncio.create_task(self._write_slice(part))
-
-        def written(task: asyncio.Task[None]) -> None:
-            if task.cancelled():
-                part.done.cancel()
-            elif (error := task.exception()) is not None:
-                part.done.set_exception(error)
-            else:
-                part.done.set_result(None)
-
-        writing.add_done_callback(written)
-        return writing
-
-    async def _write_slice(self, part: _Slice) -> None:
-        """Write one chunk for each run that has committed something since its last.
-
-        With the lock on committing, and no run whose end is being written: that would not know of the
-        chunk, and leave it behind.
+        An end that is being written would not know of the chunk, and leave it behind.
         """
-        if part.worker_id != self.worker_id:
-            return  # fenced meanwhile: these runs are the other worker's
-        open_runs = [
-            (run, run.committed) for run in part.runs if not run.closed and run.committed > run.sealed
-        ]
-        chunks = [
-            (run.run.id, run.sealed, mark - 1, encode_ops(run.log.ops[run.sealed : mark]))
-            for run, mark in open_runs
-        ]
-        if chunks or not part.runs:
-            await self._store.seal(part.worker_id, part.upto, chunks)
-        for run, mark in open_runs:
-            run.sealed = mark
+        async with self._committing:
+            if worker_id != self.worker_id:
+                return  # fenced meanwhile: these runs are the other worker's
+            open_runs = [
+                (run, run.committed) for run in runs if not run.closed and run.committed > run.sealed
+            ]
+            chunks = [
+                (run.run.id, run.sealed, mark - 1, encode_ops(run.log.ops[run.sealed : mark]))
+                for run, mark in open_runs
+            ]
+            if chunks:
+                await self._store.seal(self.worker_id, 0, chunks)
+            for run, mark in open_runs:
+                run.sealed = mark
 
 
 def _interval_for(rate: float, work: float) -> float:
