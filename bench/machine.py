@@ -55,6 +55,15 @@ def family(pid: int) -> list[int]:
     return found
 
 
+def named(name: str) -> list[int]:
+    """Every process of a program on this machine."""
+    return [
+        int(directory.name)
+        for directory in _PROC.iterdir()
+        if directory.name.isdigit() and _read(directory / "comm").strip() == name
+    ]
+
+
 def cpu_seconds(pids: Iterable[int]) -> float:
     """CPU time of all living threads of ``pids``, to the nanosecond. What ended threads used is lost."""
     nanoseconds = 0

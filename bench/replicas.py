@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -19,7 +18,7 @@ from statistics import median
 
 from bench import stores
 from bench.load import Outcome, Plan, new_event_loop, run
-from bench.machine import cores, cpu_seconds, family, pin
+from bench.machine import cores, cpu_seconds, family, named, pin
 from bench.processes import Process
 from bench.rows import Scale
 from bench.targets import ANTIPHON, Stage
@@ -83,7 +82,7 @@ def _cost(servers: Sequence[Process], seconds: float) -> Cost:
         for server in servers
     ]
     pids = [pid for server in servers for pid in family(server.pid)]
-    database = _database()
+    database = named("postgres")
     before, before_database = cpu_seconds(pids), cpu_seconds(database)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         outcomes = runner.run(_all(plans))
@@ -97,17 +96,3 @@ def _cost(servers: Sequence[Process], seconds: float) -> Cost:
 
 async def _all(plans: Sequence[Plan]) -> list[Outcome]:
     return await asyncio.gather(*(run(plan) for plan in plans))
-
-
-def _database() -> list[int]:
-    """Every process of PostgreSQL on this machine."""
-    found = []
-    for directory in Path("/proc").iterdir():
-        if directory.name.isdigit() and int(directory.name) != os.getpid():
-            try:
-                named = (directory / "comm").read_text().strip()
-            except OSError:
-                continue
-            if named == "postgres":
-                found.append(int(directory.name))
-    return found

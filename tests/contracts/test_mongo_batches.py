@@ -12,9 +12,9 @@ import pytest
 from antiphon.domain.errors import Conflict, TooLarge, Unavailable
 from antiphon.domain.items import Position
 from antiphon.storage.mongo import database as db
-from antiphon.storage.mongo.store import MongoStorage, open_mongo
+from antiphon.storage.mongo.store import MongoStorage
 from tests import mongo
-from tests.contracts.adapters import sqlite
+from tests.contracts.adapters import mongo_and_sqlite
 from tests.contracts.builders import OWNER, change, new_conversation, new_item, put
 
 pytestmark = pytest.mark.skipif(not mongo.is_there(), reason=mongo.ABSENT)
@@ -22,12 +22,9 @@ pytestmark = pytest.mark.skipif(not mongo.is_there(), reason=mongo.ABSENT)
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[MongoStorage]:
-    async with sqlite(tmp_path) as accounts:
-        storage = await open_mongo(mongo.url(tmp_path), accounts)
-        try:
-            yield storage
-        finally:
-            await storage.close()
+    async with mongo_and_sqlite(tmp_path) as storage:
+        assert isinstance(storage, MongoStorage)
+        yield storage
 
 
 async def test_commits_that_wait_for_their_turn_go_together(store: MongoStorage) -> None:

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from antiphon.domain.errors import Conflict, StorageFull
+from antiphon.storage.sql.sqlite import connect
+from antiphon.storage.sql.sqlite_checkpoints import COMMITS, MAX_LOG_PAGES, ROWS
 from antiphon.storage.sql.sqlite_writer import MAX_BATCH, SqliteWriter
+from tests.services.hand import until
 
 PATIENCE_SECONDS = 10
 
@@ -195,3 +198,58 @@ async def test_a_really_full_file_is_named_and_writing_goes_on_when_there_is_roo
     await writer.submit(limit(1_000_000))
     await writer.submit(lambda db: db.execute("INSERT INTO big VALUES (zeroblob(1000000))"))
     assert await numbers(writer) == [1]
+
+
+@pytest.fixture
+async def logged(tmp_path: Path) -> AsyncIterator[SqliteWriter]:
+    """A writer of a file with a write-ahead log."""
+    connection = connect(tmp_path / "logged.db", synchronous="NORMAL")
+    connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    made = SqliteWriter(connection, asyncio.get_running_loop())
+    yield made
+    await asyncio.to_thread(made.close)
+
+
+def copied(directory: Path, table: str) -> bool:
+    """Whether the file holds a table without its log."""
+    content = (directory / "logged.db").read_bytes()
+    return f"CREATE TABLE {table} ".encode() in content
+
+
+@pytest.mark.parametrize("rows", [1, ROWS])
+async def test_commits_are_copied_into_the_file_beside_the_writer(
+    logged: SqliteWriter, tmp_path: Path, rows: int
+) -> None:
+    """After many commits, or many rows of one; far before the log is so long that the writer does it."""
+    await logged.submit(lambda db: db.execute("CREATE TABLE marked (text)"))
+    assert not copied(tmp_path, "marked")
+    for number in range(COMMITS if rows == 1 else 1):
+        await logged.submit(insert(*range(number * rows, (number + 1) * rows)))
+    await until(lambda: copied(tmp_path, "marked"))
+    assert (tmp_path / "logged.db-wal").stat().st_size < MAX_LOG_PAGES * 4096
+
+
+async def test_a_log_that_is_written_without_a_pause_begins_anew(
+    logged: SqliteWriter, tmp_path: Path
+) -> None:
+    await logged.submit(lambda db: db.execute("CREATE TABLE big (content)"))
+    megabytes = MAX_LOG_PAGES * 4096 // 2**20
+    for _ in range(4 * megabytes):
+        await logged.submit(lambda db: db.execute("INSERT INTO big VALUES (zeroblob(1048576))"))
+    assert (tmp_path / "logged.db-wal").stat().st_size < 2 * megabytes * 2**20
+
+
+async def test_what_a_reader_kept_in_the_log_is_copied_after_it(logged: SqliteWriter, tmp_path: Path) -> None:
+    """A reader of an old state keeps what came after it in the log."""
+    await logged.submit(insert(1))
+    reader = sqlite3.connect(tmp_path / "logged.db", isolation_level=None)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT COUNT(*) FROM t").fetchone() == (1,)
+    await logged.submit(lambda db: db.execute("CREATE TABLE marked (text)"))
+    for number in range(2, 2 + COMMITS):
+        await logged.submit(insert(number))
+    assert not copied(tmp_path, "marked")
+    reader.close()
+    for number in range(2 + COMMITS, 2 + 2 * COMMITS):
+        await logged.submit(insert(number))
+    await until(lambda: copied(tmp_path, "marked"))

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests import mongo
 from tests.e2e.loads import loaded, run, showing
-from tests.e2e.sdk.launch import clean_environment
 from tests.e2e.server_process import NewServer
-from tests.e2e.test_store_transfer import PACED, digest, holds
+from tests.e2e.test_store_transfer import PACED, digest, exported, holds, killed_and_repeated
 from tests.e2e.wire import begin, call, ended, get, until
 
 pytestmark = pytest.mark.skipif(not mongo.is_there(), reason=mongo.ABSENT)
@@ -69,45 +66,12 @@ async def test_from_mongodb_under_load_to_sqlite_and_into_another_mongodb(
 async def test_a_killed_import_into_mongodb_serves_nothing_and_is_repeated(
     new_server: NewServer, tmp_path: Path
 ) -> None:
-    first = new_server()
-    await asyncio.to_thread(first.start)
-    async with loaded(first) as acknowledged:
-        await until(lambda: len(acknowledged) > 60, "answers")
-    await asyncio.to_thread(first.stop)
     archive = tmp_path / "all.tar"
-    code, said = await run("export", str(archive), "--data-dir", str(first.data))
-    assert code == 0, said
+    first, acknowledged = await exported(new_server, archive)
     there = {"MONGODB_URL": mongo.url(tmp_path)}
     other = new_server(**there)
-    command = [sys.executable, "-c", DYING, str(archive), str(other.data)]
-    for parts in ("2", "6"):
-        environment = clean_environment() | there
-        process = await asyncio.create_subprocess_exec(*command, parts, env=environment)
-        assert await process.wait() == -signal.SIGKILL
-        other.launch()
-        assert await asyncio.to_thread(other.wait, 60) != 0
-        assert "was not finished" in other.log
-    code, said = await run("import", str(archive), "--data-dir", str(other.data), **there)
-    assert code == 0, said
-    assert await digest(other, **there) == await digest(first)
-    code, said = await run("import", str(archive), "--data-dir", str(other.data), **there)
-    assert code == 1 and "not empty" in said
-    await asyncio.to_thread(other.start)
+    loading = "antiphon.storage.mongo.transfer.MongoLoading"
+    await killed_and_repeated(first, archive, other, loading, 2, 6, **there)
     for identifier, text in acknowledged.items():
         answer = await get(other.port, f"/v1/responses/{identifier}")
         assert text in str(answer["output"])
-
-
-DYING = """
-import os, signal, sys
-from antiphon.storage.mongo.transfer import MongoLoading
-left, put = [int(sys.argv[3])], MongoLoading.put
-async def dying(self, *values):
-    left[0] -= 1
-    await put(self, *values)
-    if left[0] < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-MongoLoading.put = dying
-from antiphon.cli.main import app
-app(args=["import", "antiphon", sys.argv[1], "--data-dir", sys.argv[2]], prog_name="antiphon")
-"""

@@ -128,29 +128,47 @@ async def _keep(look: Any, found: list[Any]) -> None:
     found.extend(await look())
 
 
-async def test_a_killed_import_serves_nothing_and_is_repeated(new_server: NewServer, tmp_path: Path) -> None:
+async def exported(new_server: NewServer, archive: Path) -> tuple[ServerProcess, dict[str, str]]:
+    """A stopped server of the embedded store whose data are in `archive`, and the answers it gave."""
     first = new_server()
     await asyncio.to_thread(first.start)
     async with loaded(first) as acknowledged:
         await until(lambda: len(acknowledged) > 60, "answers")
     await asyncio.to_thread(first.stop)
-    archive = tmp_path / "all.tar"
     code, said = await run("export", str(archive), "--data-dir", str(first.data))
     assert code == 0, said
-    other = new_server()
-    command = [sys.executable, "-c", DYING, str(archive), str(other.data)]
-    for parts in ("3", "15"):
-        process = await asyncio.create_subprocess_exec(*command, parts, env=clean_environment())
+    return first, dict(acknowledged)
+
+
+async def killed_and_repeated(
+    first: ServerProcess, archive: Path, other: ServerProcess, loading: str, *parts: int, **there: str
+) -> None:
+    """Kill an import into `other` after so many parts, each time anew, then repeat it and start.
+
+    `loading` is the full name of what puts the parts.
+    """
+    command = [sys.executable, "-c", DYING, str(archive), str(other.data), *loading.rsplit(".", 1)]
+    for count in parts:
+        environment = clean_environment() | there
+        process = await asyncio.create_subprocess_exec(*command, str(count), env=environment)
         assert await process.wait() == -signal.SIGKILL
         other.launch()
         assert await asyncio.to_thread(other.wait, 60) != 0
         assert "was not finished" in other.log
-    code, said = await run("import", str(archive), "--data-dir", str(other.data))
+    code, said = await run("import", str(archive), "--data-dir", str(other.data), **there)
     assert code == 0, said
-    assert await digest(other) == await digest(first)
-    code, said = await run("import", str(archive), "--data-dir", str(other.data))
+    assert await digest(other, **there) == await digest(first)
+    code, said = await run("import", str(archive), "--data-dir", str(other.data), **there)
     assert code == 1 and "not empty" in said
     await asyncio.to_thread(other.start)
+
+
+async def test_a_killed_import_serves_nothing_and_is_repeated(new_server: NewServer, tmp_path: Path) -> None:
+    archive = tmp_path / "all.tar"
+    first, acknowledged = await exported(new_server, archive)
+    other = new_server()
+    loading = "antiphon.storage.sql.transfer_sqlite.SqliteLoading"
+    await killed_and_repeated(first, archive, other, loading, 3, 15)
     for identifier in acknowledged:
         assert (await call(other.port, "GET", f"/v1/responses/{identifier}")).status == 200
     code, said = await run("import", str(archive), "--data-dir", str(other.data))
@@ -158,15 +176,15 @@ async def test_a_killed_import_serves_nothing_and_is_repeated(new_server: NewSer
 
 
 DYING = """
-import os, signal, sys
-from antiphon.storage.sql.transfer_sqlite import SqliteLoading
-left, put = [int(sys.argv[3])], SqliteLoading.put
+import importlib, os, signal, sys
+loading = getattr(importlib.import_module(sys.argv[3]), sys.argv[4])
+left, put = [int(sys.argv[5])], loading.put
 async def dying(self, *values):
     left[0] -= 1
     await put(self, *values)
     if left[0] < 0:
         os.kill(os.getpid(), signal.SIGKILL)
-SqliteLoading.put = dying
+loading.put = dying
 from antiphon.cli.main import app
 app(args=["import", "antiphon", sys.argv[1], "--data-dir", sys.argv[2]], prog_name="antiphon")
 """

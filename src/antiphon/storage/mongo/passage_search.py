@@ -25,7 +25,7 @@ from antiphon.storage.mongo.passage_documents import floats, vector_field
 from antiphon.storage.mongo.passage_words import Figures, Matches
 from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.knowledge_elsewhere import changes
-from antiphon.storage.sql.knowledge_index_search import Attributes, model_number, passing
+from antiphon.storage.sql.knowledge_index_search import Attributes, candidates, model_number, passing
 from antiphon.storage.sql.knowledge_index_vector_rows import Portions, Reached, Scope
 from antiphon.storage.sql.knowledge_store import KnowledgeStore
 
@@ -179,15 +179,7 @@ class MongoSearch:
         found = await self._dense(loop, view, query)
         if found is None:
             return None
-        dense, embedded = found
-        return Candidates(
-            lexical=tuple(lexical),
-            dense=tuple(dense),
-            lexical_us=(between - began) // 1000,
-            dense_us=(time.perf_counter_ns() - between) // 1000,
-            embedded=embedded,
-            total=sum(scope.total for scope in view.scopes),
-        )
+        return candidates(lexical, found, began, between, total=sum(scope.total for scope in view.scopes))
 
     def _words(self, bridge: Bridge, view: View, query: IndexQuery) -> list[LegHit]:
         asked = passage_words.asked(query)

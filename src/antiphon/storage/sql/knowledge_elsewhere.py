@@ -15,7 +15,7 @@ import msgspec
 from antiphon.domain.passages import Cut, Source
 from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.knowledge_index_engine import IndexEngine
-from antiphon.storage.sql.knowledge_index_reads import NUMBERS, attributes
+from antiphon.storage.sql.knowledge_index_reads import NUMBERS, attributes, marked
 from antiphon.storage.sql.knowledge_index_writes import (
     count,
     known_source,
@@ -95,8 +95,7 @@ def _give(db: Db, size: int) -> int:
     """Give numbers to passages and return the first; numbers are never given twice."""
     if not size:
         return 0
-    row = db.execute("SELECT value FROM marks WHERE name=?", (GIVEN,)).fetchone()
-    last = int(row[0]) if row else 0
+    last = int(marked(db, GIVEN) or 0)
     mark(db, GIVEN, str(last + size).encode())
     return last + 1
 
@@ -224,8 +223,8 @@ def make_pair(db: Db, name: str) -> str:
 
 
 def _marked(db: Db, name: str) -> str | None:
-    row = db.execute("SELECT value FROM marks WHERE name=?", (name,)).fetchone()
-    return row[0].decode() if row else None
+    value = marked(db, name)
+    return None if value is None else value.decode()
 
 
 def move(db: Db, engine: IndexEngine, place: str, *, lost: bool = False) -> bool:

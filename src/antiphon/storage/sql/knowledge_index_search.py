@@ -81,15 +81,7 @@ class Search:
         found = self._dense(db, scopes, sources, query)
         if found is None:
             return None
-        dense, embedded = found
-        return Candidates(
-            lexical=tuple(lexical),
-            dense=tuple(dense),
-            lexical_us=(between - began) // 1000,
-            dense_us=(time.perf_counter_ns() - between) // 1000,
-            embedded=embedded,
-            total=sum(row[3] for row in scopes),
-        )
+        return candidates(lexical, found, began, between, total=sum(row[3] for row in scopes))
 
     def _dense(
         self, db: Db, scopes: Sequence[tuple[Any, ...]], sources: frozenset[int] | None, query: IndexQuery
@@ -111,6 +103,24 @@ class Search:
             )  # fmt: skip
         except matrix.Behind:
             return None
+
+
+def candidates(
+    lexical: Sequence[LegHit], found: tuple[Sequence[LegHit], int], began: int, between: int, *, total: int
+) -> Candidates:
+    """Return what both legs found: `found` are the hits of vectors, and how many passages have one.
+
+    The words were looked up from `began` to `between`, nanoseconds of `perf_counter`, the vectors until now.
+    """
+    dense, embedded = found
+    return Candidates(
+        lexical=tuple(lexical),
+        dense=tuple(dense),
+        lexical_us=(between - began) // 1000,
+        dense_us=(time.perf_counter_ns() - between) // 1000,
+        embedded=embedded,
+        total=total,
+    )
 
 
 def passing(

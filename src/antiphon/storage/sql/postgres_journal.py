@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from itertools import chain
 from typing import Final
 
 import asyncpg
@@ -19,15 +18,13 @@ from antiphon.storage.sql.postgres_pool import LOST, Pool, Session, connect, nam
 from antiphon.storage.sql.postgres_reading import PostgresReads
 from antiphon.storage.sql.postgres_workers import LIVES
 from antiphon.storage.sql.postgres_writer import (
-    REFUSED,
     InDoubt,
     run,
     run_commands,
-    run_together,
     steps_of,
+    together_or_not,
     transaction,
 )
-from antiphon.storage.sql.steps import Step
 
 # The newest record's number stays: the one after it is where a fence belongs. What it said goes.
 TRIM_TICKS: Final = "DELETE FROM journal WHERE worker_id=? AND tick<?"
@@ -114,17 +111,11 @@ async def _put(connection: Session, worker_id: str, tick: int, ops: bytes) -> No
 
 
 async def _end(connection: Session, worker_id: str, tick: int, ops: bytes, sets: Sequence[WriteSet]) -> None:
-    """Write a record with the ends of its runs: all together, and one by one if that was refused."""
-    ends = [steps_of(one) for one in sets]
-    if None not in ends:
-        first: Step = (commands.PUT_TICK, (worker_id, tick, ops), 1)
-        steps = [first, *chain.from_iterable(end for end in ends if end is not None)]
-        try:
-            await transaction(connection, sets, lambda: run_together(connection, steps))
-            return
-        except REFUSED:
-            pass
-    await transaction(connection, sets, lambda: _tick(connection, worker_id, tick, ops, sets))
+    """Write a record with the ends of its runs."""
+    steps = steps_of([command for one in sets for command in one])
+    if steps is not None:
+        steps = [(commands.PUT_TICK, (worker_id, tick, ops), 1), *steps]
+    await together_or_not(connection, sets, steps, lambda: _tick(connection, worker_id, tick, ops, sets))
 
 
 async def _tick(connection: Session, worker_id: str, tick: int, ops: bytes, sets: Sequence[WriteSet]) -> None:

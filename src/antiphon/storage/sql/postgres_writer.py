@@ -27,7 +27,6 @@ from antiphon.storage.sql.steps import Step
 
 ATTEMPTS: Final = 5
 PAUSE_SECONDS: Final = 0.01
-REFUSED: Final = (Refused, asyncpg.IntegrityConstraintViolationError)
 UNSURE: Final = (
     "The database went away while it was writing; look whether it has happened before you try again."
 )
@@ -97,16 +96,23 @@ async def transaction(
         raise InDoubt from lost
 
 
-async def write_set(connection: Session, sets: Sequence[Command]) -> None:
-    """Write one set in a transaction of its own; raises what `transaction` and `run_commands` raise."""
-    steps = steps_of(sets)
+async def together_or_not(
+    connection: Session,
+    sets: Sequence[Sequence[Command]],
+    steps: Sequence[Step] | None,
+    one_by_one: Callable[[], Awaitable[None]],
+) -> None:
+    """Run `steps` together in a transaction; if they are refused, or only one, do `one_by_one` in it.
+
+    One by one it is seen who was refused. Raises what `transaction` and `one_by_one` raise.
+    """
     if steps is not None and len(steps) > 1:
         try:
-            await transaction(connection, [sets], lambda: run_together(connection, steps))
+            await transaction(connection, sets, lambda: run_together(connection, steps))
             return
-        except REFUSED:
-            pass  # one by one it is seen by whom
-    await transaction(connection, [sets], lambda: run_commands(connection, sets))
+        except (Refused, asyncpg.IntegrityConstraintViolationError):
+            pass
+    await transaction(connection, sets, one_by_one)
 
 
 class PostgresWriter:
@@ -135,7 +141,9 @@ class PostgresWriter:
         for attempt in range(1, ATTEMPTS + 1):
             async with self._pool.connection() as connection:
                 try:
-                    await write_set(connection, sets)
+                    await together_or_not(
+                        connection, [sets], steps_of(sets), lambda: run_commands(connection, sets)
+                    )
                     return
                 except InDoubt:
                     raise Unavailable(UNSURE) from None
