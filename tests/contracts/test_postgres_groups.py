@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from antiphon.storage.sql.postgres_groups import MOST, combined, grouped
+from antiphon.storage.sql.postgres_groups import MOST, MOST_OF_LANES, combined, grouped, side_by_side
+from antiphon.storage.sql.postgres_writer import lanes_of
 from antiphon.storage.sql.steps import Step
 
 INSERT_A = "INSERT INTO a (x) VALUES (?)"
@@ -56,3 +57,42 @@ def test_places_are_numbered_on() -> None:
         "w1 AS (UPDATE b SET x=$4 WHERE y=$3 OR z=$3 RETURNING 1)"
         " SELECT (SELECT COUNT(*) FROM w0),(SELECT COUNT(*) FROM w1)"
     )
+
+
+OPEN = "INSERT INTO runs (id) VALUES (?)"
+PUT = "INSERT INTO items (id) VALUES (?) ON CONFLICT (id) DO NOTHING"
+MOVE = "UPDATE branches SET run_id=? WHERE id=? AND EXISTS (SELECT 1 FROM runs r WHERE r.id=?)"
+COUNT = "UPDATE counters SET used=used+? WHERE id=?"
+TURN = (OPEN, PUT, MOVE)
+
+
+@pytest.mark.parametrize(
+    ("lanes", "groups"),
+    [
+        ([TURN], [[OPEN, PUT], [MOVE]]),
+        ([TURN, TURN], [[OPEN, PUT, OPEN, PUT], [MOVE, MOVE]]),
+        ([TURN, ()], [[OPEN, PUT], [MOVE]]),
+        ([(PUT,), (OPEN,)], [[PUT, OPEN]]),
+        ([(OPEN,), (PUT,)], [[PUT, OPEN]]),
+        ([(COUNT,), (COUNT, OPEN)], [[COUNT], [COUNT, OPEN]]),
+        ([(RETURNING, OPEN), (PUT,)], [[PUT], [RETURNING], [OPEN]]),
+        ([(OPEN,)] * (MOST_OF_LANES + 1), [[OPEN] * MOST_OF_LANES, [OPEN]]),
+        ([], []),
+    ],
+)
+def test_lanes_go_side_by_side_but_for_the_rows_they_share(
+    lanes: list[tuple[str, ...]], groups: list[list[str]]
+) -> None:
+    """Same statements make the same groups whoever comes first, and each lane keeps its order."""
+    found = side_by_side([(statement, (), None) for statement in lane] for lane in lanes)
+    assert [[step[0] for step in group] for group in found] == groups
+
+
+def test_sets_that_share_a_key_follow_each_other() -> None:
+    steps: list[list[Step]] = [[(f"INSERT INTO t{n} (x) VALUES (?)", (n,), None)] for n in range(5)]
+    sets = [({"a"}, steps[0]), ({"b"}, steps[1]), (set[str](), steps[2]), ({"c"}, steps[3])]
+    joined = [*sets, ({"b", "c"}, steps[4])]
+    assert lanes_of(sets) == steps[:4]
+    assert lanes_of(joined) == [steps[0], [*steps[1], *steps[3], *steps[4]], steps[2]]
+    # What joined two lanes is known of both from then on.
+    assert lanes_of([*joined, ({"c"}, steps[0])])[1] == [*steps[1], *steps[3], *steps[4], *steps[0]]

@@ -6,14 +6,18 @@ the parts of one `WITH`, which PostgreSQL runs on one snapshot and in no promise
 what cannot tell: no statement of it changes or reads what another one before it has changed. Only inserts of
 given values may go into the same table.
 
+Write sets that share no key (see `postgres_locks`) are lanes: what stands at the same place of each goes
+together, for they change the same tables but never the same rows of those in `OWN`.
+
 A group that was refused tells not whose guard it was; it is undone, and its set written one by one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +27,24 @@ from antiphon.storage.sql.postgres_text import bound, translated
 from antiphon.storage.sql.steps import Step
 
 MOST: Final = 12
-"""Statements of a group: a set of many items would make a form of its own for each number of them."""
+"""Statements of a lane's group: a set of many items would make a form of its own for each number of them."""
+MOST_OF_LANES: Final = 32
+"""Statements of a group of several lanes."""
+
+OWN: Final = frozenset(
+    {
+        "branches",
+        "conversation_changes",
+        "conversations",
+        "items",
+        "journal",
+        "ledger",
+        "run_chunks",
+        "runs",
+        "segments",
+    }
+)
+"""Tables each row of which belongs to one conversation, run or server."""
 
 SHAPES: Final = 1_024
 
@@ -81,6 +102,40 @@ def grouped(steps: Iterable[Step]) -> Iterator[list[Step]]:
             written[seen.writes] = seen.inserts
     if group:
         yield group
+
+
+def side_by_side(lanes: Iterable[Iterable[Step]]) -> Iterator[list[Step]]:
+    """Yield the steps of lanes in groups; each lane's are in its order."""
+    for stage in zip_longest(*(grouped(lane) for lane in lanes), fillvalue=()):
+        group: list[Step] = []
+        written: dict[str, bool] = {}  # as above, of tables that lanes share
+        # In one order, so that the same statements make the same form whoever comes first.
+        for part in sorted(filter(None, stage), key=_texts):
+            seen = [look(translated(step[0]).text) for step in part]
+            if group and not _fit(seen, written, MOST_OF_LANES - len(group)):
+                yield group
+                group, written = [], {}
+            group += part
+            written |= {one.writes: one.inserts for one in seen if one.writes not in OWN}
+            if seen[0].alone:
+                yield group
+                group, written = [], {}
+        if group:
+            yield group
+
+
+def _texts(part: Sequence[Step]) -> list[str]:
+    return [step[0] for step in part]
+
+
+def _fit(seen: Sequence[Look], written: dict[str, bool], room: int) -> bool:
+    if len(seen) > room or seen[0].alone:
+        return False
+    return all(
+        (one.writes not in written or (one.inserts and written[one.writes]))
+        and (one.reads - OWN).isdisjoint(written)
+        for one in seen
+    )
 
 
 @lru_cache(SHAPES)

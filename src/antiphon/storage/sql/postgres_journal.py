@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 import asyncpg
 
@@ -13,18 +13,20 @@ from antiphon.domain.errors import Conflict
 from antiphon.domain.run_events import encode_ops
 from antiphon.ports.storage import Fenced, Recovered, StorageBusy
 from antiphon.ports.write_sets import WriteSet
-from antiphon.storage.sql import commands, reads_runs
+from antiphon.storage.sql import commands, postgres_locks, reads_runs
 from antiphon.storage.sql.postgres_pool import LOST, Pool, Session, connect, named
 from antiphon.storage.sql.postgres_reading import PostgresReads
 from antiphon.storage.sql.postgres_workers import LIVES
 from antiphon.storage.sql.postgres_writer import (
     InDoubt,
+    lanes_of,
     run,
     run_commands,
     steps_of,
     together_or_not,
     transaction,
 )
+from antiphon.storage.sql.steps import Step
 
 # The newest record's number stays: the one after it is where a fence belongs. What it said goes.
 TRIM_TICKS: Final = "DELETE FROM journal WHERE worker_id=? AND tick<?"
@@ -86,7 +88,7 @@ class PostgresJournal:
                     await run(connection, TRIM_TICKS, (worker_id, upto_tick))
                     await run(connection, EMPTY_TICK, (NOTHING, worker_id, upto_tick))
 
-            await transaction(connection, [], work)
+            await transaction(connection, (), work)
 
     async def unfinished(self, limit: int, *, after: str = "") -> Sequence[Recovered]:
         """See the port."""
@@ -112,10 +114,15 @@ async def _put(connection: Session, worker_id: str, tick: int, ops: bytes) -> No
 
 async def _end(connection: Session, worker_id: str, tick: int, ops: bytes, sets: Sequence[WriteSet]) -> None:
     """Write a record with the ends of its runs."""
-    steps = steps_of([command for one in sets for command in one])
-    if steps is not None:
-        steps = [(commands.PUT_TICK, (worker_id, tick, ops), 1), *steps]
-    await together_or_not(connection, sets, steps, lambda: _tick(connection, worker_id, tick, ops, sets))
+    keys = [postgres_locks.keys_of(one) for one in sets]
+    steps = [steps_of(one) for one in sets]
+    lanes = None
+    if None not in steps:
+        first: list[Step] = [(commands.PUT_TICK, (worker_id, tick, ops), 1)]
+        lanes = [first, *lanes_of(zip(keys, cast("list[list[Step]]", steps), strict=True))]
+    await together_or_not(
+        connection, set().union(*keys), lanes, lambda: _tick(connection, worker_id, tick, ops, sets)
+    )
 
 
 async def _tick(connection: Session, worker_id: str, tick: int, ops: bytes, sets: Sequence[WriteSet]) -> None:

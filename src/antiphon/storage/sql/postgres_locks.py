@@ -12,7 +12,7 @@ waited for it (claims, counters, idempotency keys), and what a unique index deci
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -72,11 +72,19 @@ KEYS: Final[dict[type, Keys]] = {
 }  # fmt: skip
 
 
-def begin(sets: Iterable[Sequence[Command]]) -> str:
-    """Return the statements that open the transaction of write sets and take their turns."""
-    keys = {key for one in sets for c in one if (of := KEYS.get(type(c))) is not None for key in of(c)}
+def keys_of(one: Iterable[Command]) -> set[str]:
+    """Return what a write set holds to itself."""
+    return {key for c in one if (of := KEYS.get(type(c))) is not None for key in of(c)}
+
+
+def begin(keys: Iterable[str], patience_ms: int | None = None) -> str:
+    """Return the statements that open a transaction and take the turns at `keys`.
+
+    Whoever waits longer than `patience_ms` for one of them, or for a row, is refused.
+    """
+    patience = () if patience_ms is None else (f"SET LOCAL lock_timeout={patience_ms}",)
     turns = (f"SELECT pg_advisory_xact_lock({_number(key)})" for key in sorted(keys))
-    return ";".join(("BEGIN", *turns))
+    return ";".join(("BEGIN", *patience, *turns))
 
 
 def _number(key: str) -> int:

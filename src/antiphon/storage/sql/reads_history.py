@@ -6,6 +6,7 @@ index is needed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Final
 
@@ -20,8 +21,10 @@ from antiphon.storage.sql.rows import Row
 SAID: Final = (
     "SELECT i.id,i.owner_id,s.conversation_id,i.role,CASE WHEN i.author_id IS NULL THEN r.model END,"
     "i.author_id,i.created,i.payload FROM items i JOIN segments s ON s.id=i.segment_id"
-    " LEFT JOIN runs r ON r.id=i.run_id WHERE i.type='message' AND i.id=?"
+    " LEFT JOIN runs r ON r.id=i.run_id WHERE i.type='message' AND i.id "
 )
+ONE: Final = SAID + "=?"
+SEVERAL: Final = SAID + "IN (SELECT value FROM json_each(?))"
 IDS: Final = "SELECT i.id FROM items i WHERE i.id>=? AND i.id<? ORDER BY i.id DESC LIMIT ?"
 MAX_BELOW: Final = 1_000
 """Segments looked at below an item for branches and forks that show it."""
@@ -54,8 +57,7 @@ ORIGINS: Final = (
 
 def messages(db: Db, item_ids: Sequence[str]) -> list[Said]:
     """See port `History.messages`."""
-    found = (db.execute(SAID, (item_id,)).fetchone() for item_id in item_ids)
-    return [_said(row) for row in found if row is not None]
+    return [_said(row) for row in db.execute(SEVERAL, (json.dumps(list(item_ids)),))]
 
 
 def _said(row: Row) -> Said:
@@ -72,7 +74,7 @@ def between(db: Db, first: str, before: str, limit: int, max_bytes: int) -> Said
     page = [row[0] for row in db.execute(IDS, (first, before, limit))]
     total = 0
     for item_id in page:
-        for row in db.execute(SAID, (item_id,)):
+        for row in db.execute(ONE, (item_id,)):
             found.append(_said(row))
             total += len(row[7])
         if total >= max_bytes:
