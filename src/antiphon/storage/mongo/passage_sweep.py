@@ -19,8 +19,6 @@ from antiphon.storage.sql.knowledge_store import EVERYBODY, KnowledgeStore
 
 SLICE: Final = 256
 """Documents erased at once."""
-UPDATES: Final = 32
-"""Documents changed by one command: FerretDB 1.24 never answers one that changes a hundred."""
 SOURCES: Final = 1_000
 """Sources looked at at once for documents without one."""
 
@@ -79,8 +77,7 @@ class PassageSweep:
         """Erase up to `size` vectors of a retired model, and its row with the last of them."""
         found = await self._database.find(db.PASSAGES, {"embedded": model_no}, limit=size, fields=("_id",))
         change = {"$unset": {vector_field(model_no): ""}, "$pull": {"embedded": model_no}}
-        for some in slices([UpdateOne({"_id": one["_id"]}, change) for one in found], UPDATES):
-            await self._database.write(db.PASSAGES, some)
+        await self._database.write(db.PASSAGES, [UpdateOne({"_id": one["_id"]}, change) for one in found])
         if len(found) < size:
             await self._store.write(EVERYBODY, elsewhere.forget_model, model_no)
         return len(found)
