@@ -16,13 +16,10 @@ from pymongo import AsyncMongoClient, DeleteOne, InsertOne, ReplaceOne, UpdateOn
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
     BulkWriteError,
-    ConfigurationError,
     DuplicateKeyError,
-    InvalidURI,
     OperationFailure,
     PyMongoError,
 )
-from pymongo.write_concern import WriteConcern
 
 from antiphon.domain.errors import StorageFull, Unavailable
 from antiphon.storage.mongo.texts import asked, kept, shown, stored
@@ -109,10 +106,6 @@ INDEXES: Final[tuple[tuple[str, tuple[str, ...], Document], ...]] = (
 
 NAMES: Final = tuple(sorted({index[0] for index in INDEXES} | {WORKERS, DECISIONS, ABOUT}))
 
-NAME: Final = "chat_content"
-"""Of a URL that names no database; the name that the branching system has for its content."""
-
-TIMEOUT_MS: Final = 5_000
 FERRETDB: Final = "ferretdbVersion"
 UPDATES: Final = 16
 """Documents changed by one command on FerretDB 1.24: it keeps one of its 100 connections for each until the
@@ -234,20 +227,20 @@ class Database:
     async def write(self, collection: str, writes: Sequence[Write]) -> None:
         """Make writes in any order; an insert whose `_id` is taken does nothing."""
         if not self._is_ferretdb:
-            await self._write(collection, list(writes))
+            await self._write(collection, writes)
             return
         changes = [one for one in writes if isinstance(one, (ReplaceOne, UpdateOne))]
-        await self._write(collection, [one for one in writes if isinstance(one, (InsertOne, DeleteOne))])
+        await self._write(collection, [one for one in writes if not isinstance(one, (ReplaceOne, UpdateOne))])
         for at in range(0, len(changes), UPDATES):
             async with self._updating:
                 await self._write(collection, changes[at : at + UPDATES])
 
-    async def _write(self, collection: str, writes: list[Write]) -> None:
+    async def _write(self, collection: str, writes: Sequence[Write]) -> None:
         if not writes:
             return
         with named():
             try:
-                await self._database[collection].bulk_write(writes, ordered=False)
+                await self._database[collection].bulk_write(list(writes), ordered=False)
             except BulkWriteError as error:
                 if any(one.get("code") != DUPLICATE for one in error.details["writeErrors"]):
                     raise
@@ -336,21 +329,6 @@ class Database:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
-
-
-def connect(url: str, name: str | None = None) -> Database:
-    """Return the database that a URL names, or `name`, connecting to nothing yet; raises Unavailable."""
-    try:
-        client: AsyncMongoClient[Document] = AsyncMongoClient(
-            url, appname="antiphon", serverSelectionTimeoutMS=TIMEOUT_MS, connectTimeoutMS=TIMEOUT_MS
-        )
-        durable = WriteConcern(w="majority", j=True)
-        if name is None:
-            name = client.get_default_database(NAME).name
-        database = client.get_database(name, write_concern=durable)
-    except (InvalidURI, ConfigurationError, ValueError) as error:
-        raise Unavailable(f"MONGODB_URL is no address of a MongoDB: {error}") from None
-    return Database(client, database)
 
 
 def keyset(field: str, after: str | None, *, descending: bool = False) -> Document:
