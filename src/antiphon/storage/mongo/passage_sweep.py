@@ -10,7 +10,7 @@ from pymongo import UpdateOne
 
 from antiphon.storage.mongo import database as db
 from antiphon.storage.mongo.database import Database
-from antiphon.storage.mongo.passage_documents import vector_field
+from antiphon.storage.mongo.passage_documents import number_field, vector_field
 from antiphon.storage.sql import knowledge_elsewhere as elsewhere
 from antiphon.storage.sql import knowledge_index_reads as reads
 from antiphon.storage.sql import knowledge_index_writes as writes
@@ -76,7 +76,8 @@ class PassageSweep:
     async def drop_vectors(self, model_no: int, size: int) -> int:
         """Erase up to `size` vectors of a retired model, and its row with the last of them."""
         found = await self._database.find(db.PASSAGES, {"embedded": model_no}, limit=size, fields=("_id",))
-        change = {"$unset": {vector_field(model_no): ""}, "$pull": {"embedded": model_no}}
+        fields = {vector_field(model_no): "", number_field(model_no): ""}
+        change = {"$unset": fields, "$pull": {"embedded": model_no}}
         await self._database.write(db.PASSAGES, [UpdateOne({"_id": one["_id"]}, change) for one in found])
         if len(found) < size:
             await self._store.write(EVERYBODY, elsewhere.forget_model, model_no)
