@@ -90,6 +90,7 @@ TABLES: dict[str, tuple[str, Callable[[Row], Row]]] = {
     "sweeps": (db.SWEEPS, _made),
     "journal": (db.TICKS, lambda d: {**d, "ops": d["ops"] or b""}),
     "run_chunks": (db.CHUNKS, _made),
+    "workers": (db.WORKERS, lambda d: {**d, "id": d["_id"]}),
 }
 
 
