@@ -22,7 +22,7 @@ import pytest
 
 from scripts.project_files import ROOT
 from tests import mongo, postgres
-from tests.e2e.events import bare, events_of, run_id_of, text_of
+from tests.e2e.events import bare, events_of, run_id_of, text_of, whole
 from tests.e2e.sdk.launch import free_port
 from tests.e2e.server_process import NewServer, ServerProcess, eventually
 from tests.e2e.test_several_servers import HURRIED
@@ -33,8 +33,6 @@ from tests.store import store_settings
 pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
 
 ENDS = {"response.completed", "response.failed", "response.incomplete"}
-COMMENT = re.compile(rb"^:[^\n]*\n\n", re.MULTILINE)
-"""A server that is going away may say that the stream is to be resumed."""
 CLIENTS = 6
 
 
@@ -86,12 +84,6 @@ def _answers(port: int) -> bool:
         return connection.getresponse().status == 200
     except OSError:
         return False
-
-
-def whole(body: bytes | bytearray) -> bytes:
-    """A stream's events without one that was cut off in its middle, and without what is said beside them."""
-    found = COMMENT.sub(b"", bare(bytes(body)))
-    return found[: found.rfind(b"\n\n") + 2] if b"\n\n" in found else b""
 
 
 def is_over(body: bytes) -> bool:
