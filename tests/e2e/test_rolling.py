@@ -46,7 +46,7 @@ class Front:
         self.restarts = restarts
 
 
-SIZES = {"postgres": (100, 10), "mongo": (40, 3)}
+SIZES = {"postgres": (100, 10), "mongo": (40, 2)}
 
 
 @pytest.fixture(params=SIZES)
