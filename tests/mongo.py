@@ -7,15 +7,19 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import hashlib
 import os
 import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
+
+from tests.certificates import Certificate
 
 BUILD = Path(__file__).parents[1] / "scripts" / "build_ferretdb"
 PATIENCE_SECONDS = 20.0
@@ -49,26 +53,29 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def arguments(port: int, place: Path) -> list[str]:
+def arguments(port: int, place: Path, *more: str) -> list[str]:
     """What starts a server on a port with its data in a place."""
     found = command()
     assert found is not None, ABSENT
     program, rest = found
     if Path(program).name == "mongod":
-        return [program, *rest, f"--port={port}", f"--dbpath={place}"]
+        return [program, *rest, f"--port={port}", f"--dbpath={place}", *more]
     return [
         program,
         *rest,
         f"--listen-addr=127.0.0.1:{port}",
         f"--state-dir={place}",
         f"--sqlite-url=file:{place}/",
+        *more,
     ]
 
 
-def started(port: int, place: Path) -> subprocess.Popen[bytes]:
+def started(port: int, place: Path, *more: str) -> subprocess.Popen[bytes]:
     """Start a server and wait until it listens."""
     place.mkdir(parents=True, exist_ok=True)
-    server = subprocess.Popen(arguments(port, place), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        arguments(port, place, *more), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
         with socket.socket() as probe:
@@ -77,6 +84,29 @@ def started(port: int, place: Path) -> subprocess.Popen[bytes]:
         time.sleep(0.02)
     server.kill()
     raise RuntimeError("the server of MongoDB's protocol did not start")
+
+
+def is_ferretdb() -> bool:
+    """Whether servers of a test's own are FerretDB."""
+    found = command()
+    return found is not None and Path(found[0]).name == "ferretdb"
+
+
+@contextlib.contextmanager
+def closed(directory: Path, certificate: Certificate, name: str, password: str) -> Iterator[int]:
+    """A FerretDB of a test's own that wants TLS and a login, which the database `admin` knows; its port."""
+    port = free_port()
+    server = started(
+        port, directory, "--listen-addr=", f"--listen-tls=127.0.0.1:{port}",
+        f"--listen-tls-cert-file={certificate.own}", f"--listen-tls-key-file={certificate.key}",
+        "--test-enable-new-auth", "--setup-database=admin",
+        f"--setup-username={name}", f"--setup-password={password}",
+    )  # fmt: skip
+    try:
+        yield port
+    finally:
+        server.kill()
+        server.wait()
 
 
 @cache

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 from pymongo import MongoClient
 
 from antiphon.storage.mongo import database as db
-from antiphon.storage.mongo.database import shown
 from antiphon.storage.mongo.documents import ALIVE
 from antiphon.storage.mongo.rows import KINDS
+from antiphon.storage.mongo.texts import shown
 from antiphon.storage.sql import migrations
 from antiphon.storage.sql.sqlite import FILE_NAME
 from tests import mongo
@@ -90,6 +90,7 @@ TABLES: dict[str, tuple[str, Callable[[Row], Row]]] = {
     "sweeps": (db.SWEEPS, _made),
     "journal": (db.TICKS, lambda d: {**d, "ops": d["ops"] or b""}),
     "run_chunks": (db.CHUNKS, _made),
+    "workers": (db.WORKERS, lambda d: {**d, "id": d["_id"]}),
 }
 
 

@@ -11,7 +11,7 @@ from bson.binary import Binary, BinaryVectorDtype
 
 from antiphon.domain.passages import HistoryFilter, IndexQuery
 from antiphon.storage.mongo import database as db
-from antiphon.storage.mongo.database import connect
+from antiphon.storage.mongo.connection import connect
 from antiphon.storage.mongo.passage_atlas import AtlasVectors, definition, hits_of, index_name, pipeline
 from antiphon.storage.mongo.passage_documents import floats, stored_vector
 from tests import mongo

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import ReplaceOne
 
 from antiphon.domain.errors import Conflict, TooLarge, Unavailable
 from antiphon.domain.items import Position
@@ -18,6 +19,8 @@ from tests.contracts.adapters import mongo_and_sqlite
 from tests.contracts.builders import OWNER, change, new_conversation, new_item, put
 
 pytestmark = pytest.mark.skipif(not mongo.is_there(), reason=mongo.ABSENT)
+
+SECONDS = 20.0
 
 
 @pytest.fixture
@@ -83,3 +86,26 @@ async def test_what_a_batch_cannot_write_is_told_to_all_of_it(store: MongoStorag
         *(store.unit_of_work.commit(*commands) for _, _, commands in made), return_exceptions=True
     )
     assert all(isinstance(one, Unavailable) for one in fates)
+
+
+async def test_a_commit_that_changes_more_than_a_hundred_documents_is_written(store: MongoStorage) -> None:
+    """A look-alike that keeps a connection for each change of a command gets few in one."""
+    made = [new_conversation(new_item("a")) for _ in range(110)]
+    await store.unit_of_work.commit(*(command for _, _, commands in made for command in commands))
+    async with asyncio.timeout(SECONDS):
+        await store.unit_of_work.commit(*(change(conversation) for conversation, _, _ in made))
+    assert await store._database.count(db.CONVERSATIONS, {"revision": 2}) == len(made)
+
+
+async def test_changes_that_come_at_once_do_not_wait_for_each_other_without_end(store: MongoStorage) -> None:
+    """Six times eighty of them, which none of the six may end without a connection more."""
+    async with asyncio.timeout(SECONDS):
+        await store._database.insert_new(db.SWEEPS, [{"_id": str(number)} for number in range(480)])
+        await asyncio.gather(*(
+            store._database.write(
+                db.SWEEPS,
+                [ReplaceOne({"_id": str(number)}, {"due": 1}) for number in range(first, 480, 6)],
+            )
+            for first in range(6)
+        ))  # fmt: skip
+    assert await store._database.count(db.SWEEPS, {"due": 1}) == 480

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from antiphon.storage.redis.limits import RedisRateLimiter
+from tests.certificates import for_localhost
 from tests.contracts.adapters import redis_link
 from tests.contracts.test_redis import opened, passed
 from tests.redis_server import running_redis
@@ -22,22 +22,7 @@ from tests.redis_server import running_redis
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for localhost with its key, in one file."""
-    made = tmp_path_factory.mktemp("tls") / "both.pem"
-    key, own = made.with_name("key.pem"), made.with_name("own.pem")
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-    ]
-    command += ["-keyout", str(key), "-out", str(own), "-days", "2", "-subj", "/CN=localhost"]
-    subprocess.run([*command, "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
-    made.write_text(key.read_text() + own.read_text())
-    return made
+    return for_localhost(tmp_path_factory.mktemp("tls")).both
 
 
 @asynccontextmanager

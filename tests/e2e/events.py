@@ -89,3 +89,13 @@ def require_terminal(stream: bytes | bytearray) -> Event:
     assert len(ends) == 1, [event.name for event in events][-3:]
     assert events[-1] is ends[0], "events after the terminal one"
     return ends[0]
+
+
+COMMENT = re.compile(rb"^:[^\n]*\n\n", re.MULTILINE)
+"""A server that is going away may say that the stream is to be resumed."""
+
+
+def whole(body: bytes | bytearray) -> bytes:
+    """A stream's events without one that was cut off in its middle, and without what is said beside them."""
+    found = COMMENT.sub(b"", bare(bytes(body)))
+    return found[: found.rfind(b"\n\n") + 2] if b"\n\n" in found else b""

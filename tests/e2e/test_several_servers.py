@@ -8,7 +8,9 @@ Leases are short here, so that a dead server is noticed within a test's patience
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any, TypeVar
 import pytest
 
 from antiphon.storage.sql.database import Db
-from tests import postgres
+from tests import mongo, postgres
 from tests.e2e.events import (
     bare,
     events_of,
@@ -26,9 +28,10 @@ from tests.e2e.events import (
     run_id_of,
     stored_text,
     text_of,
+    whole,
 )
 from tests.e2e.server_process import NewServer, ServerProcess, eventually
-from tests.e2e.wire import Exchange, begin, call, get, until
+from tests.e2e.wire import Exchange, begin, call, ended, get, until
 from tests.harness.people import PASSWORD, SECRET_KEY
 from tests.harness.tokens import check_prefix, expected_text
 from tests.harness.upstream import Upstream
@@ -300,3 +303,44 @@ async def test_of_four_servers_that_start_at_once_one_makes_the_administrator(
         assert sum("password:" in server.log for server in servers) == 1
         for server in servers:
             server.kill()
+
+
+@pytest.mark.parametrize(
+    "store",
+    ["postgres", pytest.param("mongo", marks=pytest.mark.skipif(not mongo.is_there(), reason=mongo.ABSENT))],
+)
+async def test_a_server_that_slept_past_its_lease_produces_nothing_more(
+    new_server: NewServer, upstream: Upstream, tmp_path: Path, store: str
+) -> None:
+    """Another takes over meanwhile; what the sleeper had still to write is refused, and nobody sees it."""
+    more = {"MONGODB_URL": mongo.url(tmp_path)} if store == "mongo" else {}
+    one, two = await asyncio.to_thread(start, new_server, tmp_path, 2, **more)
+    upstream.reset()
+    made = await create(one, "slept", background=True, model="openai/paced-n300-i20-hash")
+    asked = {"model": "openai/paced-n20-d2500-i5-hash", "input": "stream=unsaid", "background": True}
+    unsaid = (await call(one.port, "POST", "/v1/responses", asked)).json()["id"]
+    identifier = await run_id(made)
+    await until(lambda: len(events_of(made.body)) > 20, "some of the answer")
+    os.kill(one.pid, signal.SIGSTOP)
+    try:
+        await ended(two.port, identifier)
+        await ended(two.port, unsaid)
+        taken_over = [await get(two.port, f"/v1/responses/{one_of}") for one_of in (identifier, unsaid)]
+        replay = await call(two.port, "GET", f"/v1/responses/{identifier}?stream=true")
+    finally:
+        os.kill(one.pid, signal.SIGCONT)
+    assert [response["status"] for response in taken_over] == ["failed", "completed"]
+    await made.end()
+    assert bare(replay.body).startswith(whole(made.body)), "nothing was shown beside it"
+    later = await create(one, "later")
+    await later.end()
+    assert require_terminal(later.body).name == "response.completed", "it goes on under a new lease"
+    for server in (one, two):
+        again = await call(server.port, "GET", f"/v1/responses/{identifier}?stream=true")
+        assert bare(again.body) == bare(replay.body)
+        assert [
+            await get(server.port, f"/v1/responses/{name}") for name in (identifier, unsaid)
+        ] == taken_over
+    require_gapless(events_of(replay.body))
+    assert stored_text(taken_over[1]) == expected_text("unsaid", 20)
+    assert upstream.stats()["calls_by_stream"]["slept"] == 1, "what was said is not begun again"

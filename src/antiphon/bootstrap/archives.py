@@ -23,6 +23,7 @@ from antiphon.storage import archive_files
 from antiphon.storage.files import FileBlobs
 from antiphon.storage.import_mark import FileImportMark
 from antiphon.storage.pairing import WholeTransfer
+from antiphon.storage.placed import PlacedTransfer
 from antiphon.storage.sql import knowledge, sqlite
 from antiphon.storage.sql.migrate import CONVERSATIONS, KNOWLEDGE, SCHEMA
 from antiphon.storage.sql.transfer_sqlite import SqliteTransfer
@@ -49,7 +50,18 @@ async def opened_archives(settings: Settings, *, all_stores: bool) -> AsyncItera
         else:
             url = settings.mongodb_url.get_secret_value()
             stores[OF_CONVERSATIONS] = mongo_driver().MongoTransfer(url, accounts)
+        if OF_KNOWLEDGE in stores:
+            stores[OF_KNOWLEDGE] = _placed(settings, stores[OF_KNOWLEDGE])
         yield Archives(stores, contents, SystemClock(), installed_version("antiphon"))
+
+
+def _placed(settings: Settings, knowledge: Transfer) -> Transfer:
+    """Return knowledge with its passages, which come to lie where a new store has them."""
+    if settings.mongodb_url is None:
+        return PlacedTransfer(knowledge)
+    url, wanted = settings.mongodb_url.get_secret_value(), settings.knowledge_index != "sql"
+    moved: Transfer = mongo_driver().PassageTransfer(url, knowledge, wanted=wanted)
+    return moved
 
 
 def _in_files(data: Path, *, all_stores: bool) -> tuple[Stores, Contents]:

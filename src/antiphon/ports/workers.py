@@ -74,7 +74,7 @@ class Workers(Protocol):
         ...
 
     async def ticks(self, worker_id: str, after: int, limit: int) -> Sequence[Tick]:
-        """Return a worker's records above a number, in order."""
+        """Return a worker's records above a number, in order; a run that ends in one has ended by then."""
         ...
 
     async def listen(self, bell: Bell) -> None:

@@ -12,21 +12,17 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
 from typing import Any, Final
 
-from bson.int64 import Int64
 from pymongo import AsyncMongoClient, DeleteOne, InsertOne, ReplaceOne, UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
     BulkWriteError,
-    ConfigurationError,
     DuplicateKeyError,
-    InvalidURI,
     OperationFailure,
     PyMongoError,
 )
-from pymongo.write_concern import WriteConcern
 
 from antiphon.domain.errors import StorageFull, Unavailable
-from antiphon.storage.sql.nul import MARK, escaped, needs_mark, unescaped
+from antiphon.storage.mongo.texts import asked, kept, shown, stored
 
 Document = dict[str, Any]
 Sort = Sequence[tuple[str, int]]
@@ -110,11 +106,10 @@ INDEXES: Final[tuple[tuple[str, tuple[str, ...], Document], ...]] = (
 
 NAMES: Final = tuple(sorted({index[0] for index in INDEXES} | {WORKERS, DECISIONS, ABOUT}))
 
-NAME: Final = "chat_content"
-"""Of a URL that names no database; the name that the branching system has for its content."""
-
-TIMEOUT_MS: Final = 5_000
 FERRETDB: Final = "ferretdbVersion"
+UPDATES: Final = 16
+"""Documents changed by one command on FerretDB 1.24: it keeps one of its 100 connections for each until the
+command ends, and where all are kept for commands that want one more, nothing is ever answered again."""
 AHEAD: Final = 16
 """Documents asked for at once where all are read: MongoDB ends an answer at 16 MB, a look-alike may not."""
 DUPLICATE, NOT_IMPLEMENTED = 11000, 238
@@ -138,6 +133,7 @@ class Database:
         self._client = client
         self._database = database
         self._is_ferretdb = False
+        self._updating = asyncio.Lock()
 
     async def get(self, collection: str, key: str) -> Document | None:
         """Return a document by its `_id`, or None."""
@@ -152,7 +148,7 @@ class Database:
         """Return the documents that meet a condition."""
         with named():
             cursor = self._database[collection].find(
-                _filter(wanted),
+                asked(wanted),
                 dict.fromkeys(fields, 1) if fields else None,
                 sort=list(sort) or None,
                 limit=limit,
@@ -165,9 +161,7 @@ class Database:
         """Iterate over the documents that meet a condition, in any order, with few of them in memory."""
         with named():
             fields_of = dict.fromkeys(fields, 1) if fields else None
-            async with self._database[collection].find(
-                _filter(wanted), fields_of, batch_size=AHEAD
-            ) as cursor:
+            async with self._database[collection].find(asked(wanted), fields_of, batch_size=AHEAD) as cursor:
                 async for one in cursor:
                     yield shown(one)
 
@@ -191,7 +185,7 @@ class Database:
         with named():
             projection = dict.fromkeys(fields, 1) if fields else None
             async with self._database[collection].find(
-                _filter(wanted), projection, sort=list(sort) or None, batch_size=size
+                asked(wanted), projection, sort=list(sort) or None, batch_size=size
             ) as cursor:
                 while found := await cursor.to_list(size):
                     yield [shown(one) for one in found]
@@ -232,6 +226,16 @@ class Database:
 
     async def write(self, collection: str, writes: Sequence[Write]) -> None:
         """Make writes in any order; an insert whose `_id` is taken does nothing."""
+        if not self._is_ferretdb:
+            await self._write(collection, writes)
+            return
+        changes = [one for one in writes if isinstance(one, (ReplaceOne, UpdateOne))]
+        await self._write(collection, [one for one in writes if not isinstance(one, (ReplaceOne, UpdateOne))])
+        for at in range(0, len(changes), UPDATES):
+            async with self._updating:
+                await self._write(collection, changes[at : at + UPDATES])
+
+    async def _write(self, collection: str, writes: Sequence[Write]) -> None:
         if not writes:
             return
         with named():
@@ -258,17 +262,17 @@ class Database:
     async def update_all(self, collection: str, wanted: Mapping[str, Any], change: Document) -> None:
         """Update all documents that meet a condition."""
         with named():
-            await self._database[collection].update_many(_filter(wanted), change)
+            await self._database[collection].update_many(asked(wanted), change)
 
     async def delete(self, collection: str, wanted: Mapping[str, Any]) -> int:
         """Delete the documents that meet a condition; returns how many there were."""
         with named():
-            return (await self._database[collection].delete_many(_filter(wanted))).deleted_count
+            return (await self._database[collection].delete_many(asked(wanted))).deleted_count
 
     async def count(self, collection: str, wanted: Mapping[str, Any]) -> int:
         """Return how many documents meet a condition."""
         with named():
-            return await self._database[collection].count_documents(_filter(wanted))
+            return await self._database[collection].count_documents(asked(wanted))
 
     async def now_us(self) -> int:
         """Return the server's time."""
@@ -325,64 +329,6 @@ class Database:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
-
-
-def connect(url: str, name: str | None = None) -> Database:
-    """Return the database that a URL names, or `name`, connecting to nothing yet; raises Unavailable."""
-    try:
-        client: AsyncMongoClient[Document] = AsyncMongoClient(
-            url, appname="antiphon", serverSelectionTimeoutMS=TIMEOUT_MS, connectTimeoutMS=TIMEOUT_MS
-        )
-        durable = WriteConcern(w="majority", j=True)
-        if name is None:
-            name = client.get_default_database(NAME).name
-        database = client.get_database(name, write_concern=durable)
-    except (InvalidURI, ConfigurationError, ValueError) as error:
-        raise Unavailable(f"MONGODB_URL is no address of a MongoDB: {error}") from None
-    return Database(client, database)
-
-
-def kept(text: str) -> str:
-    """Return a text as it is stored."""
-    return escaped(text) if needs_mark(text) else text
-
-
-def stored(document: Mapping[str, Any]) -> Document:
-    """Return a document as it is stored."""
-    return {
-        name: escaped(value) if type(value) is str and needs_mark(value) else value
-        for name, value in document.items()
-    }
-
-
-def shown(document: Document) -> Document:
-    """Return a document as it was given."""
-    for name, value in document.items():
-        if type(value) is str:
-            if MARK in value:
-                document[name] = unescaped(value)
-        elif type(value) is Int64:
-            document[name] = int(value)
-        elif type(value) is dict:
-            document[name] = shown(value)
-    return document
-
-
-def _filter(wanted: Mapping[str, Any]) -> Document:
-    return {
-        name: kept(value)
-        if type(value) is str
-        else {operator: _operand(one) for operator, one in value.items()}
-        if type(value) is dict
-        else value
-        for name, value in wanted.items()
-    }
-
-
-def _operand(value: Any) -> Any:
-    if type(value) is str:
-        return kept(value)
-    return [_operand(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def keyset(field: str, after: str | None, *, descending: bool = False) -> Document:

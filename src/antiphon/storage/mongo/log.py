@@ -24,9 +24,10 @@ from pymongo import DeleteOne, InsertOne, ReplaceOne
 from antiphon.domain.errors import AntiphonError, Unavailable
 from antiphon.ports.write_sets import Command
 from antiphon.storage.mongo import database as db
-from antiphon.storage.mongo.database import Database, Document, Write, kept, stored
+from antiphon.storage.mongo.database import Database, Document, Write
 from antiphon.storage.mongo.draft import GONE, NEW, Operation
 from antiphon.storage.mongo.tails import decode_tail, encode_tail
+from antiphon.storage.mongo.texts import kept, stored
 
 log = logging.getLogger(__name__)
 

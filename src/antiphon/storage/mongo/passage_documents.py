@@ -86,6 +86,17 @@ def vector_field(model_no: int) -> str:
     return f"vector{model_no}"
 
 
+def number_field(model_no: int) -> str:
+    """Return the field that has the number which a vector had where it came from."""
+    return f"number{model_no}"
+
+
+def terms_of(found: Document) -> tuple[str, str]:
+    """Return the words of a passage's heading and text; they stand beside if they are not in `terms` so."""
+    title, _, body = found["terms"][1:-1].partition(BETWEEN)
+    return found.get("title", title), found.get("body", body)
+
+
 def stored_vector(halves: bytes) -> Binary:
     """Return a vector of float16 as it is stored: the same numbers as float32, which Atlas can index."""
     import numpy as np  # noqa: PLC0415 - heavy, and needed only where vectors are used

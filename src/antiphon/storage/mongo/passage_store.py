@@ -8,7 +8,8 @@ from typing import Final
 
 from antiphon.domain.errors import Unavailable
 from antiphon.storage.mongo import database as db
-from antiphon.storage.mongo.database import Database, Document, connect
+from antiphon.storage.mongo.connection import connect, explained
+from antiphon.storage.mongo.database import Database, Document
 from antiphon.storage.mongo.passage_atlas import AtlasVectors
 from antiphon.storage.mongo.passage_scopes import MongoIndexScopes
 from antiphon.storage.mongo.passage_search import MongoSearch
@@ -56,8 +57,9 @@ async def open_passages(
     """
     database = connect(url, name)
     try:
-        await database.prepare((db.ABOUT, db.PASSAGES))
-        await _begin(database, ports)
+        with explained():
+            await database.prepare((db.ABOUT, db.PASSAGES))
+            await _begin(database, ports)
         atlas = await database.search_indexes(db.PASSAGES) is not None
         return MongoIndex(ports, database, atlas=atlas, cache_bytes=cache_bytes)
     except BaseException:

@@ -10,7 +10,7 @@ from pymongo import UpdateOne
 
 from antiphon.storage.mongo import database as db
 from antiphon.storage.mongo.database import Database
-from antiphon.storage.mongo.passage_documents import vector_field
+from antiphon.storage.mongo.passage_documents import number_field, vector_field
 from antiphon.storage.sql import knowledge_elsewhere as elsewhere
 from antiphon.storage.sql import knowledge_index_reads as reads
 from antiphon.storage.sql import knowledge_index_writes as writes
@@ -19,8 +19,6 @@ from antiphon.storage.sql.knowledge_store import EVERYBODY, KnowledgeStore
 
 SLICE: Final = 256
 """Documents erased at once."""
-UPDATES: Final = 32
-"""Documents changed by one command: FerretDB 1.24 never answers one that changes a hundred."""
 SOURCES: Final = 1_000
 """Sources looked at at once for documents without one."""
 
@@ -78,9 +76,9 @@ class PassageSweep:
     async def drop_vectors(self, model_no: int, size: int) -> int:
         """Erase up to `size` vectors of a retired model, and its row with the last of them."""
         found = await self._database.find(db.PASSAGES, {"embedded": model_no}, limit=size, fields=("_id",))
-        change = {"$unset": {vector_field(model_no): ""}, "$pull": {"embedded": model_no}}
-        for some in slices([UpdateOne({"_id": one["_id"]}, change) for one in found], UPDATES):
-            await self._database.write(db.PASSAGES, some)
+        fields = {vector_field(model_no): "", number_field(model_no): ""}
+        change = {"$unset": fields, "$pull": {"embedded": model_no}}
+        await self._database.write(db.PASSAGES, [UpdateOne({"_id": one["_id"]}, change) for one in found])
         if len(found) < size:
             await self._store.write(EVERYBODY, elsewhere.forget_model, model_no)
         return len(found)

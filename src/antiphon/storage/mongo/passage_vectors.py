@@ -12,7 +12,7 @@ from antiphon.ports.passage_index import Unembedded
 from antiphon.storage.mongo import database as db
 from antiphon.storage.mongo.database import Database, Document
 from antiphon.storage.mongo.passage_documents import stored_vector, vector_field
-from antiphon.storage.mongo.passage_sweep import UPDATES, PassageSweep
+from antiphon.storage.mongo.passage_sweep import PassageSweep
 from antiphon.storage.sql import knowledge_elsewhere as elsewhere
 from antiphon.storage.sql import knowledge_index_vectors as written
 from antiphon.storage.sql.knowledge_catalogue import Lacking, VectorRounds, slices
@@ -90,8 +90,7 @@ class MongoVectors(VectorRounds):
             )
             for one in found
         ]
-        for some in slices(changes, UPDATES):
-            await self._database.write(db.PASSAGES, some)
+        await self._database.write(db.PASSAGES, changes)
         if sources := list({one["source"] for one in found}):
             await self._store.write((owner_id,), elsewhere.touch, sources)
 

@@ -15,7 +15,8 @@ from antiphon.ports.write_sets import Command
 from antiphon.storage.around import AroundStorage
 from antiphon.storage.mongo import conversations as views
 from antiphon.storage.mongo import database as db
-from antiphon.storage.mongo.database import Database, connect
+from antiphon.storage.mongo.connection import connect, explained
+from antiphon.storage.mongo.database import Database
 from antiphon.storage.mongo.history import MongoHistory
 from antiphon.storage.mongo.journal import MongoJournal
 from antiphon.storage.mongo.log import Log
@@ -94,8 +95,9 @@ async def open_mongo(url: str, accounts: Storage) -> MongoStorage:
     """
     database = connect(url)
     try:
-        await database.prepare()
-        await _pair(database, accounts)
+        with explained():
+            await database.prepare()
+            await _pair(database, accounts)
         return MongoStorage(database, accounts)
     except BaseException:
         await database.close()
@@ -106,7 +108,9 @@ async def look(url: str) -> str:
     """Return the version of the server at `url`; raises Unavailable."""
     database = connect(url)
     try:
-        return await database.version()
+        with explained():
+            await database.get(db.ABOUT, "store")  # whom it refuses this, it tells its version
+            return await database.version()
     finally:
         await database.close()
 

@@ -13,8 +13,9 @@ from antiphon.domain.errors import Unavailable
 from antiphon.ports.archives import Loading, Snapshot, Transfer
 from antiphon.ports.write_sets import Command
 from antiphon.storage.mongo import database as db
+from antiphon.storage.mongo.connection import connect, explained
 from antiphon.storage.mongo.copying import Copying
-from antiphon.storage.mongo.database import Database, Document, connect
+from antiphon.storage.mongo.database import Database, Document
 from antiphon.storage.mongo.draft import require_room
 from antiphon.storage.mongo.leases import living
 from antiphon.storage.mongo.log import Log, record_id
@@ -166,7 +167,8 @@ class MongoTransfer:
     async def _database(self) -> AsyncIterator[Database]:
         database = connect(self._url)
         try:
-            yield database
+            with explained():
+                yield database
         finally:
             await database.close()
 

@@ -109,10 +109,28 @@ class MongoWorkers:
         ops: list[Any] = await sealed_ops(self._database, run_id)
         for record in records:
             add_record(record, {run_id: ops})
+        if _ends(ops):
+            await self._end(run_id)
+            return None
         return RunningLog(run["worker_id"], ops, records[-1]["tick"] if records else 0)
 
     async def ticks(self, worker_id: str, after: int, limit: int) -> Sequence[Tick]:
         """See the port."""
         wanted = {"worker_id": worker_id, "tick": {"$gt": after}}
         found = await self._database.find(db.TICKS, wanted, sort=ordered("tick"), limit=limit)
-        return [Tick(one["tick"], None if one["ops"] is None else decode_ops(one["ops"])) for one in found]
+        read = [Tick(one["tick"], None if one["ops"] is None else decode_ops(one["ops"])) for one in found]
+        for run_id, _, ops in (entry for tick in read for entry in tick.entries or ()):
+            if _ends(ops):
+                await self._end(run_id)
+        return read
+
+    async def _end(self, run_id: str) -> None:
+        """Have a run's end done that a record has decided: who reads the record looks for it in the run."""
+        run = await self._database.get(db.RUNS, run_id)
+        if run is not None and run["alive"]:
+            await self._log.catch_up(run["p"])
+
+
+def _ends(ops: Sequence[Any]) -> bool:
+    """Whether the last of some ops is a run's terminal one."""
+    return bool(ops) and not isinstance(ops[-1], str) and ops[-1][0] == "Z"

@@ -44,6 +44,14 @@ LAST_CHANGE: Final = (
 """The last number of a change that was given; the next one must be higher."""
 
 
+SET_WORDS: Final = "UPDATE sources SET words=? WHERE no=?"
+SUM_WORDS: Final = (
+    "UPDATE scopes SET words=(SELECT coalesce(sum(words),0) FROM sources s"
+    " WHERE s.scope_no=scopes.no AND s.state='live')"
+)
+"""How many words there are of passages that lie elsewhere."""
+
+
 def table_of(name: str, columns: Sequence[str]) -> Table:
     """Return a table with its columns in the archive's order."""
     return Table(name, tuple(sorted(set(columns) - DERIVED.get(name, set()))))

@@ -5,7 +5,7 @@ Text goes through the same escapes as the server's own statements, so that rows 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -38,8 +38,7 @@ TERMLESS: Final = (
 TERMS: Final = "UPDATE passages SET length=$2,terms=array_to_tsvector(string_to_array($3,' ')) WHERE no=$1"
 COUNTS: Final = (
     "UPDATE sources SET words=(SELECT coalesce(sum(length),0) FROM passages p WHERE p.source_no=sources.no)",
-    "UPDATE scopes SET words=(SELECT coalesce(sum(words),0) FROM sources s"
-    " WHERE s.scope_no=scopes.no AND s.state='live')",
+    transfer.SUM_WORDS,
     f"SELECT setval('changes',greatest(1,({transfer.LAST_CHANGE})))",
 )
 
@@ -124,6 +123,12 @@ class PostgresLoading(PostgresRows):
         if self._scripts == KNOWLEDGE:
             await self._derive()
         await self._connection.execute("ANALYZE")  # else the first statements are planned for empty tables
+
+    async def set_words(self, words: Mapping[int, int]) -> None:
+        """See `Counting`."""
+        form = translated(transfer.SET_WORDS)
+        await self._connection.executemany(form.text, [bound(form, (n, no)) for no, n in words.items()])
+        await self._connection.execute(transfer.SUM_WORDS)
 
     async def _derive(self) -> None:
         """Make the terms of passages of their texts, and count on from what came; see `postgres_words`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -85,6 +85,12 @@ class SqliteLoading(SqliteRows):
             with _transaction(self._db):
                 for statement in DERIVING:
                     self._db.execute(statement)
+
+    async def set_words(self, words: Mapping[int, int]) -> None:
+        """See `Counting`."""
+        with _transaction(self._db):
+            self._db.executemany(transfer.SET_WORDS, [(count, no) for no, count in words.items()])
+            self._db.execute(transfer.SUM_WORDS)
 
 
 class SqliteTransfer:
