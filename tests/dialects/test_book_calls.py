@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import httpx
 import pytest
 
 from tests.api.client import Api
@@ -204,6 +205,28 @@ async def test_every_list_leads_to_what_is_older(api: Api) -> None:
     for path in ("/chat?after=x", "/chat_history?after=1", "/messages/?after=x", "/conversations?after=x"):
         refused = await api.http.get(path)
         assert refused.status_code == 422 and "'" in refused.json()["error"]
+
+
+async def test_the_link_to_what_is_older_names_the_session_again(api: Api) -> None:
+    for number in range(5):
+        await api.post("/send_message", {"session_id": "a b", "message": str(number)})
+    await api.post("/send_message", {"session_id": "other", "message": "elsewhere"})
+    calls: list[tuple[str, dict[str, Any], str | None]] = [
+        ("/chat?session_id=a%20b", {}, "messages"),
+        ("/chat_history", {"headers": {"session_id": "a b"}}, "chat_history"),
+        ("/get_chat_history", {"json": {"session_id": "a b"}}, "chat_history"),
+        ("/chat/history", {"headers": {"cookie": "session=a b"}}, None),
+        ("/chat/a%20b/history", {}, None),
+    ]  # fmt: skip
+    for path, fields, key in calls:
+        first = await api.http.request(
+            "GET", path, params={**dict(httpx.URL(path).params), "limit": 3}, **fields
+        )
+        link = first.headers["link"]
+        older = await api.http.get(link[1 : link.index(">")])
+        told = older.json() if key is None else older.json()[key]
+        texts = [one if isinstance(one, str) else one.get("text", one.get("message")) for one in told]
+        assert texts == ["0", "1"], (path, link)
 
 
 async def test_an_administrator_sees_everybody_page_by_page(town: Town) -> None:

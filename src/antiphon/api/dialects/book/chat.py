@@ -71,8 +71,9 @@ def _recent_object(messages: Sequence[wire.Message], session: ChatSession | None
 
 @router.get("/chat_history", summary="Recent texts")
 async def chat_history(application: App, who: Caller, request: Request) -> Response:
-    """Return the texts of the caller's newest hundred messages; the header `session_id` names one session."""
+    """Return the texts of the caller's newest hundred messages; `session_id`, a header, names one session."""
     call, name = Call(application, who, request), request.headers.get("session_id") or None
+    name = name or request.query_params.get("session_id")
     return await _newest(call, ("header", name), name, _texts_object)
 
 
