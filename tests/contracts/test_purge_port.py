@@ -12,6 +12,7 @@ from antiphon.domain.errors import Conflict
 from antiphon.domain.items import NewItem, Position
 from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
+from antiphon.ports.aliases import PutAlias
 from antiphon.ports.purging import Owned, Trim
 from antiphon.ports.storage import Storage
 from tests.contracts.builders import (
@@ -241,6 +242,19 @@ async def test_only_the_end_of_a_segment_can_be_erased(storage: Storage) -> None
             await storage.unit_of_work.commit(erase(conversation, head, first, last))
     await storage.unit_of_work.commit(erase(conversation, head, 1, 2))
     assert await trims(storage, conversation) == [Trim(head.segment_id, 0, 0, True)]
+
+
+async def test_names_of_items_go_with_them(storage: Storage) -> None:
+    conversation, head, items = await made(storage, "a", "b", "c")
+    names = [
+        PutAlias(owner_id=OWNER, slot=SLOT, alias=f"n{number}", target_id=item.id)
+        for number, item in enumerate(items)
+    ]
+    await storage.unit_of_work.commit(*names)
+    await without_views(storage, conversation)
+    await storage.unit_of_work.commit(erase(conversation, head, 1, 2))
+    left = [await storage.aliases.target(OWNER, f"n{number}") for number in range(3)]
+    assert left == [items[0].id, None, None]
 
 
 async def test_children_are_trimmed_before_their_parents_page_by_page(storage: Storage) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
+import httpx
 import pytest
 
 from tests.api.client import Api
@@ -161,6 +163,98 @@ async def test_lists_hold_a_hundred_and_lead_to_what_is_older(api: Api) -> None:
     assert [one["message"] for one in older.json()] == [str(number) for number in range(30)]
     assert "link" not in older.headers
     assert len((await api.get("/chat", limit=5))["messages"]) == 5
+
+
+async def walked(api: Api, path: str, key: str | None = None, **headers: str) -> list[list[Any]]:
+    """The pages that a list's links lead to, newest first, each as it is told."""
+    pages: list[list[Any]] = []
+    link = path
+    while link:
+        found = await api.http.get(link, headers=headers)
+        assert found.status_code == 200, found.text
+        pages.append(found.json() if key is None else found.json()[key])
+        next_page = found.headers.get("link", "")
+        link = next_page[1 : next_page.index(">")] if next_page else ""
+    return pages
+
+
+async def test_every_list_leads_to_what_is_older(api: Api) -> None:
+    """Also those over all sessions, those of numbers, and those of texts alone; nothing comes twice."""
+    for number in range(7):
+        await api.post("/messages", {"text": f"m{number}"})
+        await api.post("/send_message", {"session_id": f"s{number % 2}", "message": f"n{number}"})
+    said = [f"{letter}{number}" for number in range(7) for letter in "mn"]
+    for path, key in (("/chat?limit=4", "messages"), ("/chat_history?limit=4", "chat_history")):
+        pages = await walked(api, path, key)
+        assert [len(page) for page in pages] == [4, 4, 4, 2]
+        told = [one if isinstance(one, str) else one["text"] for page in reversed(pages) for one in page]
+        assert told == said
+    pages = await walked(api, "/messages/?limit=3")
+    assert [[one["text"] for one in page] for page in pages] == [
+        ["m4", "m5", "m6"],
+        ["m1", "m2", "m3"],
+        ["m0"],
+    ]
+    assert [one["id"] for one in pages[-1]] == [1]
+    pages = await walked(api, "/conversations?limit=2")
+    assert [len(page) for page in pages] == [2, 1]
+    ids = [one["id"] for page in pages for one in page]
+    assert len(set(ids)) == 3 and ids == [
+        one["id"] for page in await walked(api, "/conversations?limit=2") for one in page
+    ]
+    for path in ("/chat?after=x", "/chat_history?after=1", "/messages/?after=x", "/conversations?after=x"):
+        refused = await api.http.get(path)
+        assert refused.status_code == 422 and "'" in refused.json()["error"]
+
+
+async def test_the_link_to_what_is_older_names_the_session_again(api: Api) -> None:
+    for number in range(5):
+        await api.post("/send_message", {"session_id": "a b", "message": str(number)})
+    await api.post("/send_message", {"session_id": "other", "message": "elsewhere"})
+    calls: list[tuple[str, dict[str, Any], str | None]] = [
+        ("/chat?session_id=a%20b", {}, "messages"),
+        ("/chat_history", {"headers": {"session_id": "a b"}}, "chat_history"),
+        ("/get_chat_history", {"json": {"session_id": "a b"}}, "chat_history"),
+        ("/chat/history", {"headers": {"cookie": "session=a b"}}, None),
+        ("/chat/a%20b/history", {}, None),
+    ]  # fmt: skip
+    for path, fields, key in calls:
+        first = await api.http.request(
+            "GET", path, params={**dict(httpx.URL(path).params), "limit": 3}, **fields
+        )
+        link = first.headers["link"]
+        older = await api.http.get(link[1 : link.index(">")])
+        told = older.json() if key is None else older.json()[key]
+        texts = [one if isinstance(one, str) else one.get("text", one.get("message")) for one in told]
+        assert texts == ["0", "1"], (path, link)
+
+
+async def test_an_administrator_sees_everybody_page_by_page(town: Town) -> None:
+    await town.account("ann")
+    await town.account("bob")
+    root = await town.person("root", role="admin")
+    first = await root.call("GET", "/users/?limit=2")
+    link = first.headers["link"]
+    names = [one["name"] for one in first.json()]
+    rest = await root.call("GET", link[1 : link.index(">")])
+    names += [one["name"] for one in rest.json()]
+    assert len(names) == len(set(names)) and {"ann", "bob", "root"} <= set(names)
+
+
+@pytest.mark.parametrize(("path", "body", "field"), [
+    ("/llm_response", {"prompt": ""}, "prompt"), ("/chat/s", {"user_input": ""}, "user_input"),
+    ("/chat/s", {"message": ""}, "message"), ("/messages/", {"text": "", "user_id": 1}, "text"),
+    ("/messages", {"text": ""}, "text"), ("/sessions/s/messages/", {"text": ""}, "text"),
+    ("/sessions/s/responses/", {"prompt": ""}, "prompt"),
+])  # fmt: skip
+async def test_an_empty_text_is_refused_by_its_own_name(
+    api: Api, path: str, body: dict[str, Any], field: str
+) -> None:
+    refused = await api.http.post(path, json=body)
+    assert refused.status_code == 422
+    assert [one["loc"] for one in refused.json()["detail"]] == [["body", field]]
+    assert refused.json()["error"].startswith(f"{field}: ")
+    assert api.world.rows("SELECT COUNT(*) FROM items") == [(0,)]
 
 
 async def test_numbers_stay_in_the_default_session(api: Api) -> None:

@@ -108,3 +108,21 @@ def test_a_spelling_that_is_claimed_itself_stays() -> None:
 
 def test_nothing_mounted_respells_nothing() -> None:
     assert mount([]).respell("/say/") == "/say/" and mount([]).routers == ()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "keys"),
+    [
+        ("GET", "/generate_response?prompt=x", {"detail", "error"}), ("POST", "/chat", {"detail", "error"}),
+        ("POST", "/chat_history/", {"detail", "error"}), ("GET", "/conversation", {"detail"}),
+        ("POST", "/api/v1/chats/create-chat/", {"detail"}), ("GET", "/admin/status", {"detail"}),
+        ("POST", "/token", {"error"}), ("GET", "/v1/models", {"error"}), ("GET", "/nowhere", {"error"}),
+    ],
+)  # fmt: skip
+async def test_what_is_refused_before_it_is_routed_has_the_shape_of_its_path(
+    api: Api, method: str, path: str, keys: set[str]
+) -> None:
+    headers = ({"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}, {"host": "evil.example"})
+    for one in headers:
+        refused = await api.http.request(method, path, headers=one)
+        assert (refused.status_code, set(refused.json())) == (403, keys)

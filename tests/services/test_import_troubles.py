@@ -22,6 +22,7 @@ from tests.services.hand import ECHO
 from tests.services.importing import count, items_of, take, taken, talk
 from tests.services.recall import Recalling, recalling
 from tests.services.tree_rules import tree_problems
+from tests.services.world import another_person
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"pixels" * 100
 
@@ -194,28 +195,70 @@ async def test_documents_that_lie_apart_come_together(world: Recalling, tmp_path
     assert ids.CONVERSATION + session.conversation.id == two.conversation_id
 
 
-async def test_a_branching_chat_and_its_branches_are_one_conversation(
+def branching() -> list[dict[str, Any]]:
+    """A chat, a branch of it, and one of that: ten messages."""
+
+    def pair(question: str, *branches: str) -> dict[str, Any]:
+        return {"question": question, "response": f"on {question}", "response_id": f"r-{question}",
+                "branches": list(branches), "timestamp": "2024-05-01"}  # fmt: skip
+
+    return [{"chat_id": "b", "qa_pairs": [pair("q3", "d"), pair("q4")]},
+            {"chat_id": "c", "qa_pairs": [pair("q1", "b"), pair("q2")]},
+            {"chat_id": "d", "qa_pairs": [pair("q5")]}]  # fmt: skip
+
+
+async def test_a_branching_chat_and_its_branches_are_one_tree_of_forks(
     world: Recalling, tmp_path: Path
 ) -> None:
-    def pair(question: str, response: str, *branches: str) -> dict[str, Any]:
-        return {
-            "question": question,
-            "response": response,
-            "branches": list(branches),
-            "timestamp": "2024-05-01",
-        }
-
-    documents = [{"chat_id": "b", "qa_pairs": [pair("q3", "r3")]},
-                 {"chat_id": "c", "qa_pairs": [pair("q1", "r1", "b"), pair("q2", "r2")]}]  # fmt: skip
-    (done,) = await take(world, tmp_path, *documents)
-    assert await world.said(done.conversation_id or "") == ["q1", "r1", "q2", "r2"]
+    (done,) = await take(world, tmp_path, *branching())
+    assert await world.said(done.conversation_id or "") == ["q1", "on q1", "q2", "on q2"]
     branches = await world.branches(done.conversation_id or "")
-    assert await world.said(done.conversation_id or "", branch_id=branches["main-2"]) == [
-        "q1",
-        "r1",
-        "q3",
-        "r3",
-    ]
+    seen = ["q1", "on q1", "q3", "on q3", "q4", "on q4"]
+    assert await world.said(done.conversation_id or "", branch_id=branches["main-2"]) == seen
+    leads_to = world.application.imports.leads_to
+    fork = await leads_to(world.who, "branching", "b")
+    assert fork != done.conversation_id and await world.said(fork) == seen
+    assert count(world) == 10, "what is shared is stored once"
+    await world.indexed()
+    found = [hit for hit in (await world.find("q4")).data if hit.passage.text.endswith("q4")]
+    assert {ids.CONVERSATION + hit.shown.conversation.id for hit in found} == {fork} and len(found) == 2
+    other = await another_person(world)
+    assert await leads_to(other, "branching", "b") == "b"
+    shown = await world.application.branch_forks.shown(world.who, fork)
+    message = world.application.imports.message
+    assert await message(world.who, shown, "r-q1") != "r-q1" == await message(other, shown, "r-q1")
+
+
+async def test_a_tree_that_is_broken_off_anywhere_is_not_seen_and_comes_whole_the_next_time(
+    world: Recalling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_trees, "MOST_COMMANDS", 3)
+    monkeypatch.setattr(imports, "MOST_COMMANDS", 3)
+    commit, left = world.storage.unit_of_work.commit, 0
+
+    async def failing(*commands: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise OSError("the disk is gone")
+        await commit(*commands)
+
+    failed = 0
+    for commits in range(1, 100):
+        left = commits
+        with monkeypatch.context() as broken:
+            broken.setattr(world.storage.unit_of_work, "commit", failing)
+            (done,) = await take(world, tmp_path, *branching())
+        if done.state == "new":
+            break
+        failed += 1
+        page = await world.application.conversations.page(world.who, after=None, limit=10, descending=True)
+        assert (done.state, page.data) == ("failed", [])
+    assert failed >= 8 and left > 0
+    page = await world.application.conversations.page(world.who, after=None, limit=10, descending=True)
+    assert len(page.data) == 3
+    (again,) = await take(world, tmp_path, *branching())
+    assert again.state == "same"
 
 
 async def test_an_account_imports_one_file_at_a_time(world: Recalling, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def create_app(opened: Opened, spoken: Collection[str] = dialects.NAMES) -> Fron
         redoc_url=None,
         redirect_slashes=False,
     )
-    front = Front(api, _hot_routes(lambda: front.application), others.respell)
+    front = Front(api, _hot_routes(lambda: front.application), others.respell, others.refusing)
     api.state.front = front
     api.state.dialects = others.dialects
     api.router.routes += page.router.routes  # before a dialect's answer to programs

@@ -28,14 +28,17 @@ class Front:
 
     `hot` maps (method, path) to handlers that skip the framework's routing; everything else,
     and every scope that is not HTTP or WebSocket, goes to `inner`, its path as `respell` writes it.
+    `refusing` returns what tells of a refusal where that is told in another shape than OpenAI's.
     """
 
     def __init__(
-        self, inner: Handler, hot: Mapping[tuple[str, str], Handler], respell: Callable[[str], str]
-    ) -> None:
+        self, inner: Handler, hot: Mapping[tuple[str, str], Handler], respell: Callable[[str], str],
+        refusing: Callable[[Scope, Exception], Handler | None],
+    ) -> None:  # fmt: skip
         self._inner = inner
         self._hot = hot
         self._respell = respell
+        self._refusing = refusing
         self.application: Application | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,7 +53,8 @@ class Front:
         try:
             self._guard(scope)
         except Forbidden as error:
-            await _refuse(scope, receive, send, error)
+            refusing = self._refusing(scope, error) if scope["type"] == "http" else None
+            await (refusing(scope, receive, send) if refusing else _refuse(scope, receive, send, error))
             return
         if shared and scope["type"] == "http" and is_preflight(scope):
             await _answer_preflight(scope, receive, send, shared)

@@ -60,7 +60,7 @@ class BranchForks:
     async def _places(
         self, who: Principal, conversation_id: str, item_id: str
     ) -> list[tuple[Conversation, Item]]:
-        for place in await self._shown(who, conversation_id):
+        for place in await self.shown(who, conversation_id):
             try:
                 item, _ = await self._access.item(place, item_id)
             except NotFound:
@@ -68,8 +68,8 @@ class BranchForks:
             return [(place, item)]
         return []
 
-    async def _shown(self, who: Principal, conversation_id: str) -> list[Conversation]:
-        """Return a conversation and, as long as its active branch stands for one, the next."""
+    async def shown(self, who: Principal, conversation_id: str) -> list[Conversation]:
+        """Return an own conversation and, as long as its active branch stands for one, the next."""
         _, place = await self._access.enter(who, conversation_id, OWNER)
         chain = [place]
         while len(chain) < MAX_STEPS:
@@ -134,7 +134,7 @@ class BranchForks:
 
         At most `LISTED` of each.
         """
-        chain = await self._shown(who, conversation_id)
+        chain = await self.shown(who, conversation_id)
         found: list[BranchFork] = []
         for place in chain:
             found += await self._storage.branch_forks.of(place.id, after=None, limit=LISTED)
@@ -156,7 +156,7 @@ class BranchForks:
 
         A branch of what it shows is activated there.
         """
-        chain = await self._shown(who, conversation_id)
+        chain = await self.shown(who, conversation_id)
         place = chain[0]
         wanted = ids.parse(fork_id, ids.CONVERSATION) if fork_id is not None else place.id
         if wanted == place.id:

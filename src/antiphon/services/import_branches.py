@@ -20,17 +20,18 @@ PAGE: Final = 200
 
 
 async def branch_moves(
-    storage: Storage, who: Principal, conversation: Conversation, planting: Planting, *, is_new: bool
-) -> list[ws.Command]:
-    """Return what gives every end a name: a branch whose head it continues, else one of its own.
+    storage: Storage, who: Principal, conversation: Conversation, planting: Planting, line: str | None,
+    *, is_new: bool,
+) -> list[ws.Command]:  # fmt: skip
+    """Return what gives every end of a line a name: a branch whose head it continues, else one of its own.
 
     In a new conversation the first is the active one, and ends where the export had its reader.
     """
     heads = {} if is_new else await _heads(storage, conversation)
     taken = set() if is_new else await storage.conversations.branch_names(conversation.id, MAIN_BRANCH)
-    names, active = _free_names(taken), conversation.active_branch_id if is_new else None
+    names, active = free_names(MAIN_BRANCH, taken), conversation.active_branch_id if is_new else None
     commands: list[ws.Command] = []
-    for key, above in planting.ends(heads, in_view=is_new):
+    for key, above in planting.ends(line, heads, in_view=is_new):
         head = planting.positions[key]
         continued = heads.get((above.item_id if above else None) or ROOT)
         if continued is None or not _is_free(continued):
@@ -75,10 +76,10 @@ def _named(
     return ws.NewBranch(branch=branch, owner_id=who.account_id, slot=who.slot)
 
 
-def _free_names(taken: Collection[str]) -> Iterator[str]:
-    """Yield `main`, `main-2`, `main-3` and so on, whichever are free."""
-    if MAIN_BRANCH not in taken:
-        yield MAIN_BRANCH
+def free_names(wanted: str, taken: Collection[str]) -> Iterator[str]:
+    """Yield a name, then it with `-2`, `-3` and so on, whichever are free."""
+    if wanted not in taken:
+        yield wanted
     for number in count(2):
-        if (name := f"{MAIN_BRANCH}-{number}") not in taken:
+        if (name := f"{wanted}-{number}") not in taken:
             yield name

@@ -7,8 +7,8 @@ importing again adds what has come since, and what was changed stands beside wha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Final
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Final, Protocol
 
 import msgspec
 
@@ -16,6 +16,7 @@ from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.chat_exports.chats import (
     Chat,
+    Line,
     Message,
     StoredFile,
     fingerprint,
@@ -24,7 +25,7 @@ from antiphon.domain.chat_exports.chats import (
     token_count,
 )
 from antiphon.domain.conversations import PathRange, open_segment, segment_start
-from antiphon.domain.items import NewItem, Position
+from antiphon.domain.items import Item, NewItem, Position
 from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
 from antiphon.ports.storage import Storage
@@ -41,27 +42,58 @@ NO_CONVERSATION: Final = ""
 
 
 class Known(msgspec.Struct):
-    """What a conversation has of an import, and of whatever else.
+    """What the conversations of a chat have of an import, and of whatever else.
 
-    `items` are imported ones by the item they follow, the id they have in their source, and what they say;
-    `followed` the ids of all items that something follows.
+    `items` are imported ones by their conversation, the item they follow, the id they have in their source,
+    and what they say; `followed` the ids of all items that something follows in the same conversation.
     """
 
-    items: dict[tuple[str, str, str], Position] = {}
+    items: dict[tuple[str, str, str, str], Position] = {}
     followed: set[str] = set()
 
 
+class Homes(Protocol):
+    """The conversations of a chat's lines."""
+
+    def of(self, line: str | None) -> str:
+        """Return the id of a line's conversation; None is the chat's own."""
+        ...
+
+    def open(self, line: Line, after: Position) -> list[ws.Command]:
+        """Let a line leave after a place; returns what makes its conversation, nothing if it is here."""
+        ...
+
+
+Place = tuple[str, int]
+"""A segment and a depth."""
 Filing = Callable[[Message], Awaitable[Mapping[str, StoredFile]]]
 Write = Callable[[list[ws.Command]], Awaitable[None]]
 
 _encode = msgspec.json.Encoder().encode
 
 
-async def known_items(storage: Storage, conversation_id: str) -> Known:
-    """Look at a conversation's tree page by page; hidden items count, too."""
-    places: dict[tuple[str, int], str] = {}
-    found: list[tuple[tuple[str, int], Position, tuple[str, str]]] = []
-    followed: set[tuple[str, int]] = set()
+async def known_items(storage: Storage, conversation_ids: Sequence[str]) -> Known:
+    """Look at the trees of conversations page by page; hidden items count, too."""
+    places: dict[Place, tuple[str, str]] = {}
+    found: list[tuple[str, Place, Position, tuple[str, str]]] = []
+    followed: set[tuple[str, Place]] = set()
+    for home in conversation_ids:
+        async for before, item in _following(storage, home):
+            places[(item.segment_id, item.depth)] = (home, item.id)
+            followed.add((home, before))
+            source = source_of(item.body())
+            if source is not None:
+                found.append((home, before, item.position, source))
+    nothing = (NO_CONVERSATION, ROOT)
+    items = {
+        (home, places.get(before, nothing)[1], *source): position for home, before, position, source in found
+    }
+    ends = {places[at][1] for home, at in followed if places.get(at, nothing)[0] == home}
+    return Known(items, ends)
+
+
+async def _following(storage: Storage, conversation_id: str) -> AsyncGenerator[tuple[Place, Item], None]:
+    """Yield the items of a conversation's own segments, each with the place that it follows."""
     after = None
     while page := await storage.tree.segments(conversation_id, after=after, limit=SEGMENTS):
         after = page[-1].segment.id
@@ -73,34 +105,32 @@ async def known_items(storage: Storage, conversation_id: str) -> Known:
                 part = PathRange(segment.id, first, min(first + PAGE - 1, last))
                 # Asked for no conversation, so that what is hidden in this one is told.
                 for item in await storage.tree.items([part], NO_CONVERSATION):
-                    followed.add(before)
-                    source = source_of(item.body())
-                    if source is not None:
-                        found.append((before, item.position, source))
+                    yield before, item
                     before = (segment.id, item.depth)
-                    places[before] = item.id
-    items = {(places.get(before, ROOT), *source): position for before, position, source in found}
-    return Known(items, {places[place] for place in followed if place in places})
 
 
 class Planting:
     """Writes the messages of one chat behind each other, parents first, in commits of bounded size."""
 
     def __init__(
-        self, who: Principal, chat: Chat, conversation_id: str, known: Known, now_us: int, *, file: Filing,
+        self, who: Principal, chat: Chat, homes: Homes, known: Known, now_us: int, *, file: Filing,
         write: Write,
     ) -> None:  # fmt: skip
         self._who = who
         self._chat = chat
-        self._conversation_id = conversation_id
+        self._homes = homes
+        self._unopened = {one.key: one for one in chat.lines}
         self._known = known
         self._now_us = now_us
         self._file = file
         self._write = write
         self._commands: list[ws.Command] = []
         self._characters = 0
-        self._tips: dict[str, str] = {}
-        self._times: dict[str, int] = {}
+        self._tips: dict[str, tuple[str, str]] = {}
+        self._told: dict[str | None, list[Message]] = {}
+        for one in chat.messages:
+            self._told.setdefault(one.line, []).append(one)
+        self.times: dict[str, int] = {}
         self.positions: dict[str, Position] = {}
         self.added: set[str] = set()
 
@@ -109,15 +139,34 @@ class Planting:
         for number, message in enumerate(self._chat.messages, 1):
             if number % BREATH == 0:
                 await asyncio.sleep(0)  # much may be here already, and others want to be served
+            if message.line in self._unopened:
+                self._open(message.line)
             above = self.positions[message.parent] if message.parent is not None else None
-            key = (above.item_id or ROOT if above else ROOT, message.key, fingerprint(message.draft))
-            created = message.created_us or self._times.get(message.parent or ROOT) or self._chat.created_us
-            self._times[message.key] = created or self._now_us
+            follows = above.item_id or ROOT if above else ROOT
+            key = (self._homes.of(message.line), follows, message.key, fingerprint(message.draft))
+            created = message.created_us or self.times.get(message.parent or ROOT) or self._chat.created_us
+            self.times[message.key] = created or self._now_us
             here = self._known.items.get(key)
             if here is not None:
                 self.positions[message.key] = here
             else:
                 await self._put(message, above)
+        for line in list(self._unopened):
+            self._open(line)
+            await self._write_full()
+
+    def _open(self, key: str) -> None:
+        """Have a line leave where its chat does; the one it leaves is open by then."""
+        line = self._unopened.pop(key)
+        after = self.positions[line.after]
+        commands = self._homes.open(line, after)
+        if commands and after.segment_id not in self._tips:
+            self._commands.append(wp.RequireItem(position=after))
+        self._commands += commands
+
+    async def _write_full(self) -> None:
+        if len(self._commands) >= MOST_COMMANDS or self._characters >= MOST_CHARACTERS:
+            await self._write(self.rest())
 
     async def _put(self, message: Message, above: Position | None) -> None:
         who, files = self._who, await self._file(message)
@@ -127,30 +176,30 @@ class Planting:
             id=ids.new_id(who.slot), type=payload["type"], role=role, status="completed",
             payload=_encode(payload).decode(), token_count=token_count(payload),
         )  # fmt: skip
-        after = self._place(above)
+        home = self._homes.of(message.line)
+        after = self._place(above, home)
         self._commands.append(
             ws.PutItems(
                 after=after, owner_id=who.account_id, slot=who.slot, run_id=None,
                 author_id=who.actor_id if role in ("user", "system") else None,
-                created_us=self._times[message.key], items=(item,),
+                created_us=self.times[message.key], items=(item,),
             )
         )  # fmt: skip
         position = advance(after, (item,))
         self.positions[message.key] = position
-        self._tips[position.segment_id] = item.id
+        self._tips[position.segment_id] = (home, item.id)
         self.added.add(message.key)
         self._characters += len(item.payload)
-        if len(self._commands) >= MOST_COMMANDS or self._characters >= MOST_CHARACTERS:
-            await self._write(self.rest())
+        await self._write_full()
 
-    def _place(self, above: Position | None) -> Position:
+    def _place(self, above: Position | None, home: str) -> Position:
         """Return the place that follows another: in its line, if that was begun here and ends there."""
-        if above is not None and self._tips.get(above.segment_id) == above.item_id:
+        if above is not None and self._tips.get(above.segment_id) == (home, above.item_id):
             return above
         who = self._who
         if above is not None and above.segment_id not in self._tips:
             self._commands.append(wp.RequireItem(position=above))
-        segment = open_segment(ids.new_id(who.slot), self._conversation_id, above)
+        segment = open_segment(ids.new_id(who.slot), home, above)
         self._commands.append(ws.NewSegment(segment=segment, owner_id=who.account_id, slot=who.slot))
         return segment_start(segment)
 
@@ -159,25 +208,28 @@ class Planting:
         commands, self._commands, self._characters = self._commands, [], 0
         return commands
 
-    def ends(self, heads: Collection[str], *, in_view: bool) -> list[tuple[str, Position | None]]:
-        """Return the messages that nothing follows here and no branch ends at (`heads`).
+    def told(self, line: str | None) -> list[Message]:
+        """Return the messages of a line, parents first."""
+        return self._told.get(line, [])
+
+    def ends(
+        self, line: str | None, heads: Collection[str], *, in_view: bool
+    ) -> list[tuple[str, Position | None]]:
+        """Return the messages of a line that nothing of it follows here and no branch ends at (`heads`).
 
         Each with the place that was here before on which it has come to stand. What came in earlier and
         never got a branch is among them: an import was broken off. The line in view comes first; with
         `in_view` also if it ends at a message that something follows.
         """
-        current = self._chat.current
+        current = self._chat.current if line is None else None
+        told = self.told(line)
         stands_on: dict[str, str | None] = {}
         followed: set[str | None] = set()
-        for one in self._chat.messages:
+        for one in told:
             followed.add(one.parent)
             if one.key in self.added:
                 stands_on[one.key] = stands_on.get(one.parent or ROOT, one.parent)
-        ends = [
-            one.key
-            for one in self._chat.messages
-            if one.key not in followed and self._is_loose(one.key, heads)
-        ]
+        ends = [one.key for one in told if one.key not in followed and self._is_loose(one.key, heads)]
         if current is not None and (current in ends or (in_view and current in self.added)):
             ends = [current, *(key for key in ends if key != current)]
         return [(key, self.positions.get(stands_on.get(key) or ROOT)) for key in ends]

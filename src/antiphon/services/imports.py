@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -40,9 +40,17 @@ from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
 from antiphon.services.files import Files, NewFile
 from antiphon.services.import_branches import branch_moves
+from antiphon.services.import_lines import (
+    CHATS,
+    Lines,
+    alias_of,
+    imported,
+    imported_message,
+    items_added,
+    metadata_of,
+)
 from antiphon.services.import_trees import MOST_COMMANDS, Known, Planting, known_items
 
-CHATS: Final = "import"
 FILES: Final = "import-file"
 MAX_NOTES: Final = 20
 AT_ONCE: Final = 2
@@ -95,10 +103,19 @@ class Imports:
 
     async def leads_to(self, who: Principal, kind: Kind, chat_id: str) -> str:
         """Return the id of the conversation that the caller imported a chat into; any other id as it is."""
-        who = who.home()
-        target = await self._storage.aliases.target(who.account_id, _alias(CHATS, kind, chat_key(chat_id)))
-        found = await self._storage.conversations.get(who.account_id, target) if target else None
+        found = await imported(self._storage, who.home(), kind, chat_key(chat_id))
         return chat_id if found is None else ids.CONVERSATION + found.id
+
+    async def message(self, who: Principal, shown: Sequence[Conversation], name: str) -> str:
+        """Return the id of a message that the caller imported, by what clients had called it.
+
+        It is looked for in conversations, and in what they were forked from; any other name comes back.
+        """
+        for one in shown:
+            found = await imported_message(self._storage, who.home(), one, name)
+            if found is not None:
+                return ids.item_wire_id("message", found)
+        return name
 
     async def _stored(
         self, who: Principal, file_id: str, kind: Kind | None
@@ -156,11 +173,10 @@ class Imports:
         return Imported(title=chat.shown, state="failed", messages=len(chat.messages), notes=(reason,))
 
     async def _take(self, who: Principal, chat: Chat, export: ChatExport) -> Imported:
-        here = await self._here(who, chat)
-        known = await known_items(self._storage, here.id) if here is not None else Known()
-        commit = self._storage.unit_of_work.commit
-        now, notes = self._clock.now_us(), list(chat.notes)
-        conversation = here or self._conversation(who, chat, now)
+        here, now, notes = await self._here(who, chat), self._clock.now_us(), list(chat.notes)
+        conversation, is_new = here or self._conversation(who, chat, now), here is None
+        lines = Lines(self._storage, who, chat, conversation, now)
+        known = Known() if is_new else await known_items(self._storage, await lines.find())
 
         async def file(message: Message) -> Mapping[str, StoredFile]:
             return await self._filed(who, chat, message, export, notes)
@@ -172,31 +188,32 @@ class Imports:
 
         async def write(commands: list[ws.Command]) -> None:
             first, hidden[:] = list(hidden), []
-            await commit(*first, *commands)
+            await self._storage.unit_of_work.commit(*first, *commands)
 
-        planting = Planting(who, chat, conversation.id, known, now, file=file, write=write)
+        planting = Planting(who, chat, lines, known, now, file=file, write=write)
         await planting.plant()
-        moves = await branch_moves(self._storage, who, conversation, planting, is_new=here is None)
-        commands = [*planting.rest(), *moves]
+        moves = await branch_moves(self._storage, who, conversation, planting, None, is_new=is_new)
+        moves += await lines.branches(planting, moves)
+        commands = [*planting.rest(), *moves, *await lines.names(planting, is_new=is_new)]
         if commands or planting.added:
             for start in range(0, len(commands) - MOST_COMMANDS, MOST_COMMANDS):
                 await write(commands[start : start + MOST_COMMANDS])
             last = commands[max(len(commands) - 1, 0) // MOST_COMMANDS * MOST_COMMANDS :]
+            count = sum(one.key in planting.added for one in planting.told(None))
             ending = (
-                [_change(who, here, planting, now)] if here else self._revealed(who, chat, conversation, now)
+                [items_added(who, here, count, now)] if here else self._revealed(who, chat, conversation, now)
             )
-            await write([*last, *ending])
-        state: State = "new" if here is None else "grown" if commands or planting.added else "same"
+            await write([*last, *lines.reveals, *ending])
+        state: State = "new" if is_new else "grown" if commands or planting.added else "same"
         return Imported(
             title=chat.shown, state=state, messages=len(chat.messages), added=len(planting.added),
-            branches=sum(isinstance(one, ws.NewBranch) for one in moves), notes=tuple(notes[:MAX_NOTES]),
+            branches=lines.count(moves), notes=tuple(notes[:MAX_NOTES]),
             conversation_id=ids.CONVERSATION + conversation.id,
         )  # fmt: skip
 
     async def _here(self, who: Principal, chat: Chat) -> Conversation | None:
         """Return the conversation that a chat was imported into, or the session of its name."""
-        target = await self._storage.aliases.target(who.account_id, _alias(CHATS, chat.kind, chat.key))
-        found = await self._storage.conversations.get(who.account_id, target) if target else None
+        found = await imported(self._storage, who, chat.kind, chat.key)
         if found is None and (session := _session(chat)) is not None:
             found = await self._storage.chat_sessions.by_key(who.account_id, session)
         return found
@@ -205,7 +222,7 @@ class Imports:
         created = chat.created_us or chat.messages[0].created_us or now_us
         return Conversation(
             id=ids.past_id(who.slot, created), owner_id=who.account_id, slot=who.slot, kind="explicit",
-            title=(chat.title or "")[:MAX_TITLE] or None, metadata=_metadata(chat),
+            title=(chat.title or "")[:MAX_TITLE] or None, metadata=metadata_of(chat, chat.key),
             active_branch_id=ids.new_id(who.slot), base=None, revision=1, created_us=now_us,
             updated_us=now_us, external_key=_session(chat),
         )  # fmt: skip
@@ -229,7 +246,7 @@ class Imports:
                     archived_us=updated if chat.archived else None,
                 )
             )  # fmt: skip
-        alias = _alias(CHATS, chat.kind, chat.key)
+        alias = alias_of(CHATS, chat.kind, chat.key)
         commands.append(
             PutAlias(
                 owner_id=who.account_id, slot=who.slot, alias=alias, target_id=conversation.id, moves=True
@@ -259,7 +276,7 @@ class Imports:
     async def _file(
         self, who: Principal, kind: Kind, attachment: Attachment, export: ChatExport
     ) -> StoredFile | None:
-        alias = _alias(FILES, kind, chat_key(attachment.ref))
+        alias = alias_of(FILES, kind, chat_key(attachment.ref))
         target = await self._storage.aliases.target(who.actor_id, alias)
         if target is not None:
             try:
@@ -301,27 +318,5 @@ async def _in_thread(source: Iterator[T]) -> AsyncGenerator[T, None]:
         yield one
 
 
-def _alias(what: str, kind: Kind, key: str) -> str:
-    return f"{what}:{kind}:{key}"
-
-
 def _session(chat: Chat) -> str | None:
     return chat.session if chat.session is not None and is_session_name(chat.session) else None
-
-
-def _change(who: Principal, here: Conversation, planting: Planting, now_us: int) -> ws.AddChange:
-    body: dict[str, Any] = {"count": len(planting.added), "item_ids": []}
-    return ws.AddChange(
-        conversation_id=here.id, owner_id=who.account_id, slot=who.slot, kind="items.added",
-        body=msgspec.json.encode(body).decode(), now_us=now_us,
-    )  # fmt: skip
-
-
-def _metadata(chat: Chat) -> str:
-    """Return what is known of a chat and has no place of its own here."""
-    known = {
-        "imported_from": chat.kind,
-        "imported_id": chat.key,
-        "model": chat.model,
-    }
-    return msgspec.json.encode({name: value for name, value in known.items() if value is not None}).decode()

@@ -20,6 +20,7 @@ from antiphon.api.dialects.dialect import (
     DialectRoute,
     Operation,
     Shape,
+    refusal,
     route_of,
     router_of,
 )
@@ -49,6 +50,11 @@ class Mounted:
                 if isinstance(route, DialectRoute) and route.matches(scope)[0] is not Match.NONE:
                     return type(route).shape
         return None
+
+    def refusing(self, scope: Any, error: Exception) -> Response | None:
+        """Return the refusal of a request before it is routed; None on a path that not only dialects have."""
+        shape = self.shape_of({**scope, "path": self.respell(scope["path"])})
+        return refusal(error, shape) if shape is not None else None
 
     def refusal_of(self, scope: Any) -> dict[str, Any]:
         """Return what the refusal of a login on a path of `/v1`'s holds beside its error."""

@@ -22,6 +22,7 @@ from antiphon.services.accounts import Login
 DEVICE_COOKIE: Final = "__Host-antiphon-device"
 FORM: Final = "application/x-www-form-urlencoded"
 FORM_FIELDS: Final = 16
+SAY_IN_BODY: Final = "Send the password in the body: an address is logged by everything it passes."
 _SCHEMA: Final = TokenRequest.model_json_schema()
 _TOKEN_BODY: Final[dict[str, Any]] = {
     "requestBody": {
@@ -42,6 +43,8 @@ async def token(application: App, visit: Visitor, request: Request) -> Response:
     a token for the device (and sets it as a cookie): shown at the next login it lets its owner in
     though others have closed the name by guessing.
     """
+    if "password" in request.query_params:
+        raise InvalidRequest(SAY_IN_BODY, code="invalid_value", param="password")
     body = _token_request(request.headers.get("content-type", ""), await request.body())
     if body.grant_type == "refresh_token":
         login = await application.accounts.refresh(_given(body.refresh_token, "refresh_token"), visit)

@@ -68,20 +68,45 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """A draft with its place: `key` names it within its chat, `parent` what it follows (None: the root)."""
+    """A draft with its place: `key` names it within its chat, `parent` what it follows (None: the root).
+
+    `line` is the key of the line it is told in, None for the chat's own.
+    """
 
     key: str
     parent: str | None
     created_us: int | None
     draft: Draft
+    line: str | None = None
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """A chat of the source that branches off another one, and whose messages are of the same tree.
+
+    `key` is what `Chat.key` would be; it leaves the line `above` (None: the chat's own) after a message.
+    """
+
+    key: str
+    above: str | None
+    after: str
+    title: str | None = None
+
+
+class Name(msgspec.Struct, frozen=True):
+    """What clients of its server call a message of a line (None: the chat's own) by."""
+
+    line: str | None
+    name: str
+    message: str
 
 
 class Chat(msgspec.Struct, frozen=True, kw_only=True):
     """One conversation of an export.
 
     `key` names it within exports of its kind. `messages` come parents first, siblings in their order;
-    `current` is the last message of the line that was in view. `session` is the name that clients of
-    its server called it by. `notes` tell what of it was left out.
+    `current` is the last message of the line that was in view. `lines` are the chats that branch off it,
+    none before the one it leaves, and `names` what clients call messages by. `session` is the name that
+    clients of its server called it by. `notes` tell what of it was left out.
     """
 
     kind: Kind
@@ -91,6 +116,8 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     updated_us: int | None = None
     current: str | None = None
     messages: tuple[Message, ...] = ()
+    lines: tuple[Line, ...] = ()
+    names: tuple[Name, ...] = ()
     model: str | None = None
     archived: bool = False
     pinned: bool = False

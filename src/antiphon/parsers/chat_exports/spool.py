@@ -20,6 +20,15 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 _SCHEMA: Final = (
     "CREATE TABLE documents (number INTEGER PRIMARY KEY, key TEXT, body TEXT);"
     "CREATE TABLE links (above TEXT, below TEXT PRIMARY KEY) WITHOUT ROWID;"
+    "CREATE TABLE told (key TEXT PRIMARY KEY) WITHOUT ROWID;"
+)
+_BELOW: Final = (
+    "WITH RECURSIVE w(key) AS (SELECT ? UNION SELECT l.below FROM w JOIN links l ON l.above=w.key)"
+)
+_TELL: Final = f"{_BELOW} INSERT OR IGNORE INTO told SELECT key FROM w"  # noqa: S608 - nothing of a file
+_TOLD: Final = (
+    f"{_BELOW} SELECT body FROM w CROSS JOIN documents d"  # noqa: S608 - nothing of a file
+    " ON d.key=w.key ORDER BY d.number"
 )
 
 
@@ -50,22 +59,31 @@ class Spool:
             self._db.execute("INSERT OR IGNORE INTO links VALUES (?,?)", (above, below))
 
     def groups(self) -> Iterator[str]:
-        """Yield the keys that lie below no other that has documents, in their order."""
+        """Yield the keys that lie below no other that has documents, in their order.
+
+        Then one of each circle: of those that lie below each other, and that `documents` has not told.
+        """
         self._db.execute("CREATE INDEX IF NOT EXISTS by_key ON documents (key)")
+        self._db.execute("CREATE INDEX IF NOT EXISTS by_above ON links (above)")
         found = self._db.execute(
             "SELECT key FROM documents d WHERE NOT EXISTS (SELECT 1 FROM links l JOIN documents o"
             " ON o.key=l.above WHERE l.below=d.key) GROUP BY key ORDER BY MIN(number)"
         )
         yield from (row[0] for row in found)
+        left = (
+            "SELECT number,key FROM documents d WHERE number>?"
+            " AND NOT EXISTS (SELECT 1 FROM told t WHERE t.key=d.key) ORDER BY number LIMIT 1"
+        )
+        number = 0
+        while row := self._db.execute(left, (number,)).fetchone():
+            number, key = row
+            yield key
 
     def documents(self, key: str) -> list[Any] | None:
         """Return the documents under a key and all below it, in their order; None if they are too long."""
         found, size = [], 0
-        rows = self._db.execute(
-            "WITH RECURSIVE w(key) AS (SELECT ? UNION SELECT l.below FROM w JOIN links l ON l.above=w.key)"
-            " SELECT body FROM w CROSS JOIN documents d ON d.key=w.key ORDER BY d.number",
-            (key,),
-        )
+        self._db.execute(_TELL, (key,))
+        rows = self._db.execute(_TOLD, (key,))
         for (body,) in rows:
             size += len(body)
             if size > MOST_BYTES:

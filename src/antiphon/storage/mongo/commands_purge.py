@@ -111,14 +111,17 @@ async def _erase_items(d: Draft, c: wp.EraseItems) -> bool:
     if await _is_stood_on(d, c.conversation_id, c.segment_id, c.first):
         return False
     await loosen(d, c.owner_id, c.segment_id, c.first, c.last, c.now_us)
+    erased: list[str] = []
     for depth in range(c.first, c.last + 1):
         item = await d.get(db.ITEMS, doc.place_id(c.segment_id, depth))
         if item is None:
             continue
+        erased.append(item["id"])
         hidden = await d.get(db.HIDDEN, doc.pair_id(c.conversation_id, item["id"]))
         if hidden is not None:
             d.drop(db.HIDDEN, hidden)
         d.drop(db.ITEMS, item)
+    await erase_all(d, db.ALIASES, {"target_id": {"$in": erased}})
     return True
 
 

@@ -123,6 +123,12 @@ def _erase_items(c: wp.EraseItems) -> Iterator[Step]:
         None,
     )
     yield (
+        "DELETE FROM aliases WHERE target_id IN"
+        " (SELECT id FROM items WHERE segment_id=? AND depth BETWEEN ? AND ?)",
+        (c.segment_id, c.first, c.last),
+        None,
+    )
+    yield (
         "DELETE FROM items WHERE segment_id=? AND depth BETWEEN ? AND ?",
         (c.segment_id, c.first, c.last),
         None,

@@ -11,13 +11,14 @@ from antiphon.api.dependencies import App, Caller
 from antiphon.api.dialects.book import sessions, wire
 from antiphon.api.dialects.book.documented import asks
 from antiphon.api.dialects.book.forms import TAG, both_keys, optional_text, text_field, told
-from antiphon.api.dialects.book.reading import Body, bounds, history, history_or_nothing
+from antiphon.api.dialects.book.reading import Body, bounds, history, history_or_nothing, link_to
 from antiphon.api.dialects.book.speaking import Call, acknowledged, message, newest, say, say_again
 from antiphon.api.dialects.dialect import router_of
 from antiphon.api.dialects.fields import fields_of
 from antiphon.api.v1.pages import answer
+from antiphon.domain import ids
 from antiphon.domain.chat_sessions import ChatSession
-from antiphon.domain.errors import NotFound
+from antiphon.domain.errors import InvalidRequest, NotFound
 from antiphon.domain.items import Item
 
 router = router_of(TAG, both_keys)
@@ -40,14 +41,24 @@ async def recent(application: App, who: Caller, request: Request) -> Response:
 async def _newest(call: Call, key: tuple[Any, ...], name: str | None, body: Body) -> Response:
     """Return the newest messages of a session, of all where none is named."""
     if name is None:
-        limit, _ = bounds(call)
-        found = await call.application.recent.messages(call.who, limit=limit)
-        return answer(body(wire.messages_of(one.item for one in reversed(found)), None))
+        limit, after = bounds(call)
+        before = _item_id(after) if after is not None else None
+        found = await call.application.recent.messages(call.who, limit=limit + 1, before=before)
+        shown = wire.messages_of(one.item for one in reversed(found[:limit]))
+        headers = link_to(call, shown[0].id, limit) if len(found) > limit and shown else {}
+        return answer(body(shown, None), headers=headers)
 
     async def find() -> list[ChatSession]:
         return await sessions.candidates(call.application, call.who, name)
 
     return await history_or_nothing(call, key, find, body)
+
+
+def _item_id(cursor: str) -> str:
+    found = ids.parse_item(cursor)
+    if found is None:
+        raise InvalidRequest(f"Invalid cursor '{cursor}'.", code="invalid_cursor", param="after")
+    return found
 
 
 def _recent_object(messages: Sequence[wire.Message], session: ChatSession | None) -> dict[str, Any]:
@@ -60,8 +71,9 @@ def _recent_object(messages: Sequence[wire.Message], session: ChatSession | None
 
 @router.get("/chat_history", summary="Recent texts")
 async def chat_history(application: App, who: Caller, request: Request) -> Response:
-    """Return the texts of the caller's newest hundred messages; the header `session_id` names one session."""
+    """Return the texts of the caller's newest hundred messages; `session_id`, a header, names one session."""
     call, name = Call(application, who, request), request.headers.get("session_id") or None
+    name = name or request.query_params.get("session_id")
     return await _newest(call, ("header", name), name, _texts_object)
 
 
@@ -144,7 +156,10 @@ async def speak(application: App, who: Caller, request: Request, chat_session: s
     """
     fields = await fields_of(request)
     typed = optional_text(fields, "user_input")
-    said = message(typed if typed is not None else await text_field(request, "message"))
+    if typed is not None:
+        said = message(typed, field="user_input")
+    else:
+        said = message(await text_field(request, "message"))
     call = Call(application, who, request)
     session = await sessions.opened(application, who, chat_session)
     if typed is None:

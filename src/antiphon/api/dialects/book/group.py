@@ -96,7 +96,7 @@ async def send(application: App, who: Caller, request: Request, chat_session: st
         await keep(call, session, [said])
         return told(session, {"message": "Message received"})
     label = label_of(optional_text(fields, "user_id"))
-    said = message(text, label=label)
+    said = message(text, label=label, field="text")
     session = await sessions.opened(application, who, chat_session)
     (kept,) = await keep(call, session, [said])
     return told(session, wire.post(wire.message_of(kept)), status=201)
@@ -122,7 +122,8 @@ async def respond(application: App, who: Caller, request: Request, chat_session:
     call = Call(application, who, request)
     message_id = optional_text(fields, "message_id")
     if message_id is None:
-        said = message(text_of(fields, "prompt"), label=label_of(optional_text(fields, "user_id")))
+        label = label_of(optional_text(fields, "user_id"))
+        said = message(text_of(fields, "prompt"), label=label, field="prompt")
         session = await sessions.opened(application, who, chat_session)
         reply = await say(call, session, [said])
         return told(session, {"response": reply.text})

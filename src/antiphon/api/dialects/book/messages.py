@@ -12,10 +12,11 @@ from antiphon.api.dialects.book import sessions, wire
 from antiphon.api.dialects.book.documented import asks
 from antiphon.api.dialects.book.forms import TAG, both_keys, fault, label_of, optional_text, text_of, told
 from antiphon.api.dialects.book.lists import read_list
-from antiphon.api.dialects.book.reading import bounds
+from antiphon.api.dialects.book.reading import bounds, link_to
 from antiphon.api.dialects.book.speaking import Call, conversation_of, keep, message, newest, say
 from antiphon.api.dialects.dialect import router_of
 from antiphon.api.dialects.fields import fields_of
+from antiphon.api.dialects.forms import uuid_text
 from antiphon.api.v1.pages import answer
 from antiphon.application import Application
 from antiphon.domain import ids
@@ -46,12 +47,12 @@ async def post(application: App, who: Caller, request: Request) -> Response:
     fields = await fields_of(request)
     text, call = text_of(fields, "text"), Call(application, who, request)
     if fields.get("user_id") is None:
-        said = message(text, sent_at=optional_text(fields, "timestamp"))
+        said = message(text, sent_at=optional_text(fields, "timestamp"), field="text")
         session = await sessions.opened(application, who, sessions.DEFAULT)
         await keep(call, session, [said])
         return told(session, {"message": "Message sent successfully"})
     user = _number(fields["user_id"])
-    said = message(text, label=label_of(user))
+    said = message(text, label=label_of(user), field="text")
     session = await sessions.opened(application, who, sessions.DEFAULT)
     reply = await say(call, session, [said])
     item = await application.conversations.item(who, conversation_of(session), f"msg_{reply.id}")
@@ -76,17 +77,21 @@ async def messages(application: App, who: Caller, request: Request) -> Response:
     if session is None:
         return answer([])
     limit, before = bounds(call)
-    shown = wire.messages_of(await newest(call, session, limit=limit, before=before))
+    items = await newest(call, session, limit=limit + 1, before=before)
+    shown = wire.messages_of(items[-limit:])
     authors = list(dict.fromkeys(one.author for one in shown if one.author is not None))
     known = await application.aliases.numbers(who, "user", [one.removeprefix(USER) for one in authors])
-    return answer(wire.counted(shown, {USER + author: number for author, number in known.items()}))
+    headers = link_to(call, shown[0].id, limit) if len(items) > limit and shown else {}
+    counted = wire.counted(shown, {USER + author: number for author, number in known.items()})
+    return answer(counted, headers=headers)
 
 
 @router.get("/conversations", summary="Conversations")
 async def conversations(application: App, who: Caller, request: Request) -> Response:
     """Return the caller's newest conversations, oldest first, each with a number and its newest messages."""
-    limit, _ = bounds(Call(application, who, request))
-    page = await application.conversations.page(who, after=None, limit=limit, descending=True)
+    call = Call(application, who, request)
+    limit, after = bounds(call)
+    page = await application.conversations.page(who, after=after, limit=limit, descending=True)
     found = list(reversed(page.data))
     numbers = await application.aliases.numbers(who, CONVERSATIONS, [one.id for one in found])
     shown = [
@@ -97,7 +102,8 @@ async def conversations(application: App, who: Caller, request: Request) -> Resp
         }
         for one in found
     ]
-    return answer(shown)
+    headers = link_to(call, uuid_text(found[0].id), limit) if page.has_more and found else {}
+    return answer(shown, headers=headers)
 
 
 async def _dated(application: Application, who: Principal, conversation_id: str) -> list[dict[str, Any]]:
@@ -117,7 +123,7 @@ async def save(application: App, who: Caller, request: Request) -> Response:
     if isinstance(given, dict):
         given = given.get("conversation")
     lines = read_list(given, Line, MAX_SAVED, "conversation")
-    said = [message(one.text, sent_at=one.timestamp) for one in lines]
+    said = [message(one.text, sent_at=one.timestamp, field="text") for one in lines]
     first, rest = said[:MAX_ITEMS_PER_POST], said[MAX_ITEMS_PER_POST:]
     made = await application.conversations.create(who, first, metadata="{}", title=None, key=None)
     session = sessions.called(made)

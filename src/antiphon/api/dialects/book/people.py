@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import Final
 
 from fastapi import Request, Response
+from starlette.exceptions import HTTPException
 
 from antiphon.api.dependencies import App, Caller, Visitor
 from antiphon.api.dialects.book.documented import asks
 from antiphon.api.dialects.book.forms import TAG, both_keys, text_of
+from antiphon.api.dialects.book.reading import bounds, link_to
+from antiphon.api.dialects.book.speaking import Call
 from antiphon.api.dialects.dialect import Operation, router_of
 from antiphon.api.dialects.fields import fields_of
+from antiphon.api.v1.auth import SAY_IN_BODY
 from antiphon.api.v1.pages import answer
 from antiphon.application import Application
 from antiphon.domain import ids
-from antiphon.domain.accounts import Principal, Visit
-from antiphon.domain.errors import InvalidRequest, Unauthenticated
+from antiphon.domain.accounts import USER, Principal, Visit
+from antiphon.domain.errors import Unauthenticated
 from antiphon.services.administration import administrator
 
 router = router_of(TAG, both_keys)
@@ -37,10 +41,7 @@ async def welcome(application: App) -> Response:
 async def log_in(application: App, visit: Visitor, request: Request) -> Response:
     """Change a name, or an e-mail address, and a password for a token; both in the body, never in the URL."""
     if "password" in request.query_params:
-        raise InvalidRequest(
-            "Send the password in the JSON body: an address is logged by everything it passes.",
-            code="invalid_value", param="password",
-        )  # fmt: skip
+        raise HTTPException(400, SAY_IN_BODY)
     fields = await fields_of(request)
     try:
         login = await application.accounts.log_in(
@@ -66,19 +67,26 @@ async def log_out(application: App, who: Caller, visit: Visitor) -> Response:
 
 
 @router.get("/users/", summary="Users")
-async def users(application: App, who: Caller, visit: Visitor) -> Response:
+async def users(application: App, who: Caller, visit: Visitor, request: Request) -> Response:
     """Return the caller and who shares a conversation with them, numbered; to an administrator everybody."""
-    names = await _everybody(application, who, visit) if who.is_admin else await _companions(application, who)
+    headers: dict[str, str] = {}
+    if who.is_admin:
+        names, headers = await _everybody(Call(application, who, request), visit)
+    else:
+        names = await _companions(application, who)
     numbers = await application.aliases.numbers(who, "user", list(names))
     found = [{"id": numbers[account_id], "name": name} for account_id, name in names.items()]
-    return answer(sorted(found, key=lambda one: one["id"]))
+    return answer(sorted(found, key=lambda one: one["id"]), headers=headers)
 
 
-async def _everybody(application: Application, who: Principal, visit: Visit) -> dict[str, str]:
-    page = await application.administration.users.page(
-        administrator(who, visit), after=None, limit=PEOPLE, descending=False
+async def _everybody(call: Call, visit: Visit) -> tuple[dict[str, str], dict[str, str]]:
+    """Return a page of all accounts, and the header that leads to the next."""
+    limit, after = bounds(call)
+    page = await call.application.administration.users.page(
+        administrator(call.who, visit), after=after, limit=limit, descending=False
     )
-    return {one.id: one.name for one in page.data}
+    headers = link_to(call, USER + page.data[-1].id, limit) if page.has_more else {}
+    return {one.id: one.name for one in page.data}, headers
 
 
 async def _companions(application: Application, who: Principal) -> dict[str, str]:

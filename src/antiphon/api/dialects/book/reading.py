@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import msgspec
 from fastapi import Response
@@ -35,6 +36,16 @@ def bounds(call: Call) -> tuple[int, str | None]:
     return int(text), query.get("after")
 
 
+def link_to(call: Call, after: str, limit: int, session: str | None = None) -> dict[str, str]:
+    """Return the header that leads to what is older than the entries up to `after`.
+
+    It names the session too, which a body, a cookie or a header may have named.
+    """
+    named = {"session_id": session} if session is not None else {}
+    query = urlencode({**call.request.query_params, **named, "limit": limit, "after": after})
+    return {"link": f'<{call.request.url.path}?{query}>; rel="next"'}
+
+
 async def history(call: Call, name: str, body: Body, *, latest: bool = False) -> Response:
     """Return a session's history in a chapter's shape; raises NotFound."""
 
@@ -64,7 +75,8 @@ async def _read(call: Call, key: tuple[Any, ...], find: Find, body: Body) -> Res
         rendered = encode_object(body(shown, session))
         headers = {SESSION_HEADER.lower(): header_text(session.name)} if session is not None else {}
         if len(items) > limit and shown:
-            headers["link"] = f'<{path}?limit={limit}&after={shown[0].id}>; rel="next"'
+            named = session.name if session is not None and not call.request.path_params else None
+            headers |= link_to(call, shown[0].id, limit, named)
         if session is None:
             return Reading(rendered, (), head=msgspec.json.encode(headers))
         of = told_of(call.who.actor_id, [one.conversation.id for one in found])

@@ -54,11 +54,12 @@ class Answered(msgspec.Struct, frozen=True):
 
 
 def message(
-    text: str, *, role: str = "user", label: str | None = None, sent_at: str | None = None
-) -> InputItem:
-    """Return a message as it is kept; raises RequestValidationError for one that says nothing."""
+    text: str, *, role: str = "user", label: str | None = None, sent_at: str | None = None,
+    field: str = "message",
+) -> InputItem:  # fmt: skip
+    """Return a message as it is kept; raises RequestValidationError for one that says nothing in `field`."""
     if not text:
-        raise fault("message", "string_too_short", "The text is empty")
+        raise fault(field, "string_too_short", "The text is empty")
     body: dict[str, Any] = {"type": "message", "role": role, "content": text}
     told = {name: value for name, value in (("user_id", label), ("timestamp", sent_at)) if value is not None}
     return parse_item(body | ({EXTENSION: told} if told else {}), "message")
@@ -143,7 +144,7 @@ async def ask_once(call: Call, prompt: str, **fields: Any) -> str:
     Raises HTTPException 502, 503 or 504 if the model gives none.
     """
     application, who = call.application, call.who
-    turn = TurnRequest(surface="responses", items=(message(prompt),), store=False, **fields)
+    turn = TurnRequest(surface="responses", items=(message(prompt, field="prompt"),), store=False, **fields)
     begun = await application.turns.begin(who, with_cache_use(application, call.request.scope, turn))
     follower = await follower_of(application, who, begun)
     await wait_or_abandon(application, who, begun, follower, call.request.receive)

@@ -51,6 +51,12 @@ async def _asked(application: Application, who: Principal, request: Request, mod
     return body
 
 
+async def _response(application: Application, who: Principal, chat_id: str, response_id: str) -> str:
+    """Return a response's id; the one that it had before it was imported leads to it within its chat."""
+    shown = await application.branch_forks.shown(who, chat_id)
+    return await application.imports.message(who, shown, response_id)
+
+
 async def _told(application: Application, who: Principal, found: Conversation) -> dict[str, Any]:
     parent = await application.branch_forks.origin(who, found)
     active = await application.branch_forks.shown_fork(who, found)
@@ -93,6 +99,8 @@ async def get_chat(
     """
     named = (await _asked(application, who, request, NamedChat)).chat_id
     found = await application.conversations.get(who, named)
+    if after is not None and found.role is None:
+        after = await _response(application, who, named, after)
     page = await application.conversations.items(
         who, named, branch_id=None, after=after, limit=ITEMS_READ, descending=True
     )
@@ -188,9 +196,8 @@ async def create_branch(application: App, who: Caller, request: Request) -> Resp
 
     key = key_of(request.scope, await request.body(), render)
     name = ids.CONVERSATION + found.id
-    make = partial(
-        application.branch_forks.create, who, name, body.response_id, name=body.name or None, key=key
-    )
+    after = await _response(application, who, name, body.response_id)
+    make = partial(application.branch_forks.create, who, name, after, name=body.name or None, key=key)
     return raw_answer(await once(application, who, key, render, make, within=name), status=201)
 
 
@@ -216,7 +223,10 @@ async def get_branches(
 async def set_active_branch(application: App, who: Caller, request: Request) -> Response:
     """Have a chat show one of its branches, or its trunk again."""
     body = await _asked(application, who, request, ActiveBranch)
-    await application.branch_forks.activate(who, body.chat_id, body.branch_chat_id)
+    branch = body.branch_chat_id
+    if branch is not None:
+        branch = await application.imports.leads_to(who, "branching", branch)
+    await application.branch_forks.activate(who, body.chat_id, branch)
     found = await application.conversations.get(who, body.chat_id)
     active = await application.branch_forks.shown_fork(who, found)
     return answer({"chat_id": uuid_text(found.id), "active_branch_chat_id": _uuid(active)})

@@ -18,6 +18,14 @@ ChatId = Annotated[
     BeforeValidator(lambda value: str(value) if type(value) is int else value),
     Field(description="A chat's UUID, or the id it had before it was imported.", examples=[CHAT_EXAMPLE]),
 ]
+ResponseId = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if type(value) is int else value),
+    Field(
+        description="A response's UUID, or the id it had before it was imported.",
+        examples=["0b10fd23-e0aa-488d-8759-20dc5f1c01d6"],
+    ),
+]
 Name = Annotated[str, Field(max_length=200, examples=["Trip to Lisbon"])]
 
 
@@ -70,7 +78,7 @@ class NewBranch(BaseModel):
     """A place to branch off from: the response (or question) after which the branch goes its own way."""
 
     chat_id: ChatId
-    response_id: Annotated[str, Field(examples=["0b10fd23-e0aa-488d-8759-20dc5f1c01d6"])]
+    response_id: ResponseId
     name: Name | None = None
 
 
@@ -78,7 +86,7 @@ class ActiveBranch(BaseModel):
     """The branch a chat is to show; null or the chat's own id is the trunk."""
 
     chat_id: ChatId
-    branch_chat_id: str | None = None
+    branch_chat_id: ChatId | None = None
 
 
 def chat_object(conversation: Conversation, *, parent: str | None, active: str | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from antiphon.api.dialects.chatgroq import translate, wire
 from antiphon.api.dialects.dialect import Asked, Claim, Dialect, detail_only, router_of
 from antiphon.api.dialects.fields import read, read_fields
 from antiphon.api.v1.admin.caller import admin_of
+from antiphon.api.v1.auth import SAY_IN_BODY
 from antiphon.api.v1.pages import answer
 from antiphon.application import Application
 from antiphon.services.administration import Administrator
@@ -245,7 +246,7 @@ async def _redis_answers(application: Application) -> bool:
 
 def _require_no_password_in_query(request: Request) -> None:
     if {"password", "new_password"} & request.query_params.keys():
-        raise HTTPException(400, "Send the password in the body: an address is logged.")
+        raise HTTPException(400, SAY_IN_BODY)
 
 
 CHATGROQ: Final = Dialect(
