@@ -1,4 +1,4 @@
-"""A page that has nothing but the chat page's Markdown: built, and served with the content policy or without."""
+"""A page that has nothing but the chat page's Markdown: built and served, with the content policy or without."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from hatch_build import SOURCE, node
 def build(target: Path) -> None:
     """Build it into a directory."""
     runs = node()
-    command = [runs.program, "node_modules/vite/bin/vite.js", "build", "tests/prefixes", "--outDir", str(target)]
+    command = [
+        runs.program,
+        "node_modules/vite/bin/vite.js",
+        "build",
+        "tests/prefixes",
+        "--outDir",
+        str(target),
+    ]
     done = subprocess.run([*command, "--assetsInlineLimit", "0"], cwd=SOURCE, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
