@@ -1,4 +1,4 @@
-"""A page that has nothing but the chat page's Markdown: built and served, with the content policy or without."""
+"""A page that has nothing but the chat page's Markdown, built and served."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """A text that grows looks like one that was there at once, and costs by what comes, not by what is there."""
 
+# ruff: noqa: E501 - each text stands by itself
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator

@@ -32,14 +32,14 @@ export function SaidMessage() {
   const turn = useMessageTurn();
   const author = useAuthor(turn?.authorId ?? null);
   if (!turn || turn.stub) return <Waiting />;
-  const parts = turn.items.flatMap((item) => (item.type === "message" ? (item.content ?? []) : []));
+  const messages = turn.items.filter((item) => item.type === "message");
   return (
     <MessagePrimitive.Root className="message said">
       <h2 className={author ? "author" : "off-screen"}>{author ?? "You"}</h2>
       <div className="bubble">
-        {parts.map((part, index) => (
-          <SaidPart key={index} part={part} />
-        ))}
+        {messages.flatMap(({ id, content }) =>
+          (content ?? []).map((part, index) => <SaidPart key={`${messages.length > 1 ? id : ""}${index}`} part={part} itemId={id} />),
+        )}
       </div>
       <div className="actions">
         <Siblings />
@@ -52,7 +52,7 @@ export function SaidMessage() {
   );
 }
 
-function SaidPart({ part }: { part: Part }) {
+function SaidPart({ part, itemId }: { part: Part; itemId: string }) {
   if (part.antiphon || part.type === "input_file") {
     return (
       <span className="chip">
@@ -61,7 +61,7 @@ function SaidPart({ part }: { part: Part }) {
       </span>
     );
   }
-  if (part.type === "input_image") return part.file_id ? <StoredPicture id={part.file_id} /> : <InlinePicture url={part.image_url ?? ""} />;
+  if (part.type === "input_image") return part.file_id ? <StoredPicture id={part.file_id} itemId={itemId} /> : <InlinePicture url={part.image_url ?? ""} />;
   return <p className="plain">{part.text ?? part.refusal}</p>;
 }
 

@@ -3,6 +3,7 @@
 import { useEffect, useState } from "react";
 import { send } from "../api/client";
 import { Dialog } from "../frame/dialog";
+import { chat } from "../state/chat";
 
 const REMEMBERED = 50;
 const known = new Map<string, Blob>();
@@ -32,13 +33,15 @@ export function Thumbnail({ file }: { file: Blob }) {
   return address ? <img className="thumbnail" src={address} alt="" /> : null;
 }
 
-/** A picture that is one of the reader's files; of others' files one sees that there is a picture. */
-export function StoredPicture({ id }: { id: string }) {
+/** A picture that an item names by its file's id, whoever of the conversation's people put it there. */
+export function StoredPicture({ id, itemId }: { id: string; itemId: string }) {
   const [content, setContent] = useState(() => known.get(id) ?? null);
   useEffect(() => {
     if (known.has(id)) return setContent(known.get(id)!);
+    const { id: conversation } = chat.getState();
+    if (!conversation || itemId.startsWith("local:")) return;
     const ending = new AbortController();
-    send(`/v1/files/${id}/content`, { signal: ending.signal })
+    send(`/v1/conversations/${conversation}/items/${itemId}/pictures/${id}`, { signal: ending.signal })
       .then((response) => response.blob())
       .then((blob) => {
         remember(id, blob);
@@ -46,7 +49,7 @@ export function StoredPicture({ id }: { id: string }) {
       })
       .catch(() => undefined);
     return () => ending.abort();
-  }, [id]);
+  }, [id, itemId]);
   return <Picture content={content} />;
 }
 
