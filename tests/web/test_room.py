@@ -56,7 +56,7 @@ async def room(browser: Browser, town: str) -> AsyncIterator[tuple[Tab, Tab]]:
 
 
 async def test_a_picture_that_one_attaches_is_seen_by_the_other(room: tuple[Tab, Tab]) -> None:
-    ada, ben = room
+    ada, _ = room
     await give(ada, "pixel.png", "image/png", PIXEL, "paste")
     await ada.say("look at this")
     for one in room:
