@@ -7,9 +7,9 @@ import base64
 import re
 
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import Browser, Route, expect
 
-from tests.web.browser import Tab
+from tests.web.browser import PHONE, Tab, tab
 from tests.web.views import api
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -86,6 +86,16 @@ async def test_a_picture_is_uploaded_when_it_is_pasted_and_the_message_names_it(
     await page.page.get_by_label("Show the picture larger").click()
     await expect(page.page.locator("dialog img")).to_be_visible()
     await page.picture("picture-large")
+
+
+async def test_on_a_phone_a_long_name_leaves_room_for_the_buttons(browser: Browser, url: str) -> None:
+    async with tab(browser, url, viewport=PHONE, has_touch=True, is_mobile=True) as page:
+        await page.open()
+        await give(page, "a-photo-with-a-long-name-of-a-phone.png", "image/png", PIXEL, "paste")
+        await page.picture("phone-attached")
+        for name in ("Send", "Remove"):
+            box = await page.page.get_by_label(name, exact=True).bounding_box()
+            assert box is not None and box["x"] + box["width"] <= PHONE["width"], name
 
 
 async def test_a_picture_within_an_older_message_is_still_shown(page: Tab, url: str) -> None:
