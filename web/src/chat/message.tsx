@@ -52,7 +52,8 @@ export function SaidMessage() {
   );
 }
 
-function SaidPart({ part, itemId }: { part: Part; itemId: string }) {
+/** One part of what was said: words, a picture, or the name of a file. */
+export function SaidPart({ part, itemId }: { part: Part; itemId: string }) {
   if (part.antiphon || part.type === "input_file") {
     return (
       <span className="chip">
