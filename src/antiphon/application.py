@@ -41,6 +41,7 @@ from antiphon.services.local_owner import LocalOwner
 from antiphon.services.members import Members
 from antiphon.services.models import Models
 from antiphon.services.old_chats import OldChats
+from antiphon.services.pictures import Pictures
 from antiphon.services.presence import Presence
 from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.provider_status import ProviderStatuses
@@ -113,6 +114,7 @@ class Application:
     turns: Turns
     turn_order: TurnOrder
     alternatives: Alternatives
+    pictures: Pictures
     answers: Answers
     conversations: Conversations
     chat_sessions: ChatSessions

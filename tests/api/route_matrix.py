@@ -111,7 +111,7 @@ CLOSED: dict[Operation, Any] = {**OF_ONES_OWN, **SHARED, **OF_ADMINS}
 OBJECTS = frozenset({
     "conversation_id", "item_id", "branch_id", "response_id", "completion_id", "share_id",
     "key_id", "session_id", "chat_session", "identity_id", "user_id", "group_id", "invite_id", "limit_id",
-    "file_id", "upload_id", "vector_store_id", "batch_id", "run_id",
+    "file_id", "picture_id", "upload_id", "vector_store_id", "batch_id", "run_id",
 })  # fmt: skip
 """The parameters that name an object of somebody; each has one in `Gated`."""
 COMMON = frozenset({"model", "provider", "token", "number"})

@@ -12,6 +12,7 @@ from tests.harness.people import Person
 from tests.services.hand import ECHO, HAND
 
 NEVER = "0" * 32
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(100))
 
 ROLES = ("stranger", "viewer", "editor", "owner")
 
@@ -57,7 +58,9 @@ async def share(town: Town) -> Shared:
     s = Shared(town, people, {})
     talk = await s.made("owner", "POST", "/v1/conversations", {"title": "plans"})
     s.ids["conversation_id"] = talk["id"]
-    asked = {"model": ECHO, "input": "hello", "conversation": talk["id"]}
+    picture = await upload_as(people["owner"], PICTURE)
+    said = [{"type": "input_text", "text": "hello"}, {"type": "input_image", "file_id": picture}]
+    asked = {"model": ECHO, "input": [{"role": "user", "content": said}], "conversation": talk["id"]}
     answered = await s.made("owner", "POST", "/v1/responses", asked)
     items = await s.made("owner", "GET", f"{s.conversation}/items?order=asc")
     branch = await s.made("owner", "POST", f"{s.conversation}/branches", {"name": "beside"})
@@ -70,12 +73,24 @@ async def share(town: Town) -> Shared:
         "response_id": answered["id"],
         "running_id": running["id"],
         "item_id": items["data"][0]["id"],
+        "picture_id": picture,
+        "answer_id": answered["output"][0]["id"],
         "branch_id": branch["id"],
         "share_id": link["id"],
         "token": link["token"],
         "completion_id": await _chat(s),
     }
     return s
+
+
+async def upload_as(person: Person, content: bytes, name: str = "pier.png") -> str:
+    """Keep somebody's file; returns its id."""
+    made = await person.http.post(
+        "/v1/files", files={"file": (name, content)}, data={"purpose": "vision"}, headers=person.bearer
+    )
+    assert made.status_code == 200, made.text
+    identifier: str = made.json()["id"]
+    return identifier
 
 
 async def _chat(s: Shared) -> str:

@@ -34,6 +34,7 @@ ROUTES: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", C + "/items"): ("editor", {"items": ITEM}),
     ("GET", C + "/items/{item_id}"): ("viewer", None),
     ("DELETE", C + "/items/{item_id}"): ("editor", None),
+    ("GET", C + "/items/{item_id}/pictures/{picture_id}"): ("viewer", None),
     ("GET", C + "/items/{item_id}/siblings"): ("viewer", None),
     ("POST", C + "/items/{item_id}/edit"): ("editor", {"content": "x", "model": ECHO}),
     ("POST", C + "/items/{item_id}/regenerate"): ("editor", {"model": ECHO}),
@@ -110,7 +111,7 @@ BODIES: dict[str, tuple[str, str, Any]] = {
     "a reference": (
         "viewer",
         "/v1/responses",
-        {"input": [{"type": "item_reference", "id": "{item_id}"}], "store": False},
+        {"input": [{"type": "item_reference", "id": "{answer_id}"}], "store": False},
     ),
     "a message to a chat": (
         "editor",
@@ -130,7 +131,7 @@ BODIES: dict[str, tuple[str, str, Any]] = {
     "a counted reference": (
         "viewer",
         "/v1/responses/input_tokens",
-        {"input": [{"type": "item_reference", "id": "{item_id}"}]},
+        {"input": [{"type": "item_reference", "id": "{answer_id}"}]},
     ),
 }
 """Ids in bodies: the role it takes, the path, and the body without model and input."""

@@ -12,7 +12,7 @@ from antiphon.domain import attached_files
 from tests.api.client import Api, Json
 from tests.api.documents import upload
 from tests.api.people_fixtures import Town
-from tests.api.shared_town import share
+from tests.api.shared_town import PICTURE, share, upload_as
 from tests.services.hand import ECHO, HAND, Call
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
@@ -174,3 +174,32 @@ async def test_a_member_s_file_is_shown_while_the_member_is_there(town: Town) ->
     await shared.call("owner", "DELETE", f"{path}/members/ed")
     told = await seen("owner", shared.ids["conversation_id"])
     assert "Ada Brandt" not in told and "[attached: notes.md]" in told
+
+
+async def test_whoever_is_in_the_conversation_sees_a_picture_and_no_other_file(town: Town) -> None:
+    s = await share(town)
+    path = f"{s.conversation}/items/{{}}/pictures/{{}}"
+    ed = s.people["editor"]
+    drawn, noted = await upload_as(ed, PICTURE), await upload_as(ed, NOTES.encode(), "notes.md")
+    parts = said({"type": "input_image", "file_id": drawn}, {"type": "input_file", "file_id": noted})
+    body = {"items": [{"type": "message", **parts[0]}]}
+    item = (await s.made("editor", "POST", f"{s.conversation}/items", body))["data"][0]["id"]
+    for role in ("viewer", "editor", "owner"):
+        seen = await s.call(role, "GET", path.format(item, drawn))
+        assert (seen.status_code, seen.content) == (200, PICTURE)
+        assert seen.headers["content-disposition"].startswith("attachment")
+    never = await s.call("viewer", "GET", path.format(item, "file-" + "0" * 32))
+    assert never.status_code == 404
+    for role, where in (
+        ("viewer", path.format(item, noted)),
+        ("viewer", path.format(item, s.ids["picture_id"])),
+        ("editor", path.format(s.ids["item_id"], drawn)),
+        ("stranger", path.format(item, drawn)),
+        ("viewer", f"/v1/files/{drawn}/content"),
+    ):
+        assert (await s.call(role, "GET", where)).status_code == 404, (role, where)
+    await s.call("owner", "DELETE", f"{s.conversation}/members/ed")
+    assert (await s.call("viewer", "GET", path.format(item, drawn))).status_code == 404
+    await s.call("owner", "DELETE", f"/v1/files/{s.ids['picture_id']}")
+    gone = path.format(s.ids["item_id"], s.ids["picture_id"])
+    assert (await s.call("viewer", "GET", gone)).status_code == 404

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
 from tests.e2e.server_process import ServerProcess, running
-from tests.web.browser import Tab, launched, tab
+from tests.web.browser import Tab, executable, launched, tab
+from tests.web.prefixes import build
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
@@ -17,6 +19,15 @@ async def browser() -> AsyncIterator[Browser]:
     """One Chromium for all of these tests."""
     async with launched() as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def prefixes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page that has nothing but the chat page's Markdown, built."""
+    executable()
+    target = tmp_path_factory.mktemp("prefixes")
+    build(target)
+    return target
 
 
 @pytest.fixture(scope="module")

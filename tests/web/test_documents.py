@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Browser, Route, expect
 
-from tests.web.browser import Tab
+from tests.web.browser import PHONE, Tab, tab
 from tests.web.views import api
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -67,15 +68,95 @@ async def test_a_document_is_dropped_and_its_own_words_answer_with_their_place(p
     await expect(page.page.locator(".answer .cite").first).to_be_visible()
 
 
-async def test_a_picture_is_pasted_and_shown_without_an_address_of_its_own(page: Tab) -> None:
+async def test_a_picture_is_uploaded_when_it_is_pasted_and_the_message_names_it(page: Tab) -> None:
     await page.choose("echo")
     await give(page, "pixel.png", "image/png", PIXEL, "paste")
-    await page.say("what is this")
+    await expect(page.page.locator(".composer .thumbnail")).to_have_attribute("src", re.compile("^blob:"))
+    await page.picture("picture-attached")
+    async with page.page.expect_request("**/v1/responses") as asked:
+        await page.say("what is this")
+    said = (await asked.value).post_data_json["input"][0]["content"]
+    assert [part["type"] for part in said] == ["input_text", "input_image"]
+    assert set(said[1]) == {"type", "file_id"}
     picture = page.page.locator(".said img")
     await expect(picture).to_have_attribute("src", re.compile("^blob:"))
     await page.page.reload()
     await expect(picture).to_be_visible()
     assert await picture.evaluate("image => image.complete && image.naturalWidth") == 1
+    await page.page.get_by_label("Show the picture larger").click()
+    await expect(page.page.locator("dialog img")).to_be_visible()
+    await page.picture("picture-large")
+
+
+async def test_on_a_phone_a_long_name_leaves_room_for_the_buttons(browser: Browser, url: str) -> None:
+    async with tab(browser, url, viewport=PHONE, has_touch=True, is_mobile=True) as page:
+        await page.open()
+        await give(page, "a-photo-with-a-long-name-of-a-phone.png", "image/png", PIXEL, "paste")
+        await page.picture("phone-attached")
+        for name in ("Send", "Remove"):
+            box = await page.page.get_by_label(name, exact=True).bounding_box()
+            assert box is not None and box["x"] + box["width"] <= PHONE["width"], name
+
+
+async def test_a_picture_within_an_older_message_is_still_shown(page: Tab, url: str) -> None:
+    async with api(url) as client:
+        data = f"data:image/png;base64,{base64.b64encode(PIXEL).decode()}"
+        parts = [{"type": "input_text", "text": "look"}, {"type": "input_image", "image_url": data}]
+        item = {"type": "message", "role": "user", "content": parts}
+        made = (await client.post("/v1/conversations", json={"items": [item]})).raise_for_status().json()
+    await page.page.goto(f"{url}#/c/{made['id']}")
+    await page.page.wait_for_function("() => document.querySelector('.said img')?.naturalWidth === 1")
+
+
+@pytest.mark.parametrize(
+    "name,kind", [("pixel.png", "image/png"), ("notes.txt", "text/plain")], ids=["picture", "document"]
+)
+async def test_a_refused_upload_is_told_and_keeps_the_message_until_it_can_go(
+    page: Tab, name: str, kind: str
+) -> None:
+    page.expected.append("Failed to load resource")
+    page.expected.append("Failed to send attachments")
+    refusal = {"error": {"message": "You have no room left.", "type": "invalid_request_error",
+                         "param": None, "code": "storage_limit_exceeded"}}  # fmt: skip
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=413, json=refusal)
+
+    await page.choose("echo")
+    await page.page.route("**/v1/files", refuse)
+    content = PIXEL if kind == "image/png" else b"Some notes."
+    await page.page.evaluate(DROP, [name, kind, list(content), "drop"])
+    await expect(page.page.locator(".chip.incomplete")).to_contain_text("not uploaded")
+    await expect(page.page.locator(".notices")).to_contain_text(f"{name} was not uploaded. You have no room")
+    await page.write("do not lose this")
+    await expect(page.page.locator(".notices > *")).to_have_count(2)
+    await expect(page.page.locator(".footer .composer-input")).to_have_value("do not lose this")
+    await expect(page.page.locator(".footer .chip")).to_have_count(1)
+    await page.picture(f"refused-{name}")
+    assert await page.texts(".bubble") == []
+    await page.page.unroute("**/v1/files")
+    await page.page.keyboard.press("Enter")
+    await expect(page.page.locator(".bubble")).to_contain_text("do not lose this")
+    await page.settled()
+    await expect(page.page.locator(".footer .chip")).to_have_count(0)
+
+
+async def test_what_is_sent_while_it_is_uploaded_waits_for_it(page: Tab) -> None:
+    going = asyncio.Event()
+
+    async def wait(route: Route) -> None:
+        await going.wait()
+        await route.continue_()
+
+    await page.choose("echo")
+    await page.page.route("**/v1/files", wait)
+    await page.page.evaluate(DROP, ["pixel.png", "image/png", list(PIXEL), "drop"])
+    await page.page.locator(".chip.running").wait_for()
+    await page.write("with a picture")
+    going.set()
+    await page.page.wait_for_function("() => document.querySelector('.said img')?.naturalWidth === 1")
+    await page.settled()
+    await expect(page.page.locator(".bubble")).to_contain_text("with a picture")
 
 
 async def test_pictures_and_documents_that_a_program_named_by_their_ids_are_shown(

@@ -16,7 +16,7 @@ from scripts.project_files import ROOT as PROJECT
 from tests.e2e.sdk.launch import free_port
 from tests.e2e.server_process import ServerProcess, running
 from tests.web.browser import PHONE, WIDE, Tab, tab
-from tests.web.test_documents import HANDBOOK
+from tests.web.test_documents import HANDBOOK, PIXEL, give
 from tests.web.views import (
     ACCOUNTS,
     ROOT,
@@ -189,6 +189,13 @@ async def trace(page: Tab, town: Town) -> None:
     await expect(page.page.locator("dialog .trace")).to_be_visible()
 
 
+async def larger(page: Tab, town: Town) -> None:
+    await give(page, "pixel.png", "image/png", PIXEL, "paste")
+    await page.say("a picture")
+    await page.page.get_by_label("Show the picture larger").last.click()
+    await expect(page.page.locator("dialog img")).to_be_visible()
+
+
 async def unfolded(page: Tab, town: Town) -> None:
     await page.page.locator(".aside summary").nth(3).wait_for()
     for summary in await page.page.locator(".aside summary").all():
@@ -268,6 +275,7 @@ CHAT: dict[str, tuple[str, Open]] = {
     "deleting a chat": ("c/{talk}", of_chat("Delete")),
     "a passage": ("c/{talk}", cited),
     "how sources were found": ("c/{talk}", trace),
+    "a picture": ("", larger),
 }
 TREE: dict[str, tuple[str, Open]] = {
     "the tree": ("c/{talk}/tree", nothing),

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.async_api import Browser
 
-from antiphon.api.page import CONTENT_POLICY
-from hatch_build import SOURCE, node
-from tests.web.browser import Tab, executable, tab
+from tests.web.browser import Tab, tab
 from tests.web.hostile import PAYLOADS, RUN
+from tests.web.prefixes import served
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -29,53 +23,11 @@ FOUND_IN_PAGE = """() => [...document.querySelectorAll('.message')].flatMap((mes
     .map((one) => one.outerHTML.slice(0, 200)))"""
 
 
-class _Guarded(SimpleHTTPRequestHandler):
-    policy = False
-
-    def end_headers(self) -> None:
-        if self.policy:
-            self.send_header("Content-Security-Policy", CONTENT_POLICY)
-        super().end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
-
-
-class _Open(_Guarded):
-    pass
-
-
-class _Closed(_Guarded):
-    policy = True
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page that has nothing but the chat page's Markdown, built."""
-    executable()
-    target = tmp_path_factory.mktemp("prefixes")
-    runs = node()
-    command = [
-        runs.program,
-        "node_modules/vite/bin/vite.js",
-        "build",
-        "tests/prefixes",
-        "--outDir",
-        str(target),
-    ]
-    done = subprocess.run([*command, "--assetsInlineLimit", "0"], cwd=SOURCE, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return target
-
-
-@pytest.fixture(scope="module", params=[_Open, _Closed], ids=["without the policy", "with it"])
-def address(request: pytest.FixtureRequest, bench: Path) -> Iterator[str]:
-    """Where that page is served."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(request.param, directory=str(bench)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/"
-    server.shutdown()
-    server.server_close()
+@pytest.fixture(scope="module", params=[False, True], ids=["without the policy", "with it"])
+def address(request: pytest.FixtureRequest, prefixes: Path) -> Iterator[str]:
+    """Where a page is that has nothing but the chat page's Markdown."""
+    with served(prefixes, with_policy=request.param) as found:
+        yield found
 
 
 async def require_nothing_ran(page: Tab) -> None:

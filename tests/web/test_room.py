@@ -10,6 +10,7 @@ from playwright.async_api import Browser, expect
 
 from tests.e2e.server_process import ServerProcess, running
 from tests.web.browser import PATIENCE_MS, Tab, tab
+from tests.web.test_documents import PIXEL, give
 from tests.web.upgrade_refuser import refusing_upgrades
 from tests.web.views import ACCOUNTS, accounts, logged_in, pick_of_open, require_accessible
 
@@ -52,6 +53,14 @@ async def room(browser: Browser, town: str) -> AsyncIterator[tuple[Tab, Tab]]:
         await expect(ada.page.locator(".presence")).to_have_text("ben is here")
         await expect(ben.page.locator(".presence")).to_have_text("ada is here")
         yield ada, ben
+
+
+async def test_a_picture_that_one_attaches_is_seen_by_the_other(room: tuple[Tab, Tab]) -> None:
+    ada, _ = room
+    await give(ada, "pixel.png", "image/png", PIXEL, "paste")
+    await ada.say("look at this")
+    for one in room:
+        await one.page.wait_for_function("() => document.querySelector('.said img')?.naturalWidth === 1")
 
 
 async def test_what_one_writes_and_a_model_answers_is_seen_by_the_other_as_it_comes(
@@ -180,8 +189,11 @@ async def test_a_link_shows_the_chat_as_it_grows_to_whoever_has_it(browser: Brow
         await expect(guest.page.locator("article strong")).to_have_text("everybody")
         await require_accessible(guest)
         await ada.page.keyboard.press("Escape")
+        await give(ada, "pixel.png", "image/png", PIXEL, "paste")
         await ada.say("And more")
         await expect(guest.page.locator("article")).to_have_count(4)
+        await expect(guest.page.locator("article .chip")).to_have_text("Picture")
+        await require_accessible(guest)
         await guest.picture("shared")
         await pick_of_open(ada, "Share")
         await ada.page.get_by_role("button", name="Revoke").click()

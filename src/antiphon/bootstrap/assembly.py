@@ -40,6 +40,7 @@ from antiphon.services.local_owner import LocalOwner
 from antiphon.services.members import Members
 from antiphon.services.models import Models
 from antiphon.services.old_chats import OldChats
+from antiphon.services.pictures import Pictures
 from antiphon.services.presence import Presence
 from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.provider_status import ProviderStatuses
@@ -246,6 +247,7 @@ def conversations_of(
         "branches": branches,
         "branch_forks": BranchForks(storage, access, conversations, branches, idempotency, clock),
         "alternatives": Alternatives(storage, access, conversations, turns, idempotency, attached, clock),
+        "pictures": Pictures(access, conversations, attached),
         "members": Members(storage, access, conversations, idempotency, followers, clock),
         "shares": Shares(storage, access, conversations, idempotency, clock),
     }

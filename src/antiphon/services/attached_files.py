@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -124,6 +124,16 @@ class AttachedFiles:
             else message
             for message, item in zip(messages, shown, strict=True)
         ]
+
+    async def picture(self, author_id: str, item: Item, file_id: str) -> File | None:
+        """Return the author's file that an item shows as a picture, None if there is none such."""
+        shown = (part["file_id"] for _, part in parts_of(item.body()) if part["type"] == "input_image")
+        file = await self._file(author_id, file_id) if file_id in shown else None
+        return file if file is not None and picture_type(await self._head(file)) else None
+
+    def read(self, file: File, start: int, end: int) -> AsyncIterator[bytes]:
+        """Iterate over the bytes `start` to `end` of what a file holds now."""
+        return self._blobs.open(file.owner_id, file.digest, start=start, end=end)
 
     async def _part(
         self, author_id: str, part: dict[str, Any], room: _Room, *, whole: bool

@@ -10,13 +10,19 @@ export interface StoredFile {
 }
 
 /** Sends a file and returns what it became; throws `ApiError`, or what the signal says. */
-export function uploadFile(file: File, onProgress: (share: number) => void, signal: AbortSignal): Promise<StoredFile> {
+export function uploadFile(
+  file: File,
+  onProgress: (share: number) => void,
+  signal: AbortSignal,
+  purpose: "assistants" | "user_data" | "vision" = "assistants",
+): Promise<StoredFile> {
   const form = new FormData();
-  form.append("purpose", "assistants");
+  form.append("purpose", purpose);
   form.append("file", file, file.name);
   const request = new XMLHttpRequest();
   return new Promise((resolve, reject) => {
     const stop = () => request.abort();
+    if (signal.aborted) return reject(new ApiError(0, "The upload was stopped."));
     signal.addEventListener("abort", stop);
     request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
     request.onloadend = () => signal.removeEventListener("abort", stop);

@@ -1,24 +1,56 @@
 /**
- * What is dropped, pasted or chosen. Pictures go to the model as they are; documents are uploaded at once, and
- * put into the conversation's own vector store when the question is sent, so that answers can quote them.
+ * What is dropped, pasted or chosen is uploaded at once, and a message names it by its id. Models are shown pictures
+ * as they are; documents are put into the conversation's own vector store when the question is sent, so that answers
+ * can quote them. What could not be uploaded is tried again with the question, and keeps it from being sent.
  */
 
 import type { AttachmentAdapter } from "@assistant-ui/react";
-import { call, send } from "../api/client";
+import { messageOf, send } from "../api/client";
+import { uploadFile, type StoredFile } from "../api/upload";
 import type { Part } from "../api/types";
-import { tellError } from "../state/notices";
+import { tell } from "../state/notices";
+import { remember } from "./pictures";
 
 const LONGEST_SIDE = 2048;
 const LARGEST_PICTURE = 4 * 1024 * 1024;
+const LOOK_MILLISECONDS = 150;
 const PICTURES = new Set(["image/png", "image/jpeg", "image/webp", "image/gif"]);
 
-interface StoredFile {
-  id: string;
-  bytes: number;
-  filename: string;
+/** One file on its way to the server. */
+class Upload {
+  sent = 0;
+  stored: Promise<StoredFile>;
+  private readonly ending = new AbortController();
+
+  constructor(
+    private readonly file: File,
+    private readonly isPicture: boolean,
+  ) {
+    this.stored = this.begin();
+  }
+
+  /** Sends what was not stored once more. */
+  again(): Promise<StoredFile> {
+    return this.stored.catch(() => (this.stored = this.begin()));
+  }
+
+  /** Gives up, and takes back what is stored by now. */
+  async undo(): Promise<void> {
+    this.ending.abort();
+    const stored = await this.stored.catch(() => null);
+    if (stored) await send(`/v1/files/${stored.id}`, { method: "DELETE" }).catch(() => undefined);
+  }
+
+  private async begin(): Promise<StoredFile> {
+    const file = this.isPicture ? await fitted(this.file) : this.file;
+    const note = (share: number) => (this.sent = share);
+    const stored = await uploadFile(file, note, this.ending.signal, this.isPicture ? "vision" : "user_data");
+    if (this.isPicture) remember(stored.id, file);
+    return stored;
+  }
 }
 
-const uploads = new Map<string, StoredFile>();
+const uploads = new Map<string, Upload>();
 let count = 0;
 
 export const attachments: AttachmentAdapter = {
@@ -34,66 +66,69 @@ export const attachments: AttachmentAdapter = {
       contentType: file.type || "application/octet-stream",
       file,
     };
-    if (!picture) {
-      yield { ...pending, status: { type: "running", reason: "uploading", progress: 0 } };
-      try {
-        const form = new FormData();
-        form.append("purpose", "user_data");
-        form.append("file", file, file.name);
-        uploads.set(id, await call<StoredFile>("/v1/files", { form, method: "POST" }));
-      } catch (error) {
-        tellError(error);
-        yield { ...pending, status: { type: "incomplete", reason: "error" } };
-        return;
-      }
+    const upload = new Upload(file, picture);
+    uploads.set(id, upload);
+    const ended = upload.stored.then(() => true, () => true);
+    do yield { ...pending, status: { type: "running", reason: "uploading", progress: upload.sent } };
+    while (!(await Promise.race([ended, aMoment()])));
+    try {
+      await upload.stored;
+      yield { ...pending, status: { type: "requires-action", reason: "composer-send" } };
+    } catch (error) {
+      if (!uploads.has(id)) return; // it was taken away meanwhile
+      tellOf(file, error);
+      yield { ...pending, status: { type: "incomplete", reason: "error" } };
     }
-    yield { ...pending, status: { type: "requires-action", reason: "composer-send" } };
   },
 
   async remove({ id }) {
-    const stored = uploads.get(id);
+    const upload = uploads.get(id);
     uploads.delete(id);
-    if (stored) await send(`/v1/files/${stored.id}`, { method: "DELETE" }).catch(() => undefined);
+    await upload?.undo();
   },
 
   async send(attachment) {
-    const stored = uploads.get(attachment.id);
-    uploads.delete(attachment.id);
-    const status = { type: "complete" as const };
-    if (attachment.type === "image") {
-      const image = await dataUrl(await fitted(attachment.file));
-      return { ...attachment, status, content: [{ type: "image", image, filename: attachment.name }] };
-    }
-    if (!stored) throw new Error(`${attachment.name} was not uploaded.`);
-    const part: Part = {
-      type: "input_text",
-      text: "", // the file's words come as sources; its name in the question would be searched for
-      antiphon: { file_id: stored.id, filename: stored.filename, bytes: stored.bytes },
-    };
-    return { ...attachment, status, content: [{ type: "data", name: "file", data: part }] };
+    const { id, name, type, file } = attachment;
+    const stored = await uploads
+      .get(id)!
+      .again()
+      .catch((error: unknown) => {
+        tellOf(file, error);
+        throw error; // the composer takes its text and files back
+      });
+    uploads.delete(id);
+    const content = [{ type: "data" as const, name: "part", data: partOf(stored, type === "image") }];
+    return { id, name, type, contentType: attachment.contentType, status: { type: "complete" }, content };
   },
 };
 
-/** Makes a large picture smaller: models see no more, and bodies have a limit. */
-async function fitted(file: File): Promise<Blob> {
+function aMoment(): Promise<false> {
+  return new Promise((resolve) => setTimeout(resolve, LOOK_MILLISECONDS, false));
+}
+
+function tellOf(file: File, error: unknown): void {
+  tell(`${file.name} was not uploaded. ${messageOf(error)}`, "error");
+}
+
+function partOf({ id, filename, bytes }: StoredFile, isPicture: boolean): Part {
+  if (isPicture) return { type: "input_image", file_id: id };
+  // The file's words come as sources; its name in the question would be searched for.
+  return { type: "input_text", text: "", antiphon: { file_id: id, filename, bytes } };
+}
+
+/** Makes a large picture smaller: models see no more, and it is there sooner. */
+async function fitted(file: File): Promise<File> {
   if (file.type === "image/gif") return file;
-  const bitmap = await createImageBitmap(file);
+  const bitmap = await createImageBitmap(file).catch(() => null);
+  if (!bitmap) throw new Error("The picture cannot be read.");
   const scale = Math.min(1, LONGEST_SIDE / Math.max(bitmap.width, bitmap.height));
   if (scale === 1 && file.size <= LARGEST_PICTURE) return file;
   const canvas = document.createElement("canvas");
   canvas.width = Math.round(bitmap.width * scale);
   canvas.height = Math.round(bitmap.height * scale);
   canvas.getContext("2d")!.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  return await new Promise((resolve, reject) => {
-    canvas.toBlob((made) => (made ? resolve(made) : reject(new Error("The picture cannot be read."))), "image/jpeg", 0.88);
-  });
-}
-
-function dataUrl(blob: Blob): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(String(reader.result));
-    reader.onerror = () => reject(new Error("The file cannot be read."));
-    reader.readAsDataURL(blob);
-  });
+  const type = "image/jpeg";
+  const made = await new Promise<Blob | null>((resolve) => canvas.toBlob(resolve, type, 0.88));
+  if (!made) throw new Error("The picture cannot be read.");
+  return new File([made], file.name.replace(/(\.\w+)?$/, ".jpg"), { type });
 }

@@ -2,7 +2,9 @@ import { AttachmentPrimitive, ComposerPrimitive, useAuiState } from "@assistant-
 import { Icon } from "../frame/icons";
 import { stop } from "../state/asking";
 import { useChat } from "../state/chat";
+import { useShallow } from "../state/store";
 import { ModelPicker } from "./model-picker";
+import { Thumbnail } from "./pictures";
 
 /** Where one writes: Enter sends, Shift+Enter is a new line, files come by button, drop and paste. */
 export function Composer() {
@@ -51,16 +53,16 @@ function SendOrStop() {
 }
 
 function AttachmentChip() {
-  const state = useAuiState((state) => state.attachment.status.type);
-  const picture = useAuiState((state) => state.attachment.type === "image");
+  const { type: state, progress } = useAuiState(useShallow((state) => ({ progress: 0, ...state.attachment.status })));
+  const picture = useAuiState((state) => (state.attachment.type === "image" ? state.attachment.file : undefined));
   return (
     <AttachmentPrimitive.Root className={`chip ${state}`}>
-      <Icon name={picture ? "columns" : "file"} />
+      {picture ? <Thumbnail file={picture} /> : <Icon name="file" />}
       <span className="chip-name">
         <AttachmentPrimitive.Name />
       </span>
-      {state === "running" && <span className="chip-note">uploading…</span>}
-      {state === "incomplete" && <span className="chip-note">failed</span>}
+      {state === "running" && <span className="chip-note">{progress > 0 ? `${Math.round(progress * 100)} %` : "uploading…"}</span>}
+      {state === "incomplete" && <span className="chip-note">not uploaded; sending tries again</span>}
       <AttachmentPrimitive.Remove className="icon small" aria-label="Remove">
         <Icon name="close" />
       </AttachmentPrimitive.Remove>

@@ -5,8 +5,7 @@ import {
   MessagePrimitive,
   useAuiState,
 } from "@assistant-ui/react";
-import { lazy, Suspense, useEffect, useMemo, useState, type ReactNode } from "react";
-import { send } from "../api/client";
+import { lazy, Suspense, useMemo, useState, type ReactNode } from "react";
 import type { Part } from "../api/types";
 import { Icon } from "../frame/icons";
 import { Menu, MenuItem } from "../frame/menu";
@@ -19,6 +18,7 @@ import { tell, tellError } from "../state/notices";
 import { useShallow } from "../state/store";
 import { isRunning, textOf, type Turn } from "../state/turns";
 import { Answer } from "./answer";
+import { InlinePicture, StoredPicture } from "./pictures";
 import { useAuthor } from "./presence";
 
 const Trace = lazy(() => import("./trace"));
@@ -32,14 +32,14 @@ export function SaidMessage() {
   const turn = useMessageTurn();
   const author = useAuthor(turn?.authorId ?? null);
   if (!turn || turn.stub) return <Waiting />;
-  const parts = turn.items.flatMap((item) => (item.type === "message" ? (item.content ?? []) : []));
+  const messages = turn.items.filter((item) => item.type === "message");
   return (
     <MessagePrimitive.Root className="message said">
       <h2 className={author ? "author" : "off-screen"}>{author ?? "You"}</h2>
       <div className="bubble">
-        {parts.map((part, index) => (
-          <SaidPart key={index} part={part} />
-        ))}
+        {messages.flatMap(({ id, content }) =>
+          (content ?? []).map((part, index) => <SaidPart key={`${messages.length > 1 ? id : ""}${index}`} part={part} itemId={id} />),
+        )}
       </div>
       <div className="actions">
         <Siblings />
@@ -52,7 +52,8 @@ export function SaidMessage() {
   );
 }
 
-function SaidPart({ part }: { part: Part }) {
+/** One part of what was said: words, a picture, or the name of a file. */
+export function SaidPart({ part, itemId }: { part: Part; itemId: string }) {
   if (part.antiphon || part.type === "input_file") {
     return (
       <span className="chip">
@@ -61,43 +62,8 @@ function SaidPart({ part }: { part: Part }) {
       </span>
     );
   }
-  if (part.type === "input_image") return part.file_id ? <StoredPicture id={part.file_id} /> : <Picture url={part.image_url ?? ""} />;
+  if (part.type === "input_image") return part.file_id ? <StoredPicture id={part.file_id} itemId={itemId} /> : <InlinePicture url={part.image_url ?? ""} />;
   return <p className="plain">{part.text ?? part.refusal}</p>;
-}
-
-/** A picture that was attached. The content policy shows no data: addresses, so it becomes a blob. */
-function Picture({ url }: { url: string }) {
-  const shown = useMemo(() => {
-    const found = /^data:(image\/(?:png|jpeg|webp|gif));base64,(.+)$/s.exec(url);
-    if (!found) return null;
-    try {
-      const bytes = Uint8Array.from(atob(found[2]!), (sign) => sign.charCodeAt(0));
-      return URL.createObjectURL(new Blob([bytes], { type: found[1]! }));
-    } catch {
-      return null;
-    }
-  }, [url]);
-  if (shown) return <img className="picture" src={shown} alt="Attached picture" />;
-  return <span className="chip">Picture</span>;
-}
-
-/** A picture that is one of the reader's files; of others' files one sees that there is a picture. */
-function StoredPicture({ id }: { id: string }) {
-  const [shown, setShown] = useState<string | null>(null);
-  useEffect(() => {
-    const ending = new AbortController();
-    let made: string | null = null;
-    send(`/v1/files/${id}/content`, { signal: ending.signal })
-      .then((response) => response.blob())
-      .then((blob) => !ending.signal.aborted && setShown((made = URL.createObjectURL(blob))))
-      .catch(() => undefined);
-    return () => {
-      ending.abort();
-      if (made) URL.revokeObjectURL(made);
-    };
-  }, [id]);
-  if (shown) return <img className="picture" src={shown} alt="Attached picture" />;
-  return <span className="chip">Picture</span>;
 }
 
 export function SystemMessage() {

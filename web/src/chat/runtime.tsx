@@ -65,8 +65,7 @@ function partsOf(message: AppendMessage): Part[] {
   const content = [...message.content, ...(message.attachments ?? []).flatMap((one) => one.content)];
   for (const part of content) {
     if (part.type === "text" && part.text.trim()) parts.push({ type: "input_text", text: part.text });
-    else if (part.type === "image") parts.push({ type: "input_image", image_url: part.image });
-    else if (part.type === "data" && part.name === "file") parts.push(part.data as Part);
+    else if (part.type === "data" && part.name === "part") parts.push(part.data as Part);
   }
   return parts;
 }

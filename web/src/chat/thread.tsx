@@ -31,7 +31,7 @@ export function Thread() {
   return (
     <ThreadPrimitive.Root className="thread" data-busy={busy || undefined}>
       <ComposerPrimitive.AttachmentDropzone className="dropzone">
-        <ThreadPrimitive.Viewport className="viewport" autoScroll>
+        <ThreadPrimitive.Viewport className={empty ? "viewport empty" : "viewport"} autoScroll>
           {empty ? (
             <Welcome />
           ) : (

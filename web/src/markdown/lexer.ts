@@ -1,12 +1,28 @@
 /**
- * Markdown as blocks of HTML. Of a text that grows only its last blocks are read again. HTML in the text is shown
- * as text, pictures become links (nothing is fetched before somebody asks), addresses are absolute or no links.
+ * Markdown as blocks of HTML. Of a text that grows only its last blocks are read again, and of a list, a table or code
+ * only the last lines. HTML in the text is shown as text, pictures become links (nothing is fetched before somebody
+ * asks), addresses are absolute or no links.
  */
 
-import { Marked, type MarkedToken, type Token, type TokensList } from "marked";
+import { Marked, type MarkedToken, type Token, type Tokens, type TokensList } from "marked";
+
+/** What a block consists of, where that is alike: a list's items, a table's rows, the text of code. */
+export type Kind = "whole" | "list" | "table" | "code";
 
 export interface Block {
   raw: string;
+  kind: Kind;
+  /** What stands around the pieces; all of it, where there are none. */
+  html: string;
+  pieces: Piece[];
+  /** All of it, for a block that was not there before. */
+  all: () => string;
+}
+
+export interface Piece {
+  /** What it was made of: pieces with the same source are the same. */
+  source: string;
+  /** A list or a table with this one item or row; of code its text, which is no HTML. */
   html: string;
 }
 
@@ -87,34 +103,77 @@ export class GrowingText {
   private text = "";
   private tokens: Token[] = [];
   private blocks: Block[] = [];
+  private links: Links = {};
 
   /** Returns the blocks of a text; those that did not change are the same objects as before. */
   read(text: string): Block[] {
     const whole = text.replace(/\r\n?/g, "\n");
     if (whole === this.text) return this.blocks;
-    let kept = 0;
-    if (this.text && whole.startsWith(this.text)) kept = Math.max(this.tokens.length - 4, 0);
-    let offset = 0;
-    for (let index = 0; index < kept; index++) offset += this.tokens[index]!.raw.length;
-    const lexed = marked.lexer(whole.slice(offset));
-    const fresh = lexed.filter((token) => token.type !== "def" || token.raw);
-    this.tokens = [...this.tokens.slice(0, kept), ...fresh];
+    const goesOn = this.text && whole.startsWith(this.text);
+    const links = this.lex(whole, goesOn ? Math.max(this.tokens.length - 4, 0) : 0);
+    // Addresses may be named at the end, or once for all of the text: then what came before looks otherwise.
+    const same = JSON.stringify(links) === JSON.stringify(this.links);
+    if (!same && goesOn) this.lex(whole, 0);
     this.text = whole;
-    this.blocks = this.rendered(lexed.links);
+    this.links = links;
+    this.blocks = this.rendered(same);
     return this.blocks;
   }
 
-  private rendered(links: Links): Block[] {
+  /** Reads the tokens of a text behind those that are kept, and returns all links that are named by then. */
+  private lex(whole: string, kept: number): Links {
+    const before = this.tokens.slice(0, kept);
+    const lexer = new marked.Lexer(marked.defaults);
+    let offset = 0;
+    for (const token of before) {
+      offset += token.raw.length;
+      if (token.type === "def") lexer.tokens.links[token.tag] ??= { href: token.href, title: token.title };
+    }
+    const fresh = lexer.lex(whole.slice(offset));
+    this.tokens = [...before, ...fresh.filter((token) => token.type !== "def" || token.raw)];
+    return lexer.tokens.links;
+  }
+
+  private rendered(sameLinks: boolean): Block[] {
     const before = this.blocks;
     const blocks: Block[] = [];
     for (const token of this.tokens) {
       if (token.type === "space" || token.type === "def") continue;
       const known = before[blocks.length];
-      if (known?.raw === token.raw) blocks.push(known);
-      else blocks.push({ raw: token.raw, html: render(token as MarkedToken, links) });
+      if (sameLinks && known?.raw === token.raw) blocks.push(known);
+      else blocks.push(blockOf(token as MarkedToken, this.links, sameLinks ? (known?.pieces ?? []) : []));
     }
     return blocks;
   }
+}
+
+function blockOf(token: MarkedToken, links: Links, before: readonly Piece[]): Block {
+  const { raw } = token;
+  const all = () => render(token, links);
+  const piece = (source: string, at: number, one: () => MarkedToken): Piece => {
+    const known = before[at];
+    return known?.source === source ? known : { source, html: render(one(), links) };
+  };
+  switch (token.type) {
+    case "list": {
+      const of = (item: Tokens.ListItem, at: number) =>
+        piece(`list ${token.loose} ${item.raw}`, at, () => ({ ...token, items: [item] }));
+      return { raw, kind: "list", html: render({ ...token, items: [] }, links), pieces: token.items.map(of), all };
+    }
+    case "table": {
+      const head = `table ${token.align.join()} ${token.header.length}`;
+      const of = (row: Tokens.TableCell[], at: number) =>
+        piece(`${head} ${JSON.stringify(row.map((cell) => cell.text))}`, at, () => ({ ...token, rows: [row] }));
+      return { raw, kind: "table", html: render({ ...token, rows: [] }, links), pieces: token.rows.map(of), all };
+    }
+    case "code": {
+      const { text } = token;
+      if (text.includes(CITE_OPEN)) break; // its marks become buttons
+      const html = render({ ...token, text: "" }, links);
+      return { raw, kind: "code", html, pieces: [{ source: text, html: text }], all };
+    }
+  }
+  return { raw, kind: "whole", html: all(), pieces: [], all };
 }
 
 function render(token: MarkedToken, links: Links): string {

@@ -2,6 +2,7 @@ import { useEffect, useState } from "react";
 import { ApiError, call, send } from "../api/client";
 import { eventsOf, pause } from "../api/stream";
 import type { Item, Page } from "../api/types";
+import { SaidPart } from "../chat/message";
 import { Markdown } from "../markdown/markdown";
 import { textOf, turnsOf } from "../state/turns";
 import "../styles/views.css";
@@ -54,7 +55,9 @@ export default function Shared({ token }: { token: string }) {
       {turnsOf(items).map((turn) =>
         turn.role === "user" ? (
           <article key={turn.id} className="shared-said" aria-label="Question">
-            <p className="plain">{textOf(turn)}</p>
+            {turn.items.flatMap(({ id, content }) =>
+              (content ?? []).map((part, index) => <SaidPart key={`${id}${index}`} part={part} itemId={id} />),
+            )}
           </article>
         ) : (
           textOf(turn) && (

@@ -42,4 +42,49 @@ async function renderAll(text: string): Promise<string[]> {
   return [...new Set(found)];
 }
 
-Object.assign(window, { renderAll });
+/** The HTML of a text that was there at once. */
+function whole(text: string, growing: boolean): string {
+  const beside = document.createElement("div");
+  const root = createRoot(beside);
+  flushSync(() => root.render(<Markdown text={text} growing={growing} />));
+  const html = beside.innerHTML;
+  root.unmount();
+  return html;
+}
+
+/** Returns the beginnings of a text that look otherwise when they grew than when they were there at once. */
+function grownOtherwise(text: string, step: number): string[] {
+  const root = createRoot(place);
+  const found: string[] = [];
+  for (let end = step; end < text.length + step; end += step) {
+    const sofar = text.slice(0, end);
+    flushSync(() => root.render(<Markdown text={sofar} growing />));
+    if (blanks(place.innerHTML) !== blanks(whole(sofar, true))) found.push(sofar);
+  }
+  flushSync(() => root.unmount());
+  return found;
+}
+
+function blanks(html: string): string {
+  return html.replace(/\s*\n\s*/g, "");
+}
+
+/** Returns how many nodes come into the page while a text grows by its last `tail` code units, one by one. */
+async function nodesFor(text: string, tail: number): Promise<number> {
+  const root = createRoot(place);
+  flushSync(() => root.render(<Markdown text={text.slice(0, -tail)} growing />));
+  let count = 0;
+  const watch = new MutationObserver((all) => {
+    for (const one of all) for (const node of one.addedNodes) count += 1 + (node as Element).querySelectorAll?.("*").length || 1;
+  });
+  watch.observe(place, { childList: true, subtree: true });
+  for (let end = text.length - tail + 1; end <= text.length; end++) {
+    flushSync(() => root.render(<Markdown text={text.slice(0, end)} growing />));
+    await Promise.resolve();
+  }
+  watch.disconnect();
+  flushSync(() => root.unmount());
+  return count;
+}
+
+Object.assign(window, { renderAll, grownOtherwise, nodesFor });

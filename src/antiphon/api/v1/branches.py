@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from antiphon.api.caching import with_cache_use
 from antiphon.api.dependencies import After, App, AsgiResponse, Caller, JsonRoute, Limit
+from antiphon.api.downloads import download
 from antiphon.api.http import Receive, Scope, Send, direct_of
 from antiphon.api.idempotency import key_of, once
 from antiphon.api.v1 import fan_out as fan_out_stream
@@ -161,6 +162,19 @@ async def changes(
         for one in found[:limit]
     ]
     return answer(page_object(data, has_more=len(found) > limit))
+
+
+@router.get("/items/{item_id}/pictures/{picture_id}", summary="Retrieve a picture of an item")
+async def picture(
+    application: App, who: Caller, request: Request, conversation_id: str, item_id: str, picture_id: str
+) -> Response:
+    """Return a picture that an item names by its file's id, to everybody in the conversation."""
+    pictures = application.pictures
+    file = await pictures.get(who, conversation_id, item_id, picture_id)
+    return download(
+        request.scope, lambda start, end: pictures.read(file, start, end), size=file.bytes,
+        filename=file.filename, digest=file.digest,
+    )  # fmt: skip
 
 
 @router.post("/items/{item_id}/edit", summary="Edit an item")
