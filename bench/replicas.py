@@ -1,8 +1,9 @@
 """How much more two servers on one PostgreSQL carry than one.
 
 ``python -m bench replicas``. A machine that also holds the load, the model and the database has no core for
-each server, so what is measured is what a turn costs a server's processor: alone, and with a second server
-beside it that is asked as much. Two cores carry twice what one does, less what a turn became dearer.
+each server, so what is measured is what a turn costs a server's processor: alone, with a second server beside
+it that is asked as much and shares nothing with it but the core, and with one that has the same database. Two
+cores carry twice what one does, less what a turn became dearer by the sharing of the database.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from bench.targets import ANTIPHON, Stage
 
 CONNECTIONS = 32
 """Of the load on each server."""
+ARMS = ("one server", "two, a database each", "two on one database")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,32 +46,35 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     where = cores()
     pin(where.rest)
-    alone: list[Cost] = []
-    together: list[Cost] = []
+    costs: dict[str, list[Cost]] = {arm: [] for arm in ARMS}
     with tempfile.TemporaryDirectory(prefix="antiphon-bench-") as name, ExitStack() as stack:
-        store = stores.settings_of(options.store, Path(name))
-        stage = Stage(Path(name), where, {}, store)
-        upstream = stack.enter_context(stage.upstream())
-        first = stack.enter_context(stage.server("antiphon", upstream.port))
-        _cost([first], Scale().warm_seconds)
-        for _ in range(options.rounds):
-            alone.append(_cost([first], Scale().seconds / 2))
-        second = stack.enter_context(stage.server("antiphon", upstream.port))
-        _cost([first, second], Scale().warm_seconds)
-        for _ in range(options.rounds):
-            together.append(_cost([first, second], Scale().seconds / 2))
-    return _told(alone, together)
-
-
-def _told(alone: list[Cost], together: list[Cost]) -> int:
-    one, two = (median(cost.server for cost in costs) for costs in (alone, together))
-    for name, costs in (("one server", alone), ("two servers", together)):
-        print(
-            f"{name:12} {median(cost.server for cost in costs):7.0f} µs a turn,"
-            f" the database {median(cost.database for cost in costs):7.0f}"
+        shared, own = (Stage(Path(name), where, {}, _store(options.store, Path(name))) for _ in range(2))
+        upstream = stack.enter_context(shared.upstream())
+        first, second, other = (
+            stack.enter_context(stage.server("antiphon", upstream.port)) for stage in (shared, shared, own)
         )
-    print(f"two cores of servers carry {2 * one / two:.2f} times one")
-    broken = sum(cost.broken for cost in (*alone, *together))
+        arms = dict(zip(ARMS, ([first], [first, other], [first, second]), strict=True))
+        for servers in arms.values():
+            _cost(servers, Scale().warm_seconds)
+        for _ in range(options.rounds):
+            for arm, servers in arms.items():
+                costs[arm].append(_cost(servers, Scale().seconds / 2))
+    return _told(costs)
+
+
+def _store(name: str, directory: Path) -> stores.Settings:
+    return stores.settings_of(name, Path(tempfile.mkdtemp(dir=directory)))
+
+
+def _told(costs: dict[str, list[Cost]]) -> int:
+    for arm, found in costs.items():
+        print(
+            f"{arm:30} {median(cost.server for cost in found):5.0f} µs a turn,"
+            f" the database {median(cost.database for cost in found):5.0f}"
+        )
+    _, apart, together = (median(cost.server for cost in costs[arm]) for arm in ARMS)
+    print(f"two cores of servers carry {2 * apart / together:.2f} times one")
+    broken = sum(cost.broken for found in costs.values() for cost in found)
     if broken:
         print(f"{broken} answers were NOT INTACT")
     return 1 if broken else 0

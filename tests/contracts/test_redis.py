@@ -18,7 +18,7 @@ from antiphon.storage.redis.administrator_mirror import KEY, USUAL_PREFIX, Redis
 from antiphon.storage.redis.attempts import RedisAttempts
 from antiphon.storage.redis.cache import RedisCache
 from antiphon.storage.redis.limits import RedisRateLimiter
-from antiphon.storage.redis.link import Away, RedisLink
+from antiphon.storage.redis.link import Away, RedisLink, Refused, Script
 from antiphon.storage.redis.opening import look, open_redis
 from tests import redis_server
 from tests.contracts.adapters import redis_link
@@ -266,6 +266,34 @@ async def test_calls_that_are_abandoned_never_swap_answers(links: list[RedisLink
                 wrong.append((key, answer))
     assert wrong == [] and gone > 100
     assert links[0]._room._value == 20, "no connection is left checked out"
+
+
+async def test_calls_that_come_together_go_together_and_each_hears_its_own(links: list[RedisLink]) -> None:
+    """One is refused, one leaves, one runs a script that Redis does not know: the others notice nothing."""
+    link = links[0]
+    await link.call("SET", "word", "x")
+    script = Script("return ARGV[1]")
+    before = await _reads(link)
+    calls = [asyncio.create_task(link.call("ECHO", str(number))) for number in range(40)]
+    refused = asyncio.create_task(link.call("INCR", "word"))
+    leaving = asyncio.create_task(link.call("ECHO", "gone"))
+    scripted = asyncio.create_task(link.run(script, [], "found"))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert await asyncio.gather(*calls) == [b"%d" % number for number in range(40)]
+    assert await scripted == b"found"
+    with pytest.raises(Refused):
+        await refused
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert await _reads(link) - before < 10
+    assert link.is_up
+
+
+async def _reads(link: RedisLink) -> int:
+    """How often Redis has read from a socket."""
+    words = await link.call("INFO", "stats")
+    return int(words["total_reads_processed"])
 
 
 # --- the mirror, beside what another server left

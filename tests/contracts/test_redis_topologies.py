@@ -55,6 +55,12 @@ async def test_a_cluster_serves_all_of_it_and_its_url_is_needed(tmp_path: Path) 
         async with redis_link(USUAL_PREFIX, url=url) as link:
             assert await link.open() is None
             await use_everything(link, "a")
+            names = [f"{USUAL_PREFIX}{number}" for number in range(30)]
+            await asyncio.gather(*(link.call("SET", name, name) for name in names))
+            # At once, and each from the server where it lies.
+            assert await asyncio.gather(*(link.call("GET", name) for name in names)) == [
+                name.encode() for name in names
+            ]
         _, kind, _, _ = await look(parse_redis_url(url), seconds=2)
         assert kind == "cluster"
         with pytest.raises(Unavailable, match="one server of a cluster"):

@@ -53,6 +53,8 @@ class RedisLink:
         self._beats: list[Beat] = []
         self._watching: asyncio.Task[None] | None = None
         self._complaints: set[str] = set()
+        self._gathered: list[tuple[tuple[Word, ...], asyncio.Future[Any]]] = []
+        self._exchanges: set[asyncio.Task[None]] = set()
         self.prefix = prefix
         self.is_up = True
 
@@ -86,7 +88,7 @@ class RedisLink:
         if not self.is_up:
             raise Away("Redis is away")
         try:
-            return await self._send(self._seconds, *words)
+            return await self._with_others(words)
         except ResponseError as error:
             if isinstance(error, NoScriptError):
                 raise
@@ -99,6 +101,44 @@ class RedisLink:
     async def _send(self, seconds: float, *words: Word) -> Any:
         async with asyncio.timeout(seconds), self._room:
             return await self._client.execute_command(*words)
+
+    async def _with_others(self, words: tuple[Word, ...]) -> Any:
+        """Send a call with those that come in the same pass of the event loop; raises what it is answered."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
+        if not self._gathered:
+            loop.call_soon(self._begin)
+        self._gathered.append((words, answer))
+        return await answer
+
+    def _begin(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        task = asyncio.get_running_loop().create_task(self._exchange(gathered), name="redis calls")
+        self._exchanges.add(task)
+        task.add_done_callback(self._exchanges.discard)
+
+    async def _exchange(self, gathered: list[tuple[tuple[Word, ...], asyncio.Future[Any]]]) -> None:
+        try:
+            if len(gathered) == 1:
+                answers = [await self._send(self._seconds, *gathered[0][0])]
+            else:
+                answers = await self._send_all([words for words, _ in gathered])
+        except Exception as error:
+            answers = [error] * len(gathered)
+        for (_, waiting), answer in zip(gathered, answers, strict=True):
+            if waiting.done():
+                continue
+            if isinstance(answer, Exception):
+                waiting.set_exception(answer)
+            else:
+                waiting.set_result(answer)
+
+    async def _send_all(self, calls: list[tuple[Word, ...]]) -> list[Any]:
+        async with asyncio.timeout(self._seconds), self._room:
+            pipeline = self._client.pipeline(transaction=False)
+            for words in calls:
+                pipeline.execute_command(*words)
+            return await pipeline.execute(raise_on_error=False)
 
     def _lost(self, error: BaseException) -> None:
         if self.is_up:
