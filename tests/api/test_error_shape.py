@@ -31,6 +31,7 @@ WIRE = {
     "provider": "nobody-", "chat_session": "conv_",
     "run_id": "resp_", "limit_id": "lim_", "group_id": "grp_", "invite_id": "inv_",
     "file_id": "file-", "upload_id": "upload_", "vector_store_id": "vs_", "batch_id": "vsfb_", "number": "",
+    "picture_id": "file-",
 }  # fmt: skip
 
 

@@ -128,14 +128,15 @@ def test_time_grows_with_the_text_alone(unit: str) -> None:
 
     def seconds(characters: int) -> float:
         text = unit * (characters // len(unit))
-        began = time.process_time()
+        began = time.thread_time()
         for shape in SHAPES:
             for _ in cut([text], shape, Chunking(200, 20)):
                 pass
-        return time.process_time() - began
+        return time.thread_time() - began
 
     seconds(10_000)
-    short, long = seconds(100_000), seconds(1_000_000)
+    # The collector of a process that has run thousands of tests may come in between.
+    short, long = (min(seconds(characters) for _ in range(3)) for characters in (100_000, 1_000_000))
     assert long < 40 * short + 0.5
     assert long < 20
 

@@ -40,6 +40,7 @@ DROP = """([name, type, bytes, kind]) => {
 
 
 async def give(page: Tab, name: str, kind: str, content: bytes, how: str) -> None:
+    await page.page.locator("textarea").first.wait_for()
     await page.page.evaluate(DROP, [name, kind, list(content), how])
     await page.page.locator(f".chip.requires-action:has-text('{name}')").wait_for()
 
@@ -125,6 +126,7 @@ async def test_a_refused_upload_is_told_and_keeps_the_message_until_it_can_go(
     await page.choose("echo")
     await page.page.route("**/v1/files", refuse)
     content = PIXEL if kind == "image/png" else b"Some notes."
+    await page.page.locator("textarea").first.wait_for()
     await page.page.evaluate(DROP, [name, kind, list(content), "drop"])
     await expect(page.page.locator(".chip.incomplete")).to_contain_text("not uploaded")
     await expect(page.page.locator(".notices")).to_contain_text(f"{name} was not uploaded. You have no room")

@@ -80,8 +80,13 @@ class MongoWorkers:
             return
         while not await self._is_fenced(worker_id):
             last = await self._database.first(
-                db.TICKS, {"worker_id": worker_id}, sort=ordered("tick", descending=True), fields=["tick"]
+                db.TICKS,
+                {"worker_id": worker_id},
+                sort=ordered("tick", descending=True),
+                fields=["tick", "ops"],
             )
+            if last is not None and last["ops"] is None:
+                return  # somebody else's, since we looked
             if await self._database.insert(db.TICKS, fence(worker_id, (last["tick"] if last else 0) + 1)):
                 log.warning("worker %s is dead and fenced", worker_id)
 
