@@ -1,7 +1,8 @@
 """The way to Redis: whether it is there, and what each server does when it is not.
 
 After a failure nobody waits again: calls are refused at once until a look, every half second, finds
-Redis answering. A call that was abandoned gives its connection up, so that no answer can reach another call.
+Redis answering. Calls that come together share a way there and back; one that is abandoned is answered to
+nobody, and what takes too long gives its connection up, so that no answer can reach another call.
 """
 
 from __future__ import annotations
