@@ -18,6 +18,7 @@ from antiphon.domain.errors import Unavailable
 from antiphon.storage.sql.migrate import upgrade_postgres
 from antiphon.storage.sql.postgres import open_postgres
 from tests import postgres
+from tests.byte_streams import pass_on
 from tests.certificates import Certificate, for_localhost
 from tests.contracts.builders import OWNER, new_conversation, new_item
 from tests.services.world import settings_for
@@ -37,13 +38,6 @@ async def gate(url: str, certificate: Certificate | None) -> AsyncIterator[tuple
     """The same database by a port: its address, and of each connection whether it was in TLS."""
     seen: list[bool] = []
     (directory,) = parse_qs(urlsplit(url).query)["host"]
-
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from antiphon.storage.redis.limits import RedisRateLimiter
+from tests.byte_streams import pass_on
 from tests.certificates import for_localhost
 from tests.contracts.adapters import redis_link
 from tests.contracts.test_redis import opened, passed
@@ -30,13 +30,6 @@ async def gate(port: int, certificate: Path) -> AsyncIterator[int]:
     """A port with TLS that leads to a Redis."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inside, out = await asyncio.open_connection("127.0.0.1", port)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import signal
 import subprocess
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import mongo
+from tests.e2e.acknowledged import Acknowledged
 from tests.e2e.server_process import NewServer
-from tests.e2e.wire import call, get, until
 
 pytestmark = pytest.mark.skipif(not mongo.is_there(), reason=mongo.ABSENT)
 
@@ -55,41 +53,16 @@ def database(tmp_path: Path) -> Iterator[OwnMongo]:
 async def test_every_acknowledged_answer_outlives_restarts(new_server: NewServer, database: OwnMongo) -> None:
     server = new_server(MONGODB_URL=database.url)
     await asyncio.to_thread(server.start)
-    acknowledged: dict[str, str] = {}
-    told: Counter[int] = Counter()
-    going = True
-
-    async def write(name: str) -> None:
-        for number in itertools.count():
-            if not going:
-                return
-            text = f"{name}.{number}"
-            body = {"model": "scripted/echo", "input": text}
-            answer = await call(server.port, "POST", "/v1/responses", body, seconds=60)
-            told[answer.status] += 1
-            if answer.status == 200 and answer.json()["status"] == "completed":
-                acknowledged[answer.json()["id"]] = text
-            elif answer.status != 200:
-                await asyncio.sleep(0.05)
-
-    async def more(count: int) -> None:
-        before = len(acknowledged)
-        await until(lambda: len(acknowledged) > before + count, "answers", seconds=60)
-
-    writers = [asyncio.create_task(write(f"w{index}")) for index in range(WRITERS)]
-    for _ in range(RESTARTS):
-        await more(20)
-        await asyncio.to_thread(database.restart)
-    await more(20)
-    os.kill(database.process.pid, signal.SIGSTOP)
-    await asyncio.sleep(HUNG_SECONDS)
-    os.kill(database.process.pid, signal.SIGCONT)
-    await more(40)
-    going = False
-    await asyncio.gather(*writers)
-    assert set(told) <= {200, 503}, told
-    for identifier, text in acknowledged.items():
-        answer = await get(server.port, f"/v1/responses/{identifier}")
-        assert answer["status"] == "completed" and text in str(answer["output"])
+    acknowledged = Acknowledged(server.port)
+    async with acknowledged.writing(WRITERS):
+        for _ in range(RESTARTS):
+            await acknowledged.more(20)
+            await asyncio.to_thread(database.restart)
+        await acknowledged.more(20)
+        os.kill(database.process.pid, signal.SIGSTOP)
+        await asyncio.sleep(HUNG_SECONDS)
+        os.kill(database.process.pid, signal.SIGCONT)
+        await acknowledged.more(40)
+    assert set(acknowledged.told) <= {200, 503}, acknowledged.told
+    await acknowledged.require_all_there()
     assert "unhandled error" not in server.log
-    print(f"{len(acknowledged)} answers acknowledged, statuses {dict(told)}")

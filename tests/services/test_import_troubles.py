@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -229,32 +230,37 @@ async def test_a_branching_chat_and_its_branches_are_one_tree_of_forks(
     assert await message(world.who, shown, "r-q1") != "r-q1" == await message(other, shown, "r-q1")
 
 
+@contextmanager
+def failing_at(world: Recalling, number: int) -> Iterator[list[int]]:
+    """The commit of that number fails, counted from here on; tells how long each was that was tried."""
+    commit, tried = world.storage.unit_of_work.commit, list[int]()
+
+    async def failing(*commands: Any) -> None:
+        tried.append(len(commands))
+        if len(tried) == number:
+            raise OSError("the disk is gone")
+        await commit(*commands)
+
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(world.storage.unit_of_work, "commit", failing)
+        yield tried
+
+
 async def test_a_tree_that_is_broken_off_anywhere_is_not_seen_and_comes_whole_the_next_time(
     world: Recalling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(import_trees, "MOST_COMMANDS", 3)
     monkeypatch.setattr(imports, "MOST_COMMANDS", 3)
-    commit, left = world.storage.unit_of_work.commit, 0
-
-    async def failing(*commands: Any) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise OSError("the disk is gone")
-        await commit(*commands)
-
     failed = 0
     for commits in range(1, 100):
-        left = commits
-        with monkeypatch.context() as broken:
-            broken.setattr(world.storage.unit_of_work, "commit", failing)
+        with failing_at(world, commits) as tried:
             (done,) = await take(world, tmp_path, *branching())
         if done.state == "new":
             break
         failed += 1
         page = await world.application.conversations.page(world.who, after=None, limit=10, descending=True)
         assert (done.state, page.data) == ("failed", [])
-    assert failed >= 8 and left > 0
+    assert failed >= 8 and len(tried) < commits
     page = await world.application.conversations.page(world.who, after=None, limit=10, descending=True)
     assert len(page.data) == 3
     (again,) = await take(world, tmp_path, *branching())
@@ -292,20 +298,9 @@ async def test_what_was_broken_off_while_it_grew_gets_its_branches_the_next_time
     side = [node(f"s{n}", "a1", "user", f"side {n}") for n in range(3)]
     monkeypatch.setattr(import_trees, "MOST_COMMANDS", 2)
     monkeypatch.setattr(imports, "MOST_COMMANDS", 2)
-    commit, left = world.storage.unit_of_work.commit, 0
-
-    async def failing(*commands: Any) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise OSError("the disk is gone")
-        await commit(*commands)
-
     states = []
     for commits in (3, 7, 9):
-        left = commits
-        with monkeypatch.context() as broken:
-            broken.setattr(world.storage.unit_of_work, "commit", failing)
+        with failing_at(world, commits):
             (done,) = await take(world, tmp_path, talk(*more, *side))
         states.append(done.state)
     assert "failed" in states

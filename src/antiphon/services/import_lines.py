@@ -150,12 +150,11 @@ class Lines:
         times = [planting.times[one.key] for one in planting.told(line.key)]
         created = min(times, default=planting.times[line.after])
         updated = min(max(times, default=created), self._now_us)
-        alias = alias_of(CHATS, self._chat.kind, line.key)
         return [
             sw.RevealConversation(
                 conversation_id=fork.id, now_us=self._now_us, created_us=created, updated_us=updated
             ),
-            self._lead(alias, fork.id),
+            chat_leads(self._who, self._chat.kind, line.key, fork.id),
         ]
 
     async def names(self, planting: Planting, *, is_new: bool) -> list[ws.Command]:
@@ -170,7 +169,9 @@ class Lines:
             is_made = is_new if line is None else line in self._made
             known = {} if is_made else await self._known_names(self.of(line), list(wanted))
             commands += [
-                self._lead(alias, target) for target, alias in wanted.items() if known.get(target) != alias
+                _lead(self._who, alias, target)
+                for target, alias in wanted.items()
+                if known.get(target) != alias
             ]
         return commands
 
@@ -181,9 +182,14 @@ class Lines:
             known |= await self._storage.aliases.of(self._who.account_id, prefix, part)
         return known
 
-    def _lead(self, alias: str, target_id: str) -> PutAlias:
-        who = self._who
-        return PutAlias(owner_id=who.account_id, slot=who.slot, alias=alias, target_id=target_id, moves=True)
+
+def chat_leads(who: Principal, kind: Kind, key: str, conversation_id: str) -> PutAlias:
+    """Return what lets a chat, or a line, be found by its key."""
+    return _lead(who, alias_of(CHATS, kind, key), conversation_id)
+
+
+def _lead(who: Principal, alias: str, target_id: str) -> PutAlias:
+    return PutAlias(owner_id=who.account_id, slot=who.slot, alias=alias, target_id=target_id, moves=True)
 
 
 def alias_of(what: str, kind: Kind, key: str) -> str:

@@ -29,6 +29,7 @@ from antiphon.domain.items import Item, NewItem, Position
 from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
 from antiphon.ports.storage import Storage
+from antiphon.services.paging import NO_CONVERSATION
 from antiphon.services.placing import advance
 
 PAGE: Final = 100
@@ -38,7 +39,6 @@ MOST_CHARACTERS: Final = 4 * 1024 * 1024
 """What is written in one commit, about."""
 BREATH: Final = 200
 ROOT: Final = ""
-NO_CONVERSATION: Final = ""
 
 
 class Known(msgspec.Struct):

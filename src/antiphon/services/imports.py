@@ -41,9 +41,9 @@ from antiphon.ports.storage import Storage
 from antiphon.services.files import Files, NewFile
 from antiphon.services.import_branches import branch_moves
 from antiphon.services.import_lines import (
-    CHATS,
     Lines,
     alias_of,
+    chat_leads,
     imported,
     imported_message,
     items_added,
@@ -246,13 +246,7 @@ class Imports:
                     archived_us=updated if chat.archived else None,
                 )
             )  # fmt: skip
-        alias = alias_of(CHATS, chat.kind, chat.key)
-        commands.append(
-            PutAlias(
-                owner_id=who.account_id, slot=who.slot, alias=alias, target_id=conversation.id, moves=True
-            )
-        )
-        return commands
+        return [*commands, chat_leads(who, chat.kind, chat.key, conversation.id)]
 
     # --- attachments
 

@@ -15,6 +15,8 @@ from antiphon.ports.storage import Tree
 T = TypeVar("T")
 
 SLICE: Final = 500
+NO_CONVERSATION: Final = ""
+"""Asked for by who wants all items: nothing is hidden in it."""
 """Items read at once while a page thinned by hidden items is filled up."""
 
 

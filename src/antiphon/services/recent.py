@@ -11,13 +11,11 @@ from antiphon.domain.accounts import Principal
 from antiphon.domain.conversations import Conversation
 from antiphon.domain.items import Item, Position
 from antiphon.ports.storage import Storage
-from antiphon.services.paging import clip, item_page
+from antiphon.services.paging import NO_CONVERSATION, clip, item_page
 
 AT_ONCE: Final = 20
 """Conversations that are looked up at once, the last used first."""
 
-NO_CONVERSATION: Final = ""
-"""Nothing is hidden in it."""
 SPOKEN: Final = frozenset({"user", "assistant"})
 
 

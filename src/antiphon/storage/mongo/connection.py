@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -45,6 +45,17 @@ def connect(url: str, name: str | None = None) -> Database:
     except (ConfigurationError, ValueError, OSError) as error:  # OSError: a certificate that cannot be read
         raise Unavailable(f"MONGODB_URL is no address of a MongoDB: {error}") from None
     return Database(client, database)
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    """Lend the database that a URL names to who configures a server; raises Unavailable with the reason."""
+    database = connect(url)
+    try:
+        with explained():
+            yield database
+    finally:
+        await database.close()
 
 
 def _usual(url: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from antiphon.domain.archives import Row, Table
 from antiphon.domain.errors import Unavailable
 from antiphon.ports.archives import Loading, Snapshot, Transfer
 from antiphon.storage.mongo import database as db
-from antiphon.storage.mongo.connection import connect, explained
+from antiphon.storage.mongo.connection import opened
 from antiphon.storage.mongo.database import Database, Document
 from antiphon.storage.mongo.passage_spool import KEPT, PassageSpool
 from antiphon.storage.mongo.passage_store import ABOUT_PASSAGES
@@ -134,7 +134,7 @@ class PassageTransfer:
             if not await is_elsewhere(inner):
                 yield PlacedSnapshot(inner)
                 return
-        async with self._database() as database:
+        async with opened(self._url) as database:
             with closing(PassageSpool()) as spool:
                 await self._read(database, spool, None)
                 for _ in range(TRIES):
@@ -163,19 +163,10 @@ class PassageTransfer:
             if not self._wanted:
                 yield PlacedLoading(inner)
                 return
-            async with self._database() as database:
+            async with opened(self._url) as database:
                 await database.prepare((db.ABOUT, db.PASSAGES))
                 with closing(PassageSpool()) as spool:
                     yield PassageLoading(cast(Counting, inner), database, spool)
-
-    @asynccontextmanager
-    async def _database(self) -> AsyncIterator[Database]:
-        database = connect(self._url)
-        try:
-            with explained():
-                yield database
-        finally:
-            await database.close()
 
 
 async def _spooled(spool: PassageSpool, table: Table) -> AsyncIterator[Row]:

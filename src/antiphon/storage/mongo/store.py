@@ -15,7 +15,7 @@ from antiphon.ports.write_sets import Command
 from antiphon.storage.around import AroundStorage
 from antiphon.storage.mongo import conversations as views
 from antiphon.storage.mongo import database as db
-from antiphon.storage.mongo.connection import connect, explained
+from antiphon.storage.mongo.connection import connect, explained, opened
 from antiphon.storage.mongo.database import Database
 from antiphon.storage.mongo.history import MongoHistory
 from antiphon.storage.mongo.journal import MongoJournal
@@ -106,13 +106,9 @@ async def open_mongo(url: str, accounts: Storage) -> MongoStorage:
 
 async def look(url: str) -> str:
     """Return the version of the server at `url`; raises Unavailable."""
-    database = connect(url)
-    try:
-        with explained():
-            await database.get(db.ABOUT, "store")  # whom it refuses this, it tells its version
-            return await database.version()
-    finally:
-        await database.close()
+    async with opened(url) as database:
+        await database.get(db.ABOUT, "store")  # whom it refuses this, it tells its version
+        return await database.version()
 
 
 async def _pair(database: Database, accounts: Storage) -> None:

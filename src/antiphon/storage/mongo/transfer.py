@@ -13,7 +13,7 @@ from antiphon.domain.errors import Unavailable
 from antiphon.ports.archives import Loading, Snapshot, Transfer
 from antiphon.ports.write_sets import Command
 from antiphon.storage.mongo import database as db
-from antiphon.storage.mongo.connection import connect, explained
+from antiphon.storage.mongo.connection import opened
 from antiphon.storage.mongo.copying import Copying
 from antiphon.storage.mongo.database import Database, Document
 from antiphon.storage.mongo.draft import require_room
@@ -133,7 +133,7 @@ class MongoTransfer:
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[MongoSnapshot]:
         """See the port."""
-        async with self._database() as database:
+        async with opened(self._url) as database:
             with closing(Spool()) as spool:
                 await self._copy(database, spool)
                 async with self._accounts.snapshot() as accounts:
@@ -157,20 +157,11 @@ class MongoTransfer:
         """See the port."""
         if revision != NEWEST_REVISION:
             raise BadArchive(OLDER.format(revision, NEWEST_REVISION))
-        async with self._database() as database, self._accounts.loading(revision) as accounts:
+        async with opened(self._url) as database, self._accounts.loading(revision) as accounts:
             await database.prepare()
             if found := await living(database):
                 raise Unavailable(f"Servers run on this database ({len(found)}); stop them first.")
             yield MongoLoading(database, accounts)
-
-    @asynccontextmanager
-    async def _database(self) -> AsyncIterator[Database]:
-        database = connect(self._url)
-        try:
-            with explained():
-                yield database
-        finally:
-            await database.close()
 
 
 async def _note_nothing(tail: Sequence[Command]) -> None:

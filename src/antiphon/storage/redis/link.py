@@ -24,6 +24,8 @@ LOST: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 Beat = Callable[[], Awaitable[None]]
 Word = str | bytes | int | float
+Call = tuple[tuple[Word, ...], asyncio.Future[Any]]
+"""A call's words, and who waits for its answer."""
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class RedisLink:
         self._beats: list[Beat] = []
         self._watching: asyncio.Task[None] | None = None
         self._complaints: set[str] = set()
-        self._gathered: list[tuple[tuple[Word, ...], asyncio.Future[Any]]] = []
+        self._gathered: list[Call] = []
         self._exchanges: set[asyncio.Task[None]] = set()
         self.prefix = prefix
         self.is_up = True
@@ -118,7 +120,7 @@ class RedisLink:
         self._exchanges.add(task)
         task.add_done_callback(self._exchanges.discard)
 
-    async def _exchange(self, gathered: list[tuple[tuple[Word, ...], asyncio.Future[Any]]]) -> None:
+    async def _exchange(self, gathered: list[Call]) -> None:
         try:
             if len(gathered) == 1:
                 answers = [await self._send(self._seconds, *gathered[0][0])]

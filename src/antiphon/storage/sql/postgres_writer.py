@@ -173,9 +173,7 @@ class _Waiting:
         )
 
     def end(self, error: Exception | None = None) -> None:
-        """Tell who waits, unless he has left."""
-        if self.done.done():
-            return
+        """Tell who waits."""
         if error is None:
             self.done.set_result(None)
         else:
@@ -224,8 +222,7 @@ class PostgresWriter:
 
     def _share(self) -> None:
         if self._sharing < SHARING:
-            self._sharing += 1
-            self._start(self._write_begins())
+            self._share_one_more()
         elif self._relief is None:
             self._relief = asyncio.get_running_loop().call_later(STUCK_SECONDS, self._relieve)
 
@@ -233,8 +230,11 @@ class PostgresWriter:
         """Begin one more transaction if those that are under way wait for something themselves."""
         self._relief = None
         if self._begins:
-            self._sharing += 1
-            self._start(self._write_begins())
+            self._share_one_more()
+
+    def _share_one_more(self) -> None:
+        self._sharing += 1
+        self._start(self._write_begins())
 
     async def _write_begins(self) -> None:
         while self._begins:
