@@ -132,7 +132,7 @@ class Turns:
             turn, search = await self._planned(who, at, turn)
             run = self._new_run(at.who, request, route)
             messages = await self._asked.messages(who, turn, at, route)
-            plan = plan_turn(turn, run, at, worker_id=self._engine.worker_id)
+            plan = plan_turn(turn, run, at, worker_id=await self._engine.leased())
             try:
                 (begun,) = await self._commit_all(who, turn, [route], [plan], messages, search)
                 return begun
@@ -163,12 +163,13 @@ class Turns:
             turn, search = await self._planned(who, at, turn)
             messages = await self._asked.messages(who, turn, at, smallest)
             run = self._new_run(at.who, turn, routes[0])
-            plans = [plan_turn(turn, run, at, worker_id=self._engine.worker_id)]
+            worker_id = await self._engine.leased()
+            plans = [plan_turn(turn, run, at, worker_id=worker_id)]
             for model, route in zip(models[1:], routes[1:], strict=True):
                 beside = await self._attachments.beside(turn, at, run, model, plans)
                 other = msgspec.structs.replace(turn, model=model, items=(), path_hashes=())
                 other_run = self._new_run(at.who, other, route)
-                plans.append(plan_turn(other, other_run, beside, worker_id=self._engine.worker_id))
+                plans.append(plan_turn(other, other_run, beside, worker_id=worker_id))
             try:
                 return await self._commit_all(who, turn, routes, plans, messages, search)
             except Conflict as lost:
@@ -211,7 +212,12 @@ class Turns:
         return [Begun(live.run.id, live, grant.standings) for live, _, _ in starts]
 
     async def _open(self, starts: Sequence[Start], commands: Sequence[ws.Command]) -> None:
-        """Commit and start. Registered before the commit, so that no sweep takes a run for ownerless."""
+        """Commit and start. Registered before the commit, so that no sweep takes a run for ownerless.
+
+        Raises Conflict if this process has become another worker since the runs were planned.
+        """
+        if any(isinstance(one, ws.OpenRun) and one.worker_id != self._engine.worker_id for one in commands):
+            raise Conflict("OpenRun")
         for live, _, _ in starts:
             self._runs.add(live)
         try:
@@ -255,11 +261,11 @@ class Turns:
         continues = bool(run.request.get("continues"))
         run.reserved = True  # what the first attempt reserved holds
         live = LiveRun(run, RunLog(opening_ops(run)))
-        begin = ws.StartRun(run_id=run.id, worker_id=self._engine.worker_id, attempt=run.attempt)
         params = run.request.get("params", {})
         if (search := await self._searches.planned(run)) is not None:
             live.grounding = self._searches.grounding(search, run, route, params)
         request = ModelRequest(model=route.model, messages=messages, params=params, continues=continues)
+        begin = ws.StartRun(run_id=run.id, worker_id=await self._engine.leased(), attempt=run.attempt)
         await self._open([(live, route, request)], [begin])
 
     async def _begin_ephemeral(self, who: Principal, request: TurnRequest, route: ModelRoute) -> Begun:

@@ -63,6 +63,11 @@ class Engine:
         """The worker a run is leased to when it begins here."""
         return self._journal.worker_id
 
+    async def leased(self) -> str:
+        """Return `worker_id` when its lease holds; raises Unavailable if that takes too long."""
+        await self._journal.lease.held()
+        return self._journal.worker_id
+
     def start(self, live: LiveRun, route: ModelRoute, request: ModelRequest | None) -> None:
         """Begin generating; returns at once. Without a request the run ends at once, without output."""
         live.task = asyncio.get_running_loop().create_task(self._generate(live, route, request))

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from antiphon.domain.errors import Conflict
@@ -19,6 +19,7 @@ from antiphon.domain.run_events import encode_ops
 from antiphon.ports.storage import Fenced, Journal, StorageBusy
 from antiphon.ports.write_sets import WriteSet
 from antiphon.services.counters import Histogram
+from antiphon.services.runs.lease import Lease
 from antiphon.services.runs.live import LiveRun, LiveRuns
 
 MIN_TICK_SECONDS: Final = 0.001
@@ -67,7 +68,7 @@ class RunJournal:
         self._sealing = asyncio.Lock()
         self.healthy = True
         self.orphans = False
-        self.on_fenced: Callable[[], None] | None = None
+        self.lease = Lease()
         self._abandoned: list[LiveRun] = []
         self.ticks = 0
 
@@ -268,8 +269,7 @@ class RunJournal:
         self.worker_id = secrets.token_hex(16)
         self._tick = 0
         self._trimmed = 0
-        if self.on_fenced is not None:
-            self.on_fenced()
+        self.lease.lapse()
 
     def _give_up(self, batch: Sequence[LiveRun]) -> None:
         """End runs in memory at what is committed; the recovery ends them in storage."""

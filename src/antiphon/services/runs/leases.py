@@ -50,9 +50,9 @@ class Leases:
         """Take the lease, before anything is begun under it; raises Unavailable."""
         if not self._workers.is_shared:
             return
+        self._journal.lease.on_lapsed = self._soon.set
         await self.renew()
         await self._workers.listen(self._rung)
-        self._journal.on_fenced = self._soon.set
         self._task = asyncio.create_task(self._loop(), name="lease")
 
     async def close(self) -> None:
@@ -75,13 +75,19 @@ class Leases:
 
     async def renew(self) -> None:
         """Renew the lease once; under another id if this worker was fenced. Raises Unavailable."""
-        renewal = await self._workers.renew(self._journal.worker_id, LEASE_SECONDS)
-        if not renewal.holds:
+        loop = asyncio.get_running_loop()
+        while True:
+            worker_id, asked = self._journal.worker_id, loop.time()
+            renewal = await self._workers.renew(worker_id, LEASE_SECONDS)
+            if worker_id != self._journal.worker_id:
+                continue  # the journal met the fence meanwhile, and what has begun since is under its new id
+            if renewal.holds:
+                break
             self._held_since = None
             self._journal.start_over()
-            renewal = await self._workers.renew(self._journal.worker_id, LEASE_SECONDS)
+        self._journal.lease.renew(asked + LEASE_SECONDS)
         if self._held_since is None:
-            self._held_since = asyncio.get_running_loop().time()
+            self._held_since = loop.time()
         self._counted(renewal.workers)
         for run_id in renewal.cancelled:
             self._cancel(run_id)
