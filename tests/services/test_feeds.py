@@ -12,7 +12,9 @@ import pytest
 from antiphon.domain.errors import NotFound
 from antiphon.domain.inputs import parse_input
 from antiphon.domain.items import text_of
+from antiphon.domain.run_events import RunLog
 from antiphon.services.feeds import Began, Changed, Delta, Ended, Feed, Heard, Said, text_in
+from antiphon.services.runs.live import LiveRun
 from tests.services.hand import HAND, PATIENCE_SECONDS, until
 from tests.services.world import World, another_person, running_world, say
 
@@ -82,6 +84,52 @@ async def test_who_opens_it_in_mid_answer_hears_all_of_the_answer(world: World) 
     assert await ear.next() == Delta("resp_" + begun.run_id, "and half", 5)
     ear.feed.close()
     await world.wait(begun)
+
+
+@pytest.mark.parametrize("arrives", ["late", "never"])
+async def test_an_end_that_is_heard_before_the_last_of_its_text_waits_for_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, arrives: str
+) -> None:
+    """As at a server that follows what another one generates, and hears of its end by a bell."""
+    conversation = await world.conversation()
+    begun = await world.begin("ask", conversation_id=conversation, model=HAND)
+    call, live = await world.hand.next(), begun.live
+    assert live is not None
+    call.say("half ")
+    await until(lambda: "half " in str(live.log.ops[: live.committed]))
+    ear = await listening(world, conversation)
+    assert await ear.next() == Delta("resp_" + begun.run_id, "half ")
+    mirror = LiveRun(live.run, RunLog(live.log.ops[: live.committed]))
+    followed = ear.feed._followed["resp_" + begun.run_id]
+    followed.follower.release()
+    followed.follower = world.application.followers.follow_live(mirror, mirror.committed - 1)
+    followed.follower.listen(ear.feed._news.set)
+    call.answer("and half")
+    await world.wait(begun)
+    if arrives == "late":
+        feeds, looked = world.application.feeds, []
+        happened = feeds.happened
+
+        async def noted(*given: Any) -> Any:
+            looked.append(await happened(*given))
+            return looked[-1]
+
+        monkeypatch.setattr(feeds, "happened", noted)
+        hearing = asyncio.create_task(ear.next())
+        await until(lambda: looked)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not hearing.done()
+        for op in live.log.ops[mirror.committed :]:
+            mirror.log.append(op)
+        mirror.close()
+        mirror.deliver(len(mirror.log.ops))
+        assert await hearing == Delta("resp_" + begun.run_id, "and half", 5)
+    else:
+        monkeypatch.setattr("antiphon.services.feeds.CATCH_UP_SECONDS", 0.01)
+    assert await ear.text() == "half and half"
+    assert await ear.next() == Ended("resp_" + begun.run_id, "completed")
+    ear.feed.close()
 
 
 async def test_one_goes_on_from_a_revision(world: World) -> None:

@@ -36,6 +36,9 @@ from antiphon.services.runs.live import LiveRuns
 LOOK_SECONDS: Final = 4.0
 """Between two looks without news: a bell may be lost, and an owner's account may end."""
 
+CATCH_UP_SECONDS: Final = 2.0
+"""How long an answer's end waits for the last of its text, which may come from another server."""
+
 PAGE: Final = 100
 MAX_INPUT: Final = 100
 """Messages that one turn is shown to have brought."""
@@ -272,6 +275,7 @@ class Feed:
         happened = await self._feeds.happened(self._who, self.conversation_id, change)
         run_id = happened.body.get("run_id", "")
         if change.kind == "turn.ended":
+            await self._caught_up(run_id)
             for delta in self._deltas(run_id):
                 yield delta
             self._forget(run_id)
@@ -292,6 +296,18 @@ class Feed:
                 return
             follower.listen(self._news.set)
             self._followed[run_id] = _Followed(follower)
+
+    async def _caught_up(self, run_id: str) -> None:
+        """Wait until an ended answer's text is here: what another server commits is heard in two ways."""
+        followed = self._followed.get(run_id)
+        if followed is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_SECONDS):
+                while not (followed.follower.whole or followed.follower.lost or self._ended):
+                    self._news.clear()
+                    await self._news.wait()
+        self._news.set()  # whatever else there was is looked for again
 
     def _deltas(self, run_id: str) -> list[Delta]:
         """Return what of an answer's text was committed since the last time, as one piece."""

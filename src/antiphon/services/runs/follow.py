@@ -90,6 +90,11 @@ class Follower:
         return self._live.committed if self._live is not None else len(self.log.ops)
 
     @property
+    def whole(self) -> bool:
+        """Whether everything there will ever be can be shown."""
+        return self._live is None or self._live.closed
+
+    @property
     def finished(self) -> bool:
         """Whether everything there will ever be has been passed."""
         ended = self._live is None or self._live.closed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
 from antiphon.domain.errors import Unavailable
@@ -16,7 +17,7 @@ class Lease:
     """The lease of the journal's worker; it never ends where the store is this process's own.
 
     A run that began under a lease which ran out would be taken over as a dead worker's at once.
-    `until` is the event loop's time. `on_lapsed` is called, perhaps often, when the lease is to be renewed;
+    `until` is monotonic time. `on_lapsed` is called, perhaps often, when the lease is to be renewed;
     without it there is none.
     """
 
@@ -38,8 +39,7 @@ class Lease:
 
     async def held(self) -> None:
         """Return while the lease holds; raises Unavailable if it is not renewed in time."""
-        loop = asyncio.get_running_loop()
-        while loop.time() >= self.until:
+        while monotonic() >= self.until:
             self._renewed.clear()
             if self.on_lapsed is not None:
                 self.on_lapsed()

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
 from antiphon.domain.errors import AntiphonError
@@ -75,9 +76,8 @@ class Leases:
 
     async def renew(self) -> None:
         """Renew the lease once; under another id if this worker was fenced. Raises Unavailable."""
-        loop = asyncio.get_running_loop()
         while True:
-            worker_id, asked = self._journal.worker_id, loop.time()
+            worker_id, asked = self._journal.worker_id, monotonic()
             renewal = await self._workers.renew(worker_id, LEASE_SECONDS)
             if worker_id != self._journal.worker_id:
                 continue  # the journal met the fence meanwhile, and what has begun since is under its new id
@@ -87,7 +87,7 @@ class Leases:
             self._journal.start_over()
         self._journal.lease.renew(asked + LEASE_SECONDS)
         if self._held_since is None:
-            self._held_since = loop.time()
+            self._held_since = asyncio.get_running_loop().time()
         self._counted(renewal.workers)
         for run_id in renewal.cancelled:
             self._cancel(run_id)
