@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from antiphon.domain.errors import Conflict, StorageFull
+from antiphon.storage.sql import sqlite_checkpoints
 from antiphon.storage.sql.sqlite import connect
 from antiphon.storage.sql.sqlite_checkpoints import COMMITS, MAX_LOG_PAGES, ROWS
 from antiphon.storage.sql.sqlite_writer import MAX_BATCH, SqliteWriter
@@ -227,6 +228,19 @@ async def test_commits_are_copied_into_the_file_beside_the_writer(
         await logged.submit(insert(*range(number * rows, (number + 1) * rows)))
     await until(lambda: copied(tmp_path, "marked"))
     assert (tmp_path / "logged.db-wal").stat().st_size < MAX_LOG_PAGES * 4096
+
+
+async def test_a_single_commit_is_copied_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a machine that loses its power loses no more than that, where commits do not wait for the disk."""
+    monkeypatch.setattr(sqlite_checkpoints, "SECONDS", 0.01)
+    connection = connect(tmp_path / "logged.db", synchronous="NORMAL")
+    writer = SqliteWriter(connection, asyncio.get_running_loop())
+    for table in ("first", "second"):
+        await writer.submit(lambda db, table=table: db.execute(f"CREATE TABLE {table} (text)"))
+        await until(lambda table=table: copied(tmp_path, table))
+    await asyncio.to_thread(writer.close)
 
 
 async def test_a_log_that_is_written_without_a_pause_begins_anew(

@@ -51,14 +51,14 @@ class _Sequence:
         self._milliseconds = 0
         self._tail = 0
 
-    def next(self, milliseconds: int) -> tuple[int, int]:
-        """Return the time and the 62 random bits of the next id."""
+    def next(self, milliseconds: int) -> int:
+        """Return the 62 random bits of the next id."""
         if milliseconds == self._milliseconds and self._tail < TAIL_LIMIT:
             self._tail += 1 + getrandbits(32)
         else:
             self._milliseconds = milliseconds
             self._tail = getrandbits(61)
-        return self._milliseconds, self._tail
+        return self._tail
 
 
 _sequence = _Sequence()
@@ -66,7 +66,8 @@ _sequence = _Sequence()
 
 def new_id(slot: int, *, now_us: int | None = None) -> str:
     """Return a fresh id of 32 hex digits for an owner with `slot` (0 ≤ slot < 4096)."""
-    milliseconds, tail = _sequence.next(time.time_ns() // 1_000_000 if now_us is None else now_us // 1000)
+    milliseconds = time.time_ns() // 1_000_000 if now_us is None else now_us // 1000
+    tail = _sequence.next(milliseconds)
     place = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | 0x7000_8000_0000_0000_0000 | (slot & 0xFFF) << 64
     return f"{place | tail:032x}"
 

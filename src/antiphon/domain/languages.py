@@ -248,6 +248,8 @@ def _by_words(text: str, script: str) -> str | None:
     A single letter, which means something in several languages, counts little.
     """
     words = (_ASCII_WORD if text.isascii() else _WORD).findall(text.lower())
+    if len(words) < MIN_SCORE and text.isascii():
+        return None
     common, scores = _WORDS[script], dict[str, int]()
     counts = Counter(words)
     for word in common.keys() & counts.keys():

@@ -133,7 +133,7 @@ def estimate_request_tokens(messages: Iterable[dict[str, Any]], tools: Iterable[
     return total + sum(-(-len(msgspec.json.encode(tool)) // BYTES_PER_TOKEN) for tool in tools)
 
 
-_COUNTED: Final = ("content", "arguments", "output", "summary", "name", "encrypted_content")
+_COUNTED: Final = frozenset({"content", "arguments", "output", "summary", "name", "encrypted_content"})
 _KNOWN_TYPES: Final = frozenset(
     {"message", "function_call", "function_call_output", "reasoning", "compaction"}
 )
@@ -148,9 +148,8 @@ def estimate_item_tokens(payload: dict[str, Any]) -> int:
     if payload.get("type", "message") not in _KNOWN_TYPES:
         return TOKENS_PER_ITEM + len(msgspec.json.encode(payload)) // BYTES_PER_TOKEN
     total = TOKENS_PER_ITEM
-    for field in _COUNTED:
-        value = payload.get(field)
-        if value:
+    for field, value in payload.items():
+        if value and field in _COUNTED:
             total += _estimate_value(value)
     return total
 
@@ -160,11 +159,22 @@ def _estimate_value(value: Any) -> int:
         return estimate_tokens(value)
     if not isinstance(value, list):
         return 0
-    return sum(_estimate_part(part) for part in value if isinstance(part, dict))
+    total = 0
+    for part in value:
+        if isinstance(part, dict):
+            total += _estimate_part(part)
+    return total
+
+
+_BEYOND_TEXT: Final = frozenset({"refusal", "file", "file_data", "input_audio"})
 
 
 def _estimate_part(part: dict[str, Any]) -> int:
     """Estimate a part of a message, in the shape of responses or of chat completions."""
+    text = part.get("text")
+    if isinstance(text, str) and part.keys().isdisjoint(_BEYOND_TEXT):
+        total = estimate_tokens(text)
+        return total + IMAGE_TOKENS if part.get("type") in ("input_image", "image_url") else total
     total = IMAGE_TOKENS if part.get("type") in ("input_image", "image_url") else 0
     for field in ("text", "refusal"):
         text = part.get(field)

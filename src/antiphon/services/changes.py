@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -17,21 +17,22 @@ class Changes:
         self._most = most
         self._last: OrderedDict[str, int] = OrderedDict()
         self._forgotten = 0
-        self._flying: Counter[str] = Counter()
+        self._flying: dict[str, int] = {}
         self._listeners: dict[str, list[Callable[[], None]]] = {}
         self.now = 0
 
     def begin(self, touched: Collection[str]) -> None:
         """See the port."""
-        self._flying.update(touched)
+        for one in touched:
+            self._flying[one] = self._flying.get(one, 0) + 1
 
     def end(self, touched: Collection[str]) -> None:
         """See the port."""
         self.now += 1
         for one in touched:
-            self._flying[one] -= 1
-            if not self._flying[one]:
-                del self._flying[one]
+            flying = self._flying.pop(one) - 1
+            if flying:
+                self._flying[one] = flying
             self._last.pop(one, None)
             self._last[one] = self.now
             for listener in self._listeners.get(one, ())[:]:

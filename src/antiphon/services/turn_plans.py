@@ -103,13 +103,15 @@ def answer_tokens(params: dict[str, Any], context_tokens: int) -> int:
 class Plan(msgspec.Struct, kw_only=True):
     """A decided turn: the run, its input with ids, and the commands that begin it.
 
-    `within_id` is whose conversation it is asked in, where that is not the run's own.
+    `within_id` is whose conversation it is asked in, where that is not the run's own; `worker_id` whom
+    a run that is stored is leased to.
     """
 
     run: Run
     items: list[NewItem]
     commands: list[ws.Command]
     within_id: str | None = None
+    worker_id: str | None = None
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,7 +134,7 @@ def plan_turn(request: TurnRequest, run: Run, at: Attachment, *, worker_id: str)
     who = at.who
     hashes: tuple[bytes | None, ...] = request.path_hashes or (None,) * len(request.items)
     items = [new_item(item, who.slot, digest) for item, digest in zip(request.items, hashes, strict=True)]
-    plan = Plan(run=run, items=items, commands=[])
+    plan = Plan(run=run, items=items, commands=[], worker_id=worker_id)
     after = _place(who, plan, at)
     if items:
         plan.commands.append(
@@ -141,7 +143,9 @@ def plan_turn(request: TurnRequest, run: Run, at: Attachment, *, worker_id: str)
                 run_id=run.id, created_us=run.created_us, items=tuple(items),
             )
         )  # fmt: skip
-    tokens = after.tokens + sum(item.token_count for item in items)
+    tokens = after.tokens
+    for item in items:
+        tokens += item.token_count
     last_id = items[-1].id if items else at.base.position.item_id if at.base else None
     run.input_end = Position(after.segment_id, after.depth + len(items), tokens, last_id)
     run.request = {

@@ -208,15 +208,17 @@ class Turns:
         # Documents change: an answer from them is not given again.
         if (cache := self.cache_in_use) is not None and search is None:
             await self._look(cache, who, request, starts, plans[0].within_id)
-        await self._open(starts, commands)
+        await self._open(starts, commands, plans[0].worker_id)
         return [Begun(live.run.id, live, grant.standings) for live, _, _ in starts]
 
-    async def _open(self, starts: Sequence[Start], commands: Sequence[ws.Command]) -> None:
+    async def _open(
+        self, starts: Sequence[Start], commands: Sequence[ws.Command], worker_id: str | None
+    ) -> None:
         """Commit and start. Registered before the commit, so that no sweep takes a run for ownerless.
 
         Raises Conflict if this process has become another worker since the runs were planned.
         """
-        if any(isinstance(one, ws.OpenRun) and one.worker_id != self._engine.worker_id for one in commands):
+        if worker_id is not None and worker_id != self._engine.worker_id:
             raise Conflict("OpenRun")
         for live, _, _ in starts:
             self._runs.add(live)
@@ -266,7 +268,7 @@ class Turns:
             live.grounding = self._searches.grounding(search, run, route, params)
         request = ModelRequest(model=route.model, messages=messages, params=params, continues=continues)
         begin = ws.StartRun(run_id=run.id, worker_id=await self._engine.leased(), attempt=run.attempt)
-        await self._open([(live, route, request)], [begin])
+        await self._open([(live, route, request)], [begin], begin.worker_id)
 
     async def _begin_ephemeral(self, who: Principal, request: TurnRequest, route: ModelRoute) -> Begun:
         plan = Plan(run=self._new_run(who, request, route), items=[], commands=[])

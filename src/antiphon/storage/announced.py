@@ -6,7 +6,7 @@ A commit that only extends running answers costs nothing, any other one look at 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from antiphon.ports import write_sets as ws
 from antiphon.ports.aliases import PutAlias
@@ -14,6 +14,9 @@ from antiphon.ports.change_watch import ChangeWatch
 from antiphon.ports.storage import Journal, Storage, UnitOfWork
 from antiphon.ports.write_sets import WriteSet
 from antiphon.storage.around import AroundStorage
+
+_TOUCH_NOTHING: Final = frozenset({ws.PutItems, ws.NewSegment, ws.OpenRun, ws.FinishRun, ws.PutLedger})
+"""Most commands, and none of them has what is looked for in the others; a look that fails is dear."""
 
 
 class AnnouncedUnitOfWork:
@@ -63,12 +66,15 @@ def touched_by(commands: Iterable[Any]) -> set[str]:
     """Return the conversations that a write set touches, and the owners whose names it moves."""
     touched: set[str] = set()
     for command in commands:
-        if type(command) is ws.NewConversation:
+        kind = type(command)
+        if kind is ws.NewConversation:
             touched.add(command.conversation.owner_id)
-        elif type(command) is PutAlias:
+        elif kind is PutAlias:
             touched.add(command.owner_id)
-        elif (conversation_id := getattr(command, "conversation_id", None)) is not None:
-            touched.add(conversation_id)
+        elif (
+            kind not in _TOUCH_NOTHING and (touches := getattr(command, "conversation_id", None)) is not None
+        ):
+            touched.add(touches)
     return touched
 
 
