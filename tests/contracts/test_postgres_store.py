@@ -219,6 +219,12 @@ async def test_a_database_that_is_not_there_is_named_at_the_start(tmp_path: Path
         await open_postgres(f"postgresql://nobody@/none?host={tmp_path}")
 
 
+async def test_a_certificate_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
+    absent = f"sslmode=verify-full&sslrootcert={tmp_path / 'absent.pem'}"
+    with pytest.raises(Unavailable, match=r"cannot be read: sslrootcert=.*absent\.pem"):
+        await open_postgres(f"postgresql://nobody@127.0.0.1:1/none?{absent}")
+
+
 async def test_a_caller_that_leaves_does_not_cut_its_write_off(stores: Stores) -> None:
     """And an empty set waits for those before it, by which services learn what became of theirs."""
     one, _ = stores

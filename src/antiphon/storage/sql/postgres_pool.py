@@ -6,9 +6,11 @@ model or a client, so a few serve thousands of streams.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, Protocol
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
@@ -125,6 +127,15 @@ def named(error: Exception) -> Exception:
     return error
 
 
+def away(error: Exception, url: str) -> Unavailable:
+    """Return what is told of a first connection that failed."""
+    if isinstance(error, OSError):  # Python's TLS does not say which of the files it could not read
+        for name, (path, *_) in parse_qs(urlsplit(url).query).items():
+            if name in ("sslrootcert", "sslcert", "sslkey") and not os.access(path, os.R_OK):
+                return Unavailable(f"DATABASE_URL names a file that cannot be read: {name}={path}")
+    return Unavailable(f"PostgreSQL cannot be reached: {error}")
+
+
 class Pool:
     """A bounded number of connections for reads and write sets."""
 
@@ -173,5 +184,5 @@ async def open_pool(
             server_settings={**session(role), **(settings or {})},
         )  # fmt: skip
     except (*LOST, TimeoutError) as error:
-        raise Unavailable(f"PostgreSQL cannot be reached: {error}") from error
+        raise away(error, url) from error
     return Pool(pool)

@@ -15,7 +15,7 @@ from antiphon.domain.archives import Row, Table
 from antiphon.domain.errors import Unavailable
 from antiphon.storage.sql import migrate, transfer
 from antiphon.storage.sql.migrate import CONVERSATIONS, KNOWLEDGE
-from antiphon.storage.sql.postgres_pool import CONNECT_SECONDS, LOST, named
+from antiphon.storage.sql.postgres_pool import CONNECT_SECONDS, LOST, away, named
 from antiphon.storage.sql.postgres_text import bound, read_back, translated
 from antiphon.storage.sql.postgres_words import lexemes_of
 from antiphon.storage.sql.postgres_workers import LIVING
@@ -204,7 +204,7 @@ class PostgresTransfer:
         try:
             connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS, server_settings=settings)
         except (*LOST, TimeoutError) as error:
-            raise Unavailable(f"PostgreSQL cannot be reached: {error}") from error
+            raise away(error, self._url) from error
         try:
             yield connection
         except asyncpg.PostgresError as error:
