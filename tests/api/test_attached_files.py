@@ -203,3 +203,41 @@ async def test_whoever_is_in_the_conversation_sees_a_picture_and_no_other_file(t
     await s.call("owner", "DELETE", f"/v1/files/{s.ids['picture_id']}")
     gone = path.format(s.ids["item_id"], s.ids["picture_id"])
     assert (await s.call("viewer", "GET", gone)).status_code == 404
+
+
+async def test_whoever_holds_a_link_sees_the_pictures_it_shows_and_no_other(town: Town) -> None:
+    s = await share(town)
+    drawn, noted = (
+        await upload_as(s.people["owner"], PICTURE),
+        await upload_as(s.people["owner"], NOTES.encode(), "notes.md"),
+    )
+    first = (await s.made("owner", "POST", f"{s.conversation}/items", {"items": said()}))["data"][0]["id"]
+    parts = said({"type": "input_image", "file_id": drawn}, {"type": "input_file", "file_id": noted})
+    body = {"items": [{"type": "message", **parts[0]}]}
+    item = (await s.made("owner", "POST", f"{s.conversation}/items", body))["data"][0]["id"]
+    elsewhere = await s.made("owner", "POST", f"{s.conversation}/branches", {"name": "old", "item_id": first})
+    branches = (await s.call("owner", "GET", f"{s.conversation}/branches")).json()["data"]
+    whole = next(one for one in branches if one["head_item_id"][-32:] == item[-32:])
+    links = {
+        name: (await s.made("owner", "POST", f"{s.conversation}/shares", {"branch_id": branch["id"]}))[
+            "token"
+        ]
+        for name, branch in (("whole", whole), ("old", elsewhere))
+    }
+    path = f"/v1/shared/{{}}/items/{item}/pictures/{{}}"
+    seen = await s.call("nobody", "GET", path.format(links["whole"], drawn))
+    assert (seen.status_code, seen.content) == (200, PICTURE)
+    assert (seen.headers["cache-control"], seen.headers["x-robots-tag"]) == ("private, no-store", "noindex")
+    for where in (
+        path.format(links["whole"], noted),
+        path.format(links["whole"], s.ids["picture_id"]),
+        path.format(links["old"], drawn),
+        path.format("ants_nothing", drawn),
+    ):
+        refused = await s.call("nobody", "GET", where)
+        assert (refused.status_code, refused.headers["x-robots-tag"]) == (404, "noindex"), where
+        assert links["whole"] not in refused.text
+    found = (await s.call("owner", "GET", f"{s.conversation}/shares")).json()["data"]
+    for one in found:
+        await s.call("owner", "DELETE", f"{s.conversation}/shares/{one['id']}")
+    assert (await s.call("nobody", "GET", path.format(links["whole"], drawn))).status_code == 404

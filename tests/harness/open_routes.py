@@ -18,5 +18,5 @@ OPEN_OPERATIONS: Final = dialects.OPEN_OPERATIONS | frozenset({
     ("GET", "/v1/auth/oidc"),  # a login page must know where one can log in
     ("GET", "/v1/auth/oidc/{provider}/login"), ("GET", "/v1/auth/oidc/{provider}/callback"),
     ("GET", "/v1/shared/{token}"), ("GET", "/v1/shared/{token}/items"),
-    ("GET", "/v1/shared/{token}/events"),
+    ("GET", "/v1/shared/{token}/events"), ("GET", "/v1/shared/{token}/items/{item_id}/pictures/{picture_id}"),
 })  # fmt: skip

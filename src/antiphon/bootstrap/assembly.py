@@ -234,6 +234,7 @@ def conversations_of(
     """Return the services of conversations and who shares them, by their names in `Application`."""
     conversations = Conversations(storage, access, idempotency, purges, attached, clock)
     branches = Branches(storage, access, conversations, idempotency, clock)
+    shares = Shares(storage, access, conversations, idempotency, clock)
     sessions = ChatSessions(
         storage, conversations, people["administration"].retention, clock,
         ttl_seconds=settings.memory_ttl_seconds, most_sessions=settings.max_cache_size,
@@ -247,7 +248,7 @@ def conversations_of(
         "branches": branches,
         "branch_forks": BranchForks(storage, access, conversations, branches, idempotency, clock),
         "alternatives": Alternatives(storage, access, conversations, turns, idempotency, attached, clock),
-        "pictures": Pictures(access, conversations, attached),
+        "pictures": Pictures(access, conversations, shares, attached),
         "members": Members(storage, access, conversations, idempotency, followers, clock),
-        "shares": Shares(storage, access, conversations, idempotency, clock),
+        "shares": shares,
     }

@@ -150,13 +150,25 @@ class Shares:
             descending=descending,
         )  # fmt: skip
 
+    async def item(self, token: str, item_id: str) -> tuple[Shared, Item]:
+        """Return one item of a link's branch as it is now, and what the link shows; raises NotFound."""
+        shared = await self.open(token)
+        found = await self._shown(shared, item_id)
+        return (shared, found) if found is not None else not_found("Item", item_id)
+
     async def _cursor(self, shared: Shared, after: str) -> Item:
-        tree = self._storage.tree
-        identifier = ids.parse_item(after)
-        found = await tree.item(shared.conversation.owner_id, identifier) if identifier else None
-        # A page downwards from an item of another branch would show what was not shared.
-        if found is None or not await is_on_path(tree, shared.branch.head, found[0]):
+        found = await self._shown(shared, after)
+        if found is None:
             raise invalid_cursor(after)
+        return found
+
+    async def _shown(self, shared: Shared, item_id: str) -> Item | None:
+        tree = self._storage.tree
+        identifier = ids.parse_item(item_id)
+        found = await tree.item(shared.conversation.owner_id, identifier) if identifier else None
+        # One of another branch was not shared, nor what a page downwards from it would show.
+        if found is None or not await is_on_path(tree, shared.branch.head, found[0]):
+            return None
         return found[0]
 
     def _record(self, who: Principal, link: ShareLink, kind: str) -> list[ws.Command]:

@@ -1,12 +1,15 @@
 /** Pictures of messages. The content policy shows no data: addresses and no others' servers: each becomes a blob. */
 
-import { useEffect, useState } from "react";
+import { createContext, useContext, useEffect, useState } from "react";
 import { send } from "../api/client";
 import { Dialog } from "../frame/dialog";
 import { chat } from "../state/chat";
 
 const REMEMBERED = 50;
 const known = new Map<string, Blob>();
+
+/** The address of what is shown where that is no chat of the reader's: of a link to one. */
+export const ShownAt = createContext<string | null>(null);
 
 /** Keeps what was just uploaded, so that it need not come back to be shown. */
 export function remember(fileId: string, content: Blob): void {
@@ -36,12 +39,14 @@ export function Thumbnail({ file }: { file: Blob }) {
 /** A picture that an item names by its file's id, whoever of the conversation's people put it there. */
 export function StoredPicture({ id, itemId }: { id: string; itemId: string }) {
   const [content, setContent] = useState(() => known.get(id) ?? null);
+  const link = useContext(ShownAt);
   useEffect(() => {
     if (known.has(id)) return setContent(known.get(id)!);
     const { id: conversation } = chat.getState();
-    if (!conversation || itemId.startsWith("local:")) return;
+    const shown = link ?? (conversation && `/v1/conversations/${conversation}`);
+    if (!shown || itemId.startsWith("local:")) return;
     const ending = new AbortController();
-    send(`/v1/conversations/${conversation}/items/${itemId}/pictures/${id}`, { signal: ending.signal })
+    send(`${shown}/items/${itemId}/pictures/${id}`, { signal: ending.signal })
       .then((response) => response.blob())
       .then((blob) => {
         remember(id, blob);
@@ -49,7 +54,7 @@ export function StoredPicture({ id, itemId }: { id: string; itemId: string }) {
       })
       .catch(() => undefined);
     return () => ending.abort();
-  }, [id, itemId]);
+  }, [id, itemId, link]);
   return <Picture content={content} />;
 }
 

@@ -3,6 +3,7 @@ import { ApiError, call, send } from "../api/client";
 import { eventsOf, pause } from "../api/stream";
 import type { Item, Page } from "../api/types";
 import { SaidPart } from "../chat/message";
+import { ShownAt } from "../chat/pictures";
 import { Markdown } from "../markdown/markdown";
 import { textOf, turnsOf } from "../state/turns";
 import "../styles/views.css";
@@ -52,21 +53,23 @@ export default function Shared({ token }: { token: string }) {
         <p className="note">A shared conversation, to read</p>
         <h1>{head ? head.title || "Untitled" : "…"}</h1>
       </header>
-      {turnsOf(items).map((turn) =>
-        turn.role === "user" ? (
-          <article key={turn.id} className="shared-said" aria-label="Question">
-            {turn.items.flatMap(({ id, content }) =>
-              (content ?? []).map((part, index) => <SaidPart key={`${id}${index}`} part={part} itemId={id} />),
-            )}
-          </article>
-        ) : (
-          textOf(turn) && (
-            <article key={turn.id} aria-label="Answer">
-              <Markdown text={textOf(turn)} />
+      <ShownAt.Provider value={`/v1/shared/${token}`}>
+        {turnsOf(items).map((turn) =>
+          turn.role === "user" ? (
+            <article key={turn.id} className="shared-said" aria-label="Question">
+              {turn.items.flatMap(({ id, content }) =>
+                (content ?? []).map((part, index) => <SaidPart key={`${id}${index}`} part={part} itemId={id} />),
+              )}
             </article>
-          )
-        ),
-      )}
+          ) : (
+            textOf(turn) && (
+              <article key={turn.id} aria-label="Answer">
+                <Markdown text={textOf(turn)} />
+              </article>
+            )
+          ),
+        )}
+      </ShownAt.Provider>
     </main>
   );
 }

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from antiphon.api import event_stream
 from antiphon.api.dependencies import After, App, AsgiResponse, Caller, IdentityRoute, JsonRoute, Limit
+from antiphon.api.downloads import download
 from antiphon.api.errors import describe
 from antiphon.api.http import Receive, Scope, Send
 from antiphon.api.idempotency import key_of, once
@@ -145,6 +146,24 @@ async def list_shared_items(
         return _no_link(error)
     data = [stored_item(item) for item in page.data]
     return answer(page_object(data, has_more=page.has_more), headers=PRIVATE)
+
+
+@public.get("/items/{item_id}/pictures/{picture_id}", summary="Retrieve a picture of a shared item")
+async def read_shared_picture(
+    application: App, request: Request, token: str, item_id: str, picture_id: str
+) -> Response:
+    """Return a picture that an item on the link's branch names by its file's id; needs no credential."""
+    pictures = application.pictures
+    try:
+        file = await pictures.get_shared(token, item_id, picture_id)
+    except NotFound as error:
+        return _no_link(error)
+    found = download(
+        request.scope, lambda start, end: pictures.read(file, start, end), size=file.bytes,
+        filename=file.filename, digest=file.digest,
+    )  # fmt: skip
+    found.headers.update(PRIVATE)
+    return found
 
 
 @public.get("/events", summary="Follow a shared conversation", tags=["live"])
