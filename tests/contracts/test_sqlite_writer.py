@@ -14,7 +14,7 @@ import pytest
 from antiphon.domain.errors import Conflict, StorageFull
 from antiphon.storage.sql import sqlite_checkpoints
 from antiphon.storage.sql.sqlite import connect
-from antiphon.storage.sql.sqlite_checkpoints import COMMITS, MAX_LOG_PAGES, ROWS
+from antiphon.storage.sql.sqlite_checkpoints import COMMITS, MAX_LOG_PAGES, PORTIONS, ROWS
 from antiphon.storage.sql.sqlite_writer import MAX_BATCH, SqliteWriter
 from tests.services.hand import until
 
@@ -217,30 +217,38 @@ def copied(directory: Path, table: str) -> bool:
     return f"CREATE TABLE {table} ".encode() in content
 
 
-@pytest.mark.parametrize("rows", [1, ROWS])
+@pytest.mark.parametrize("rows", [1, ROWS * PORTIONS])
 async def test_commits_are_copied_into_the_file_beside_the_writer(
     logged: SqliteWriter, tmp_path: Path, rows: int
 ) -> None:
     """After many commits, or many rows of one; far before the log is so long that the writer does it."""
     await logged.submit(lambda db: db.execute("CREATE TABLE marked (text)"))
     assert not copied(tmp_path, "marked")
-    for number in range(COMMITS if rows == 1 else 1):
+    for number in range(COMMITS * PORTIONS if rows == 1 else 1):
         await logged.submit(insert(*range(number * rows, (number + 1) * rows)))
     await until(lambda: copied(tmp_path, "marked"))
     assert (tmp_path / "logged.db-wal").stat().st_size < MAX_LOG_PAGES * 4096
 
 
-async def test_a_single_commit_is_copied_after_a_while(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("commits", "seconds"), [(COMMITS, 3600.0), (1, 0.01)])
+async def test_the_log_goes_to_the_disk_in_portions_and_a_last_commit_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commits: int, seconds: float
 ) -> None:
-    """So a machine that loses its power loses no more than that, where commits do not wait for the disk."""
-    monkeypatch.setattr(sqlite_checkpoints, "SECONDS", 0.01)
+    """So a machine that loses its power forgets little, where commits do not wait for the disk."""
+    synced: list[str] = []
+    sync = sqlite_checkpoints._to_the_disk
+    monkeypatch.setattr(sqlite_checkpoints, "_to_the_disk", lambda path: (sync(path), synced.append(path)))
+    monkeypatch.setattr(sqlite_checkpoints, "SECONDS", seconds)
     connection = connect(tmp_path / "logged.db", synchronous="NORMAL")
     writer = SqliteWriter(connection, asyncio.get_running_loop())
-    for table in ("first", "second"):
-        await writer.submit(lambda db, table=table: db.execute(f"CREATE TABLE {table} (text)"))
-        await until(lambda table=table: copied(tmp_path, table))
+    await writer.submit(lambda db: db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)"))
+    for number in range(3):
+        before = len(synced)
+        for commit in range(commits):
+            await writer.submit(insert(commits * number + commit))
+        await until(lambda before=before: len(synced) > before)
     await asyncio.to_thread(writer.close)
+    assert set(synced) == {str(tmp_path / "logged.db-wal")}
 
 
 async def test_a_log_that_is_written_without_a_pause_begins_anew(
@@ -260,10 +268,10 @@ async def test_what_a_reader_kept_in_the_log_is_copied_after_it(logged: SqliteWr
     reader.execute("BEGIN")
     assert reader.execute("SELECT COUNT(*) FROM t").fetchone() == (1,)
     await logged.submit(lambda db: db.execute("CREATE TABLE marked (text)"))
-    for number in range(2, 2 + COMMITS):
+    for number in range(2, 2 + COMMITS * PORTIONS):
         await logged.submit(insert(number))
     assert not copied(tmp_path, "marked")
     reader.close()
-    for number in range(2 + COMMITS, 2 + 2 * COMMITS):
+    for number in range(2 + COMMITS * PORTIONS, 2 + 2 * COMMITS * PORTIONS):
         await logged.submit(insert(number))
     await until(lambda: copied(tmp_path, "marked"))
