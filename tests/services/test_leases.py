@@ -137,3 +137,19 @@ async def test_a_turn_that_was_planned_before_a_fence_is_planned_again(world: Wo
     assert found == [(world.application.journal.worker_id,)] != [(fences[0],)]
     call.answer("whole")
     assert (await world.ended(begun)).run.state == "completed"
+
+
+async def test_a_store_that_is_away_is_not_asked_for_the_lease_by_everybody_who_wants_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_module, "PATIENCE_SECONDS", 0.01)
+    register = Register()
+    leases = await leases_of(world, register)
+    world.application.journal.lease.renew(0.0)
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await world.begin("early")
+        if not (asked := register.asked[-1][1]).done():
+            asked.set_exception(Unavailable("away"))
+    assert len(register.asked) == 2, "the first one, and one that failed"
+    await leases.close()

@@ -20,6 +20,7 @@ from antiphon.services.runs.live import LiveRuns
 
 LEASE_SECONDS: Final = 10.0
 RENEW_SECONDS: Final = 3.0
+RETRY_SECONDS: Final = 0.2
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ class Leases:
                 renewed = loop.time()
             except Exception as error:
                 log.warning("the lease could not be renewed: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)  # whatever wants it meanwhile
 
     def _rung(self, what: str, identifier: str) -> None:
         if what == CANCEL:
