@@ -170,6 +170,7 @@ NOBODYS = {
     "members.end_removed": "the process's own",
     "shares.open": "by a link's token",
     "shares.items": "by a link's token",
+    "shares.item": "by a link's token",
 }
 """Take no caller, and why."""
 
