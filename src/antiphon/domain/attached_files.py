@@ -40,13 +40,7 @@ def parts_of(payload: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def names_files(payload: dict[str, Any]) -> bool:
     """Whether an item's payload names a file by its id."""
-    for field in ("content", "output"):
-        value = payload.get(field)
-        if isinstance(value, list):
-            for part in value:
-                if isinstance(part, dict) and part.get("file_id") is not None:
-                    return next(parts_of(payload), None) is not None
-    return False
+    return next(parts_of(payload), None) is not None
 
 
 def replaced(payload: dict[str, Any], shown: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -249,7 +249,7 @@ def _by_words(text: str, script: str) -> str | None:
     """
     words = (_ASCII_WORD if text.isascii() else _WORD).findall(text.lower())
     if len(words) < MIN_SCORE and text.isascii():
-        return None
+        return None  # not even if all of them were common
     common, scores = _WORDS[script], dict[str, int]()
     counts = Counter(words)
     for word in common.keys() & counts.keys():

@@ -171,15 +171,15 @@ _BEYOND_TEXT: Final = frozenset({"refusal", "file", "file_data", "input_audio"})
 
 def _estimate_part(part: dict[str, Any]) -> int:
     """Estimate a part of a message, in the shape of responses or of chat completions."""
-    text = part.get("text")
-    if isinstance(text, str) and part.keys().isdisjoint(_BEYOND_TEXT):
-        total = estimate_tokens(text)
-        return total + IMAGE_TOKENS if part.get("type") in ("input_image", "image_url") else total
     total = IMAGE_TOKENS if part.get("type") in ("input_image", "image_url") else 0
-    for field in ("text", "refusal"):
-        text = part.get(field)
-        if isinstance(text, str):
-            total += estimate_tokens(text)
+    text = part.get("text")
+    if isinstance(text, str):
+        total += estimate_tokens(text)
+    if part.keys().isdisjoint(_BEYOND_TEXT):
+        return total
+    refusal = part.get("refusal")
+    if isinstance(refusal, str):
+        total += estimate_tokens(refusal)
     file, audio = part.get("file", part), part.get("input_audio")
     data = file.get("file_data") if isinstance(file, dict) else None
     if isinstance(data, str):

@@ -264,8 +264,6 @@ def read_usage(usage: Any) -> UsageReport | None:
 
 def _count(table: Any, field: str) -> int | None:
     value = table.get(field) if isinstance(table, dict) else None
-    if value is None or (type(value) is int and 0 <= value < MAX_TOKENS):
-        return value
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_TOKENS:

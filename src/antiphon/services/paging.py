@@ -15,9 +15,9 @@ from antiphon.ports.storage import Tree
 T = TypeVar("T")
 
 SLICE: Final = 500
+"""Items read at once while a page thinned by hidden items is filled up."""
 NO_CONVERSATION: Final = ""
 """Asked for by who wants all items: nothing is hidden in it."""
-"""Items read at once while a page thinned by hidden items is filled up."""
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):

@@ -143,9 +143,7 @@ def plan_turn(request: TurnRequest, run: Run, at: Attachment, *, worker_id: str)
                 run_id=run.id, created_us=run.created_us, items=tuple(items),
             )
         )  # fmt: skip
-    tokens = after.tokens
-    for item in items:
-        tokens += item.token_count
+    tokens = after.tokens + sum(item.token_count for item in items)
     last_id = items[-1].id if items else at.base.position.item_id if at.base else None
     run.input_end = Position(after.segment_id, after.depth + len(items), tokens, last_id)
     run.request = {

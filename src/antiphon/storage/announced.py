@@ -6,7 +6,8 @@ A commit that only extends running answers costs nothing, any other one look at 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from functools import cache
+from typing import Any
 
 from antiphon.ports import write_sets as ws
 from antiphon.ports.aliases import PutAlias
@@ -14,9 +15,6 @@ from antiphon.ports.change_watch import ChangeWatch
 from antiphon.ports.storage import Journal, Storage, UnitOfWork
 from antiphon.ports.write_sets import WriteSet
 from antiphon.storage.around import AroundStorage
-
-_TOUCH_NOTHING: Final = frozenset({ws.PutItems, ws.NewSegment, ws.OpenRun, ws.FinishRun, ws.PutLedger})
-"""Most commands, and none of them has what is looked for in the others; a look that fails is dear."""
 
 
 class AnnouncedUnitOfWork:
@@ -66,16 +64,20 @@ def touched_by(commands: Iterable[Any]) -> set[str]:
     """Return the conversations that a write set touches, and the owners whose names it moves."""
     touched: set[str] = set()
     for command in commands:
-        kind = type(command)
+        kind: type = type(command)
         if kind is ws.NewConversation:
             touched.add(command.conversation.owner_id)
         elif kind is PutAlias:
             touched.add(command.owner_id)
-        elif (
-            kind not in _TOUCH_NOTHING and (touches := getattr(command, "conversation_id", None)) is not None
-        ):
-            touched.add(touches)
+        elif _speaks_of_one(kind) and command.conversation_id is not None:
+            touched.add(command.conversation_id)
     return touched
+
+
+@cache
+def _speaks_of_one(kind: type) -> bool:
+    """Whether commands of a kind name a conversation; kept, since a look for what is not there is dear."""
+    return hasattr(kind, "conversation_id")
 
 
 class AnnouncedStorage(AroundStorage):

@@ -97,8 +97,7 @@ class Follower:
     @property
     def finished(self) -> bool:
         """Whether everything there will ever be has been passed."""
-        ended = self._live is None or self._live.closed
-        return ended and not self.revoked and self.cursor >= self.committed
+        return self.whole and not self.revoked and self.cursor >= self.committed
 
     def hold_less(self) -> None:
         """Let go of what can be made again: this client keeps the log of a run that has ended in memory.

@@ -32,7 +32,7 @@ class Lease:
         self._renewed.set()
 
     def lapse(self) -> None:
-        """The lease is gone: another worker took over."""
+        """The lease is gone: it ran out, or another worker took over."""
         if self.on_lapsed is not None:
             self.until = -math.inf
             self.on_lapsed()
@@ -41,8 +41,7 @@ class Lease:
         """Return while the lease holds; raises Unavailable if it is not renewed in time."""
         while monotonic() >= self.until:
             self._renewed.clear()
-            if self.on_lapsed is not None:
-                self.on_lapsed()
+            self.lapse()
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     await self._renewed.wait()
