@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright, expect
 
 from antiphon.api import page as served
 from scripts.project_files import ROOT
@@ -23,6 +23,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome"
 WIDE = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 780}
 PATIENCE_MS = 20_000
+expect.set_options(timeout=PATIENCE_MS)
 
 _WATCH = """
 window.__violations = [];

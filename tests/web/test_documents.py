@@ -181,7 +181,7 @@ async def test_a_document_that_cannot_be_read_is_told_of_and_the_question_is_not
     await give(page, "broken.pdf", "application/pdf", b"%PDF-1.7 nothing", "drop")
     await page.write("What does it say?")
     await expect(page.page.locator(".ending.problem")).to_contain_text("broken.pdf")
-    assert (await page.texts(".bubble"))[0].startswith("What does it say?")
+    await expect(page.page.locator(".bubble").first).to_contain_text("What does it say?")
 
 
 async def test_an_attachment_is_removed_before_it_is_sent(page: Tab) -> None:

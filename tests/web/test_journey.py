@@ -9,6 +9,7 @@ from tests.web.browser import PHONE, Tab, tab
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+COPIED = "(text) => navigator.clipboard.readText().then((copied) => copied === text)"
 MARKDOWN = """# First
 
 | a | b |
@@ -35,7 +36,7 @@ async def test_without_a_model_the_page_says_what_answers_and_how_to_connect_a_r
     assert text.count(". ") == 1 and "offline model" in text and "GROQ_API_KEY" in text
     await page.say("The lights of the harbour are green.")
     await page.say("What colour are the lights of the harbour?")
-    assert "lights of the harbour are green" in (await page.texts(".answer"))[-1]
+    await expect(page.page.locator(".answer").last).to_contain_text("lights of the harbour are green")
     await page.picture("offline")
 
 
@@ -61,9 +62,9 @@ async def test_code_and_answers_are_copied(browser: Browser, url: str) -> None:
         await page.choose("echo")
         await page.say("```js\nlet a = 1;\n```")
         await page.page.click("figure.code button")
-        assert await page.page.evaluate("navigator.clipboard.readText()") == "let a = 1;"
+        await page.page.wait_for_function(COPIED, arg="let a = 1;")
         await page.page.click(".answer [aria-label=Copy]")
-        assert await page.page.evaluate("navigator.clipboard.readText()") == "```js\nlet a = 1;\n```"
+        await page.page.wait_for_function(COPIED, arg="```js\nlet a = 1;\n```")
 
 
 async def test_an_edit_and_another_answer_are_siblings_that_one_goes_between(page: Tab) -> None:
@@ -73,9 +74,10 @@ async def test_an_edit_and_another_answer_are_siblings_that_one_goes_between(pag
     await page.page.click("[aria-label=Edit]")
     await page.page.fill(".edit .composer-input", "second question")
     await page.page.keyboard.press("Enter")
+    await expect(page.page.locator(".siblings")).to_have_text(["2/2"])
+    for part in (".bubble", ".answer-body"):
+        await expect(page.page.locator(part)).to_have_text(["second question"])
     await page.settled()
-    assert await page.texts(".siblings") == ["2/2"]
-    assert (await page.texts(".bubble"), (await page.texts(".answer-body"))) == (["second question"],) * 2
     await page.page.click("[aria-label='Previous alternative']")
     await expect(page.page.locator(".bubble")).to_have_text("first question")
     await expect(page.page.locator(".siblings")).to_have_text("1/2")
@@ -84,7 +86,7 @@ async def test_an_edit_and_another_answer_are_siblings_that_one_goes_between(pag
     await page.page.click("text=With text")
     await expect(page.page.locator(".answer .siblings")).to_have_text("2/2")
     await page.settled()
-    assert "quick brown fox" in (await page.texts(".answer"))[0]
+    await expect(page.page.locator(".answer").first).to_contain_text("quick brown fox")
     await page.page.reload()
     await expect(page.page.locator(".answer .siblings")).to_have_text("2/2")
     await expect(page.page.locator(".said .siblings")).to_have_text("1/2")
@@ -100,10 +102,10 @@ async def test_several_models_answer_side_by_side_and_one_of_them_goes_on(page: 
     await page.settled()
     await page.choose("echo")
     await page.say("and now")
-    assert (await page.texts(".bubble"))[-1] == "and now"
+    await expect(page.page.locator(".bubble").last).to_have_text("and now")
     await page.page.reload()
     await page.page.wait_for_selector(".siblings")
-    assert "quick brown fox" in (await page.texts(".answer"))[0]
+    await expect(page.page.locator(".answer").first).to_contain_text("quick brown fox")
 
 
 async def test_an_answer_can_be_stopped_and_what_was_said_stays(page: Tab) -> None:
@@ -145,7 +147,7 @@ async def test_a_question_that_was_refused_is_asked_again_and_stands_once(page: 
     await page.settled()
     await page.page.reload()
     await expect(page.page.locator(".answer-body")).to_have_text("once only")
-    assert await page.texts(".bubble") == ["once only"]
+    await expect(page.page.locator(".bubble")).to_have_text(["once only"])
 
 
 async def test_conversations_are_renamed_and_deleted(page: Tab) -> None:
@@ -191,9 +193,9 @@ async def test_everything_is_reached_by_keys(page: Tab) -> None:
             break
     await keys.press("Enter")
     await keys.press("ArrowDown")
-    assert await page.page.evaluate("document.activeElement.getAttribute('role')") == "menuitem"
+    await expect(page.page.locator("[role=menuitem]:focus")).to_be_visible()
     await keys.press("Escape")
-    assert await page.page.evaluate("document.activeElement.getAttribute('aria-label')") == "Answer again"
+    await expect(page.page.locator("[aria-label='Answer again']:focus")).to_be_visible()
 
 
 async def test_on_a_phone_nothing_is_wider_than_the_screen(browser: Browser, url: str) -> None:

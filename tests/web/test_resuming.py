@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Route, expect
+from playwright.async_api import Browser, Locator, Route, expect
 
 from antiphon.providers.scripted import numbered_token
 from tests.e2e.server_process import ServerProcess, running
@@ -28,8 +28,8 @@ async def begun(page: Tab, token: int = 10) -> None:
     await page.page.get_by_text(f"t{token}:").wait_for()
 
 
-async def answer(page: Tab) -> str:
-    return await page.page.locator(".answer .markdown").last.inner_text()
+def answer(page: Tab) -> Locator:
+    return page.page.locator(".answer .markdown").last
 
 
 async def test_a_lost_connection_is_resumed_where_it_broke(page: Tab) -> None:
@@ -39,7 +39,7 @@ async def test_a_lost_connection_is_resumed_where_it_broke(page: Tab) -> None:
     await page.page.wait_for_timeout(300)
     await page.page.context.set_offline(False)
     await page.settled()
-    assert await answer(page) == ALL
+    await expect(answer(page)).to_have_text(ALL)
 
 
 async def test_a_page_that_is_loaded_again_shows_the_answer_from_its_beginning_and_goes_on(page: Tab) -> None:
@@ -48,8 +48,8 @@ async def test_a_page_that_is_loaded_again_shows_the_answer_from_its_beginning_a
     await page.page.get_by_text("t20:").wait_for()
     await page.page.wait_for_selector("[aria-busy=true]")
     await page.settled()
-    assert await answer(page) == ALL
-    assert len(await page.texts(".said")) == 1
+    await expect(answer(page)).to_have_text(ALL)
+    await expect(page.page.locator(".said")).to_have_count(1)
 
 
 async def test_a_question_whose_connection_breaks_before_the_answer_is_asked_once(page: Tab) -> None:
@@ -70,12 +70,13 @@ async def test_a_question_whose_connection_breaks_before_the_answer_is_asked_onc
     await page.write("stream=page tokens=20 delay_ms=5")
     await page.settled()
     assert tries == 2
-    assert await answer(page) == "".join(numbered_token("page", index) for index in range(20)).strip()
+    whole = "".join(numbered_token("page", index) for index in range(20)).strip()
+    await expect(answer(page)).to_have_text(whole)
     await page.page.reload()
     await page.page.wait_for_selector(".answer")
     await page.settled()
-    assert len(await page.texts(".message")) == 2
-    assert await page.page.locator(".siblings").count() == 0
+    await expect(page.page.locator(".message")).to_have_count(2)
+    await expect(page.page.locator(".siblings")).to_have_count(0)
 
 
 @pytest.fixture
@@ -92,24 +93,25 @@ async def test_a_server_that_is_killed_and_started_again_loses_nothing_that_was_
         await begun(page, token=30)
         victim.kill()
         await page.page.get_by_text("The connection is lost").wait_for()
-        shown = await answer(page)
+        shown = await answer(page).inner_text()
         await page.picture("lost")
         victim.start()
         await page.settled()
-        kept = await answer(page)
+        kept = await answer(page).inner_text()
         assert kept.startswith(shown) and ALL.startswith(kept)
         await expect(page.page.locator(".ending.problem")).to_be_visible()
         await page.page.reload()
         await page.page.wait_for_selector(".ending.problem")
-        assert await answer(page) == kept
+        await expect(answer(page)).to_have_text(kept)
         await page.picture("restarted")
         await page.page.get_by_role("button", name="Go on").click()
         await page.page.wait_for_selector(".message.rest")
         await page.settled()
-        assert await answer(page) == ALL
-        assert (len(await page.texts(".said")), len(await page.texts(".answer"))) == (1, 1)
+        await expect(answer(page)).to_have_text(ALL)
+        for one in (".said", ".answer"):
+            await expect(page.page.locator(one)).to_have_count(1)
         await page.page.reload()
         await page.page.wait_for_selector(".message.rest")
         await page.settled()
-        assert await answer(page) == ALL
+        await expect(answer(page)).to_have_text(ALL)
         await page.picture("continued")

@@ -92,7 +92,7 @@ async def test_colours_are_chosen_and_kept(browser: Browser, url: str) -> None:
         await page.page.get_by_role("radio", name="Dark").check()
         await page.page.reload()
         await expect(page.page.get_by_role("radio", name="Dark")).to_be_checked()
-        assert await page.page.evaluate("document.documentElement.dataset.theme") == "dark"
+        await expect(page.page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
 async def test_everything_of_ones_own_is_taken_along(browser: Browser, url: str, tmp_path: Path) -> None:

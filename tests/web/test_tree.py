@@ -53,13 +53,10 @@ def rows(page: Tab) -> Locator:
     return page.page.locator(".outline [role=treeitem]")
 
 
-async def lit(page: Tab) -> list[str]:
-    return await page.texts(".outline-row.lit .words")
-
-
 async def test_a_click_in_the_outline_or_the_drawing_goes_there(page: Tab) -> None:
     await grown(page)
-    assert await lit(page) == ["second question"] * 2 + ["a third one"] * 2
+    words = page.page.locator(".outline-row.lit .words")
+    await expect(words).to_have_text(["second question"] * 2 + ["a third one"] * 2)
     await rows(page).filter(has_text="first question").first.click()
     await expect(page.page.locator(".bubble")).to_have_text(["first question"])
     await expect(page.page.locator(".outline-row.lit")).to_have_count(2)
@@ -91,7 +88,7 @@ async def test_the_outline_is_gone_through_by_keys(page: Tab) -> None:
     await page.page.keyboard.press("ArrowDown")
     await page.page.keyboard.press("Enter")
     await expect(page.page.locator(".bubble")).to_have_text(["first question"])
-    assert await page.page.locator(".outline :focus").get_attribute("aria-level") == "1"
+    await expect(page.page.locator(".outline :focus")).to_have_attribute("aria-level", "1")
     await page.page.keyboard.press("End")
     await page.page.keyboard.press(" ")
     await expect(page.page.locator(".bubble")).to_have_count(2)
