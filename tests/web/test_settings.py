@@ -11,11 +11,12 @@ from playwright.async_api import Browser, expect
 
 from tests.e2e.server_process import ServerProcess, running
 from tests.web.browser import PHONE, tab
+from tests.web.test_documents import PIXEL, give
 from tests.web.views import ACCOUNTS, PASSWORD, accounts, api, logged_in, require_accessible
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-SECTIONS = ("profile", "appearance", "usage", "data", "password", "keys", "sessions")
+SECTIONS = ("profile", "appearance", "usage", "files", "data", "password", "keys", "sessions")
 LIMITS = "requests/minute=600,tokens/day=100000"
 
 
@@ -58,6 +59,27 @@ async def test_a_key_is_shown_once_works_and_ends(browser: Browser, url: str) ->
             await page.page.get_by_label("Revoke ci").click()
             await expect(page.page.get_by_text("No keys yet.")).to_be_visible()
             assert (await client.get("/v1/auth/me")).status_code == 401
+
+
+async def test_ones_files_are_listed_had_again_and_erased(browser: Browser, url: str) -> None:
+    await accounts(url, "fay")
+    async with logged_in(browser, url, "fay") as page:
+        await page.page.goto(f"{url}#/settings/files")
+        await expect(page.page.get_by_text("No files yet.")).to_be_visible()
+        await page.page.goto(f"{url}#/")
+        await give(page, "pixel.png", "image/png", PIXEL, "drop")
+        await page.choose("echo")
+        await page.say("look at this")
+        await page.page.goto(f"{url}#/settings/files")
+        row = page.page.locator("tbody tr")
+        await expect(row).to_contain_text("pixel.png")
+        await require_accessible(page)
+        async with page.page.expect_download() as coming:
+            await page.page.get_by_label("Download pixel.png").click()
+        assert (await (await coming.value).path()).read_bytes() == PIXEL
+        await page.page.get_by_label("Delete pixel.png").click()
+        await page.page.locator("dialog").get_by_role("button", name="Delete").click()
+        await expect(page.page.get_by_text("No files yet.")).to_be_visible()
 
 
 async def test_a_new_password_ends_the_other_sessions_and_this_one_goes_on(
@@ -113,4 +135,4 @@ async def test_an_open_server_shows_its_owner_no_login(browser: Browser, tmp_pat
         async with tab(browser, f"http://127.0.0.1:{started.port}/") as page:
             await page.page.goto(f"{page.url}#/settings")
             await expect(page.page.get_by_text("asks nobody to log in")).to_be_visible()
-            await expect(page.page.locator(".sections a")).to_have_count(4)
+            await expect(page.page.locator(".sections a")).to_have_count(5)

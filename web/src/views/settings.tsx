@@ -1,6 +1,7 @@
 import { useSession } from "../state/session";
 import { Sections } from "./parts";
 import type { ViewProps } from "./registry";
+import { Files } from "./settings/files";
 import { Keys } from "./settings/keys";
 import { Own } from "./settings/own";
 import { Password } from "./settings/password";
@@ -14,6 +15,7 @@ const ALL: [string, string][] = [
   ["profile", "Profile"],
   ["appearance", "Appearance"],
   ["usage", "Usage"],
+  ["files", "Files"],
   ["data", "Your data"],
   ["password", "Password"],
   ["keys", "API keys"],
@@ -34,6 +36,7 @@ export default function Settings({ rest }: ViewProps) {
       {section === "profile" && <Profile />}
       {section === "appearance" && <Appearance />}
       {section === "usage" && <Usage />}
+      {section === "files" && <Files />}
       {section === "data" && <Own />}
       {section === "password" && <Password />}
       {section === "keys" && <Keys />}

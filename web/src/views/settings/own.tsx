@@ -1,6 +1,4 @@
-import { useState } from "react";
-import { bearerToken, send } from "../../api/client";
-import { tellError } from "../../state/notices";
+import { Download } from "../download";
 
 const FORMS: [string, string, string][] = [
   ["zip", "Everything, as files (ZIP)", "antiphon.zip"],
@@ -20,33 +18,5 @@ export function Own() {
         ))}
       </div>
     </section>
-  );
-}
-
-/** A link where the browser's cookie says who asks; where there is none the page fetches it first. */
-function Download({ path, name, children }: { path: string; name: string; children: string }) {
-  const [busy, setBusy] = useState(false);
-  if (!bearerToken()) {
-    return (
-      <a className="button quiet" href={path} download={name}>
-        {children}
-      </a>
-    );
-  }
-  const fetchIt = async () => {
-    setBusy(true);
-    try {
-      const place = URL.createObjectURL(await (await send(path)).blob());
-      Object.assign(document.createElement("a"), { href: place, download: name }).click();
-      setTimeout(() => URL.revokeObjectURL(place), 60_000);
-    } catch (error) {
-      tellError(error);
-    }
-    setBusy(false);
-  };
-  return (
-    <button className="quiet" disabled={busy} onClick={() => void fetchIt()}>
-      {children}
-    </button>
   );
 }
