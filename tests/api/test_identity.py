@@ -299,7 +299,7 @@ async def test_a_forged_page_cursor_is_no_fault(town: Town) -> None:
         for after in ("' OR 1=1--", "key_x", "\0", '{"$ne":null}', "sess_" + "f" * 32):
             began = time.monotonic()
             response = await ada.call("GET", path, params={"after": after})
-            assert response.status_code in (200, 400) and time.monotonic() - began < 1
+            assert response.status_code in (200, 400) and time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_latency_is_not_throttling() -> None:
             writer.write(b"x")
             await asyncio.sleep(0.01)
         assert await reader.readexactly(20) == b"x" * 20
-        assert 0.35 <= time.monotonic() - begun < 0.9
+        assert 0.35 <= time.monotonic() - begun < 3, "one after the other would take 4 s"
 
     through_proxy(talk, down=Faults(latency_seconds=0.2))
 
@@ -63,7 +63,7 @@ def test_bandwidth_is_capped() -> None:
         begun = time.monotonic()
         writer.write(b"x" * 50_000)
         await reader.readexactly(50_000)
-        assert 0.4 <= time.monotonic() - begun < 1.5
+        assert 0.4 <= time.monotonic() - begun < 10
 
     through_proxy(talk, up=Faults(bytes_per_second=100_000))
 

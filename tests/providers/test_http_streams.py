@@ -85,7 +85,7 @@ async def test_a_body_that_is_cut_gives_what_came_first(client: HttpClient, how:
         assert await response.read() == b"some"
         with pytest.raises(OutboundProtocol) as failed:
             await response.read()
-        assert failed.value.answered and time.perf_counter() - began < 1
+        assert failed.value.answered and time.perf_counter() - began < 5
         with pytest.raises(OutboundProtocol):
             await response.read()
 
@@ -98,18 +98,18 @@ async def test_a_silence_has_a_time_and_each_byte_starts_it_anew(client: HttpCli
         await peer.say(chunked(last=False))
         for _ in range(8):
             await peer.say(chunk(b"."))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
         await peer.gone()
 
     async with serving(play) as server:
         began = time.perf_counter()
-        response = await client.send(get(server, idle_seconds=0.2))
+        response = await client.send(get(server, idle_seconds=0.5))
         got = b""
         with pytest.raises(OutboundTimeout):
             while True:
                 got += await response.read()
         assert got == b"........"
-        assert 0.5 < time.perf_counter() - began < 1.5
+        assert 1.2 < time.perf_counter() - began < 10
         with pytest.raises(OutboundTimeout):
             await client.send(get(server, "/head", idle_seconds=0.1))
         with pytest.raises(OutboundTimeout):

