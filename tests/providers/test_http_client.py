@@ -18,6 +18,7 @@ from antiphon.ports.outbound import (
 from antiphon.providers import http_connection
 from antiphon.providers.http_client import HttpClient
 from tests.providers.raw_server import Peer, answer, body_of, chunk, chunked, get, says, serving
+from tests.services.hand import until
 
 
 async def test_what_is_sent(client: HttpClient) -> None:
@@ -84,7 +85,7 @@ async def test_bytes_that_come_unasked_between_requests_end_the_connection(clien
 
     async with serving(play) as server:
         assert await body_of(client, get(server)) == b"ok"
-        await asyncio.sleep(0.05)
+        await until(lambda: "0 connections" in repr(client))
         assert await body_of(client, get(server)) == b"ok"
         assert server.accepted == 2
 
@@ -163,8 +164,7 @@ async def test_an_unused_connection_is_let_go(client: HttpClient, monkeypatch: p
     async with serving(says(answer(b"ok"))) as server:
         assert await body_of(client, get(server, idle_seconds=0.05)) == b"ok"
         assert "1 connections" in repr(client)
-        await asyncio.sleep(0.25)
-        assert "0 connections" in repr(client)
+        await until(lambda: "0 connections" in repr(client))
 
 
 @pytest.fixture(scope="session")

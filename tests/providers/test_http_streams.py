@@ -18,6 +18,7 @@ from antiphon.ports.outbound import (
 from antiphon.providers import http_exchange
 from antiphon.providers.http_client import HttpClient
 from tests.providers.raw_server import Peer, body_of, chunk, chunked, get, says, serving
+from tests.services.hand import until
 
 
 async def test_a_stream_is_handed_on_as_it_comes(client: HttpClient) -> None:
@@ -154,7 +155,7 @@ async def test_closing_closes_the_socket_at_once(client: HttpClient) -> None:
         response = await client.send(get(server))
         response.close()
         response.close()
-        await asyncio.wait_for(gone.wait(), 1)
+        await asyncio.wait_for(gone.wait(), 10)
         with pytest.raises(OutboundError):
             await response.read()
         assert "0 connections" in repr(client)
@@ -185,7 +186,7 @@ async def test_being_cancelled_closes_the_socket_at_once(client: HttpClient, whe
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.wait_for(gone.wait(), 1)
+        await asyncio.wait_for(gone.wait(), 10)
 
 
 async def test_finish_keeps_the_connection_if_little_is_left(client: HttpClient) -> None:
@@ -207,8 +208,7 @@ async def test_finish_keeps_the_connection_if_little_is_left(client: HttpClient)
             response.close()
             await asyncio.sleep(0.1)
         assert server.accepted == 2
-        await asyncio.sleep(http_exchange.FINISH_SECONDS)
-        assert "0 connections" in repr(client)
+        await until(lambda: "0 connections" in repr(client))
 
 
 async def test_nothing_is_left_behind_and_no_cycles(client: HttpClient) -> None:

@@ -24,6 +24,7 @@ from tests.harness.tokens import plain_token
 from tests.harness.upstream import Upstream
 from tests.providers.asking import DONE, KEY, OK, ask, provider, read, text_of
 from tests.providers.raw_server import Peer, Play, answer, chunk, chunked, serving
+from tests.services.hand import until
 
 
 @pytest.mark.parametrize(
@@ -140,8 +141,7 @@ async def test_closing_the_iterator_closes_the_call_at_once(http: HttpClient, up
     async for _ in stream:
         break
     await stream.aclose()  # type: ignore[attr-defined]
-    await asyncio.sleep(0.05)
-    assert upstream.stats()["open_connections"] == 0
+    await until(lambda: upstream.stats()["open_connections"] == 0)
 
 
 async def test_a_consumer_that_does_not_ask_stops_the_reading(http: HttpClient) -> None:

@@ -46,7 +46,7 @@ async def test_the_job_follows_by_itself_and_soon(world: Recalling) -> None:
     try:
         await world.indexed()
         await world.conversation("anchors aweigh")
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             await until(lambda: len(world.items()) == 1)
         assert await world.texts("anchors") == ["anchors aweigh"]
         assert (follower.lag_seconds, follower.waiting, follower.catching_up) == (0.0, 0, False)
