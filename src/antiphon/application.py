@@ -42,6 +42,7 @@ from antiphon.services.members import Members
 from antiphon.services.models import Models
 from antiphon.services.old_chats import OldChats
 from antiphon.services.pictures import Pictures
+from antiphon.services.preferences import Preferences
 from antiphon.services.presence import Presence
 from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.provider_status import ProviderStatuses
@@ -104,6 +105,7 @@ class Application:
     sessions: Sessions
     identities: Identities
     external_logins: ExternalLogins
+    preferences: Preferences
     first_administrator: FirstAdministrator
     models: Models
     provider_keys: ProviderKeys

@@ -35,6 +35,8 @@ OF_ONES_OWN: dict[Operation, Any] = {
     ("GET", "/v1/auth/me"): None,
     ("GET", "/v1/auth/sessions"): None,
     ("POST", "/v1/auth/cookie"): None,
+    ("GET", "/v1/auth/preferences"): None,
+    ("PUT", "/v1/auth/preferences"): {"values": {"a": 1}},
     ("GET", "/v1/api_keys"): None,
     ("POST", "/v1/api_keys"): {"name": "further"},
     ("DELETE", "/v1/api_keys/{key_id}"): None,

@@ -95,6 +95,22 @@ async def test_an_account_is_found_by_everything_that_names_it(opening: Reopen) 
         assert await accounts.page(**PAGE) == [account]
 
 
+async def test_preferences_are_replaced_and_go_with_their_account(storage: Storage) -> None:
+    ada, bob = await stored(storage), await stored(storage, "bob")
+    read = storage.accounts.preferences
+    assert await read(ada.id) is None
+    for content in (b'{"a":"1"}', b'{"b":"\\u0000\xc3\xa9"}'):
+        await commit(storage, aw.PutPreferences(account_id=ada.id, content=content, updated_us=5))
+        assert await read(ada.id) == content
+    assert await read(bob.id) is None
+    await commit(storage, aw.DeleteAccount(account_id=ada.id, now_us=6))
+    await commit(storage, aw.PutPreferences(account_id=ada.id, content=b"{}", updated_us=7))
+    await commit(storage, aw.PutPreferences(account_id=ids.new_id(SLOT), content=b"{}", updated_us=7))
+    assert await read(ada.id) == content, "a deleted account remembers nothing new"
+    await commit(storage, aw.EraseAccount(account_id=ada.id))
+    assert await read(ada.id) is None
+
+
 async def test_pages_of_accounts_follow_one_another(storage: Storage) -> None:
     made = [await stored(storage, f"n{n}") for n in range(5)]
     first = await storage.accounts.page(after=None, limit=3, descending=True)

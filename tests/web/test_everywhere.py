@@ -255,7 +255,7 @@ async def refused(page: Tab, town: Town) -> None:
     await page.page.get_by_role("alert").first.wait_for()
 
 
-SETTINGS = ("profile", "appearance", "usage", "files", "data", "password", "keys", "sessions")
+SETTINGS = ("profile", "answers", "appearance", "usage", "files", "data", "password", "keys", "sessions")
 ADMINISTRATION = ("now", "usage", "users", "groups", "invites", "limits", "providers", "settings", "audit")
 
 CHAT: dict[str, tuple[str, Open]] = {

@@ -16,7 +16,7 @@ from tests.web.views import ACCOUNTS, PASSWORD, accounts, api, logged_in, requir
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-SECTIONS = ("profile", "appearance", "usage", "files", "data", "password", "keys", "sessions")
+SECTIONS = ("profile", "answers", "appearance", "usage", "files", "data", "password", "keys", "sessions")
 LIMITS = "requests/minute=600,tokens/day=100000"
 
 
@@ -59,6 +59,43 @@ async def test_a_key_is_shown_once_works_and_ends(browser: Browser, url: str) ->
             await page.page.get_by_label("Revoke ci").click()
             await expect(page.page.get_by_text("No keys yet.")).to_be_visible()
             assert (await client.get("/v1/auth/me")).status_code == 401
+
+
+async def test_how_one_wants_to_be_answered_is_sent_along_wherever_one_logs_in(
+    browser: Browser, url: str
+) -> None:
+    await accounts(url, "max")
+    said = "Answer like a sailor."
+    async with logged_in(browser, url, "max") as page:
+        await page.page.goto(f"{url}#/settings/answers")
+        await page.page.get_by_label("What every answer should heed").fill(said)
+        await page.page.get_by_label("Temperature").fill("0.3")
+        await page.page.get_by_role("button", name="Save").click()
+        await expect(page.page.locator(".notice")).to_contain_text("in all your chats")
+    async with logged_in(browser, url, "max") as other:
+        await other.choose("echo")
+        async with other.page.expect_request("**/v1/responses") as asked:
+            await other.say("ahoy")
+        sent = (await asked.value).post_data_json
+        assert (sent["instructions"], sent["temperature"]) == (said, 0.3)
+        assert "max_output_tokens" not in sent
+        async with other.page.expect_request("**/regenerate") as again:
+            await other.page.click("[aria-label='Answer again']")
+            await other.page.click("text=Try again")
+        assert (await again.value).post_data_json["instructions"] == said
+        await other.settled()
+        await other.page.goto(f"{url}#/settings/answers")
+        await expect(other.page.get_by_label("What every answer should heed")).to_have_value(said)
+        await other.page.get_by_label("What every answer should heed").fill("")
+        await other.page.get_by_label("Longest answer").fill("64")
+        await other.page.get_by_role("button", name="Save").click()
+        await expect(other.page.locator(".notice")).to_contain_text("in all your chats")
+        await other.page.goto(f"{url}#/")
+        async with other.page.expect_request("**/v1/responses") as asked:
+            await other.say("and now")
+        sent = (await asked.value).post_data_json
+        assert (sent["temperature"], sent["max_output_tokens"]) == (0.3, 64)
+        assert "instructions" not in sent
 
 
 async def test_ones_files_are_listed_had_again_and_erased(browser: Browser, url: str) -> None:
@@ -135,4 +172,4 @@ async def test_an_open_server_shows_its_owner_no_login(browser: Browser, tmp_pat
         async with tab(browser, f"http://127.0.0.1:{started.port}/") as page:
             await page.page.goto(f"{page.url}#/settings")
             await expect(page.page.get_by_text("asks nobody to log in")).to_be_visible()
-            await expect(page.page.locator(".sections a")).to_have_count(5)
+            await expect(page.page.locator(".sections a")).to_have_count(6)

@@ -2,6 +2,7 @@ import { lazy, Suspense, useEffect } from "react";
 import { Login } from "./frame/login";
 import { Notices } from "./frame/notices";
 import { Shell } from "./frame/shell";
+import { readManner } from "./state/manner";
 import { readModels } from "./state/models";
 import { readConversations } from "./state/conversations";
 import { useRoute } from "./state/router";
@@ -39,6 +40,7 @@ function Own() {
   useEffect(() => {
     if (state !== "in") return;
     readModels().catch(tellError);
+    readManner().catch(() => undefined); // asked for again with the first question
     void readConversations();
   }, [state]);
   return (

@@ -32,6 +32,7 @@ from antiphon.services.identities import Identities
 from antiphon.services.keyring import Keyring
 from antiphon.services.login_guard import LoginGuard
 from antiphon.services.passwords import Passwords
+from antiphon.services.preferences import Preferences
 from antiphon.services.provider_keys import stored_keys
 from antiphon.services.quotas import Quotas
 from antiphon.services.sealing import Sealer
@@ -169,6 +170,7 @@ def identity_of(
             settings, storage, beside.attempts, credentials, tokens, passwords, clock, keyring, logins
         ),
         "api_keys": ApiKeys(storage, credentials, clock),
+        "preferences": Preferences(storage, clock),
         "first_administrator": FirstAdministrator(storage, passwords, clock, beside.mirror),
     }
 

@@ -68,6 +68,17 @@ class EraseAccount(Command, frozen=True, kw_only=True):
     account_id: str
 
 
+class PutPreferences(Command, frozen=True, kw_only=True):
+    """Store what an account's clients remember, in the place of what they did; `content` is a JSON object.
+
+    Nothing happens if the account is deleted.
+    """
+
+    account_id: str
+    content: bytes
+    updated_us: int
+
+
 class NewSession(Command, frozen=True, kw_only=True):
     """Open a login session; lost unless the account is active and still of the epoch `epoch`."""
 

@@ -36,6 +36,10 @@ class Accounts(Protocol):
         """Return the identities linked to an account, oldest first; they are few."""
         ...
 
+    async def preferences(self, account_id: str) -> bytes | None:
+        """Return what an account's clients remember, as it was put, or None."""
+        ...
+
     async def page(
         self,
         *,

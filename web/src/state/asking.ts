@@ -7,6 +7,7 @@ import { adopt, busily, chat, onOpened, open, readTree, reread, running, whileOp
 import { noteConversation } from "./conversations";
 import { take } from "./documents";
 import { nextFrame } from "./frames";
+import { readManner } from "./manner";
 import { models } from "./models";
 import { tellError } from "./notices";
 import { replace } from "./router";
@@ -263,6 +264,7 @@ function run(path: string, body: object, answers: Turn[], said: Turn | null): Pr
 
 async function answered(path: string, body: object, answers: Turn[], said: Turn | null): Promise<void> {
   const receiving = new Receiving(answers.map((turn) => turn.id), said);
+  body = { ...(await readManner()), ...body };
   await begin(path, { body, idempotencyKey: newKey() }, receiving, answers.length);
   if (receiving.signal.aborted) return;
   await settle();

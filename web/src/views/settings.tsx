@@ -1,6 +1,7 @@
 import { useSession } from "../state/session";
 import { Sections } from "./parts";
 import type { ViewProps } from "./registry";
+import { Answers } from "./settings/answers";
 import { Files } from "./settings/files";
 import { Keys } from "./settings/keys";
 import { Own } from "./settings/own";
@@ -13,6 +14,7 @@ import "../styles/plot.css";
 
 const ALL: [string, string][] = [
   ["profile", "Profile"],
+  ["answers", "Answers"],
   ["appearance", "Appearance"],
   ["usage", "Usage"],
   ["files", "Files"],
@@ -34,6 +36,7 @@ export default function Settings({ rest }: ViewProps) {
       <h1>Settings</h1>
       <Sections view="settings" open={section} all={all} />
       {section === "profile" && <Profile />}
+      {section === "answers" && <Answers />}
       {section === "appearance" && <Appearance />}
       {section === "usage" && <Usage />}
       {section === "files" && <Files />}

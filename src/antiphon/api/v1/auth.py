@@ -12,8 +12,14 @@ from antiphon.api.authentication import COOKIE
 from antiphon.api.dependencies import After, App, Caller, IdentityRoute, Limit, Visitor
 from antiphon.api.errors import field_problem
 from antiphon.api.http import decode_json
-from antiphon.api.v1.identity_bodies import ChangePassword, SignUp, TokenRequest
-from antiphon.api.v1.identity_objects import identity_object, login_object, session_object, user_object
+from antiphon.api.v1.identity_bodies import ChangePassword, PutPreferences, SignUp, TokenRequest
+from antiphon.api.v1.identity_objects import (
+    identity_object,
+    login_object,
+    preferences_object,
+    session_object,
+    user_object,
+)
 from antiphon.api.v1.pages import Order, answer, page_object
 from antiphon.domain.accounts import SESSION
 from antiphon.domain.errors import InvalidRequest, Unprocessable
@@ -119,6 +125,19 @@ async def me(application: App, who: Caller) -> Response:
     """Return the caller's account, and what the credential used may do."""
     found = user_object(await application.accounts.me(who))
     return answer({**found, "scopes": sorted(who.scopes)})
+
+
+@router.get("/preferences", summary="Retrieve one's preferences", tags=["extension"])
+async def preferences(application: App, who: Caller) -> Response:
+    """Return what clients remember of the caller, wherever they run."""
+    return answer(preferences_object(await application.preferences.get(who)))
+
+
+@router.put("/preferences", summary="Replace one's preferences", tags=["extension"])
+async def put_preferences(application: App, who: Caller, body: PutPreferences) -> Response:
+    """Keep an object of up to 32 KiB in the place of the one before; the server reads nothing in it."""
+    await application.preferences.put(who, body.values)
+    return answer(preferences_object(body.values))
 
 
 @router.post("/password", summary="Change the password")

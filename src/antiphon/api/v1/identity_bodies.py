@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,12 @@ class TokenRequest(Body):
     scope: Text | None = None
     client_id: Text | None = None
     client_secret: Text | None = None
+
+
+class PutPreferences(Body):
+    """What a client wants to find again, as a JSON object of its own making."""
+
+    values: dict[str, Any]
 
 
 class SignUp(Body):

@@ -81,3 +81,8 @@ def login_object(login: Login) -> dict[str, Any]:
         "session_id": SESSION + login.session_id,
         **device,
     }
+
+
+def preferences_object(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what clients remember of their user."""
+    return {"object": "preferences", "values": values}

@@ -101,6 +101,7 @@ def _erase_account(c: aw.EraseAccount) -> Iterator[Step]:
     for statement in (
         "DELETE FROM login_sessions WHERE owner_id=?",
         "DELETE FROM api_keys WHERE owner_id=?",
+        "DELETE FROM preferences WHERE account_id=?",
         "DELETE FROM conversation_members WHERE account_id=?",
         "DELETE FROM idempotency WHERE owner_id=?",
         "DELETE FROM aliases WHERE owner_id=?",
@@ -109,6 +110,16 @@ def _erase_account(c: aw.EraseAccount) -> Iterator[Step]:
         gone = "AND EXISTS (SELECT 1 FROM accounts a WHERE a.id=? AND a.state='deleting')"
         yield f"{statement} {gone}", (c.account_id, c.account_id), None
     yield "DELETE FROM accounts WHERE id=? AND state='deleting'", (c.account_id,), None
+
+
+def _put_preferences(c: aw.PutPreferences) -> Iterator[Step]:
+    yield (
+        "INSERT INTO preferences (account_id,content,updated)"
+        " SELECT id,?,? FROM accounts WHERE id=? AND deleted IS NULL"
+        " ON CONFLICT (account_id) DO UPDATE SET content=excluded.content, updated=excluded.updated",
+        (c.content, c.updated_us, c.account_id),
+        None,
+    )
 
 
 NEW_SESSION: Final = (
@@ -238,7 +249,7 @@ def _forget_sessions(c: aw.ForgetSessions) -> Iterator[Step]:
 COMPILERS: Final[dict[type, Compiler]] = {
     aw.NewAccount: _new_account, aw.UpdateAccount: _update_account,
     aw.KeepAdministrator: _keep_administrator, aw.DeleteAccount: _delete_account,
-    aw.EraseAccount: _erase_account, aw.NewSession: _new_session,
+    aw.EraseAccount: _erase_account, aw.PutPreferences: _put_preferences, aw.NewSession: _new_session,
     aw.RotateSession: _rotate_session, aw.TouchSession: _touch_session,
     aw.RevokeSessions: _revoke_sessions, aw.NewApiKey: _new_api_key, aw.RevokeApiKey: _revoke_api_key,
     aw.TouchApiKeys: _touch_api_keys, aw.LinkIdentity: _link_identity, aw.UnlinkIdentity: _unlink_identity,

@@ -36,6 +36,10 @@ class SqlAccounts:
         """See the port."""
         return await self._read(reads.identities, account_id)
 
+    async def preferences(self, account_id: str) -> bytes | None:
+        """See the port."""
+        return await self._read(reads.preferences, account_id)
+
     async def page(
         self,
         *,

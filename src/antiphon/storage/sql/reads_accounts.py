@@ -113,6 +113,12 @@ def accounts(
     return [_account(row) for row in found]
 
 
+def preferences(db: Db, account_id: str) -> bytes | None:
+    """See port `Accounts.preferences`."""
+    row = db.execute("SELECT content FROM preferences WHERE account_id=?", (account_id,)).fetchone()
+    return bytes(row[0]) if row else None
+
+
 def has_administrator(db: Db) -> bool:
     """See port `Accounts.has_administrator`."""
     found = db.execute(

@@ -413,3 +413,10 @@ CREATE INDEX aliases_target ON aliases (target_id);
 CREATE INDEX branches_alias ON branches (alias_of) WHERE alias_of IS NOT NULL;
 CREATE INDEX conversations_pinned ON conversations (owner_id) WHERE pinned IS NOT NULL;
 CREATE INDEX conversations_archived ON conversations (owner_id) WHERE archived IS NOT NULL;
+CREATE TABLE preferences (
+	account_id VARCHAR(32) NOT NULL, 
+	content BLOB NOT NULL, 
+	updated BIGINT NOT NULL, 
+	PRIMARY KEY (account_id)
+)
+ WITHOUT ROWID;
