@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
+from tests.domain.exports import ROOT, exported, node
 from tests.e2e.server_process import ServerProcess, running
 from tests.web.browser import PHONE, tab
 from tests.web.test_documents import PIXEL, give
-from tests.web.views import ACCOUNTS, PASSWORD, accounts, api, logged_in, require_accessible
+from tests.web.views import ACCOUNTS, PASSWORD, accounts, api, logged_in, pick_of_open, require_accessible
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -161,10 +162,39 @@ async def test_everything_of_ones_own_is_taken_along(browser: Browser, url: str,
         await page.say("something to keep")
         await page.page.goto(f"{url}#/settings/data")
         async with page.page.expect_download() as download:
-            await page.page.get_by_text("for another server").click()
+            await page.page.get_by_text("for programs").click()
         kept = tmp_path / "kept.json"
         await (await download.value).save_as(kept)
         assert "something to keep" in json.dumps(json.loads(kept.read_text())["conversations"])
+
+
+async def test_chats_from_elsewhere_are_brought_along_and_one_is_saved(
+    browser: Browser, url: str, tmp_path: Path
+) -> None:
+    await accounts(url, "uma")
+    talk = exported(
+        ROOT, node("u1", "root", "user", "Where is the harbour?"), node("a1", "u1", "assistant", "South.")
+    )
+    given = tmp_path / "conversations.json"
+    given.write_text(json.dumps([talk]))
+    async with logged_in(browser, url, "uma") as page:
+        page.expected.append("status of 400")
+        await page.page.goto(f"{url}#/settings/data")
+        chosen = page.page.get_by_label("Exported chats")
+        told = page.page.locator("#main [role=status]")
+        for words in ("1 new", "1 here already"):
+            await chosen.set_input_files(given)
+            await expect(told).to_contain_text(words)
+        await chosen.set_input_files({"name": "x.json", "mimeType": "application/json", "buffer": b"[1]"})
+        await expect(page.page.get_by_role("alert")).to_be_visible()
+        await require_accessible(page)
+        await page.page.goto(f"{url}#/settings/files")
+        await expect(page.page.get_by_text("No files yet.")).to_be_visible()
+        await page.page.locator(".entry a", has_text="A talk").click()
+        await expect(page.page.locator(".answer")).to_contain_text("South.")
+        async with page.page.expect_download() as coming:
+            await pick_of_open(page, "Download")
+        assert "Where is the harbour?" in (await (await coming.value).path()).read_text()
 
 
 async def test_an_open_server_shows_its_owner_no_login(browser: Browser, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ const PATHS = {
   contrast: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zM12 3v18M12 8h7.5M12 12h9M12 16h7.5",
   copy: "M9 9h10v11H9zM15 9V4H5v11h4",
   down: "M6 9l6 6 6-6",
+  download: "M12 4v11M7 10.5l5 5 5-5M5 20h14",
   edit: "M4 20h4L19 9l-4-4L4 16zM13 7l4 4",
   fit: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
   file: "M6 3h8l4 4v14H6zM14 3v4h4",

@@ -1,4 +1,5 @@
 import { lazy, Suspense, useState, type FormEvent } from "react";
+import { save } from "../api/save";
 import type { Conversation } from "../api/types";
 import {
   deleteConversation,
@@ -146,6 +147,9 @@ function EntryMenu({ conversation, title, onDoing }: OfEntry) {
               </MenuItem>
             </>
           )}
+          <MenuItem onClick={() => (close(), void save(`/v1/conversations/${conversation.id}/export?format=markdown`, `${title}.md`).catch(tellError))}>
+            <Icon name="download" /> Download
+          </MenuItem>
           <MenuItem danger onClick={() => (close(), onDoing("delete"))}>
             <Icon name="trash" /> {role === "owner" ? "Delete" : "Leave"}
           </MenuItem>

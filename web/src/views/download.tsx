@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { bearerToken, send } from "../api/client";
+import { save } from "../api/save";
 import { tellError } from "../state/notices";
 
 interface Offered {
@@ -10,29 +10,17 @@ interface Offered {
   children: string;
 }
 
-/** A link where the browser's cookie says who asks; where there is none the page fetches it first. */
+/** A button that saves what a path answers. */
 export function Download({ path, name, small, label, children }: Offered) {
   const [busy, setBusy] = useState(false);
-  if (!bearerToken()) {
-    return (
-      <a className={small ? "button quiet small" : "button quiet"} href={path} download={name} aria-label={label}>
-        {children}
-      </a>
-    );
-  }
-  const fetchIt = async () => {
+  const press = () => {
     setBusy(true);
-    try {
-      const place = URL.createObjectURL(await (await send(path)).blob());
-      Object.assign(document.createElement("a"), { href: place, download: name }).click();
-      setTimeout(() => URL.revokeObjectURL(place), 60_000);
-    } catch (error) {
-      tellError(error);
-    }
-    setBusy(false);
+    save(path, name)
+      .catch(tellError)
+      .finally(() => setBusy(false));
   };
   return (
-    <button className={small ? "quiet small" : "quiet"} disabled={busy} aria-label={label} onClick={() => void fetchIt()}>
+    <button className={small ? "quiet small" : "quiet"} disabled={busy} aria-label={label} onClick={press}>
       {children}
     </button>
   );

@@ -1,11 +1,24 @@
+import { useEffect, useRef, useState } from "react";
+import { messageOf } from "../../api/client";
+import { bringChats, type Brought } from "../../state/importing";
 import { Download } from "../download";
+import { number, Problem } from "../parts";
 
 const FORMS: [string, string, string][] = [
   ["zip", "Everything, as files (ZIP)", "antiphon.zip"],
-  ["json", "Everything, for another server (JSON)", "antiphon.json"],
+  ["json", "Everything, for programs (JSON)", "antiphon.json"],
 ];
 
-/** Taking along everything of one's own. */
+const STATES: [keyof Brought, string][] = [
+  ["new", "new"],
+  ["grown", "longer than before"],
+  ["same", "here already"],
+  ["empty", "without a message"],
+  ["left", "left out"],
+  ["failed", "not readable"],
+];
+
+/** Taking along everything of one's own, and bringing along what one has elsewhere. */
 export function Own() {
   return (
     <section>
@@ -17,6 +30,58 @@ export function Own() {
           </Download>
         ))}
       </div>
+      <Bring />
     </section>
   );
+}
+
+type Step = { sent: number; seen: number } | { brought: Brought } | { problem: string };
+
+function Bring() {
+  const input = useRef<HTMLInputElement>(null);
+  const [step, setStep] = useState<Step | null>(null);
+  const leaving = useRef(new AbortController());
+  useEffect(() => {
+    leaving.current = new AbortController();
+    return () => leaving.current.abort();
+  }, []);
+  const bring = (file: File | undefined) => {
+    if (!file) return;
+    setStep({ sent: 0, seen: 0 });
+    bringChats(file, (sent, seen) => setStep({ sent, seen }), leaving.current.signal)
+      .then((brought) => setStep({ brought }))
+      .catch((error: unknown) => setStep({ problem: messageOf(error) }));
+  };
+  const busy = step !== null && "sent" in step;
+  return (
+    <section>
+      <h2>Chats from elsewhere</h2>
+      <p className="note">What ChatGPT, Claude, LibreChat or Open WebUI exported, as it came. Nothing comes twice, whatever is brought again.</p>
+      <input
+        ref={input}
+        type="file"
+        hidden
+        aria-label="Exported chats"
+        onChange={(event) => {
+          bring(event.target.files?.[0]);
+          event.target.value = "";
+        }}
+      />
+      <button className="quiet" disabled={busy} onClick={() => input.current?.click()}>
+        Bring chats along
+      </button>
+      {busy && (
+        <p role="status">
+          {step.sent < 1 ? <progress aria-label="Sending the file" value={step.sent} /> : `${number(step.seen)} chats looked at …`}
+        </p>
+      )}
+      {step && "brought" in step && <p role="status">{summary(step.brought)}</p>}
+      {step && "problem" in step && <Problem text={step.problem} />}
+    </section>
+  );
+}
+
+function summary(brought: Brought): string {
+  const said = STATES.filter(([state]) => brought[state]).map(([state, words]) => `${number(brought[state])} ${words}`);
+  return said.length ? `Chats: ${said.join(", ")}.` : "There were no chats in it.";
 }
