@@ -10,6 +10,7 @@ import pytest
 from tests.api.client import Api
 from tests.api.documents import upload
 from tests.domain.exports import ROOT, exported, node
+from tests.services.hand import ECHO
 
 
 def export(*numbers: int) -> bytes:
@@ -87,3 +88,45 @@ async def test_what_is_no_export_is_refused(api: Api, content: bytes) -> None:
     file = await upload(api, content)
     error = await api.refused("POST", "/v1/imports", {"file_id": file["id"]}, status=400)
     assert (error["code"], error["param"]) == ("invalid_export", "file_id")
+
+
+def shape(exported: Any) -> list[tuple[str, str | None, str | None]]:
+    """Each message with the text it follows and who said it, in the order of their texts."""
+    words = {one["id"]: one["content"][0]["text"] for one in exported["items"]}
+    told = [
+        (words[one["id"]], words.get(one["antiphon"]["parent_id"]), one["role"]) for one in exported["items"]
+    ]
+    return sorted(told, key=str)
+
+
+@pytest.mark.parametrize("way", ["one", "everything", "zip"])
+async def test_what_one_took_along_from_an_antiphon_comes_in_with_all_its_branches(
+    api: Api, way: str
+) -> None:
+    talk = (await api.post("/v1/conversations", {"title": "Plans [1]"}))["id"]
+    await api.ask("one", conversation=talk)
+    await api.ask("two", conversation=talk)
+    items = (await api.get(f"/v1/conversations/{talk}/items", order="asc"))["data"]
+    await api.post(f"/v1/conversations/{talk}/items/{items[2]['id']}/edit", {"content": "too", "model": ECHO})
+    paths = {"one": f"/v1/conversations/{talk}/export", "everything": "/v1/export"}
+    taken = await api.http.get(paths.get(way, "/v1/export?format=zip"))
+    before = (await api.http.get(paths["one"])).json()
+    file = await upload(api, taken.content, name=f"mine.{'zip' if way == 'zip' else 'json'}")
+    first, last = await imported(api, file)
+    assert (first["title"], first["state"], first["messages"], first["branches"]) == (
+        "Plans [1]",
+        "new",
+        6,
+        2,
+    )
+    assert (last["new"], last["failed"]) == (1, 0)
+    after = (await api.http.get(f"/v1/conversations/{first['conversation_id']}/export")).json()
+    assert shape(after) == shape(before)
+    shown = (await api.get(f"/v1/conversations/{first['conversation_id']}/items", order="asc"))["data"]
+    assert [one["content"][0]["text"] for one in shown] == ["one", "re: one", "too", "re: too"]
+    assert shown[1]["imported"]["model"] == ECHO
+    assert (await api.get(f"/v1/conversations/{first['conversation_id']}"))["created_at"] == (
+        before["conversation"]["created_at"]
+    )
+    *_, again = await imported(api, file)
+    assert (again["same"], again["added"]) == (1, 0)

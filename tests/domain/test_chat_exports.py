@@ -7,8 +7,17 @@ from typing import Any
 
 import pytest
 
-from antiphon.domain.chat_exports import book, branching, chatgpt, claude, librechat, open_webui, redis
-from antiphon.domain.chat_exports.chats import Attachment
+from antiphon.domain.chat_exports import (
+    antiphon,
+    book,
+    branching,
+    chatgpt,
+    claude,
+    librechat,
+    open_webui,
+    redis,
+)
+from antiphon.domain.chat_exports.chats import Attachment, Text
 from antiphon.domain.chat_exports.kinds import kind_of
 from tests.domain.exports import ROOT, edges, exported, node, of_key, told, webui, words
 
@@ -102,6 +111,44 @@ def test_chatgpt_citations_become_links() -> None:
 
 
 # --- Claude
+
+
+def test_antiphon_keeps_thoughts_tools_pictures_and_the_line_in_view() -> None:
+    def item(key: str, parent: str | None, **fields: Any) -> dict[str, Any]:
+        place = {"parent_id": parent, "created_at": 1_700_000_000, "response": {"model": "a/b"}}
+        return {"id": key, "antiphon": place, **fields}
+
+    picture = {"type": "input_image", "image_url": "data:image/png;base64,aGk="}
+    named = {"type": "input_file", "file_id": "file-1", "filename": "plan.pdf"}
+    value = {
+        "object": "conversation.export", "format": 1,
+        "conversation": {"id": "conv_1", "title": "T", "created_at": 1_700_000_000, "archived": True},
+        "branches": [
+            {"active": False, "head_item_id": "item_5"}, {"active": True, "head_item_id": "item_6"},
+        ],
+        "items": [
+            item("msg_1", None, type="message", role="user",
+                 content=[{"type": "input_text", "text": "look"}, picture, named]),
+            item("rs_2", "msg_1", type="reasoning", summary=[{"type": "summary_text", "text": "hm"}]),
+            item("fc_3", "rs_2", type="function_call", name="find", arguments="{}", call_id="c"),
+            item("fco_4", "fc_3", type="function_call_output", call_id="c", output="it"),
+            item("msg_5", "fco_4", type="message", role="assistant", content=[{"type": "output_text", "text": "a"}]),
+            item("msg_6", "fco_4", type="message", role="assistant", content="b"),
+            item("fs_7", "msg_6", type="file_search_call", queries=["x"]),
+        ],
+    }  # fmt: skip
+    assert kind_of(value) == "antiphon" and kind_of({**value, "format": 2}) is None
+    chat = antiphon.chat(value)
+    assert [(one.key, one.parent, one.draft.kind) for one in chat.messages] == [
+        ("1", None, "message"), ("2", "1", "reasoning"), ("3", "2", "tool"), ("5", "3", "message"),
+        ("6", "3", "message"),
+    ]  # fmt: skip
+    first, thought, tool, *_ = (one.draft for one in chat.messages)
+    assert [one.content for one in first.attachments] == [b"hi", None]
+    assert (first.attachments[1].ref, first.attachments[1].name) == ("file-1", "plan.pdf")
+    assert (thought.parts, tool.tool, tool.parts, tool.model) == ((Text("hm"),), "find", (Text("it"),), "a/b")
+    assert (chat.current, chat.archived, chat.key) == ("6", True, "conv_1")
+    assert chat.notes == ("file_search_call left out (1)",)
 
 
 def test_claude_keeps_order_parents_thoughts_tools_and_attachments() -> None:

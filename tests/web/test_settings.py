@@ -162,7 +162,7 @@ async def test_everything_of_ones_own_is_taken_along(browser: Browser, url: str,
         await page.say("something to keep")
         await page.page.goto(f"{url}#/settings/data")
         async with page.page.expect_download() as download:
-            await page.page.get_by_text("for programs").click()
+            await page.page.get_by_text("for another server").click()
         kept = tmp_path / "kept.json"
         await (await download.value).save_as(kept)
         assert "something to keep" in json.dumps(json.loads(kept.read_text())["conversations"])

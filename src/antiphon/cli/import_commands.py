@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 ANY = "any"
 KINDS = {
+    "antiphon": "What one took along from another Antiphon: one conversation, or everything as JSON or ZIP.",
     "chatgpt": "ChatGPT's data export: the ZIP archive, or a conversations.json.",
     "claude": "Claude's data export: the ZIP archive, or its conversations.json.",
     "librechat": "LibreChat: exported conversations, or its database as JSON lines.",

@@ -11,9 +11,9 @@ import msgspec
 from antiphon.domain.chat_exports.values import encoded
 from antiphon.domain.usage import estimate_item_tokens
 
-Kind = Literal["chatgpt", "claude", "librechat", "open-webui", "branching", "book", "redis"]
+Kind = Literal["antiphon", "chatgpt", "claude", "librechat", "open-webui", "branching", "book", "redis"]
 KINDS: Final[tuple[Kind, ...]] = (
-    "chatgpt", "claude", "librechat", "open-webui", "branching", "book", "redis",
+    "antiphon", "chatgpt", "claude", "librechat", "open-webui", "branching", "book", "redis",
 )  # fmt: skip
 IMPORTED: Final = "imported"
 """The field of an item's payload that tells where it came from."""

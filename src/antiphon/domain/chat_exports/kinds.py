@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from antiphon.domain.chat_exports import book, branching, chatgpt, claude, librechat, open_webui
+from antiphon.domain.chat_exports import antiphon, book, branching, chatgpt, claude, librechat, open_webui
 from antiphon.domain.chat_exports.chats import Kind
 from antiphon.domain.old_chats import ADMINISTRATOR, messages_of
 
@@ -14,6 +14,8 @@ def kind_of(value: Any) -> Kind | None:
     """Return the kind of a conversation, document or entry; None if it is none that is known."""
     if not isinstance(value, Mapping):
         return None
+    if antiphon.is_chat(value):
+        return "antiphon"
     if chatgpt.is_chat(value):
         return "chatgpt"
     if claude.is_chat(value):

@@ -1,6 +1,7 @@
 """Reads JSON values out of a file one after the other, in memory for one of them.
 
-A file is an array, whose elements are the values, one object, or JSON lines. The values are cut apart
+A file is an array, whose elements are the values, one object, or JSON lines; of Antiphon's own export
+of everything the values are its conversations. The values are cut apart
 before they are decoded, so that one that is broken, or far too long, does not hide those after it.
 What the fast decoder refuses (nested deeper than its stack, half characters, numbers of any size) is
 built from ijson's events without recursion; its own builders keep a path for every level, which at
@@ -25,6 +26,8 @@ MOST_MEMORY: Final = 256 * 1024 * 1024
 """So is one that would take more once it is decoded: of small values 64 MiB would take 1.4 GB."""
 PIECE_BYTES: Final = 256 * 1024
 BLANKS: Final = b" \t\r\n\xef\xbb\xbf"
+_EVERYTHING: Final = re.compile(rb'\{\s*"object":\s*"export",[^\[\]]*?"conversations":\s*(?=\[)')
+"""What stands before the conversations in an export of everything."""
 _NEXT: Final = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+(["\[\]{}]|\Z)', re.DOTALL)
 """What comes before the next bracket, then that, or a string that does not end here."""
 _REST: Final = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
@@ -50,6 +53,9 @@ def documents(file: IO[bytes]) -> Iterator[Any]:
     while first and not first.strip(BLANKS):
         first = file.readline(PIECE_BYTES)
     start = first.lstrip(BLANKS)
+    if everything := _EVERYTHING.match(start):
+        yield from _Cut(file, start[everything.end() :]).values()
+        return
     if start.startswith(b"{") and first.endswith(b"\n") and not isinstance(_value(start), Broken):
         yield from _lines(file, start)
     elif start:

@@ -14,7 +14,16 @@ from typing import Any, Final
 
 import msgspec
 
-from antiphon.domain.chat_exports import book, branching, chatgpt, claude, librechat, open_webui, redis
+from antiphon.domain.chat_exports import (
+    antiphon,
+    book,
+    branching,
+    chatgpt,
+    claude,
+    librechat,
+    open_webui,
+    redis,
+)
 from antiphon.domain.chat_exports.chats import Chat, Kind, Unread
 from antiphon.domain.chat_exports.kinds import is_history, kind_of
 from antiphon.domain.chat_exports.values import line, listing, mapping, text
@@ -133,6 +142,8 @@ class FileExport:
     def _translate(self, value: Value) -> Chat:
         if self.kind == "chatgpt":
             return chatgpt.chat(value, self._asset_names)
+        if self.kind == "antiphon":
+            return antiphon.chat(value)
         if self.kind == "claude":
             return claude.chat(value)
         return librechat.chat(value) if self.kind == "librechat" else open_webui.chat(value)

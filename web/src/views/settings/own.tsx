@@ -6,7 +6,7 @@ import { number, Problem } from "../parts";
 
 const FORMS: [string, string, string][] = [
   ["zip", "Everything, as files (ZIP)", "antiphon.zip"],
-  ["json", "Everything, for programs (JSON)", "antiphon.json"],
+  ["json", "Everything, for another server (JSON)", "antiphon.json"],
 ];
 
 const STATES: [keyof Brought, string][] = [
@@ -56,7 +56,7 @@ function Bring() {
   return (
     <section>
       <h2>Chats from elsewhere</h2>
-      <p className="note">What ChatGPT, Claude, LibreChat or Open WebUI exported, as it came. Nothing comes twice, whatever is brought again.</p>
+      <p className="note">What ChatGPT, Claude, LibreChat, Open WebUI or another Antiphon exported, as it came. Nothing comes twice, whatever is brought again.</p>
       <input
         ref={input}
         type="file"
