@@ -113,12 +113,8 @@ async def test_what_one_took_along_from_an_antiphon_comes_in_with_all_its_branch
     before = (await api.http.get(paths["one"])).json()
     file = await upload(api, taken.content, name=f"mine.{'zip' if way == 'zip' else 'json'}")
     first, last = await imported(api, file)
-    assert (first["title"], first["state"], first["messages"], first["branches"]) == (
-        "Plans [1]",
-        "new",
-        6,
-        2,
-    )
+    assert (first["title"], first["state"]) == ("Plans [1]", "new")
+    assert (first["messages"], first["branches"]) == (6, 2)
     assert (last["new"], last["failed"]) == (1, 0)
     after = (await api.http.get(f"/v1/conversations/{first['conversation_id']}/export")).json()
     assert shape(after) == shape(before)

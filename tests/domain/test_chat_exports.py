@@ -132,7 +132,7 @@ def test_antiphon_keeps_thoughts_tools_pictures_and_the_line_in_view() -> None:
             item("rs_2", "msg_1", type="reasoning", summary=[{"type": "summary_text", "text": "hm"}]),
             item("fc_3", "rs_2", type="function_call", name="find", arguments="{}", call_id="c"),
             item("fco_4", "fc_3", type="function_call_output", call_id="c", output="it"),
-            item("msg_5", "fco_4", type="message", role="assistant", content=[{"type": "output_text", "text": "a"}]),
+            item("msg_5", "fco_4", type="message", content=[{"type": "output_text", "text": "a"}]),
             item("msg_6", "fco_4", type="message", role="assistant", content="b"),
             item("fs_7", "msg_6", type="file_search_call", queries=["x"]),
         ],
