@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import Browser, Route, expect
 
 from tests.web.browser import PHONE, Tab, tab
+from tests.web.views import pick_of_open
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -148,6 +149,23 @@ async def test_a_question_that_was_refused_is_asked_again_and_stands_once(page: 
     await page.page.reload()
     await expect(page.page.locator(".answer-body")).to_have_text("once only")
     await expect(page.page.locator(".bubble")).to_have_text(["once only"])
+
+
+async def test_a_chat_can_be_forgotten_after_a_day_or_kept_after_all(page: Tab) -> None:
+    await page.choose("echo")
+    forget = page.page.get_by_label("Forget this chat after a day")
+    await forget.check()
+    async with page.page.expect_request("**/v1/conversations") as made:
+        await page.say("just for today")
+    assert (await made.value).post_data_json == {"expires_after": {"seconds": 86_400}}
+    await expect(page.page.locator(".ends")).to_contain_text("forgotten on")
+    await pick_of_open(page, "Keep for good")
+    await expect(page.page.locator(".ends")).to_have_count(0)
+    await page.page.reload()
+    await expect(page.page.locator(".bubble")).to_have_text("just for today")
+    await expect(page.page.locator(".ends")).to_have_count(0)
+    await page.page.click(".top [aria-label='New chat']")
+    await expect(forget).not_to_be_checked()
 
 
 async def test_conversations_are_renamed_and_deleted(page: Tab) -> None:

@@ -4,6 +4,7 @@ import { Icon } from "../frame/icons";
 import { readEarlier, useChat } from "../state/chat";
 import { onlyOffline, useModels } from "../state/models";
 import { tellError } from "../state/notices";
+import { setTemporary, useTemporary } from "../state/temporary";
 import { Composer } from "./composer";
 import { Presence } from "./presence";
 import { AnswerMessage, EditMessage, SaidMessage, SystemMessage } from "./message";
@@ -94,6 +95,8 @@ function Earlier() {
 
 function Welcome() {
   const offline = useModels(onlyOffline);
+  const fresh = useChat((chat) => chat.id === null);
+  const temporary = useTemporary();
   return (
     <div className="welcome">
       <h2>What is on your mind?</h2>
@@ -105,6 +108,12 @@ function Welcome() {
         </p>
       ) : (
         <p>Ask anything, drop files to have them read, or choose several models to see their answers side by side.</p>
+      )}
+      {fresh && (
+        <label className="temporary">
+          <input type="checkbox" checked={temporary} onChange={(event) => setTemporary(event.target.checked)} />
+          Forget this chat after a day
+        </label>
       )}
     </div>
   );

@@ -6,6 +6,7 @@ import { open, openNew, running, useChat } from "../state/chat";
 import { keepLive } from "../state/live";
 import { useConversations } from "../state/conversations";
 import { go, useRoute } from "../state/router";
+import { moment } from "../views/parts";
 import { views } from "../views/registry";
 import { Icon } from "./icons";
 import { Sidebar } from "./sidebar";
@@ -66,6 +67,7 @@ function TopBar({ shown, onShow, title }: { shown: boolean; onShow: () => void; 
   const id = useChat((chat) => chat.id);
   const read = useChat((chat) => chat.conversation?.title);
   const listed = useConversations((state) => state.list.find((one) => one.id === id)?.title);
+  const expires = useChat((chat) => chat.conversation?.expires_at);
   const beside = useRoute((route) => (route.view === "c" ? route.rest[1] : undefined));
   const heading = title ?? listed ?? read ?? (id ? "Untitled" : "New chat");
   useEffect(() => {
@@ -79,6 +81,7 @@ function TopBar({ shown, onShow, title }: { shown: boolean; onShow: () => void; 
         </button>
       )}
       <h1 className="top-title">{heading}</h1>
+      {title === null && expires && <span className="ends">forgotten on {moment(expires)}</span>}
       {id && title === null && (
         <button
           className="icon"

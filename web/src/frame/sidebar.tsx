@@ -120,7 +120,7 @@ interface OfEntry {
 
 function EntryMenu({ conversation, title, onDoing }: OfEntry) {
   const role = conversation.antiphon?.role ?? "owner";
-  const change = (changes: { pinned?: boolean; archived?: boolean }) =>
+  const change = (changes: { pinned?: boolean; archived?: boolean; expires_after?: null }) =>
     updateConversation(conversation.id, changes).catch(tellError);
   return (
     <Menu label={`More about ${title}`} trigger={<Icon name="more" />}>
@@ -139,6 +139,11 @@ function EntryMenu({ conversation, title, onDoing }: OfEntry) {
               <MenuItem onClick={() => (close(), void change({ archived: !conversation.archived }))}>
                 <Icon name="archive" /> {conversation.archived ? "Bring back" : "Archive"}
               </MenuItem>
+              {conversation.expires_at !== null && (
+                <MenuItem onClick={() => (close(), void change({ expires_after: null }))}>
+                  <Icon name="check" /> Keep for good
+                </MenuItem>
+              )}
               <MenuItem onClick={() => (close(), onDoing("share"))}>
                 <Icon name="user" /> Share
               </MenuItem>

@@ -11,6 +11,7 @@ import { readManner } from "./manner";
 import { models } from "./models";
 import { tellError } from "./notices";
 import { replace } from "./router";
+import { newConversation } from "./temporary";
 import { after, emptyTurn, isRunning, type Turn } from "./turns";
 
 const TITLE = 60;
@@ -183,7 +184,7 @@ function failed(answers: Turn[], error: unknown): void {
 async function conversation(parts: Part[]): Promise<string> {
   const { id } = chat.getState();
   if (id !== null) return id;
-  const made = await call<Conversation>("/v1/conversations", { body: {}, idempotencyKey: newKey() });
+  const made = await call<Conversation>("/v1/conversations", { body: newConversation(), idempotencyKey: newKey() });
   adopt({ ...made, title: titleOf(parts) }); // until the server has made one, in the background
   replace("c", made.id);
   return made.id;

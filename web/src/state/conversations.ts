@@ -85,7 +85,7 @@ export function forgetConversations(): void {
 /** Changes a conversation's title or its place in the list. */
 export async function updateConversation(
   id: string,
-  changes: { title?: string; pinned?: boolean; archived?: boolean },
+  changes: { title?: string; pinned?: boolean; archived?: boolean; expires_after?: null },
 ): Promise<void> {
   noteConversation(await call<Conversation>(`/v1/conversations/${id}`, { body: changes }));
 }
