@@ -228,7 +228,7 @@ async def test_a_stopped_reading_process_is_replaced(
 
 
 async def test_the_processes_rest_when_there_is_nothing_to_read(tmp_path: Path) -> None:
-    parser = ConfinedParser(idle_seconds=0.2)
+    parser = ConfinedParser(idle_seconds=2.0)
     (tmp_path / "a").write_text("Text.")
     assert watch.children() == []
     for _ in range(2):

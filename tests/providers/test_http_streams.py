@@ -130,8 +130,8 @@ async def test_a_reader_that_does_not_read_stops_the_sender(client: HttpClient) 
                 sent += 64_000
 
     async with serving(play) as server:
-        response = await client.send(get(server, idle_seconds=0.3))
-        await asyncio.sleep(0.6)  # longer than the idle time: the silence is ours, not the sender's
+        response = await client.send(get(server, idle_seconds=1.0))
+        await asyncio.sleep(1.5)  # longer than the idle time: the silence is ours, not the sender's
         held = len(await response.read())
         assert held <= http_exchange.HIGH_WATER + 1_000_000
         assert sent < 20_000_000  # the rest waits in the kernel's buffers at most

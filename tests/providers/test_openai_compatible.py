@@ -78,7 +78,7 @@ async def test_what_was_said_before_a_fault_is_kept(
     http: HttpClient, upstream: Upstream, model: str, tokens: int | None, word: str
 ) -> None:
     began = time.perf_counter()
-    made = provider(http, upstream.base_url, idle_seconds=0.3)
+    made = provider(http, upstream.base_url, idle_seconds=1.0)
     events, error = await read(made, ask(model))
     assert error is not None and word in error.message and error.code == "server_error"
     assert not any(isinstance(e, Finish | UsageReport) for e in events)
