@@ -291,3 +291,19 @@ async def test_contents_that_arrive_together_take_turns_at_the_disk(
     chunk = os.urandom(UNSYNCED_BYTES)
     await asyncio.gather(*(blobs.put_stream(OWNER, pieces(chunk, chunk, bytes([n]))) for n in range(6)))
     assert (most, len(files)) == (1, 6)
+
+
+async def test_a_directory_that_another_makes_and_takes_away_meanwhile_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs, make, lost = FileBlobs(tmp_path / "blobs"), os.mkdir, []
+
+    def mkdir(path: Path, mode: int = 0o777) -> None:
+        if path.name == OWNER and not lost:
+            lost.append(path)
+            raise FileExistsError(path)  # it was there, and is not any more
+        make(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    kept = await blobs.put(OWNER, b"content")
+    assert lost and await blobs.read(OWNER, kept.digest) == b"content"

@@ -242,13 +242,17 @@ def _names(directory: Path) -> list[str]:
 
 
 def make_directory(directory: Path) -> None:
-    """Make a directory and those above it, for nobody else's eyes."""
+    """Make a directory and those above it, for nobody else's eyes.
+
+    One that another makes and takes away again meanwhile is missed by what needs it (FileNotFoundError).
+    """
     missing = []
     while not directory.exists():
         missing.append(directory)
         directory = directory.parent
     for one in reversed(missing):
-        one.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # `exist_ok` looks again, and it may be gone by then
+            one.mkdir(mode=0o700)
 
 
 def _sync(file: BufferedWriter) -> None:
