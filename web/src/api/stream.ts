@@ -11,8 +11,8 @@ export interface SentEvent {
 
 const GATHER_MILLISECONDS = 25;
 
-/** Yields the events of a body; comments are passed over. What comes within a moment is read at once. */
-export async function* eventsOf(response: globalThis.Response): AsyncGenerator<SentEvent> {
+/** Yields what each read of a body completes: the texts that end with `mark`. */
+export async function* piecesOf(response: globalThis.Response, mark: string): AsyncGenerator<string[]> {
   const reader = response.body!.getReader();
   const decoder = new TextDecoder();
   let rest = "";
@@ -20,20 +20,24 @@ export async function* eventsOf(response: globalThis.Response): AsyncGenerator<S
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      rest += decoder.decode(value, { stream: true });
-      let end: number;
-      let start = 0;
-      while ((end = rest.indexOf("\n\n", start)) >= 0) {
-        const found = parsed(rest.slice(start, end));
-        start = end + 2;
-        if (found) yield found;
-      }
-      rest = rest.slice(start);
-      // A hidden page has slow timers, and nobody whom reading would disturb.
-      if (!document.hidden) await new Promise((resolve) => setTimeout(resolve, GATHER_MILLISECONDS));
+      const pieces = (rest + decoder.decode(value, { stream: true })).split(mark);
+      rest = pieces.pop()!;
+      yield pieces;
     }
   } finally {
     void reader.cancel().catch(() => undefined);
+  }
+}
+
+/** Yields the events of a body; comments are passed over. What comes within a moment is read at once. */
+export async function* eventsOf(response: globalThis.Response): AsyncGenerator<SentEvent> {
+  for await (const blocks of piecesOf(response, "\n\n")) {
+    for (const block of blocks) {
+      const found = parsed(block);
+      if (found) yield found;
+    }
+    // A hidden page has slow timers, and nobody whom reading would disturb.
+    if (!document.hidden) await new Promise((resolve) => setTimeout(resolve, GATHER_MILLISECONDS));
   }
 }
 

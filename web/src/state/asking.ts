@@ -265,8 +265,7 @@ function run(path: string, body: object, answers: Turn[], said: Turn | null): Pr
 
 async function answered(path: string, body: object, answers: Turn[], said: Turn | null): Promise<void> {
   const receiving = new Receiving(answers.map((turn) => turn.id), said);
-  body = { ...(await readManner()), ...body };
-  await begin(path, { body, idempotencyKey: newKey() }, receiving, answers.length);
+  await begin(path, { body: { ...(await readManner()), ...body }, idempotencyKey: newKey() }, receiving, answers.length);
   if (receiving.signal.aborted) return;
   await settle();
 }

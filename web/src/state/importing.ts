@@ -1,6 +1,7 @@
 /** Bringing along chats from elsewhere: the file goes up, and the server tells of each chat that came in. */
 
 import { ApiError, send } from "../api/client";
+import { piecesOf } from "../api/stream";
 import { uploadFile } from "../api/upload";
 import { readConversations } from "./conversations";
 
@@ -24,29 +25,17 @@ export async function bringChats(file: File, onStep: (sent: number, seen: number
   try {
     const response = await send("/v1/imports", { body: { file_id: stored.id }, signal });
     let seen = 0;
-    for await (const line of linesOf(response.body!)) {
-      const told = JSON.parse(line) as Line;
-      if (told.object === "import") return told;
-      onStep(1, ++seen);
+    for await (const lines of piecesOf(response, "\n")) {
+      for (const line of lines) {
+        const told = JSON.parse(line) as Line;
+        if (told.object === "import") return told;
+        onStep(1, ++seen);
+      }
     }
     throw new ApiError(0, "It was broken off. Choose the file again: what is here already does not come twice.");
   } finally {
     // The chats are here now; the file would stay among one's own.
     await send(`/v1/files/${stored.id}`, { method: "DELETE" }).catch(() => undefined);
     await readConversations().catch(() => undefined);
-  }
-}
-
-async function* linesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  const reader = body.getReader();
-  const decoder = new TextDecoder();
-  let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    rest += decoder.decode(value, { stream: true });
-    const lines = rest.split("\n");
-    rest = lines.pop()!;
-    yield* lines;
   }
 }

@@ -3,7 +3,7 @@
 import { chat } from "./chat";
 import { createStore, useStore } from "./store";
 
-export const TEMPORARY_SECONDS = 86_400;
+const TEMPORARY_SECONDS = 86_400;
 
 const temporary = createStore(() => ({ on: false }));
 

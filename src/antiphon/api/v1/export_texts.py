@@ -9,19 +9,18 @@ from antiphon.api.v1.conversation_objects import branch_object, conversation_obj
 from antiphon.api.v1.response_objects import placed_item
 from antiphon.api.v1.wire_json import encode_object
 from antiphon.domain.accounts import Principal
+from antiphon.domain.chat_exports.antiphon import FORMAT, OBJECT
 from antiphon.domain.conversations import Conversation
 from antiphon.domain.items import Item, text_of
 from antiphon.services.exports import Exports, Taken
 
-FORMAT = 1
-"""Of the JSON; a reader refuses one it does not know."""
 SPEAKERS = {"user": "User", "assistant": "Assistant", "system": "System", "developer": "Developer"}
 
 
 async def as_json(exports: Exports, conversation: Conversation) -> AsyncIterator[bytes]:
     """Yield a conversation with its branches and all its items as one JSON object."""
     head = {
-        "object": "conversation.export",
+        "object": OBJECT,
         "format": FORMAT,
         "conversation": conversation_object(conversation),
     }

@@ -13,11 +13,12 @@ from fastapi.responses import StreamingResponse
 
 from antiphon.api.dependencies import App, Caller, JsonRoute
 from antiphon.api.downloads import GUARDS, disposition
-from antiphon.api.v1.export_texts import FORMAT, as_json, as_markdown
+from antiphon.api.v1.export_texts import as_json, as_markdown
 from antiphon.api.v1.wire_json import encode_object
 from antiphon.api.zip_stream import ZipStream
 from antiphon.application import Application
 from antiphon.domain.accounts import USER, Principal
+from antiphon.domain.chat_exports.antiphon import FORMAT
 from antiphon.domain.conversations import Conversation
 
 router = APIRouter(prefix="/v1", tags=["tree"], route_class=JsonRoute)

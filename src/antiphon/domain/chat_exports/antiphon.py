@@ -15,6 +15,7 @@ from antiphon.domain.chat_exports.values import data_url, encoded, line, listing
 
 OBJECT: Final = "conversation.export"
 FORMAT: Final = 1
+"""What is written and what is read: another form would need another reader."""
 _FOLLOWING: Final = frozenset({"function_call_output", "custom_tool_call_output", "mcp_approval_response"})
 """Items that are told with the call they belong to."""
 
@@ -89,11 +90,9 @@ def _drafts(item: Value, place: Value, outputs: Mapping[str | None, str]) -> Ite
 
 def _content(value: Any) -> list[Value]:
     """Return an item's content, also where it is one text."""
-    return (
-        [{"type": "text", "text": value}]
-        if isinstance(value, str)
-        else [mapping(one) for one in listing(value)]
-    )
+    if isinstance(value, str):
+        return [{"type": "text", "text": value}]
+    return [mapping(one) for one in listing(value)]
 
 
 def _parts(part: Value) -> Iterator[Part]:

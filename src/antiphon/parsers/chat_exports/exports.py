@@ -33,6 +33,8 @@ from antiphon.parsers.chat_exports.redis_dump import BadDump, entries_of
 from antiphon.parsers.chat_exports.spool import Spool
 from antiphon.ports.chat_exports import BadExport, FoundFile
 
+Value = Mapping[str, Any]
+
 ENDINGS: Final = (".json", ".jsonl", ".ndjson")
 LOOKED_AT: Final = 50
 """Values of a file looked at for what they are; in arrays of others none may be."""
@@ -47,10 +49,13 @@ ASSET_NAMES: Final = "conversation_asset_file_names.json"
 MANIFEST: Final = "export_manifest.json"
 GROUPED: Final[frozenset[Kind]] = frozenset({"branching", "book"})
 """Kinds whose conversations lie in several documents."""
+TRANSLATIONS: Final[Mapping[Kind, Callable[[Value], Chat]]] = {
+    "antiphon": antiphon.chat, "claude": claude.chat, "librechat": librechat.chat,
+    "open-webui": open_webui.chat,
+}  # fmt: skip
+"""Kinds whose conversations are values of their own."""
 DAMAGED: Final = (zipfile.BadZipFile, zlib.error, EOFError)
 _CONVERSATIONS: Final = re.compile(r"conversations(?:[-_](\d+))?\.json")
-
-Value = Mapping[str, Any]
 
 
 class FileExports:
@@ -142,11 +147,7 @@ class FileExport:
     def _translate(self, value: Value) -> Chat:
         if self.kind == "chatgpt":
             return chatgpt.chat(value, self._asset_names)
-        if self.kind == "antiphon":
-            return antiphon.chat(value)
-        if self.kind == "claude":
-            return claude.chat(value)
-        return librechat.chat(value) if self.kind == "librechat" else open_webui.chat(value)
+        return TRANSLATIONS[self.kind](value)
 
     def _wait(self, value: Value, spool: Spool) -> None:
         if self.kind == "book":

@@ -14,11 +14,10 @@ from antiphon.storage.sql.migrate import CONVERSATIONS, KNOWLEDGE, revisions
 TABLES: Final = {
     CONVERSATIONS: (
         "accounts", "groups", "login_sessions", "api_keys", "external_identities", "invites", "limits",
-        "preferences",
-        "quota_counters", "quota_reservations", "audit", "secrets", "runtime_settings", "conversations",
-        "branches", "segments", "items", "hidden_items", "conversation_changes", "conversation_members",
-        "share_links", "aliases", "runs", "journal", "run_chunks", "idempotency", "ledger", "blobs",
-        "blob_refs", "sweeps",
+        "preferences", "quota_counters", "quota_reservations", "audit", "secrets", "runtime_settings",
+        "conversations", "branches", "segments", "items", "hidden_items", "conversation_changes",
+        "conversation_members", "share_links", "aliases", "runs", "journal", "run_chunks",
+        "idempotency", "ledger", "blobs", "blob_refs", "sweeps",
     ),
     KNOWLEDGE: (
         "files", "versions", "text_slices", "uploads", "upload_parts", "collections", "members", "batches",
