@@ -8,7 +8,6 @@ import hashlib
 import hmac
 import json
 import random
-import statistics
 import time
 from typing import Any
 
@@ -126,17 +125,18 @@ async def test_the_whole_zoo_gets_one_answer(town: Town) -> None:
     assert (await ada.call("GET", "/v1/auth/me")).json()["name"] == "ada"
     assert len(animals) > 60
     answers: set[Any] = set()
-    took: list[float] = []
     for name, token in animals.items():
         for carrier in ("bearer", "x-api-key"):
             headers = [(n.encode(), v.encode("latin-1")) for n, v in carry(carrier, token).items()]
-            began = time.monotonic()
-            response = await town.http.get("/v1/auth/me", headers=headers)
-            took.append(time.monotonic() - began)
+            took: list[float] = []
+            while not took or (took[-1] >= 0.25 and len(took) < 3):  # a machine may stand still once
+                began = time.monotonic()
+                response = await town.http.get("/v1/auth/me", headers=headers)
+                took.append(time.monotonic() - began)
             assert response.status_code == 401, (name, response.text)
+            assert took[-1] < 0.25, (name, took)
             answers.add((response.content, tuple(sorted(response.headers.items()))))
     assert len(answers) == 1
-    assert statistics.median(took) < 0.25, "a password is hashed for nobody"
     assert (await ada.call("GET", "/v1/auth/me")).json()["name"] == "ada", "the real one still holds"
 
 

@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 import sqlite3
-import statistics
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -152,6 +151,6 @@ async def test_what_was_acknowledged_is_found_after_a_kill(new_server: NewServer
     for life in lives:
         assert not await missing(server, life)
     print({"messages": sum(len(one.user | one.assistant) for one in lives), "slowest_s": round(max(took), 2)})
-    assert statistics.median(took) < FOUND_SECONDS
+    assert all(one < FOUND_SECONDS for one in sorted(took)[:-1]), "the machine may stand still once"
     assert sum(len(one.assistant) for one in lives) > ROUNDS, "the kills came too soon: nothing was tested"
     assert await asyncio.to_thread(require_once, server) > 0

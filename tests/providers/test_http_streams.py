@@ -142,7 +142,8 @@ async def test_a_reader_that_does_not_read_stops_the_sender(client: HttpClient) 
         assert await body_of(client, get(server)) and server.accepted == 1
 
 
-async def test_closing_closes_the_socket_at_once(client: HttpClient) -> None:
+async def test_closing_closes_the_socket_at_once(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_exchange, "FINISH_SECONDS", 60.0)  # what waits for an end would be seen to
     gone = asyncio.Event()
 
     async def play(peer: Peer) -> None:
@@ -162,7 +163,10 @@ async def test_closing_closes_the_socket_at_once(client: HttpClient) -> None:
 
 
 @pytest.mark.parametrize("when", ["head", "body"])
-async def test_being_cancelled_closes_the_socket_at_once(client: HttpClient, when: str) -> None:
+async def test_being_cancelled_closes_the_socket_at_once(
+    client: HttpClient, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_exchange, "FINISH_SECONDS", 60.0)  # what waits for an end would be seen to
     gone = asyncio.Event()
 
     async def play(peer: Peer) -> None:

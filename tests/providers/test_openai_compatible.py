@@ -17,6 +17,7 @@ from antiphon.ports.model_provider import (
     ToolCallDelta,
     UsageReport,
 )
+from antiphon.providers import http_exchange
 from antiphon.providers.http_client import HttpClient
 from antiphon.providers.openai_compatible import OpenAICompatible
 from antiphon.providers.specs import ProviderSpec
@@ -179,7 +180,11 @@ async def test_a_finished_answer_outlives_the_connection(http: HttpClient) -> No
     assert error is None and events == [TextDelta(0, "ok"), Finish(0, "stop")]
 
 
-async def test_a_server_that_lingers_after_done_delays_nothing(http: HttpClient) -> None:
+async def test_a_server_that_lingers_after_done_delays_nothing(
+    http: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_exchange, "FINISH_SECONDS", 60.0)  # what waits for an end would be seen to
+
     async def play(peer: Peer) -> None:
         await peer.request()
         await peer.say(chunked(OK, DONE, last=False))
