@@ -153,7 +153,7 @@ async def test_closing_closes_the_socket_at_once(client: HttpClient, monkeypatch
         gone.set()
 
     async with serving(play) as server:
-        response = await client.send(get(server))
+        response = await client.send(get(server, idle_seconds=60))
         response.close()
         response.close()
         await asyncio.wait_for(gone.wait(), 10)
@@ -177,7 +177,7 @@ async def test_being_cancelled_closes_the_socket_at_once(
         gone.set()
 
     async def use() -> None:
-        response: OutboundResponse = await client.send(get(server))
+        response: OutboundResponse = await client.send(get(server, idle_seconds=60))
         try:
             while await response.read():
                 pass
