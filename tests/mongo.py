@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from tests.certificates import Certificate
+from tests.ports import free_port
 
 BUILD = Path(__file__).parents[1] / "scripts" / "build_ferretdb"
 PATIENCE_SECONDS = 20.0
@@ -45,12 +46,6 @@ def command() -> tuple[str, tuple[str, ...]] | None:
 def is_there() -> bool:
     """Whether tests that need a server can run."""
     return bool(os.environ.get("TEST_MONGODB_URL")) or command() is not None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def arguments(port: int, place: Path, *more: str) -> list[str]:

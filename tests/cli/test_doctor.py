@@ -17,6 +17,7 @@ from antiphon.cli import doctor_machine
 from antiphon.cli.configuration import base_url_of
 from antiphon.cli.findings import Finding, State
 from antiphon.cli.main import app
+from tests import ports
 from tests.cli.fake_server import FakeServer
 from tests.harness.people import SECRET_KEY as SECRET
 
@@ -34,9 +35,7 @@ def quiet_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return ports.free_port()
 
 
 def examine(runner: CliRunner, *options: str, port: int, data_dir: Path) -> tuple[int, dict[str, Finding]]:

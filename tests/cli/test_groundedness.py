@@ -12,7 +12,8 @@ from typer.testing import CliRunner, Result
 
 from antiphon.cli.api_client import ApiClient
 from antiphon.cli.main import app
-from tests.e2e.sdk.launch import free_port, running_server
+from tests.e2e.sdk.launch import running_server
+from tests.ports import free_port
 
 TEXT = "Bees make honey in summer. They store it in combs.\n"
 Run = Callable[..., Result]

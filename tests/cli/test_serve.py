@@ -13,8 +13,9 @@ from antiphon.cli import serve
 from antiphon.cli.api_client import ApiClient, ClientError
 from antiphon.cli.main import app
 from tests.cli.fake_server import FakeServer
-from tests.e2e.sdk.launch import clean_environment, free_port, running_server
+from tests.e2e.sdk.launch import clean_environment, running_server
 from tests.e2e.server_process import eventually
+from tests.ports import free_port
 
 
 def test_the_greeting_comes_from_the_running_server(

@@ -14,8 +14,9 @@ from typer.testing import CliRunner, Result
 
 from antiphon.cli import users
 from antiphon.cli.main import app
-from tests.e2e.sdk.launch import Server, free_port, running_server
+from tests.e2e.sdk.launch import Server, running_server
 from tests.harness.people import PASSWORD, SECRET_KEY
+from tests.ports import free_port
 
 KEY = "an operator's key, long enough 0123456789"
 User = Callable[..., Result]

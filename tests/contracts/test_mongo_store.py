@@ -38,6 +38,7 @@ from tests.contracts.builders import (
     new_run,
     put,
 )
+from tests.ports import free_port
 
 pytestmark = pytest.mark.skipif(not mongo.is_there(), reason=mongo.ABSENT)
 
@@ -375,7 +376,7 @@ async def test_stores_that_do_not_belong_together_are_refused(tmp_path: Path) ->
 
 async def test_a_mongodb_that_is_not_there_is_named(accounts: Storage) -> None:
     with pytest.raises(Unavailable, match="MongoDB"):
-        await open_mongo(f"mongodb://127.0.0.1:{mongo.free_port()}/x?serverSelectionTimeoutMS=200", accounts)
+        await open_mongo(f"mongodb://127.0.0.1:{free_port()}/x?serverSelectionTimeoutMS=200", accounts)
     with pytest.raises(Unavailable, match="MONGODB_URL"):
         await open_mongo("mongodb://", accounts)
 

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.e2e.sdk.launch import clean_environment, free_port
+from tests.e2e.sdk.launch import clean_environment
 from tests.harness.upstream import Upstream
+from tests.ports import free_port
 from tests.store import FILE_NAME, ON_MONGO, query, store_settings
 
 CANARY = "sk-canary-7f3a9c51e8d24b60"

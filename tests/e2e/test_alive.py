@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.e2e.sdk.launch import clean_environment, free_port
+from tests.e2e.sdk.launch import clean_environment
 from tests.e2e.server_process import NewServer
 from tests.harness.people import SECRET_KEY
+from tests.ports import free_port
 
 
 def alive(port: int) -> int:

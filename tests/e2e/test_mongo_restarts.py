@@ -14,6 +14,7 @@ import pytest
 from tests import mongo
 from tests.e2e.acknowledged import Acknowledged
 from tests.e2e.server_process import NewServer
+from tests.ports import free_port
 
 pytestmark = pytest.mark.skipif(not mongo.is_there(), reason=mongo.ABSENT)
 
@@ -27,7 +28,7 @@ class OwnMongo:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._port = mongo.free_port()
+        self._port = free_port()
         self.url = f"mongodb://127.0.0.1:{self._port}/hurt?serverSelectionTimeoutMS=1000"
         self.process: subprocess.Popen[bytes] = mongo.started(self._port, directory)
 

@@ -71,7 +71,7 @@ async def test_a_killed_import_into_mongodb_serves_nothing_and_is_repeated(
     there = {"MONGODB_URL": mongo.url(tmp_path)}
     other = new_server(**there)
     loading = "antiphon.storage.mongo.transfer.MongoLoading"
-    await killed_and_repeated(first, archive, other, loading, 2, 6, **there)
+    await killed_and_repeated(first, archive, other, loading, **there)
     for identifier, text in acknowledged.items():
         answer = await get(other.port, f"/v1/responses/{identifier}")
         assert text in str(answer["output"])

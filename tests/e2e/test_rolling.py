@@ -23,11 +23,11 @@ import pytest
 from scripts.project_files import ROOT
 from tests import mongo, postgres
 from tests.e2e.events import bare, events_of, run_id_of, text_of, whole
-from tests.e2e.sdk.launch import free_port
 from tests.e2e.server_process import NewServer, ServerProcess, eventually
 from tests.e2e.test_several_servers import HURRIED
 from tests.e2e.wire import Exchange, begin, call, until
 from tests.harness.tokens import expected_text
+from tests.ports import free_port
 from tests.store import store_settings
 
 pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")

@@ -13,8 +13,8 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from scripts.project_files import ROOT as PROJECT
-from tests.e2e.sdk.launch import free_port
 from tests.e2e.server_process import ServerProcess, running
+from tests.ports import free_port
 from tests.web.browser import PHONE, WIDE, Tab, tab
 from tests.web.test_documents import HANDBOOK, PIXEL, give
 from tests.web.views import (
