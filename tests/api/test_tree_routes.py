@@ -101,6 +101,22 @@ async def test_an_edit_without_an_answer_only_puts_the_item(api: Api, talk: str)
     assert await said(api, talk) == ["root"]
 
 
+async def test_an_answer_said_otherwise_replaces_its_thoughts_and_calls_too(api: Api) -> None:
+    conversation = await api.conversation()
+    talk = f"/v1/conversations/{conversation}"
+    await api.ask("u1", model="scripted/reasoning", conversation=conversation)
+    items = await items_of(api, talk)
+    assert [item["type"] for item in items] == ["message", "reasoning", "message"]
+    made = await api.post(f"{talk}/items/{items[2]['id']}/edit", {"content": "mine", "respond": False})
+    assert made["data"][0]["role"] == "assistant" and made["data"][0]["content"][0]["type"] == "output_text"
+    assert await said(api, talk) == ["u1", "mine"]
+    siblings = await api.get(f"{talk}/items/{made['data'][0]['id']}/siblings")
+    assert {item["id"] for item in siblings["data"]} == {items[1]["id"], made["data"][0]["id"]}
+    again = await api.post(f"{talk}/items/{made['data'][0]['id']}/regenerate", {"model": ECHO})
+    assert again["antiphon"]["parent_id"] == items[0]["id"]
+    assert await said(api, talk) == ["u1", "re: u1"]
+
+
 async def test_an_edit_can_be_streamed_and_left_in_the_background(api: Api, talk: str) -> None:
     items = await items_of(api, talk)
     path = f"{talk}/items/{items[2]['id']}/edit"

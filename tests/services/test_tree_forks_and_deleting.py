@@ -127,7 +127,9 @@ async def test_rule_6_what_is_posted_to_a_fork_of_a_question_can_be_edited(c: C)
     siblings = await c.world.application.branches.siblings(c.world.who, fork, posted.wire_id, 10)
     assert sorted(one.id for one in siblings) == sorted([posted.id, made[0].id])
     answer = await c.world.ended(await c.world.regenerate(posted.wire_id, conversation_id=fork))
-    assert answer.run.request["parent_id"] == posted.wire_id
+    assert answer.run.request["parent_id"] == c.items[2].wire_id, (
+        "it takes the place of what was written by hand"
+    )
     assert tree_problems(c.world.directory, at_rest=True) == []
 
 

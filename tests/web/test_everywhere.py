@@ -204,7 +204,7 @@ async def unfolded(page: Tab, town: Town) -> None:
 
 async def editing(page: Tab, town: Town) -> None:
     await page.page.locator(".said").last.hover()
-    await page.page.get_by_label("Edit").last.click()
+    await page.page.get_by_label("Edit", exact=True).last.click()
 
 
 async def branching(page: Tab, town: Town) -> None:
@@ -264,6 +264,7 @@ CHAT: dict[str, tuple[str, Open]] = {
     "a chat": ("c/{talk}", nothing),
     "a chat with everything unfolded": ("c/{talk}", unfolded),
     "editing": ("c/{talk}", editing),
+    "editing an answer": ("c/{talk}", click("Edit answer", first=".answer")),
     "answering again": ("c/{talk}", click("Answer again", first=".answer")),
     "the menu of a chat": ("c/{talk}", of_chat()),
     "the account's menu": ("", account_menu),
@@ -302,6 +303,7 @@ ONESELF: dict[str, tuple[str, Open]] = {
     "what was found": ("search", found_words),
     "the keyboard": ("keyboard", nothing),
     **{f"settings: {one}": (f"settings/{one}", nothing) for one in SETTINGS},
+    "deleting all chats": ("settings/data", click("Delete all chats")),
     "a key that was made": ("settings/keys", click("Make a key")),
 }
 ADMIN: dict[str, tuple[str, Open]] = {

@@ -13,7 +13,16 @@ from tests.domain.exports import ROOT, exported, node
 from tests.e2e.server_process import ServerProcess, running
 from tests.web.browser import PHONE, tab
 from tests.web.test_documents import PIXEL, give
-from tests.web.views import ACCOUNTS, PASSWORD, accounts, api, logged_in, pick_of_open, require_accessible
+from tests.web.views import (
+    ACCOUNTS,
+    PASSWORD,
+    accounts,
+    api,
+    logged_in,
+    pick_of_open,
+    require_accessible,
+    token_of,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -195,6 +204,33 @@ async def test_chats_from_elsewhere_are_brought_along_and_one_is_saved(
         async with page.page.expect_download() as coming:
             await pick_of_open(page, "Download")
         assert "Where is the harbour?" in (await (await coming.value).path()).read_text()
+
+
+async def test_every_chat_of_ones_own_is_deleted_at_once_and_nothing_else(browser: Browser, url: str) -> None:
+    await accounts(url, "dee", "gil")
+    async with api(url, await token_of(url, "gil", PASSWORD)) as client:
+        made = (await client.post("/v1/conversations", json={"title": "Of gil"})).json()["id"]
+        shared = await client.post(
+            f"/v1/conversations/{made}/members", json={"user": "dee", "role": "viewer"}
+        )
+        assert shared.is_success, shared.text
+    async with api(url, await token_of(url, "dee", PASSWORD)) as client:
+        for number in range(50):
+            made = (await client.post("/v1/conversations", json={"title": f"Talk {number}"})).json()["id"]
+            away = {"archived": number % 2 == 0}
+            (await client.post(f"/v1/conversations/{made}", json=away)).raise_for_status()
+        async with logged_in(browser, url, "dee") as page:
+            page.expected.append("status of 404")  # the open chat's title was being read
+            await page.choose("echo")
+            await page.say("the one that is open")
+            await page.page.evaluate("location.hash = '#/settings/data'")
+            await page.page.get_by_role("button", name="Delete all chats").click()
+            await page.page.locator("dialog").get_by_role("button", name="Delete all").click()
+            await expect(page.page.locator("#main [role=status]")).to_have_text("51 deleted.")
+            await expect(page.page.locator(".entry")).to_have_count(1)
+            await expect(page.page.locator(".entry")).to_contain_text("Of gil")
+            assert page.page.url.endswith("#/settings/data")
+        assert (await client.get("/v1/conversations")).json()["data"] == []
 
 
 async def test_an_open_server_shows_its_owner_no_login(browser: Browser, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ class Alternatives:
         """Put `request.items` beside an item and answer them, on a new branch, which becomes active."""
         _, conversation = await self._access.enter(who, request.conversation_id or "", EDITOR)
         item, _ = await self._access.item(conversation, item_id)
-        position = await self._storage.tree.before(item)
+        position = await self._before(conversation, item)
         edited = msgspec.structs.replace(
             request,
             items=tuple(self._as_edit(item, request.items)),
@@ -77,7 +77,7 @@ class Alternatives:
         """Put `items` beside an item on a new active branch, without an answer."""
         who, conversation = await self._access.enter(who, conversation_id, EDITOR)
         item, _ = await self._access.item(conversation, item_id)
-        position = await self._storage.tree.before(item)
+        position = await self._before(conversation, item)
         items = await self._attached.named(who.actor_id, items, "item")
         for losses in range(MAX_CONFLICTS):
             try:
@@ -145,6 +145,16 @@ class Alternatives:
             )
         return items
 
+    async def _before(self, conversation: Conversation, item: Item) -> Position:
+        """Return what the replacement of an item follows. A model's answer is replaced as a whole.
+
+        Its reasoning and calls led to the words that it had, and providers refuse the ones without the other.
+        """
+        if item.author_id is None:
+            position, _ = await self._question(conversation, item)
+            return position
+        return await self._storage.tree.before(item)
+
     async def regenerate(self, who: Principal, item_id: str, request: TurnRequest) -> Begun:
         """Answer again: a sibling of the answer that `item_id` belongs to, on a new active branch.
 
@@ -167,7 +177,8 @@ class Alternatives:
     async def _question(self, conversation: Conversation, item: Item) -> tuple[Position, bool]:
         """Return what an answer follows, and whether it was the rest of one that was cut off there."""
         if item.author_id is not None:
-            return item.position, False
+            by_hand = item.role == "assistant"  # an answer that a person wrote, or said otherwise
+            return (await self._storage.tree.before(item) if by_hand else item.position), False
         if item.run_id is not None:
             run = await self._storage.runs.get(conversation.owner_id, item.run_id)
             if run is not None and run.input_end is not None:

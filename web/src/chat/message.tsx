@@ -16,10 +16,11 @@ import { isRest, restOf, whole } from "../state/joining";
 import { costOf, shortName, useModels } from "../state/models";
 import { tell, tellError } from "../state/notices";
 import { useShallow } from "../state/store";
-import { isRunning, textOf, type Turn } from "../state/turns";
+import { answerIn, isRunning, textOf, type Turn } from "../state/turns";
 import { Answer } from "./answer";
 import { InlinePicture, StoredPicture } from "./pictures";
 import { useAuthor } from "./presence";
+import { useCanSpeak } from "./speech";
 
 const Trace = lazy(() => import("./trace"));
 
@@ -44,11 +45,17 @@ export function SaidMessage() {
       <div className="actions">
         <Siblings />
         <CopyButton turn={turn} />
-        <ActionBarPrimitive.Edit className="icon" aria-label="Edit">
-          <Icon name="edit" />
-        </ActionBarPrimitive.Edit>
+        <EditButton label="Edit" />
       </div>
     </MessagePrimitive.Root>
+  );
+}
+
+function EditButton({ label }: { label: string }) {
+  return (
+    <ActionBarPrimitive.Edit className="icon" aria-label={label}>
+      <Icon name="edit" />
+    </ActionBarPrimitive.Edit>
   );
 }
 
@@ -94,7 +101,7 @@ export function AnswerMessage() {
       <Answer turn={shown} />
       <div className="actions">
         <Siblings />
-        {!rest.length && <AnswerActions turn={turn} />}
+        {!rest.length && <AnswerActions turn={turn} canEdit />}
       </div>
     </MessagePrimitive.Root>
   );
@@ -166,7 +173,7 @@ function FanColumn({ id, shown }: { id: string; shown: boolean }) {
   );
 }
 
-function AnswerActions({ turn }: { turn: Turn }) {
+function AnswerActions({ turn, canEdit = false }: { turn: Turn; canEdit?: boolean }) {
   const [tracing, setTracing] = useState(false);
   if (isRunning(turn)) return null;
   const searched = turn.items.some(
@@ -175,6 +182,12 @@ function AnswerActions({ turn }: { turn: Turn }) {
   return (
     <>
       <CopyButton turn={turn} />
+      {canEdit && answerIn(turn) && (
+        <>
+          <EditButton label="Edit answer" />
+          <Aloud />
+        </>
+      )}
       {searched && (
         <button className="icon" aria-label="How the sources were found" onClick={() => setTracing(true)}>
           <Icon name="search" />
@@ -188,6 +201,25 @@ function AnswerActions({ turn }: { turn: Turn }) {
         </Suspense>
       )}
     </>
+  );
+}
+
+/** Reading an answer aloud, where this computer has a voice. */
+function Aloud() {
+  const canSpeak = useCanSpeak();
+  const speaking = useAuiState((state) => state.message.speech !== undefined);
+  if (!canSpeak) return null;
+  if (speaking) {
+    return (
+      <ActionBarPrimitive.StopSpeaking className="icon" aria-label="Stop reading aloud">
+        <Icon name="stop" />
+      </ActionBarPrimitive.StopSpeaking>
+    );
+  }
+  return (
+    <ActionBarPrimitive.Speak className="icon" aria-label="Read aloud">
+      <Icon name="speak" />
+    </ActionBarPrimitive.Speak>
   );
 }
 
@@ -256,14 +288,22 @@ function Siblings() {
 }
 
 export function EditMessage() {
+  return <Editing className="said" label="Edit the message" action="Ask this instead" />;
+}
+
+export function EditAnswer() {
+  return <Editing className="answer" label="Edit the answer" action="Save beside it" />;
+}
+
+function Editing({ className, label, action }: { className: string; label: string; action: string }) {
   return (
-    <MessagePrimitive.Root className="message said editing">
+    <MessagePrimitive.Root className={`message ${className} editing`}>
       <ComposerPrimitive.Root className="composer edit">
-        <ComposerPrimitive.Input className="composer-input" aria-label="Edit the message" autoFocus />
+        <ComposerPrimitive.Input className="composer-input" aria-label={label} autoFocus />
         <div className="composer-bar">
           <span className="space" />
           <ComposerPrimitive.Cancel className="quiet">Cancel</ComposerPrimitive.Cancel>
-          <ComposerPrimitive.Send className="primary">Ask this instead</ComposerPrimitive.Send>
+          <ComposerPrimitive.Send className="primary">{action}</ComposerPrimitive.Send>
         </div>
       </ComposerPrimitive.Root>
     </MessagePrimitive.Root>

@@ -10,11 +10,12 @@ import {
 import { MessageRepository } from "@assistant-ui/core/internal";
 import { useMemo, type ReactNode } from "react";
 import type { Part } from "../api/types";
-import { ask, edit, regenerate, stop } from "../state/asking";
+import { ask, edit, regenerate, rewrite, stop } from "../state/asking";
 import { goTo, readEarlier, running, useChat, type Chat } from "../state/chat";
 import { tellError } from "../state/notices";
 import { ENDED, isRunning, textOf, type Turn } from "../state/turns";
 import { attachments } from "./attachments";
+import { speech } from "./speech";
 
 const converted = new WeakMap<Turn, ThreadMessage>();
 
@@ -86,7 +87,10 @@ export function ChatRuntime({ children }: { children: ReactNode }) {
     hasEarlier: state.hasEarlier,
     onLoadEarlier: () => readEarlier().catch(tellError),
     onNew: (message) => ask(partsOf(message)),
-    onEdit: (message) => edit(message.sourceId!, partsOf(message)),
+    onEdit: (message) => {
+      const work = message.role === "assistant" ? rewrite : edit;
+      return work(message.sourceId!, partsOf(message)).catch(tellError);
+    },
     onReload: async (parentId) => {
       const at = state.path.indexOf(parentId ?? "");
       const answer = state.path[at + 1];
@@ -98,7 +102,7 @@ export function ChatRuntime({ children }: { children: ReactNode }) {
       const chosen = visibleMessageIds.find((id) => !state.path.includes(id));
       if (chosen) goTo(chosen).catch(tellError);
     },
-    adapters: { attachments },
+    adapters: { attachments, speech },
   };
   const runtime = useExternalStoreRuntime(adapter);
   return <AssistantRuntimeProvider runtime={runtime}>{children}</AssistantRuntimeProvider>;

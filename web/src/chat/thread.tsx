@@ -7,13 +7,14 @@ import { tellError } from "../state/notices";
 import { setTemporary, useTemporary } from "../state/temporary";
 import { Composer } from "./composer";
 import { Presence } from "./presence";
-import { AnswerMessage, EditMessage, SaidMessage, SystemMessage } from "./message";
+import { AnswerMessage, EditAnswer, EditMessage, SaidMessage, SystemMessage } from "./message";
 
 const components = {
   UserMessage: SaidMessage,
   AssistantMessage: AnswerMessage,
   SystemMessage,
   UserEditComposer: EditMessage,
+  AssistantEditComposer: EditAnswer,
 };
 
 /** The conversation itself: what was said, and where one says more. */

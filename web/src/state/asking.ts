@@ -12,7 +12,7 @@ import { models } from "./models";
 import { tellError } from "./notices";
 import { replace } from "./router";
 import { newConversation } from "./temporary";
-import { after, emptyTurn, isRunning, type Turn } from "./turns";
+import { after, answerIn, emptyTurn, isRunning, type Turn } from "./turns";
 
 const TITLE = 60;
 const TITLE_TRIES = 2;
@@ -69,6 +69,20 @@ export async function edit(turnId: string, parts: Part[]): Promise<void> {
   } catch (error) {
     failed([answer], error);
   }
+}
+
+/** Puts other words in the place of an answer; nobody is asked. */
+export async function rewrite(turnId: string, parts: Part[]): Promise<void> {
+  const { id, turns } = chat.getState();
+  const item = answerIn(turns[turnId]);
+  const content = parts.map((part) => part.text ?? "").join("\n\n");
+  if (id === null || !item || !content) return;
+  await busily(async () => {
+    await call(`/v1/conversations/${id}/items/${item.id}/edit`, { body: { content, respond: false }, idempotencyKey: newKey() });
+    const { active_branch_id } = await call<Conversation>(`/v1/conversations/${id}`);
+    await reread(active_branch_id);
+    await readTree();
+  });
 }
 
 /** Answers again, by the same model or another. */

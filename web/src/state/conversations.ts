@@ -101,6 +101,20 @@ export function forgetConversation(id: string): void {
   conversations.setState(({ list }) => ({ list: list.filter((one) => one.id !== id) }));
 }
 
+/** Deletes every conversation of one's own, a page at a time; tells how many are gone so far. */
+export async function deleteAll(onStep: (gone: number) => void, signal: AbortSignal): Promise<number> {
+  let gone = 0;
+  for (;;) {
+    const { data } = await call<Page<Conversation>>("/v1/conversations", { query: { limit: PAGE }, signal });
+    for (const one of data) {
+      await call(`/v1/conversations/${one.id}`, { method: "DELETE", signal });
+      forgetConversation(one.id);
+      onStep(++gone);
+    }
+    if (!data.length) return gone;
+  }
+}
+
 export async function deleteConversation(id: string): Promise<void> {
   await call(`/v1/conversations/${id}`, { method: "DELETE" });
   forgetConversation(id);

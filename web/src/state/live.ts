@@ -102,6 +102,8 @@ async function hear(event: FeedEvent): Promise<void> {
       return busily(() => began(data));
     case "turn.ended":
       return busily(() => ended(data));
+    case "item.edited":
+      return busily(() => edited(data.branch_id));
     case "items.added":
     case "item.deleted":
       return busily(() => changed(true));
@@ -179,6 +181,12 @@ async function changed(path: boolean): Promise<void> {
   if (running().length) return;
   if (what.path) await reread();
   await readTree();
+}
+
+/** Other words stand in the place of what was said, and nobody answers them. */
+async function edited(branchId: string | undefined): Promise<void> {
+  if (branchId && branchId !== chat.getState().branchId && !running().length) await reread(branchId);
+  await changed(false);
 }
 
 async function branchGone(branchId: string | undefined): Promise<void> {

@@ -89,6 +89,11 @@ function roleOf(item: Item): Turn["role"] {
   return "assistant";
 }
 
+/** Returns the message in which an answer has its words, if it has any. */
+export function answerIn(turn: Turn | undefined): Item | undefined {
+  return turn?.role === "assistant" ? turn.items.find((item) => item.type === "message") : undefined;
+}
+
 /** Returns a turn's readable text. */
 export function textOf(turn: Turn): string {
   return turn.items

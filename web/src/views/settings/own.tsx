@@ -1,5 +1,8 @@
 import { useEffect, useRef, useState } from "react";
 import { messageOf } from "../../api/client";
+import { Confirm } from "../../frame/dialog";
+import { openNew } from "../../state/chat";
+import { deleteAll } from "../../state/conversations";
 import { bringChats, type Brought } from "../../state/importing";
 import { Download } from "../download";
 import { number, Problem } from "../parts";
@@ -31,8 +34,19 @@ export function Own() {
         ))}
       </div>
       <Bring />
+      <DeleteAll />
     </section>
   );
+}
+
+/** What ends when one leaves the page. */
+function useLeaving(): () => AbortSignal {
+  const leaving = useRef(new AbortController());
+  useEffect(() => {
+    leaving.current = new AbortController();
+    return () => leaving.current.abort();
+  }, []);
+  return () => leaving.current.signal;
 }
 
 type Step = { sent: number; seen: number } | { brought: Brought } | { problem: string };
@@ -40,15 +54,11 @@ type Step = { sent: number; seen: number } | { brought: Brought } | { problem: s
 function Bring() {
   const input = useRef<HTMLInputElement>(null);
   const [step, setStep] = useState<Step | null>(null);
-  const leaving = useRef(new AbortController());
-  useEffect(() => {
-    leaving.current = new AbortController();
-    return () => leaving.current.abort();
-  }, []);
+  const leaving = useLeaving();
   const bring = (file: File | undefined) => {
     if (!file) return;
     setStep({ sent: 0, seen: 0 });
-    bringChats(file, (sent, seen) => setStep({ sent, seen }), leaving.current.signal)
+    bringChats(file, (sent, seen) => setStep({ sent, seen }), leaving())
       .then((brought) => setStep({ brought }))
       .catch((error: unknown) => setStep({ problem: messageOf(error) }));
   };
@@ -77,6 +87,42 @@ function Bring() {
       )}
       {step && "brought" in step && <p role="status">{summary(step.brought)}</p>}
       {step && "problem" in step && <Problem text={step.problem} />}
+    </section>
+  );
+}
+
+type Deleting = { gone: number; done: boolean } | { problem: string };
+
+function DeleteAll() {
+  const [asking, setAsking] = useState(false);
+  const [step, setStep] = useState<Deleting | null>(null);
+  const leaving = useLeaving();
+  const begin = () => {
+    openNew(); // what is open would say that it was deleted
+    setStep({ gone: 0, done: false });
+    deleteAll((gone) => setStep({ gone, done: false }), leaving())
+      .then((gone) => setStep({ gone, done: true }))
+      .catch((error: unknown) => setStep({ problem: messageOf(error) }));
+  };
+  const busy = step !== null && "gone" in step && !step.done;
+  return (
+    <section>
+      <h2>Every chat</h2>
+      <p className="note">Deletes all conversations of yours, archived ones too. Files, collections and what others share with you stay.</p>
+      <button className="quiet" disabled={busy} onClick={() => setAsking(true)}>
+        Delete all chats
+      </button>
+      {step && "gone" in step && <p role="status">{step.done ? `${number(step.gone)} deleted.` : `${number(step.gone)} deleted …`}</p>}
+      {step && "problem" in step && <Problem text={step.problem} />}
+      {asking && (
+        <Confirm
+          title="Delete all chats?"
+          text="All your conversations with all their branches will be gone. Take them along first if you may want them again."
+          action="Delete all"
+          onClose={() => setAsking(false)}
+          onConfirm={begin}
+        />
+      )}
     </section>
   );
 }
