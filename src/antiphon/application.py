@@ -48,6 +48,7 @@ from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.provider_status import ProviderStatuses
 from antiphon.services.purges import Purges
 from antiphon.services.quotas import Quotas
+from antiphon.services.ratings import AnswerRatings
 from antiphon.services.readings import Readings
 from antiphon.services.recall import Recall
 from antiphon.services.recent import Recent
@@ -152,6 +153,7 @@ class Application:
     quotas: Quotas
     limits: Limits
     usage: Usage
+    ratings: AnswerRatings
     followers: Followers
     mirrors: Mirrors
     runs: LiveRuns

@@ -91,6 +91,7 @@ OF_ADMINS: dict[Operation, Any] = {
     ("POST", "/v1/admin/limits"): {"scope": "everyone", "metric": "requests", "period": "day", "amount": 999},
     ("GET", "/v1/admin/usage"): None,
     ("GET", "/v1/admin/usage/series"): None,
+    ("GET", "/v1/admin/ratings"): None,
     ("GET", "/v1/admin/runs"): None,
     ("POST", "/v1/admin/runs/{run_id}/cancel"): None,
     ("GET", "/v1/admin/providers"): None,

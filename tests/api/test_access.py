@@ -69,6 +69,8 @@ ROUTES: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", R + "/input_items"): ("viewer", None),
     ("GET", R + "/retrieval"): ("viewer", None),
     ("GET", R + "/usage"): ("viewer", None),
+    ("PUT", R + "/rating"): ("editor", {"rating": "good"}),
+    ("DELETE", R + "/rating"): ("editor", None),
     ("GET", COMPLETION): ("viewer", None),
     ("POST", COMPLETION): ("editor", {"metadata": {}}),
     ("DELETE", COMPLETION): ("owner", None),

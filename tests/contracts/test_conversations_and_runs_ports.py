@@ -11,7 +11,7 @@ from antiphon.domain import ids
 from antiphon.domain.conversations import Chosen, Conversation
 from antiphon.domain.errors import Conflict
 from antiphon.domain.items import Position
-from antiphon.domain.runs import RunError
+from antiphon.domain.runs import Ratings, RunError
 from antiphon.domain.usage import Usage
 from antiphon.ports import write_sets as ws
 from antiphon.ports.storage import Storage
@@ -276,6 +276,28 @@ async def test_metadata_and_cancellation_are_noted(storage: Storage) -> None:
     assert found is not None and (found.metadata, found.cancel_requested) == ('{"x":"y"}', True)
     await storage.unit_of_work.commit(finish(run))
     await storage.unit_of_work.commit(ws.RequestCancel(run_id=run.id))
+
+
+async def test_ratings_are_kept_with_their_runs_and_counted_by_model(storage: Storage) -> None:
+    rated = [
+        ("m/b", 10, 1),
+        ("m/a", 11, -1),
+        ("m/a", 12, 1),
+        ("m/a", 20, 1),
+        ("m/a", 13, 1),
+        ("m/c", 14, None),
+    ]
+    runs = [new_run(model=model, created_us=at) for model, at, _ in rated]
+    commit = storage.unit_of_work.commit
+    await commit(*(ws.OpenRun(run=run, worker_id=WORKER) for run in runs))
+    for run, (_, _, rating) in zip(runs, rated, strict=True):
+        await commit(finish(run), ws.RateRun(run_id=run.id, rating=rating))
+    found = [await storage.runs.get(OWNER, run.id) for run in runs]
+    assert [run.rating for run in found if run] == [rating for _, _, rating in rated]
+    await commit(ws.RateRun(run_id=runs[0].id, rating=-1), ws.RateRun(run_id=runs[2].id, rating=None))
+    await commit(ws.DeleteRun(run_id=runs[4].id, now_us=30), ws.RateRun(run_id="0" * 32, rating=1))
+    assert await storage.runs.ratings(10, 20) == [Ratings("m/a", 0, 1), Ratings("m/b", 0, 1)]
+    assert await storage.runs.ratings(12, 21) == [Ratings("m/a", 1, 0)]
 
 
 async def test_the_runs_of_a_fan_out_are_found_by_what_they_answer(storage: Storage) -> None:

@@ -26,7 +26,7 @@ MEMORY = 64 * MIB
 SECONDS = 1.0
 STALL = 0.2
 """What `/health` must wait at most, in seconds of the server's own work."""
-HEALTH_P99 = 1.0
+HEALTH_P99 = 5.0
 """The same as the clock has it, on a machine that does other things too."""
 HOST = b"host: 127.0.0.1\r\n"
 

@@ -51,7 +51,7 @@ SIZES = {"postgres": (100, 10), "mongo": (40, 2)}
 
 @pytest.fixture(params=SIZES)
 def front(request: pytest.FixtureRequest, new_server: NewServer, tmp_path: Path) -> Iterator[Front]:
-    more = {"DATABASE_URL": postgres.prepared(tmp_path), "DRAIN_SECONDS": "5", **store_settings(tmp_path)}
+    more = {"DATABASE_URL": postgres.prepared(tmp_path), "DRAIN_SECONDS": "20", **store_settings(tmp_path)}
     if request.param == "mongo":
         if not mongo.is_there():
             pytest.skip(mongo.ABSENT)
@@ -184,7 +184,7 @@ async def test_restarts_in_turn_fail_nobody(front: Front) -> None:
         before = len(done)
         await until(lambda before=before: len(done) > before + CLIENTS, "answers", 60)
         server.terminate()
-        assert await asyncio.to_thread(server.wait, 30) == 0
+        assert await asyncio.to_thread(server.wait, 60) == 0
         await asyncio.to_thread(server.start)
     going = False
     await asyncio.gather(*clients)

@@ -41,7 +41,7 @@ from tests.store import ON_MONGO, store_settings
 HURRIED = """
 from antiphon.services import housekeeping
 from antiphon.services.runs import leases
-leases.LEASE_SECONDS, leases.RENEW_SECONDS, housekeeping.SWEEP_SECONDS = 2.0, 0.5, 0.5
+leases.LEASE_SECONDS, leases.RENEW_SECONDS, housekeeping.SWEEP_SECONDS = 5.0, 0.5, 0.5
 """
 Found = TypeVar("Found")
 

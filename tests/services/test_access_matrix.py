@@ -26,6 +26,7 @@ from antiphon.services.branches import Branches
 from antiphon.services.conversations import Conversations
 from antiphon.services.idempotency import Idempotency
 from antiphon.services.members import Members
+from antiphon.services.ratings import AnswerRatings
 from antiphon.services.runs.follow import Followers
 from antiphon.services.shares import Shares
 from antiphon.services.turn_plans import TurnRequest
@@ -38,7 +39,7 @@ from tests.services.world import World, say
 SERVICES: Final[dict[str, type]] = {
     "conversations": Conversations, "branches": Branches, "alternatives": Alternatives,
     "answers": Answers, "turns": Turns, "members": Members, "shares": Shares,
-    "idempotency": Idempotency, "followers": Followers,
+    "idempotency": Idempotency, "followers": Followers, "ratings": AnswerRatings,
 }  # fmt: skip
 
 Call = Callable[[Any, Principal, Scene], Awaitable[Any]]
@@ -113,6 +114,7 @@ RESPONSES: dict[str, tuple[str, Call]] = {
     "answers.delete": ("editor", lambda a, w, s: a.delete(w, s.c.r2)),
     "answers.input_items": ("viewer", lambda a, w, s: a.input_items(w, s.c.r2, **LIST)),
     "answers.set_metadata": ("editor", lambda a, w, s: a.set_metadata(w, s.c.r2, "{}")),
+    "ratings.rate": ("editor", lambda a, w, s: a.rate(w, s.c.r2, 1)),
     "answers.retrieval": ("viewer", lambda a, w, s: a.retrieval(w, s.c.r2)),
     "answers.gave": ("viewer", lambda a, w, s: a.gave(w, s.c.r2)),
     "answers.asked": ("viewer", lambda a, w, s: a.asked(w, s.c.r2)),
@@ -162,6 +164,7 @@ OWN = {
 """Speak of what the acting account itself owns, or is a member of, and of nothing else."""
 
 NOBODYS = {
+    "ratings.by_model": "counts for administrators, whom the route lets in",
     "answers.stored": "of a run that was found already",
     "followers.follow": "of a run that was found already",
     "followers.stored_log": "of a run that was found already",

@@ -106,3 +106,30 @@ async def test_a_chat_goes_to_paper_whole_and_without_what_one_presses(page: Tab
         assert text.count(f"paragraph {number} of many") == 2, "as it was said, and as it was answered"
     assert len(paper.pages) > 3
     assert "New chat" not in text and "tokens" not in text
+
+
+async def test_an_answer_is_called_good_in_every_tab_and_that_is_taken_back(
+    browser: Browser, page: Tab
+) -> None:
+    await page.choose("echo")
+    await page.say("how was this?")
+    good, bad = (f"[aria-label='{word} answer']" for word in ("Good", "Bad"))
+    async with tab(browser, page.page.url) as other:
+        await other.page.goto(other.url)
+        tabs = (page, other)
+        for press, states in (
+            (good, "true false"),
+            (bad, "false true"),
+            (bad, "false false"),
+            (good, "true false"),
+        ):
+            await page.page.click(press)
+            for one in tabs:
+                for button, state in zip((good, bad), states.split(), strict=True):
+                    await expect(one.page.locator(button)).to_have_attribute("aria-pressed", state)
+        await other.page.reload()
+        await expect(other.page.locator(good)).to_have_attribute("aria-pressed", "true")
+        await require_accessible(other)
+        await other.page.goto(f"{page.url}#/admin/usage")
+        row = other.page.get_by_label("Ratings").locator("tbody tr")
+        await expect(row.locator("td")).to_have_text(["scripted/echo", "1", "0"])

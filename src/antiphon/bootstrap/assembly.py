@@ -46,6 +46,7 @@ from antiphon.services.provider_keys import ProviderKeys
 from antiphon.services.provider_status import ProviderStatuses
 from antiphon.services.purges import Purges
 from antiphon.services.quotas import Quotas
+from antiphon.services.ratings import AnswerRatings
 from antiphon.services.readings import MAX_BYTES, Readings
 from antiphon.services.recent import Recent
 from antiphon.services.response_cache import ResponseCache
@@ -215,6 +216,7 @@ def limits_of(
         "local": local,
         "limits": Limits(storage, quotas, clock, local.refresh),
         "usage": Usage(storage, access, quotas, clock),
+        "ratings": AnswerRatings(storage, access, clock),
     }
 
 

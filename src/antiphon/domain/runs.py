@@ -31,6 +31,20 @@ class RunError(msgspec.Struct, frozen=True):
     message: str
 
 
+GOOD: Final = 1
+BAD: Final = -1
+RATINGS: Final = {GOOD: "good", BAD: "bad"}
+"""As they are told."""
+
+
+class Ratings(msgspec.Struct, frozen=True):
+    """How many answers of a model people called good, and how many bad."""
+
+    model: str
+    good: int
+    bad: int
+
+
 class Run(msgspec.Struct, kw_only=True):
     """One answer.
 
@@ -38,7 +52,8 @@ class Run(msgspec.Struct, kw_only=True):
     attached, `input_end` the last of its own input (or the parent if it brought none),
     `output_end` the last of its answer on the main line. `input_hash` is the path hash at
     `input_end`, known only while the run goes on and only where hashes are kept. `reserved` is set
-    where something may be reserved for the run, which its end must settle.
+    where something may be reserved for the run, which its end must settle. `rating` is `GOOD`, `BAD`, or
+    None where nobody said.
     """
 
     id: str
@@ -69,6 +84,7 @@ class Run(msgspec.Struct, kw_only=True):
     ended_us: int | None = None
     input_hash: bytes | None = None
     reserved: bool = False
+    rating: int | None = None
 
     @property
     def is_terminal(self) -> bool:

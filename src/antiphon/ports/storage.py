@@ -12,7 +12,7 @@ import msgspec
 
 from antiphon.domain.conversations import ALL, Branch, Chosen, Conversation, PathRange, Segment
 from antiphon.domain.items import Item, Position
-from antiphon.domain.runs import Run
+from antiphon.domain.runs import Ratings, Run
 from antiphon.ports.accounts import Accounts, Credentials
 from antiphon.ports.aliases import Aliases
 from antiphon.ports.branch_forks import BranchForks
@@ -272,6 +272,10 @@ class Runs(Protocol):
 
     async def running(self, conversation_id: str | None, *, after: str | None, limit: int) -> list[Run]:
         """Return the runs that have not ended by id order, of one conversation or of all owners."""
+        ...
+
+    async def ratings(self, since_us: int, until_us: int) -> list[Ratings]:
+        """Return what people thought of the answers begun in a time, by model, ordered by its name."""
         ...
 
     async def on_input(self, run: Run, limit: int) -> list[str]:

@@ -250,6 +250,13 @@ class UpdateRunMetadata(Command, frozen=True, kw_only=True):
     metadata: str
 
 
+class RateRun(Command, frozen=True, kw_only=True):
+    """Say what a person thought of an answer, or with None take that back."""
+
+    run_id: str
+    rating: int | None
+
+
 class DeleteRun(Command, frozen=True, kw_only=True):
     """Make a run invisible."""
 

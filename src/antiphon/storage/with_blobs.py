@@ -178,6 +178,7 @@ class RunsWithBlobs:
         self.log = inner.log
         self.page = inner.page
         self.running = inner.running
+        self.ratings = inner.ratings
         self.on_input = inner.on_input
         self.key = inner.key
         self.longest_prefix = inner.longest_prefix

@@ -100,6 +100,7 @@ export interface FeedEvent {
     branch_id?: string;
     activated?: boolean;
     title?: string;
+    rating?: Rating | null;
     items?: { antiphon?: { author_id: string | null } }[];
   };
   present?: Someone[];
@@ -177,7 +178,10 @@ export interface Answered {
   error: { code: string; message: string } | null;
   usage: Usage | null;
   continues?: boolean;
+  rating?: Rating;
 }
+
+export type Rating = "good" | "bad";
 
 export type RunState = "queued" | "in_progress" | "completed" | "incomplete" | "failed" | "cancelled";
 

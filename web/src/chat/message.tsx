@@ -20,6 +20,7 @@ import { answerIn, isRunning, textOf, type Turn } from "../state/turns";
 import { Answer } from "./answer";
 import { InlinePicture, StoredPicture } from "./pictures";
 import { useAuthor } from "./presence";
+import { Rate } from "./rating";
 import { useCanSpeak } from "./speech";
 
 const Trace = lazy(() => import("./trace"));
@@ -188,6 +189,7 @@ function AnswerActions({ turn, canEdit = false }: { turn: Turn; canEdit?: boolea
           <Aloud />
         </>
       )}
+      <Rate turn={turn} />
       {searched && (
         <button className="icon" aria-label="How the sources were found" onClick={() => setTracing(true)}>
           <Icon name="search" />

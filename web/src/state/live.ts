@@ -12,6 +12,7 @@ import { busily, chat, readTree, reread, running, whileOpen } from "./chat";
 import { forgetConversation, noteConversation } from "./conversations";
 import { tell, tellError } from "./notices";
 import { go } from "./router";
+import { noteRating } from "./rating";
 import { look, session } from "./session";
 import { createStore, useStore } from "./store";
 import { isRunning } from "./turns";
@@ -104,6 +105,8 @@ async function hear(event: FeedEvent): Promise<void> {
       return busily(() => ended(data));
     case "item.edited":
       return busily(() => edited(data.branch_id));
+    case "response.rated":
+      return data.response_id ? noteRating(data.response_id, data.rating ?? null) : undefined;
     case "items.added":
     case "item.deleted":
       return busily(() => changed(true));

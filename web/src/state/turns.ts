@@ -3,7 +3,7 @@
  * model answered to it (reasoning, calls, searches, text). Pure functions; `chat.ts` keeps them.
  */
 
-import type { Answered, Branch, Item, RunEvent, RunState, Segment, Usage } from "../api/types";
+import type { Answered, Branch, Item, Rating, RunEvent, RunState, Segment, Usage } from "../api/types";
 
 export interface Turn {
   /** A response's id for an answer, an item's for what was said, `local:…` until the server has it. */
@@ -25,6 +25,8 @@ export interface Turn {
   lost: boolean;
   /** It is the rest of the answer before it, which was cut off. */
   continues: boolean;
+  /** What somebody thought of it. */
+  rating: Rating | null;
 }
 
 export const ENDED: ReadonlySet<RunState> = new Set(["completed", "incomplete", "failed", "cancelled"]);
@@ -49,6 +51,7 @@ export function emptyTurn(id: string, role: Turn["role"], given: Partial<Turn> =
     stub: false,
     lost: false,
     continues: false,
+    rating: null,
     ...given,
   };
 }
@@ -79,8 +82,8 @@ export function turnsOf(items: readonly Item[]): Turn[] {
 }
 
 function summary(answered: Answered): Partial<Turn> {
-  const { model, status, error, usage } = answered;
-  return { model, status, error, usage, continues: answered.continues ?? false };
+  const { model, status, error, usage, continues = false, rating = null } = answered;
+  return { model, status, error, usage, continues, rating };
 }
 
 function roleOf(item: Item): Turn["role"] {

@@ -13,7 +13,7 @@ from antiphon.domain.accounts import USER
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.items import Item
 from antiphon.domain.limits import MONEY
-from antiphon.domain.runs import Run
+from antiphon.domain.runs import RATINGS, Run
 from antiphon.domain.usage import Usage
 from antiphon.services.usage import ResponseUsage
 
@@ -96,6 +96,7 @@ def placed_item(item: Item, run: Run | None) -> dict[str, Any]:
             "error": {"code": run.error.code, "message": run.error.message} if run.error else None,
             "usage": usage_object(run.usage),
             **_continues(run),
+            **_rated(run),
         }
     place = {
         "segment_id": ids.SEGMENT + item.segment_id,
@@ -202,7 +203,13 @@ def extension(run: Run) -> dict[str, Any] | None:
         "parent_id": run.request.get("parent_id"),
         "input_item_ids": run.request.get("input_item_ids", []),
         **_continues(run),
+        **_rated(run),
     }
+
+
+def _rated(run: Run) -> dict[str, str]:
+    """Return what people think of an answer, nothing where they did not say."""
+    return {"rating": RATINGS[run.rating]} if run.rating is not None else {}
 
 
 def _continues(run: Run) -> dict[str, bool]:

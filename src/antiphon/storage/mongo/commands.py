@@ -185,6 +185,13 @@ async def _update_run_metadata(d: Draft, c: ws.UpdateRunMetadata) -> bool:
     return True
 
 
+async def _rate_run(d: Draft, c: ws.RateRun) -> bool:
+    found = await d.get(db.RUNS, c.run_id)
+    if found is not None:
+        d.change(db.RUNS, found, rating=c.rating)
+    return True
+
+
 async def _delete_run(d: Draft, c: ws.DeleteRun) -> bool:
     found = await d.get(db.RUNS, c.run_id)
     if found is not None and found["deleted"] is None:
@@ -225,8 +232,8 @@ _CORE: Final[dict[type, Handler]] = {
     ws.DeleteBranch: _delete_branch, ws.ActivateBranch: _activate_branch, ws.ClaimBranch: _claim_branch,
     ws.AdvanceHead: _advance_head, ws.EndClaim: _end_claim, ws.NewSegment: _new_segment,
     ws.PutItems: _put_items, ws.HideItem: _hide_item, ws.OpenRun: _open_run, ws.FinishRun: _finish_run,
-    ws.StartRun: _start_run, ws.UpdateRunMetadata: _update_run_metadata, ws.DeleteRun: _delete_run,
-    ws.RequestCancel: _request_cancel,
+    ws.StartRun: _start_run, ws.UpdateRunMetadata: _update_run_metadata, ws.RateRun: _rate_run,
+    ws.DeleteRun: _delete_run, ws.RequestCancel: _request_cancel,
 }  # fmt: skip
 HANDLERS: Final[dict[type, Handler]] = {
     **_CORE, **commands_conversations.HANDLERS, **commands_purge.HANDLERS,

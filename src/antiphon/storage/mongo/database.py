@@ -22,6 +22,7 @@ from pymongo.errors import (
 )
 
 from antiphon.domain.errors import StorageFull, Unavailable
+from antiphon.domain.runs import BAD
 from antiphon.storage.mongo.texts import asked, kept, shown, stored
 
 Document = dict[str, Any]
@@ -54,6 +55,9 @@ PASSAGES: Final = "passages"
 _SOME: Final = {"$gt": ""}
 """A partial index holds only documents that have a text in the field."""
 
+RATED: Final[tuple[str, tuple[str, ...], Document]] = (RUNS, ("created_us",), {"rating": {"$gte": BAD}})
+"""The few answers that were rated; databases of older releases get it with the next start."""
+
 INDEXES: Final[tuple[tuple[str, tuple[str, ...], Document], ...]] = (
     (CONVERSATIONS, ("owner_id", "_id"), {}),
     (CONVERSATIONS, ("owner_id", "external_key"), {"external_key": _SOME}),
@@ -77,6 +81,7 @@ INDEXES: Final[tuple[tuple[str, tuple[str, ...], Document], ...]] = (
     (RUNS, ("conversation_id", "_id"), {}),
     (RUNS, ("owner_id", "surface", "_id"), {}),
     (RUNS, ("alive", "_id"), {"alive": True}),
+    RATED,
     (KEYS, ("owner_id",), {}),
     (KEYS, ("conversation_id",), {"conversation_id": _SOME}),
     (KEYS, ("run_id",), {"run_id": _SOME}),
@@ -289,18 +294,23 @@ class Database:
             for name in names:
                 if name not in there:
                     await self._make(name)
+                elif name == RUNS:
+                    await self._make_index(*RATED)
 
     async def _make(self, name: str) -> None:
         for collection, fields, condition in INDEXES:
             if collection == name:
-                keys = [(field, 1) for field in fields]
-                more: Document = {"partialFilterExpression": condition} if condition else {}
-                try:
-                    await self._database[name].create_index(keys, **more)
-                except OperationFailure as error:
-                    if error.code != NOT_IMPLEMENTED:
-                        raise
-                    await self._database[name].create_index(keys)  # a look-alike: larger, no less right
+                await self._make_index(name, fields, condition)
+
+    async def _make_index(self, name: str, fields: Sequence[str], condition: Document) -> None:
+        keys = [(field, 1) for field in fields]
+        more: Document = {"partialFilterExpression": condition} if condition else {}
+        try:
+            await self._database[name].create_index(keys, **more)
+        except OperationFailure as error:
+            if error.code != NOT_IMPLEMENTED:
+                raise
+            await self._database[name].create_index(keys)  # a look-alike: larger, no less right
 
     async def search_indexes(self, collection: str) -> list[Document] | None:
         """Return a collection's search indexes, None where the server knows none."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from antiphon.domain.conversations import PathRange
 from antiphon.domain.items import Item, Position
 from antiphon.domain.run_events import decode_ops
-from antiphon.domain.runs import Run
+from antiphon.domain.runs import BAD, GOOD, Ratings, Run
 from antiphon.ports.storage import KeyRecord
 from antiphon.storage.mongo import database as db
 from antiphon.storage.mongo import documents as doc
@@ -93,6 +94,15 @@ class MongoRuns:
             wanted["conversation_id"] = conversation_id
         found = await self._database.find(db.RUNS, wanted, sort=ordered("_id"), limit=limit)
         return [doc.run(one) for one in found]
+
+    async def ratings(self, since_us: int, until_us: int) -> list[Ratings]:
+        """See the port."""
+        time = {"$gte": since_us, "$lt": until_us}
+        wanted = {"rating": {"$gte": BAD}, "created_us": time, "deleted": None}
+        good, bad = Counter[str](), Counter[str]()
+        async for one in self._database.each(db.RUNS, wanted, fields=["model", "rating"]):
+            (good if one["rating"] == GOOD else bad)[one["model"]] += 1
+        return [Ratings(model, good[model], bad[model]) for model in sorted(good.keys() | bad.keys())]
 
     async def on_input(self, run: Run, limit: int) -> list[str]:
         """See the port."""

@@ -258,6 +258,10 @@ def _update_run_metadata(c: ws.UpdateRunMetadata) -> Iterator[Step]:
     yield "UPDATE runs SET metadata=? WHERE id=?", (c.metadata, c.run_id), None
 
 
+def _rate_run(c: ws.RateRun) -> Iterator[Step]:
+    yield "UPDATE runs SET rating=? WHERE id=?", (c.rating, c.run_id), None
+
+
 def _delete_run(c: ws.DeleteRun) -> Iterator[Step]:
     yield "UPDATE runs SET deleted=? WHERE id=? AND deleted IS NULL", (c.now_us, c.run_id), None
 
@@ -310,7 +314,7 @@ _CORE: Final[dict[type, Compiler]] = {
     ws.ActivateBranch: _activate_branch, ws.ClaimBranch: _claim_branch, ws.AdvanceHead: _advance_head,
     ws.EndClaim: _end_claim, ws.NewSegment: _new_segment, ws.PutItems: _put_items,
     ws.HideItem: _hide_item, ws.OpenRun: _open_run, ws.FinishRun: _finish_run, ws.StartRun: _start_run,
-    ws.UpdateRunMetadata: _update_run_metadata, ws.DeleteRun: _delete_run,
+    ws.UpdateRunMetadata: _update_run_metadata, ws.RateRun: _rate_run, ws.DeleteRun: _delete_run,
     ws.RequestCancel: _request_cancel, ws.Forget: _forget, ws.PutLedger: _put_ledger,
 }  # fmt: skip
 _COMPILERS: Final = {

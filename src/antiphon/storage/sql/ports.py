@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from antiphon.domain.conversations import ALL, Branch, Chosen, Conversation, PathRange
 from antiphon.domain.items import Item, Position
-from antiphon.domain.runs import Run
+from antiphon.domain.runs import Ratings, Run
 from antiphon.ports.purging import Owned, TrimPage
 from antiphon.ports.storage import Change, KeyRecord, SegmentSummary, TurnBase
 from antiphon.storage.sql import reads, reads_purge, reads_runs
@@ -160,6 +160,10 @@ class SqlRuns:
     async def running(self, conversation_id: str | None, *, after: str | None, limit: int) -> list[Run]:
         """See the port."""
         return await self._read(reads_runs.running, conversation_id, after, limit)
+
+    async def ratings(self, since_us: int, until_us: int) -> list[Ratings]:
+        """See the port."""
+        return await self._read(reads_runs.ratings, since_us, until_us)
 
     async def on_input(self, run: Run, limit: int) -> list[str]:
         """See the port."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from antiphon.domain.items import Item, Position
 from antiphon.domain.run_events import OPENING_OPS, decode_ops
-from antiphon.domain.runs import Run
+from antiphon.domain.runs import Ratings, Run
 from antiphon.ports.storage import KeyRecord, Recovered
 from antiphon.storage.sql import context_sqlite, rows
 from antiphon.storage.sql.database import Db
@@ -102,6 +102,17 @@ def running(db: Db, conversation_id: str | None, after: str | None, limit: int) 
     return [rows.run(row) for row in found]
 
 
+def ratings(db: Db, since_us: int, until_us: int) -> list[Ratings]:
+    """See port `Runs.ratings`; the partial index `runs_rated` holds the rated ones only."""
+    found = db.execute(
+        "SELECT model,sum(CASE WHEN rating>0 THEN 1 ELSE 0 END),sum(CASE WHEN rating<0 THEN 1 ELSE 0 END)"
+        " FROM runs WHERE rating IS NOT NULL AND created>=? AND created<? AND deleted IS NULL"
+        " GROUP BY model ORDER BY model",
+        (since_us, until_us),
+    )
+    return [Ratings(*row) for row in found]
+
+
 def on_input(db: Db, run: Run, limit: int) -> list[str]:
     """See port `Runs.on_input`."""
     place = run.input_end
@@ -147,7 +158,7 @@ def unfinished(db: Db, limit: int, after: str, condition: str = "", *values: Any
     ).fetchall()
     recovered = {row[0]: Recovered(rows.run(row), sealed_ops(db, row[0])) for row in found}
     known = {run_id: one.ops for run_id, one in recovered.items()}
-    for worker_id in {row[34] for row in found}:
+    for worker_id in {row[rows.RUN_FIELDS] for row in found}:
         ticks = db.execute("SELECT ops FROM journal WHERE worker_id=? ORDER BY tick", (worker_id,))
         for (record,) in ticks:
             add_record(record, known)

@@ -39,8 +39,9 @@ RUN: Final = (
     "r.input_segment_id,r.input_depth,r.input_tokens,r.input_item_id,"
     "r.output_segment_id,r.output_depth,r.output_tokens,r.output_item_id,"
     "r.state,r.background,r.request,r.model,r.provider,r.wire_version,r.error,r.incomplete_reason,r.usage,"
-    "r.metadata,r.cancel_requested,r.attempt,r.created,r.ended"
+    "r.metadata,r.cancel_requested,r.attempt,r.created,r.ended,r.rating"
 )
+RUN_FIELDS: Final = 35
 
 
 def position(row: Row) -> Position | None:
@@ -96,5 +97,5 @@ def run(row: Row) -> Run:
         request=_request(row[22]), model=row[23], provider=row[24], wire_version=row[25],
         error=_error(row[26]) if row[26] else None, incomplete_reason=row[27],
         usage=_usage(row[28]) if row[28] else None, metadata=row[29], cancel_requested=bool(row[30]),
-        attempt=row[31], created_us=row[32], ended_us=row[33],
+        attempt=row[31], created_us=row[32], ended_us=row[33], rating=row[34],
     )  # fmt: skip

@@ -16,21 +16,29 @@ interface UserLine extends Sums {
   name: string | null;
 }
 
+interface Rated {
+  model: string;
+  good: number;
+  bad: number;
+}
+
 /** What everybody used and what it cost, by the day and by person. */
 export function AllUsage() {
   const [span, setSpan] = useState(7);
   const [lines, setLines] = useState<Day[] | null>(null);
   const [people, setPeople] = useState<UserLine[]>([]);
+  const [rated, setRated] = useState<Rated[]>([]);
   const [problem, setProblem] = useState<string | null>(null);
   const days = lastDays(span);
   const [start, end] = [days[0]!, days.at(-1)!];
   useEffect(() => {
     const ending = new AbortController();
     setLines(null);
-    Promise.all([readDays(start, end, ending.signal), readUsers(start, end, ending.signal)])
-      .then(([read, found]) => {
+    Promise.all([readDays(start, end, ending.signal), readUsers(start, end, ending.signal), readRatings(start, end, ending.signal)])
+      .then(([read, found, ratings]) => {
         setLines(read);
         setPeople(found);
+        setRated(ratings);
       })
       .catch((error: unknown) => ending.signal.aborted || setProblem(messageOf(error)));
     return () => ending.abort();
@@ -73,8 +81,34 @@ export function AllUsage() {
             </tr>
           ))}
       </Table>
+      <Ratings rated={rated} />
     </section>
   );
+}
+
+/** What people thought of the answers of each model. */
+function Ratings({ rated }: { rated: Rated[] }) {
+  return (
+    <>
+      <h2>Answers that people rated</h2>
+      {!rated.length && <p className="empty">None in this time.</p>}
+      {rated.length > 0 && (
+        <Table label="Ratings" columns={["Model", "#Good", "#Bad"]}>
+          {rated.map((one) => (
+            <tr key={one.model}>
+              <td>{one.model}</td>
+              <td className="number">{number(one.good)}</td>
+              <td className="number">{number(one.bad)}</td>
+            </tr>
+          ))}
+        </Table>
+      )}
+    </>
+  );
+}
+
+async function readRatings(start: string, end: string, signal: AbortSignal): Promise<Rated[]> {
+  return (await call<Page<Rated>>("/v1/admin/ratings", { query: { start, end }, signal })).data;
 }
 
 async function readDays(start: string, end: string, signal: AbortSignal): Promise<Day[]> {

@@ -145,7 +145,7 @@ CREATE TABLE runs (
 	is_script BIGINT DEFAULT '0' NOT NULL, 
 	created BIGINT NOT NULL, 
 	ended BIGINT, 
-	deleted BIGINT, 
+	deleted BIGINT, rating SMALLINT, 
 	PRIMARY KEY (id)
 )
  WITHOUT ROWID;
@@ -420,3 +420,4 @@ CREATE TABLE preferences (
 	PRIMARY KEY (account_id)
 )
  WITHOUT ROWID;
+CREATE INDEX runs_rated ON runs (created) WHERE rating IS NOT NULL;
