@@ -13,6 +13,7 @@ import pytest
 from antiphon.storage.with_blobs import TreeWithBlobs
 from tests.api.client import Api
 from tests.api.people_fixtures import Town
+from tests.harness.people import Person
 from tests.services.hand import ECHO
 
 
@@ -101,10 +102,44 @@ async def test_everything_of_ones_own_and_nothing_of_others(town: Town) -> None:
     packed = await ann.call("GET", "/v1/export?format=zip")
     archive = zipfile.ZipFile(io.BytesIO(packed.content))
     assert archive.testzip() is None
-    names = sorted(archive.namelist())
+    beside, *names = sorted(archive.namelist(), key=lambda name: (name != "account.json", name))
     assert len(names) == 2 and all("hers" in name for name in names)
-    assert json.loads(archive.read(names[0])) == exported["conversations"][0]
+    assert json.loads(archive.read(names[0])) == exported.pop("conversations")[0]
     assert archive.read(names[1]).decode() == "# hers\n\n## User\n\nsecret of hers\n"
+    assert json.loads(archive.read(beside)) == exported
+
+
+async def put_file(who: Person, name: str, content: bytes) -> str:
+    """Upload a file; returns its id."""
+    form: dict[str, Any] = {"data": {"purpose": "user_data"}, "files": {"file": (name, content)}}
+    made = await who.http.post("/v1/files", headers=who.bearer, **form)
+    return str(made.json()["id"])
+
+
+async def test_files_stores_and_preferences_come_along(town: Town) -> None:
+    ann, bob = await town.person("ann"), await town.person("bob")
+    await put_file(bob, "his.txt", b"secret of his")
+    notes = [await put_file(ann, f"../n\u00f6te {n}?.json", b'[{"n": %d}]' % n) for n in range(103)]
+    body = {"name": "Harbour", "file_ids": notes[:101]}
+    store = (await ann.call("POST", "/v1/vector_stores", body)).json()["id"]
+    await ann.call("POST", f"/v1/vector_stores/{store}/files/{notes[0]}", {"attributes": {"year": 2026}})
+    await ann.call("PUT", "/v1/auth/preferences", {"values": {"a": [1]}})
+    exported = (await ann.call("GET", "/v1/export")).json()
+    assert [one["id"] for one in exported["files"]] == notes
+    assert exported["files"][0]["filename"] == "n\u00f6te 0?.json"
+    (kept,) = exported["vector_stores"]
+    assert kept["name"] == "Harbour" and [one["id"] for one in kept["files"]] == notes[:101]
+    assert kept["files"][0]["attributes"] == {"year": 2026}
+    assert (exported["conversations"], exported["preferences"]) == ([], {"a": [1]})
+    packed = await ann.call("GET", "/v1/export?format=zip")
+    archive = zipfile.ZipFile(io.BytesIO(packed.content))
+    assert archive.testzip() is None
+    names = [f"own-files/{one}-n\u00f6te {n}_.json" for n, one in enumerate(notes)]
+    assert sorted(archive.namelist()) == sorted([*names, "account.json"])
+    for number, name in enumerate(names):
+        assert archive.read(name) == b'[{"n": %d}]' % number
+    beside = json.loads(archive.read("account.json"))
+    assert beside["vector_stores"][0].keys() == kept.keys() and beside["files"] == exported["files"]
 
 
 async def test_one_whole_export_at_a_time(api: Api) -> None:
@@ -143,5 +178,5 @@ async def test_exports_asked_for_at_once_are_sent_whole_or_refused(api: Api) -> 
         answers = await asyncio.gather(*asked)
         assert {one.status_code for one in answers} <= {200, 429}
         whole = [one.content for one in answers if one.status_code == 200]
-        assert whole and all(one.endswith(b"]}\n") or zipfile.is_zipfile(io.BytesIO(one)) for one in whole)
+        assert whole and all(one.endswith(b"}}\n") or zipfile.is_zipfile(io.BytesIO(one)) for one in whole)
     assert (await api.http.get("/v1/export")).status_code == 200

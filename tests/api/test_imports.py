@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -11,6 +12,10 @@ from tests.api.client import Api
 from tests.api.documents import upload
 from tests.domain.exports import ROOT, exported, node
 from tests.services.hand import ECHO
+
+PIXEL = base64.b64decode(
+    b"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 
 def export(*numbers: int) -> bytes:
@@ -97,6 +102,21 @@ def shape(exported: Any) -> list[tuple[str, str | None, str | None]]:
         (words[one["id"]], words.get(one["antiphon"]["parent_id"]), one["role"]) for one in exported["items"]
     ]
     return sorted(told, key=str)
+
+
+async def test_files_that_messages_name_come_in_with_the_archive_and_are_no_chats(api: Api) -> None:
+    talk = (await api.post("/v1/conversations", {"title": "Pictures"}))["id"]
+    picture = (await upload(api, PIXEL, name="pixel.png"))["id"]
+    await upload(api, (await api.http.get(f"/v1/conversations/{talk}/export")).content, name="chat.json")
+    shown = [{"type": "input_text", "text": "look"}, {"type": "input_image", "file_id": picture}]
+    await api.post(f"/v1/conversations/{talk}/items", {"items": [{"role": "user", "content": shown}]})
+    taken = (await api.http.get("/v1/export?format=zip")).content
+    first, last = await imported(api, await upload(api, taken, name="mine.zip"))
+    assert (last["new"], last["failed"]) == (1, 0)
+    (item,) = (await api.get(f"/v1/conversations/{first['conversation_id']}/items"))["data"]
+    (found,) = [part["file_id"] for part in item["content"] if part.get("file_id")]
+    assert found != picture
+    assert (await api.http.get(f"/v1/files/{found}/content")).content == PIXEL
 
 
 @pytest.mark.parametrize("way", ["one", "everything", "zip"])

@@ -41,9 +41,11 @@ class ZipStream:
         self._sink = _Sink()
         self._zip = zipfile.ZipFile(cast("Any", self._sink), "w", zipfile.ZIP_DEFLATED)
 
-    async def add(self, name: str, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Yield the archive's next pieces: a file with this content."""
-        entry = self._zip.open(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), "w")
+    async def add(
+        self, name: str, content: AsyncIterator[bytes], *, large: bool = False
+    ) -> AsyncIterator[bytes]:
+        """Yield the archive's next pieces: a file with this content; `large` if it may have 2 GiB or more."""
+        entry = self._zip.open(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), "w", force_zip64=large)
         try:
             held: list[bytes] = []
             size = 0

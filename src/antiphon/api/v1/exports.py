@@ -13,12 +13,13 @@ from fastapi.responses import StreamingResponse
 
 from antiphon.api.dependencies import App, Caller, JsonRoute
 from antiphon.api.downloads import GUARDS, disposition
+from antiphon.api.v1.export_belongings import belongings, contents
 from antiphon.api.v1.export_texts import as_json, as_markdown
 from antiphon.api.v1.wire_json import encode_object
 from antiphon.api.zip_stream import ZipStream
 from antiphon.application import Application
 from antiphon.domain.accounts import USER, Principal
-from antiphon.domain.chat_exports.antiphon import FORMAT
+from antiphon.domain.chat_exports.antiphon import FORMAT, SIDE_FILE
 from antiphon.domain.conversations import Conversation
 
 router = APIRouter(prefix="/v1", tags=["tree"], route_class=JsonRoute)
@@ -33,7 +34,8 @@ Written = Annotated[
     Literal["json", "markdown"], Query(description="The whole tree, or the active branch as text.")
 ]
 Packed = Annotated[
-    Literal["json", "zip"], Query(description="One object, or an archive of both forms of each.")
+    Literal["json", "zip"],
+    Query(description="One object, or an archive of both forms of each, with files."),
 ]
 
 
@@ -60,7 +62,10 @@ async def export_conversation(
 
 @router.get("/export", summary="Export everything", responses=_content("application/zip"))
 async def export_everything(application: App, who: Caller, format: Packed = "json") -> Response:
-    """Return all of the caller's own conversations, made while it is sent; one such export at a time."""
+    """Return all that is the caller's own, made while it is sent; one such export at a time.
+
+    Conversations, what is known of files and vector stores, and preferences; in an archive the files, too.
+    """
     if format == "zip":
         archive = await _begun(_archive(application, who))
         return _download(archive, "application/zip", "antiphon-export.zip")
@@ -84,16 +89,22 @@ async def _begun(pieces: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
 async def _everything(application: Application, who: Principal) -> AsyncGenerator[bytes]:
     exports = application.exports
     with exports.whole(who):
-        account = {"id": USER + who.actor_id, "name": who.name}
-        yield encode_object({"object": "export", "format": FORMAT, "account": account})[:-1]
-        yield b',"conversations":['
+        yield _head(who) + b',"conversations":['
         between = b""
         async for conversation in exports.own(who):
             yield between
             async for piece in as_json(exports, conversation):
                 yield piece
             between = b",\n"
-        yield b"]}\n"
+        yield b"],"
+        async for piece in belongings(application, who):
+            yield piece
+        yield b"}\n"
+
+
+def _head(who: Principal) -> bytes:
+    account = {"id": USER + who.actor_id, "name": who.name}
+    return encode_object({"object": "export", "format": FORMAT, "account": account})[:-1]
 
 
 async def _archive(application: Application, who: Principal) -> AsyncGenerator[bytes]:
@@ -106,7 +117,19 @@ async def _archive(application: Application, who: Principal) -> AsyncGenerator[b
             ):
                 async for piece in packing.add(file_name(conversation, ending), content):
                     yield piece
+        async for name, file in contents(application, who):
+            async for piece in packing.add(name, file, large=True):
+                yield piece
+        async for piece in packing.add(SIDE_FILE, _beside(application, who)):
+            yield piece
         yield packing.end()
+
+
+async def _beside(application: Application, who: Principal) -> AsyncIterator[bytes]:
+    yield _head(who) + b","
+    async for piece in belongings(application, who):
+        yield piece
+    yield b"}\n"
 
 
 def _download(pieces: AsyncIterator[bytes], kind: str, name: str) -> Response:

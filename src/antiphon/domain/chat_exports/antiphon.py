@@ -16,6 +16,10 @@ from antiphon.domain.chat_exports.values import data_url, encoded, line, listing
 OBJECT: Final = "conversation.export"
 FORMAT: Final = 1
 """What is written and what is read: another form would need another reader."""
+FILES_FOLDER: Final = "own-files"
+"""Where an archive has the files of its person; none of them is a conversation, whatever is in it."""
+SIDE_FILE: Final = "account.json"
+"""What an archive has beside conversations and the contents of files."""
 _FOLLOWING: Final = frozenset({"function_call_output", "custom_tool_call_output", "mcp_approval_response"})
 """Items that are told with the call they belong to."""
 

@@ -43,8 +43,10 @@ SMALL_BYTES: Final = 32 * 1024 * 1024
 SIDE_FILES: Final = frozenset(
     {"export_manifest.json", "conversation_asset_file_names.json", "user.json", "users.json", "projects.json",
      "memories.json", "message_feedback.json", "model_comparisons.json", "shared_conversations.json",
-     "library_files.json", "user_settings.json", "sectioned_conversations.json"}
+     "library_files.json", "user_settings.json", "sectioned_conversations.json", antiphon.SIDE_FILE}
 )  # fmt: skip
+NO_CONVERSATIONS: Final = frozenset({"__MACOSX", antiphon.FILES_FOLDER})
+"""Folders in which none is looked for."""
 ASSET_NAMES: Final = "conversation_asset_file_names.json"
 MANIFEST: Final = "export_manifest.json"
 GROUPED: Final[frozenset[Kind]] = frozenset({"branching", "book"})
@@ -244,7 +246,7 @@ def _sources(files: list[FoundFile]) -> list[str]:
     others: list[str] = []
     for one in files:
         name = base_name(one.place)
-        if "__MACOSX" in one.place or name.startswith("."):
+        if name.startswith(".") or not NO_CONVERSATIONS.isdisjoint(one.place.split("/")[:-1]):
             continue
         if found := _CONVERSATIONS.fullmatch(name):
             named.append((one.place[: -len(name)], int(found[1] or 0), one.place))

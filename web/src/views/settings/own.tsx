@@ -25,7 +25,7 @@ const STATES: [keyof Brought, string][] = [
 export function Own() {
   return (
     <section>
-      <p>All your conversations with all their branches. It is made while it is sent, so it may take a while.</p>
+      <p>All your conversations with all their branches, your collections and settings; with your files in the ZIP. It is made while it is sent, so it may take a while.</p>
       <div className="row downloads">
         {FORMS.map(([format, text, name]) => (
           <Download key={format} path={`/v1/export?format=${format}`} name={name}>
