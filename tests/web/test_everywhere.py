@@ -255,7 +255,18 @@ async def refused(page: Tab, town: Town) -> None:
     await page.page.get_by_role("alert").first.wait_for()
 
 
-SETTINGS = ("profile", "answers", "appearance", "usage", "files", "data", "password", "keys", "sessions")
+SETTINGS = (
+    "profile",
+    "answers",
+    "prompts",
+    "appearance",
+    "usage",
+    "files",
+    "data",
+    "password",
+    "keys",
+    "sessions",
+)
 ADMINISTRATION = ("now", "usage", "users", "groups", "invites", "limits", "providers", "settings", "audit")
 
 CHAT: dict[str, tuple[str, Open]] = {
@@ -318,8 +329,6 @@ ADMIN: dict[str, tuple[str, Open]] = {
     "a shared chat": ("shared/{link}", shown),
     "a link that leads nowhere": ("shared/ants_nothing", refused),
 }
-
-
 AREAS = {"chat": CHAT, "tree": TREE, "collections": COLLECTIONS, "oneself": ONESELF, "administration": ADMIN}
 SEEN: dict[str, list[str]] = {}
 """Titles of the dialogs that were looked at, by area."""

@@ -26,7 +26,18 @@ from tests.web.views import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-SECTIONS = ("profile", "answers", "appearance", "usage", "files", "data", "password", "keys", "sessions")
+SECTIONS = (
+    "profile",
+    "answers",
+    "prompts",
+    "appearance",
+    "usage",
+    "files",
+    "data",
+    "password",
+    "keys",
+    "sessions",
+)
 LIMITS = "requests/minute=600,tokens/day=100000"
 
 
@@ -106,6 +117,47 @@ async def test_how_one_wants_to_be_answered_is_sent_along_wherever_one_logs_in(
         sent = (await asked.value).post_data_json
         assert (sent["temperature"], sent["max_output_tokens"]) == (0.3, 64)
         assert "instructions" not in sent
+
+
+async def test_prompts_are_kept_and_come_where_one_writes(browser: Browser, url: str) -> None:
+    await accounts(url, "pru")
+    async with logged_in(browser, url, "pru") as page:
+        await page.page.goto(f"{url}#/settings/prompts")
+        for name, text in (("translate", "Into German:"), ("tidy up", "Tidy this\nup"), ("old one", "gone")):
+            await page.page.locator("[name=name]").fill(name)
+            await page.page.locator("[name=text]").fill(text)
+            await page.page.get_by_role("button", name="Add the prompt").click()
+            await expect(page.page.get_by_label(f"Change {name}")).to_be_visible()
+        await page.page.get_by_label("Delete old one").click()
+        await expect(page.page.locator("tbody tr")).to_have_count(2)
+        await page.page.get_by_label("Change translate").click()
+        await page.page.locator("[name=text]").fill("Into French:")
+        await page.page.get_by_role("button", name="Save").click()
+        await expect(page.page.locator("tbody tr", has_text="Into French:")).to_be_visible()
+        await require_accessible(page)
+    async with logged_in(browser, url, "pru") as other:
+        box, options = other.page.locator(".footer .composer-input"), other.page.locator("[role=option]")
+        await other.choose("echo")
+        await box.press_sequentially("/")
+        await expect(options).to_have_text(["/tidy upTidy this up", "/translateInto French:"])
+        await require_accessible(other)
+        await box.press_sequentially("t")
+        await box.press("ArrowDown")
+        await box.press("Enter")
+        await expect(box).to_have_value("Into French: ")
+        await box.press_sequentially("water")
+        await box.press("Enter")
+        await expect(other.page.locator(".bubble")).to_have_text("Into French: water")
+        await other.settled()
+        await other.say("/nothing like it")
+        await box.press_sequentially("/tidy")
+        await expect(options).to_have_count(1)
+        await box.press("Escape")
+        await expect(options).to_have_count(0)
+        await expect(box).to_have_value("/tidy")
+        await box.fill("/up")
+        await options.click()
+        await expect(box).to_have_value("Tidy this\nup ")
 
 
 async def test_ones_files_are_listed_had_again_and_erased(browser: Browser, url: str) -> None:
@@ -238,4 +290,4 @@ async def test_an_open_server_shows_its_owner_no_login(browser: Browser, tmp_pat
         async with tab(browser, f"http://127.0.0.1:{started.port}/") as page:
             await page.page.goto(f"{page.url}#/settings")
             await expect(page.page.get_by_text("asks nobody to log in")).to_be_visible()
-            await expect(page.page.locator(".sections a")).to_have_count(6)
+            await expect(page.page.locator(".sections a")).to_have_count(7)

@@ -2,8 +2,8 @@ import { lazy, Suspense, useEffect } from "react";
 import { Login } from "./frame/login";
 import { Notices } from "./frame/notices";
 import { Shell } from "./frame/shell";
-import { readManner } from "./state/manner";
 import { readModels } from "./state/models";
+import { readPrompts } from "./state/prompts";
 import { readConversations } from "./state/conversations";
 import { useRoute } from "./state/router";
 import { look, useSession } from "./state/session";
@@ -40,7 +40,7 @@ function Own() {
   useEffect(() => {
     if (state !== "in") return;
     readModels().catch(tellError);
-    readManner().catch(() => undefined); // asked for again with the first question
+    readPrompts().catch(() => undefined); // preferences are asked for again with the first question
     void readConversations();
   }, [state]);
   return (

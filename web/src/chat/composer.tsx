@@ -1,29 +1,41 @@
 import { AttachmentPrimitive, ComposerPrimitive, useAuiState } from "@assistant-ui/react";
+import TextareaAutosize from "react-textarea-autosize";
 import { Icon } from "../frame/icons";
 import { stop } from "../state/asking";
 import { useChat } from "../state/chat";
 import { useShallow } from "../state/store";
 import { ModelPicker } from "./model-picker";
 import { Thumbnail } from "./pictures";
+import { Prompts } from "./prompts";
 
 /** Where one writes: Enter sends, Shift+Enter is a new line, files come by button, drop and paste. */
 export function Composer() {
   const viewer = useChat((chat) => chat.conversation?.antiphon?.role === "viewer");
   if (viewer) return <p className="read-only">You can read this conversation. Fork it to go on by yourself.</p>;
   return (
+    <ComposerPrimitive.Unstable_TriggerPopoverRoot>
+      <Writing />
+    </ComposerPrimitive.Unstable_TriggerPopoverRoot>
+  );
+}
+
+function Writing() {
+  return (
     <ComposerPrimitive.Root className="composer">
+      <Prompts />
       <div className="attachments">
         <ComposerPrimitive.Attachments components={{ Attachment: AttachmentChip }} />
       </div>
-      <ComposerPrimitive.Input
-        className="composer-input"
-        aria-label="Message"
-        placeholder="Write a message"
-        rows={1}
-        maxRows={12}
-        autoFocus
-        unstable_insertNewlineOnTouchEnter
-      />
+      <ComposerPrimitive.Input asChild autoFocus unstable_insertNewlineOnTouchEnter>
+        <TextareaAutosize
+          className="composer-input"
+          aria-label="Message"
+          aria-expanded={undefined /* the library says it; no text box may */}
+          placeholder="Write a message"
+          minRows={1}
+          maxRows={12}
+        />
+      </ComposerPrimitive.Input>
       <div className="composer-bar">
         <ComposerPrimitive.AddAttachment className="icon" aria-label="Attach files">
           <Icon name="attach" />

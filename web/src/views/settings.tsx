@@ -7,6 +7,7 @@ import { Keys } from "./settings/keys";
 import { Own } from "./settings/own";
 import { Password } from "./settings/password";
 import { Profile } from "./settings/profile";
+import { Prompts } from "./settings/prompts";
 import { Sessions } from "./settings/sessions";
 import { Appearance } from "./settings/appearance";
 import { Usage } from "./settings/usage";
@@ -15,6 +16,7 @@ import "../styles/plot.css";
 const ALL: [string, string][] = [
   ["profile", "Profile"],
   ["answers", "Answers"],
+  ["prompts", "Prompts"],
   ["appearance", "Appearance"],
   ["usage", "Usage"],
   ["files", "Files"],
@@ -37,6 +39,7 @@ export default function Settings({ rest }: ViewProps) {
       <Sections view="settings" open={section} all={all} />
       {section === "profile" && <Profile />}
       {section === "answers" && <Answers />}
+      {section === "prompts" && <Prompts />}
       {section === "appearance" && <Appearance />}
       {section === "usage" && <Usage />}
       {section === "files" && <Files />}

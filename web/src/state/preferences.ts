@@ -1,0 +1,34 @@
+/** What clients of this account remember, in one object on the server: the same for all devices. */
+
+import { call } from "../api/client";
+import { session } from "./session";
+
+const PATH = "/v1/auth/preferences";
+
+export type Values = Record<string, unknown>;
+
+let reading: Promise<Values> | null = null;
+
+session.subscribe((now, before) => {
+  if (now.me?.id !== before.me?.id) reading = null;
+});
+
+/** Asks once for each who logs in; what fails is asked again with the next look. */
+export function readPreferences(): Promise<Values> {
+  reading ??= read().catch((error: unknown) => {
+    reading = null;
+    throw error;
+  });
+  return reading;
+}
+
+/** Keeps one of them beside the others, also those that other devices and programs put there meanwhile. */
+export async function keepPreference(name: string, value: unknown): Promise<void> {
+  const values = { ...(await read()), [name]: value };
+  await call(PATH, { method: "PUT", body: { values } });
+  reading = Promise.resolve(values);
+}
+
+async function read(): Promise<Values> {
+  return (await call<{ values: Values }>(PATH)).values;
+}
