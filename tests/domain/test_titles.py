@@ -13,7 +13,7 @@ from antiphon.domain.titles import MAX_TITLE, shortened, title_of
         ("how do I change the filter?", "How do I change the filter?"),
         ("Fix this. It does not compile.\n\n```py\nx = \n```", "Fix this"),
         ("```py\nprint(1)\n```\nWhy does it print 1?", "Why does it print 1?"),
-        ("# **Plans** for *spring*\nand so on", "Plans** for *spring"),
+        ("# **Plans** for *spring*\nand so on", "Plans for spring"),
         ("  \n\n- first\n- second", "First"),
         ("see [the manual](https://example.org/x) please", "See the manual please"),
         ("なぜ空は青いですか。教えてください。", "なぜ空は青いですか"),
@@ -33,6 +33,8 @@ def test_the_first_sentence_gives_the_title(question: str, title: str | None) ->
     [
         ('"Filter change"', "Filter change"), ("Title: Filter change.", "Filter change"),
         ("**Titel:** Filter wechseln", "Filter wechseln"), ("two\nlines", "Two lines"), ("“”", None),
+        ("What is a **harbour**?", "What is a harbour?"), ("Is 2*3*4 `f(x)`", "Is 2*3*4 f(x)"),
+        ("2 ** 3 ** 4 and __init__ of it", "2 ** 3 ** 4 and __init__ of it"),
     ],
 )  # fmt: skip
 def test_what_a_model_says_is_made_a_title(said: str, title: str | None) -> None:

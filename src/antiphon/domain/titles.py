@@ -24,6 +24,8 @@ _FENCED = re.compile(r"(```|~~~).*?(?:\1|\Z)", re.DOTALL)
 _MARKS = re.compile(r"^[\s#>*+\-–•|=_`\"'“”„«»]+|[\s#*|=_`\"'“”„«»]+$")
 _LABEL = re.compile(r"^(?:title|titel|titre|título|titolo)\s*[:：]\s*", re.IGNORECASE)
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+_AROUND = re.compile(r"(?<![\w*])(\*{1,2}|`)(?=[^\s*`])(.+?)(?<=[^\s*`])\1(?![\w*])")
+"""Marks around words; underscores belong to names as often."""
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 
 
@@ -38,8 +40,8 @@ def title_of(question: str) -> str | None:
 
 
 def shortened(text: str) -> str | None:
-    """Return a text as a title: one line without marks at its ends; None if nothing is left."""
-    line = " ".join(_CONTROL.sub(" ", text).split())
+    """Return a text as a title: one line without marks at its ends and around words; None if none is left."""
+    line = _AROUND.sub(r"\2", " ".join(_CONTROL.sub(" ", text).split()))
     line = _MARKS.sub("", _LABEL.sub("", _MARKS.sub("", line)))
     line = _MARKS.sub("", line.rstrip(".。"))
     if not any(one.isalnum() for one in line):
