@@ -146,7 +146,7 @@ class Settings(BaseSettings):
     def _is_secret(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None or not value.get_secret_value():
             return None
-        problem = _weakness(value)
+        problem = weakness(value.get_secret_value())
         if problem is not None:
             raise ValueError(problem)
         return value
@@ -225,9 +225,9 @@ class Settings(BaseSettings):
                 f"this server wants credentials, so SECRET_KEY is needed (at least {MIN_SECRET_BYTES} bytes;"
                 " make one with: openssl rand -hex 32)"
             )
-        weakness = self.secret_key_weakness
-        if self.needs_credentials and weakness is not None:
-            raise ValueError(f"SECRET_KEY {weakness}")
+        found = self.secret_key_weakness
+        if self.needs_credentials and found is not None:
+            raise ValueError(f"SECRET_KEY {found}")
         if self.background_jobs == "workers" and self.database_url is None:
             raise ValueError("BACKGROUND_JOBS=workers needs DATABASE_URL: files belong to one process")
         if self.knowledge_index == "mongodb" and self.mongodb_url is None:
@@ -237,7 +237,7 @@ class Settings(BaseSettings):
     @property
     def secret_key_weakness(self) -> str | None:
         """What is wrong with the secret given, as an end of a sentence; None if nothing is."""
-        return _weakness(self.secret_key) if self.secret_key is not None else None
+        return weakness(self.secret_key.get_secret_value()) if self.secret_key is not None else None
 
     @property
     def usable_secret_key(self) -> str | None:
@@ -274,9 +274,8 @@ def names_in(text: str) -> list[str]:
     return [name for part in text.split(",") if (name := part.strip())]
 
 
-def _weakness(secret: SecretStr) -> str | None:
+def weakness(text: str) -> str | None:
     """Return what makes a secret one that can be guessed, None if nothing does."""
-    text = secret.get_secret_value()
     if len(text.encode()) < MIN_SECRET_BYTES:
         return f"needs at least {MIN_SECRET_BYTES} bytes; make one with: openssl rand -hex 32"
     if len(set(text)) < MIN_SECRET_VARIETY or any(word in text.lower() for word in SAMPLES):

@@ -74,6 +74,7 @@ def test_an_address_says_by_its_end_which_api_it_is(tmp_path: Path, api: str, fo
         ("[rediss]\nhost=x", "[rediss]"),
         ("[api]\nurl=http://h/generate", "/v1"),
         ("[api]\nurl=http://h/models\ntoken=secret-token", "/v1"),
+        ("[auth]\ntoken=secret-token", "[auth] token: needs at least 32 bytes"),
         ("no section", "sections"),
     ],
 )

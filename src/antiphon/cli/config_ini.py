@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
 
+from antiphon.settings import weakness
+
 KNOWN: Final[dict[str, tuple[str, ...]]] = {
     "redis": ("host", "port", "password"),
     "api": ("url", "token", "model"),
@@ -99,7 +101,11 @@ def _api(values: Values) -> dict[str, str]:
 
 
 def _auth(values: Values) -> dict[str, str]:
-    return {"API_KEY": values["token"]} if "token" in values else {}
+    if "token" not in values:
+        return {}
+    if (problem := weakness(values["token"])) is not None:
+        raise BadConfigIni(f"[auth] token: {problem}")
+    return {"API_KEY": values["token"]}
 
 
 def _cleanup(values: Values) -> dict[str, str]:
