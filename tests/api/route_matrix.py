@@ -49,6 +49,7 @@ OF_ONES_OWN: dict[Operation, Any] = {
     ("POST", "/v1/chat/completions"): {"model": ECHO, "messages": [{"role": "user", "content": "x"}]},
     ("POST", "/v1/embeddings"): {"model": "scripted/embedding", "input": "x"},
     ("GET", "/v1/conversations"): None,
+    ("GET", "/v1/folders"): None,
     ("POST", "/v1/conversations"): {},
     **DOCUMENTS,
     **SPOKEN,

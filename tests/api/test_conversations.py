@@ -10,7 +10,7 @@ from tests.api.client import Api, text_of
 
 KEYS = {
     "id", "object", "created_at", "metadata", "title", "updated_at", "active_branch_id", "revision", "kind",
-    "forked_from_item_id", "expires_at", "pinned", "archived",
+    "forked_from_item_id", "expires_at", "pinned", "archived", "folder",
 }  # fmt: skip
 MISSING = "conv_" + "0" * 32
 
@@ -240,3 +240,25 @@ async def test_a_sidebar_shows_what_was_used_last_what_is_pinned_and_what_is_put
     for query in ({"sort": "size"}, {"sort": "used", "after": made[0]}, {"sort": "used", "after": "1:x"}):
         await api.refused("GET", "/v1/conversations", status=400, params=query)
     await api.refused("GET", "/v1/conversations", status=400, params={"shared": True, "pinned": True})
+
+
+async def test_conversations_are_kept_in_folders(api: Api) -> None:
+    made = [(await api.post("/v1/conversations", {"title": f"t{n}"}))["id"] for n in range(3)]
+    for talk in made[:2]:
+        moved = await api.post(f"/v1/conversations/{talk}", {"folder": "Plans / 2026"})
+        assert (moved["folder"], moved["title"]) == ("Plans / 2026", f"t{made.index(talk)}")
+
+    async def listed(**query: Any) -> list[str]:
+        return [one["id"] for one in (await api.get("/v1/conversations", **query))["data"]]
+
+    assert await listed(folder="Plans / 2026", sort="used") == [made[1], made[0]]
+    assert await listed(folder="") == [made[2]] and await listed(folder="plans") == []
+    folders = (await api.get("/v1/folders"))["data"]
+    assert [(one["name"], one["conversations"]) for one in folders] == [("Plans / 2026", 2)]
+    assert (await api.post(f"/v1/conversations/{made[0]}", {"pinned": True}))["folder"] == "Plans / 2026"
+    assert (await api.post(f"/v1/conversations/{made[0]}", {"folder": None}))["folder"] is None
+    told = (await api.get(f"/v1/conversations/{made[0]}/changes"))["data"]
+    assert [one["data"].get("folder", 0) for one in told] == ["Plans / 2026", 0, None]
+    for wrong in ("", " x", "x ", "two\nlines", "a\0b", "x" * 101, 5, ["x"]):
+        await api.refused("POST", f"/v1/conversations/{made[0]}", {"folder": wrong}, status=400)
+    await api.refused("GET", "/v1/conversations", status=400, params={"shared": True, "folder": ""})

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from antiphon.domain import ids
-from antiphon.domain.conversations import Chosen, Conversation
+from antiphon.domain.conversations import Chosen, Conversation, Folder
 from antiphon.domain.errors import Conflict
 from antiphon.domain.items import Position
 from antiphon.domain.runs import Ratings, RunError
@@ -154,6 +154,37 @@ async def test_a_list_shows_those_that_are_chosen(storage: Storage, by_use: bool
     await storage.unit_of_work.commit(update(conversation_id=both.id, pinned_us=None))
     found = await storage.conversations.get(OWNER, both.id)
     assert found is not None and (found.pinned_us, found.archived_us) == (None, 8)
+
+
+@pytest.mark.parametrize("by_use", [False, True])
+async def test_folders_are_there_as_long_as_something_is_in_them(storage: Storage, by_use: bool) -> None:
+    plain, one, two, gone = [await used_at(storage, at) for at in (9, 8, 7, 6)]
+    theirs = await used_at(storage, 5, owner_id=STRANGER)
+    update, commit = ws.UpdateConversation, storage.unit_of_work.commit
+    work = "Work & \u00fcber"
+    for made, name in ((one, work), (two, work), (gone, "a"), (theirs, work)):
+        await commit(update(conversation_id=made.id, folder=name))
+
+    async def listed(folder: str | None) -> list[str]:
+        chosen = Chosen(folder=folder, archived=False)
+        if by_use:
+            found = await storage.conversations.latest(OWNER, after=None, limit=9, chosen=chosen)
+        else:
+            find = storage.conversations.page
+            found = await find(OWNER, after=None, limit=9, descending=False, chosen=chosen)
+        assert all(folder is None or (made.folder or "") == folder for made in found)
+        return [made.id for made in found]
+
+    assert await listed(work) == [one.id, two.id]
+    assert await listed("") == [plain.id] and await listed("work") == []
+    assert set(await listed(None)) == {plain.id, one.id, two.id, gone.id}
+    assert await storage.conversations.folders(OWNER) == [Folder(work, 2), Folder("a", 1)]
+    await commit(
+        update(conversation_id=two.id, title="kept"), ws.DeleteConversation(conversation_id=gone.id, now_us=9)
+    )
+    await commit(update(conversation_id=one.id, folder=None))
+    assert await storage.conversations.folders(OWNER) == [Folder(work, 1)]
+    assert await listed(work) == [two.id]
 
 
 async def test_a_title_is_given_once_and_a_quiet_change_is_no_use(storage: Storage) -> None:

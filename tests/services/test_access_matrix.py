@@ -158,7 +158,8 @@ FURTHER: dict[str, tuple[str, Call]] = {
 """Other ways in by the same verbs."""
 
 OWN = {
-    "conversations.create", "conversations.page", "conversations.latest", "answers.page", "members.shared",
+    "conversations.create", "conversations.page", "conversations.latest", "conversations.folders",
+    "answers.page", "members.shared",
     "members.latest", "idempotency.taken", "idempotency.finished",
 }  # fmt: skip
 """Speak of what the acting account itself owns, or is a member of, and of nothing else."""

@@ -280,6 +280,7 @@ CHAT: dict[str, tuple[str, Open]] = {
     "the menu of a chat": ("c/{talk}", of_chat()),
     "the account's menu": ("", account_menu),
     "renaming": ("c/{talk}", of_chat("Rename")),
+    "moving to a folder": ("c/{talk}", of_chat("Folder")),
     "sharing": ("c/{talk}", of_chat("Share")),
     "a link that was made": ("c/{talk}", made_link),
     "what may be done with a member": ("c/{talk}", of_chat("Share", "More about ben")),

@@ -188,6 +188,36 @@ async def test_conversations_are_renamed_and_deleted(page: Tab) -> None:
     await expect(page.page.locator(".welcome")).to_be_visible()
 
 
+async def test_chats_are_kept_in_folders(page: Tab) -> None:
+    await page.choose("echo")
+    folder, entries = page.page.locator("button.folder"), page.page.locator(".entry")
+    for number in (1, 2):
+        await page.page.goto(page.url + "#/")
+        await page.say(f"for the garden {number}")
+        await pick_of_open(page, "Folder")
+        await page.page.get_by_label("Folder", exact=True).fill("Garden")
+        await page.page.keyboard.press("Enter")
+        await expect(folder).to_have_text(f"Garden {number}")
+        await expect(folder).to_have_attribute("aria-expanded", "true")
+    await page.page.goto(page.url + "#/")
+    await page.page.reload()
+    await expect(folder).to_have_attribute("aria-expanded", "false")
+    await expect(page.page.get_by_text("for the garden")).to_have_count(0)
+    await folder.click()
+    await expect(entries.filter(has_text="for the garden")).to_have_count(2)
+    await page.picture("folders")
+    await entries.filter(has_text="for the garden 1").locator("a").click()
+    await expect(page.page.locator(".bubble")).to_have_text("for the garden 1")
+    await pick_of_open(page, "Folder")
+    await page.page.get_by_role("button", name="Take it out").click()
+    await expect(folder).to_have_text("Garden 1")
+    await entries.filter(has_text="for the garden 2").locator("a").click()
+    await expect(page.page.locator(".bubble")).to_have_text("for the garden 2")
+    await pick_of_open(page, "Delete")
+    await page.page.locator("dialog").get_by_role("button", name="Delete").click()
+    await expect(folder).to_have_count(0)
+
+
 async def test_everything_is_reached_by_keys(page: Tab) -> None:
     keys = page.page.keyboard
     await keys.type("by keys")

@@ -57,10 +57,11 @@ from antiphon.domain.errors import AntiphonError
 ROUTERS = (
     health.router, metrics.router, auth.token_router, auth.router, api_keys.router, users.router,
     groups.router, operations.router, runs.router, routes.router, ratings.router, conversations.router,
-    branches.router, feeds.router, feeds.typing, exports.router, members.router, shares.router, shares.public,
-    limits.router, provider_keys.router, external_logins.router, embeddings.router, files.router,
-    imports.router, uploads.router, collections.router, collection_files.router, collection_search.router,
-    collections.standing, search.router, documentation.router,
+    conversations.folders, branches.router, feeds.router, feeds.typing, exports.router, members.router,
+    shares.router, shares.public, limits.router, provider_keys.router, external_logins.router,
+    embeddings.router, files.router, imports.router, uploads.router, collections.router,
+    collection_files.router, collection_search.router, collections.standing, search.router,
+    documentation.router,
 )  # fmt: skip
 
 Opened = Callable[[], AbstractAsyncContextManager[Application]]

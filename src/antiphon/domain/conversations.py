@@ -25,7 +25,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     when it is the memory of a chat session. `external_key` is the name its owner's client gave it.
     A fork shows its base path: everything up to `base`, shared with its origin. `role` and
     `owner_name` are set when a member who is not the owner reads it. From `expires_us` on it is to
-    be deleted. Its owner has pinned it, or put it away, since `pinned_us` or `archived_us`.
+    be deleted. Its owner has pinned it, or put it away, since `pinned_us` or `archived_us`,
+    and keeps it in the folder of the name `folder`, or in none.
     """
 
     id: str
@@ -45,13 +46,25 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     external_key: str | None = None
     pinned_us: int | None = None
     archived_us: int | None = None
+    folder: str | None = None
+
+
+class Folder(msgspec.Struct, frozen=True):
+    """A name under which an owner keeps conversations, and how many; it is there as long as one is."""
+
+    name: str
+    conversations: int
 
 
 class Chosen(msgspec.Struct, frozen=True):
-    """Which conversations a list shows: None for either, whether they are pinned or archived or not."""
+    """Which conversations a list shows: None for either, whether they are pinned or archived or not.
+
+    Of a `folder` only those in it, of "" only those in none.
+    """
 
     pinned: bool | None = None
     archived: bool | None = None
+    folder: str | None = None
 
 
 ALL: Final = Chosen()

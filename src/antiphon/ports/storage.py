@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from antiphon.domain.conversations import ALL, Branch, Chosen, Conversation, PathRange, Segment
+from antiphon.domain.conversations import ALL, Branch, Chosen, Conversation, Folder, PathRange, Segment
 from antiphon.domain.items import Item, Position
 from antiphon.domain.runs import Ratings, Run
 from antiphon.ports.accounts import Accounts, Credentials
@@ -148,6 +148,10 @@ class Conversations(Protocol):
         self, account_id: str, *, after: tuple[int, str] | None, limit: int, chosen: Chosen = ALL
     ) -> list[Conversation]:
         """Return an owner's conversations, the last used first; `after` is the last one's time and id."""
+        ...
+
+    async def folders(self, account_id: str) -> list[Folder]:
+        """Return an owner's folders by their names; they are few."""
         ...
 
     async def branch(self, conversation_id: str, branch_id: str) -> Branch | None:

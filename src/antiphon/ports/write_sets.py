@@ -69,7 +69,7 @@ class NewConversation(Command, frozen=True, kw_only=True):
 
 
 class UpdateConversation(Command, frozen=True, kw_only=True):
-    """Change title, metadata or a time; None (for times UNSET) leaves a field as it is."""
+    """Change title, metadata, a time or the folder; None (for the last two UNSET) leaves a field as it is."""
 
     GUARD: ClassVar[bool] = True
     conversation_id: str
@@ -79,6 +79,7 @@ class UpdateConversation(Command, frozen=True, kw_only=True):
     revision: int | None = None
     pinned_us: int | UnsetType | None = UNSET
     archived_us: int | UnsetType | None = UNSET
+    folder: str | UnsetType | None = UNSET
 
 
 class TitleConversation(Command, frozen=True, kw_only=True):

@@ -30,4 +30,6 @@ def told(update: ws.UpdateConversation) -> dict[str, object]:
     for name, since in (("pinned", update.pinned_us), ("archived", update.archived_us)):
         if since is not UNSET:
             fields[name] = since is not None
+    if update.folder is not UNSET:
+        fields["folder"] = update.folder
     return fields

@@ -17,6 +17,7 @@ from antiphon.domain.conversations import (
     Branch,
     Chosen,
     Conversation,
+    Folder,
     may_continue,
     open_segment,
     segment_start,
@@ -111,6 +112,10 @@ class Conversations:
         )
         return Page(found[:limit], len(found) > limit)
 
+    async def folders(self, who: Principal) -> list[Folder]:
+        """List the caller's folders by their names."""
+        return await self._storage.conversations.folders(who.actor_id)
+
     async def update(
         self,
         who: Principal,
@@ -122,18 +127,20 @@ class Conversations:
         expires_after_seconds: int | UnsetType | None = UNSET,
         pinned: bool | None = None,
         archived: bool | None = None,
+        folder: str | UnsetType | None = UNSET,
     ) -> Conversation:
         """Change title, metadata, end (None: never) or place in lists; only if of that `revision`.
 
         The end and the place are the owner's to set. None of this is a use of the conversation.
         """
         seconds, now = expires_after_seconds, self._clock.now_us()
-        is_owners = seconds is not UNSET or pinned is not None or archived is not None
+        in_lists = pinned is not None or archived is not None or folder is not UNSET
+        is_owners = seconds is not UNSET or in_lists
         who, found = await self._access.enter(who, conversation_id, OWNER if is_owners else EDITOR)
         command = ws.UpdateConversation(
             conversation_id=found.id, title=title, metadata=metadata, revision=revision,
             expires_us=UNSET if seconds is UNSET else expiry(seconds, now),
-            pinned_us=since(pinned, now), archived_us=since(archived, now),
+            pinned_us=since(pinned, now), archived_us=since(archived, now), folder=folder,
         )  # fmt: skip
         try:
             change = self.change(who, found.id, "conversation.updated", told(command))

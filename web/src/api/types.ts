@@ -41,6 +41,7 @@ export interface Conversation {
   kind: string;
   pinned?: boolean;
   archived?: boolean;
+  folder?: string | null;
   expires_at: number | null;
   forked_from_item_id: string | null;
   antiphon?: { owner: string; role: "viewer" | "editor" | "owner" };

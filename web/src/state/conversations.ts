@@ -1,6 +1,7 @@
 /**
  * The list in the sidebar: pages of one's own conversations, the last used first; with the first of them those that
- * are pinned and those that others shared. Archived ones are read when one asks for them.
+ * are pinned, those that others shared, and the folders. What is in a folder, and what is archived, is read when one
+ * asks for it.
  */
 
 import { call } from "../api/client";
@@ -11,7 +12,15 @@ import { createStore, useStore } from "./store";
 const PAGE = 40;
 const MOST_PINNED = 100;
 
+export interface Folder {
+  name: string;
+  conversations: number;
+}
+
 export interface Conversations {
+  folders: Folder[];
+  /** Where the next page of a folder that is open begins; null where there is none. */
+  cursors: Record<string, string | null>;
   list: Conversation[];
   /** Where the next page begins. */
   cursor: string | null;
@@ -20,7 +29,7 @@ export interface Conversations {
   state: "unread" | "reading" | "read" | "failed";
 }
 
-const NONE: Conversations = { list: [], cursor: null, archiveIsRead: false, hasMore: false, state: "unread" };
+const NONE: Conversations = { folders: [], cursors: {}, list: [], cursor: null, archiveIsRead: false, hasMore: false, state: "unread" };
 
 export const conversations = createStore<Conversations>(() => NONE);
 
@@ -34,7 +43,7 @@ export async function readConversations(more = false): Promise<void> {
   if (state === "reading") return;
   conversations.setState({ state: "reading" });
   try {
-    const usual = { limit: PAGE, sort: "used", pinned: false, archived: false };
+    const usual = { limit: PAGE, sort: "used", pinned: false, archived: false, folder: "" };
     const first = [
       { limit: MOST_PINNED, sort: "used", pinned: true, archived: false },
       { limit: PAGE, sort: "used", shared: true },
@@ -43,6 +52,7 @@ export async function readConversations(more = false): Promise<void> {
     const pages = await Promise.all(asked.map((query) => call<Page<Conversation>>("/v1/conversations", { query })));
     const found = pages.flatMap((page) => page.data);
     const own = pages[0]!;
+    if (!more) await readFolders();
     conversations.setState((now) => ({
       list: merged(more ? now.list : [], found),
       cursor: own.next_cursor ?? own.last_id,
@@ -54,6 +64,22 @@ export async function readConversations(more = false): Promise<void> {
     conversations.setState({ state: "failed" });
     tellError(error);
   }
+}
+
+export async function readFolders(): Promise<void> {
+  const { data } = await call<Page<Folder>>("/v1/folders");
+  conversations.setState({ folders: data });
+}
+
+/** Reads what is in a folder, or the next page of it. */
+export async function readFolder(name: string): Promise<void> {
+  const after = conversations.getState().cursors[name];
+  const query = { limit: PAGE, sort: "used", folder: name, archived: false, after };
+  const page = await call<Page<Conversation>>("/v1/conversations", { query });
+  conversations.setState((now) => ({
+    list: merged(now.list, page.data),
+    cursors: { ...now.cursors, [name]: page.next_cursor ?? null },
+  }));
 }
 
 /** Reads those that were put away. */
@@ -70,12 +96,11 @@ function merged(known: Conversation[], further: Conversation[]): Conversation[] 
 
 /** Puts a conversation into the list, in its place if it is there, else on top. */
 export function noteConversation(conversation: Conversation): void {
-  conversations.setState(({ list }) => {
-    const known = list.some((one) => one.id === conversation.id);
-    return {
-      list: known ? list.map((one) => (one.id === conversation.id ? conversation : one)) : [conversation, ...list],
-    };
-  });
+  const known = conversations.getState().list.find((one) => one.id === conversation.id);
+  conversations.setState(({ list }) => ({
+    list: known ? list.map((one) => (one.id === conversation.id ? conversation : one)) : [conversation, ...list],
+  }));
+  if (known && (known.folder ?? null) !== (conversation.folder ?? null)) readFolders().catch(tellError);
 }
 
 export function forgetConversations(): void {
@@ -85,7 +110,7 @@ export function forgetConversations(): void {
 /** Changes a conversation's title or its place in the list. */
 export async function updateConversation(
   id: string,
-  changes: { title?: string; pinned?: boolean; archived?: boolean; expires_after?: null },
+  changes: { title?: string; pinned?: boolean; archived?: boolean; expires_after?: null; folder?: string | null },
 ): Promise<void> {
   noteConversation(await call<Conversation>(`/v1/conversations/${id}`, { body: changes }));
 }
@@ -111,11 +136,15 @@ export async function deleteAll(onStep: (gone: number) => void, signal: AbortSig
       forgetConversation(one.id);
       onStep(++gone);
     }
-    if (!data.length) return gone;
+    if (!data.length) {
+      await readFolders();
+      return gone;
+    }
   }
 }
 
 export async function deleteConversation(id: string): Promise<void> {
   await call(`/v1/conversations/${id}`, { method: "DELETE" });
   forgetConversation(id);
+  await readFolders();
 }

@@ -26,6 +26,10 @@ class ExpiresAfter(Body):
     seconds: Annotated[int, Field(ge=1, le=315_360_000)]
 
 
+FOLDER = r"^[^\x00-\x1f\x7f\s]([^\x00-\x1f\x7f]*[^\x00-\x1f\x7f\s])?$"
+"""A name of one line, without blanks at its ends."""
+
+
 class CreateConversation(Body):
     """First items and metadata."""
 
@@ -36,13 +40,14 @@ class CreateConversation(Body):
 
 
 class UpdateConversation(Body):
-    """New metadata (the whole of it), title, end or place in lists; an end of null takes it away."""
+    """New metadata (the whole of it), title, end or place in lists; null takes an end or a folder away."""
 
     metadata: Metadata | None = None
     title: Annotated[str, Field(max_length=500)] | None = None
     expires_after: ExpiresAfter | None = None
     pinned: bool | None = None
     archived: bool | None = None
+    folder: Annotated[str, Field(min_length=1, max_length=100, pattern=FOLDER)] | None = None
 
 
 class AddItems(Body):

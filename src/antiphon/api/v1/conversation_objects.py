@@ -37,6 +37,7 @@ def conversation_object(conversation: Conversation) -> dict[str, Any]:
         "kind": conversation.kind,
         "pinned": conversation.pinned_us is not None and role is None,
         "archived": conversation.archived_us is not None and role is None,
+        "folder": conversation.folder if role is None else None,
         "expires_at": conversation.expires_us // 1_000_000 if conversation.expires_us else None,
         "forked_from_item_id": _some_item(base.item_id) if base else None,
         **shared,

@@ -23,6 +23,7 @@ from antiphon.services.paging import use_cursor
 Sort = Literal["created", "used"]
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"], route_class=JsonRoute)
+folders = APIRouter(prefix="/v1", tags=["tree"], route_class=JsonRoute)
 
 
 def _render_conversation(made: Any) -> bytes:
@@ -65,11 +66,14 @@ async def list_conversations(
     sort: Annotated[Sort, Query(description="By their making, or the last used first.")] = "created",
     pinned: Annotated[bool | None, Query(description="Only pinned ones, or only others.")] = None,
     archived: Annotated[bool | None, Query(description="Only archived ones, or only others.")] = None,
+    folder: Annotated[
+        str | None, Query(max_length=100, description="Only those in a folder; empty: those in none.")
+    ] = None,
 ) -> Response:
     """List the caller's conversations, newest first; with `shared` those of others."""
-    chosen = Chosen(pinned, archived)
+    chosen = Chosen(pinned, archived, folder)
     if shared and chosen != ALL:
-        message = "Of shared ones none is pinned or archived."
+        message = "Of shared ones none is pinned, archived or in a folder."
         raise InvalidRequest(message, code="invalid_value", param="shared")
     mine, theirs = application.conversations, application.members
     if sort == "used" and shared:
@@ -84,6 +88,17 @@ async def list_conversations(
     if sort == "used":
         found["next_cursor"] = use_cursor(page.data[-1]) if page.has_more else None
     return answer(found)
+
+
+@folders.get("/folders", summary="List folders")
+async def list_folders(application: App, who: Caller) -> Response:
+    """List the names under which the caller keeps conversations, and how many are in each."""
+    found = await application.conversations.folders(who)
+    data = [
+        {"id": one.name, "object": "folder", "name": one.name, "conversations": one.conversations}
+        for one in found
+    ]
+    return answer(page_object(data, has_more=False))
 
 
 @router.get("/{conversation_id}", summary="Retrieve a conversation")
@@ -103,8 +118,9 @@ async def update(
 ) -> Response:
     """Replace the metadata, set title, end or place in lists; `If-Match` refuses a stale change with 412."""
     ends = "expires_after" in body.model_fields_set
+    files = "folder" in body.model_fields_set
     given = (body.metadata, body.title, body.pinned, body.archived)
-    if not ends and all(one is None for one in given):
+    if not ends and not files and all(one is None for one in given):
         raise InvalidRequest(
             "Missing required parameter: 'metadata'.", code="missing_required_parameter", param="metadata"
         )
@@ -113,6 +129,7 @@ async def update(
     found = await application.conversations.update(
         who, conversation_id, title=body.title, metadata=metadata, revision=_revision(if_match),
         expires_after_seconds=seconds if ends else UNSET, pinned=body.pinned, archived=body.archived,
+        folder=body.folder if files else UNSET,
     )  # fmt: skip
     return answer(conversation_object(found), headers={"etag": f'"{found.revision}"'})
 

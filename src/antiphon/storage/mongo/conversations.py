@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from antiphon.domain.conversations import ALL, EPHEMERAL, Branch, BranchFork, Chosen, Conversation
+from antiphon.domain.conversations import ALL, EPHEMERAL, Branch, BranchFork, Chosen, Conversation, Folder
 from antiphon.domain.items import Item
 from antiphon.ports.retention import Passed
 from antiphon.ports.storage import Change
@@ -31,6 +32,8 @@ def _own(account_id: str, chosen: Chosen) -> Document:
     for field, is_so in (("pinned_us", chosen.pinned), ("archived_us", chosen.archived)):
         if is_so is not None:
             wanted[field] = {"$gt": -1} if is_so else None
+    if chosen.folder is not None:
+        wanted["folder"] = chosen.folder or None
     return wanted
 
 
@@ -64,6 +67,13 @@ class MongoConversations:
         wanted = {**_own(account_id, chosen), **used_before(after)}
         found = await self._database.find(db.CONVERSATIONS, wanted, sort=LATEST_FIRST, limit=limit)
         return [doc.conversation(one) for one in found]
+
+    async def folders(self, account_id: str) -> list[Folder]:
+        """See the port."""
+        wanted: Document = {"owner_id": account_id, "folder": {"$gt": ""}, "deleted": None}
+        found = await self._database.find(db.CONVERSATIONS, wanted, fields=["folder"])
+        counts = Counter(str(one["folder"]) for one in found)
+        return [Folder(name, counts[name]) for name in sorted(counts)]
 
     async def branch(self, conversation_id: str, branch_id: str) -> Branch | None:
         """See the port."""

@@ -56,7 +56,12 @@ _SOME: Final = {"$gt": ""}
 """A partial index holds only documents that have a text in the field."""
 
 RATED: Final[tuple[str, tuple[str, ...], Document]] = (RUNS, ("created_us",), {"rating": {"$gte": BAD}})
-"""The few answers that were rated; databases of older releases get it with the next start."""
+FOLDERS: Final[tuple[str, tuple[str, ...], Document]] = (
+    CONVERSATIONS, ("owner_id", "folder"), {"folder": _SOME},
+)  # fmt: skip
+LATER: Final = (RATED, FOLDERS)
+"""The few answers that were rated, and conversations in folders: databases of older releases get these with
+the next start."""
 
 INDEXES: Final[tuple[tuple[str, tuple[str, ...], Document], ...]] = (
     (CONVERSATIONS, ("owner_id", "_id"), {}),
@@ -65,6 +70,7 @@ INDEXES: Final[tuple[tuple[str, tuple[str, ...], Document], ...]] = (
     (CONVERSATIONS, ("expires_us",), {"expires_us": {"$gt": 0}}),
     (CONVERSATIONS, ("owner_id", "pinned_us"), {"pinned_us": {"$gt": 0}}),
     (CONVERSATIONS, ("owner_id", "archived_us"), {"archived_us": {"$gt": 0}}),
+    FOLDERS,
     (CONVERSATIONS, ("deleted",), {"deleted": {"$gt": 0}}),
     (CONVERSATIONS, ("state", "_id"), {"state": _SOME}),
     (BRANCHES, ("conversation_id", "id"), {}),
@@ -294,8 +300,9 @@ class Database:
             for name in names:
                 if name not in there:
                     await self._make(name)
-                elif name == RUNS:
-                    await self._make_index(*RATED)
+            for index in LATER:
+                if index[0] in there and index[0] in names:
+                    await self._make_index(*index)
 
     async def _make(self, name: str) -> None:
         for collection, fields, condition in INDEXES:

@@ -12,19 +12,20 @@ from antiphon.storage.sql.steps import Compiler, Step
 
 
 def _update_conversation(c: ws.UpdateConversation) -> Iterator[Step]:
-    times = [part for time in (c.expires_us, c.pinned_us, c.archived_us) for part in _time(time)]
+    settable = (c.expires_us, c.pinned_us, c.archived_us, c.folder)
+    parts = [part for value in settable for part in _settable(value)]
     yield (
         "UPDATE conversations SET title=COALESCE(?,title), metadata=COALESCE(?,metadata),"
         " expires=CASE WHEN ?=1 THEN expires ELSE ? END, pinned=CASE WHEN ?=1 THEN pinned ELSE ? END,"
-        " archived=CASE WHEN ?=1 THEN archived ELSE ? END"
+        " archived=CASE WHEN ?=1 THEN archived ELSE ? END, folder=CASE WHEN ?=1 THEN folder ELSE ? END"
         " WHERE id=? AND deleted IS NULL AND (CAST(? AS BIGINT) IS NULL OR revision=?)",
-        (c.title, c.metadata, *times, c.conversation_id, c.revision, c.revision),
+        (c.title, c.metadata, *parts, c.conversation_id, c.revision, c.revision),
         1,
     )
 
 
-def _time(value: int | UnsetType | None) -> tuple[int, int | None]:
-    """Return whether a time stays as it is, and what it becomes otherwise."""
+def _settable(value: int | str | UnsetType | None) -> tuple[int, int | str | None]:
+    """Return whether a value stays as it is, and what it becomes otherwise."""
     return (1, None) if value is UNSET else (0, value)
 
 

@@ -56,7 +56,7 @@ FORMS: Final = {
 FRAGMENTS: Final = (
     (reads_history.BELOW, BELOW),
     (reads_history.BY_BASE, "JOIN conversations c"),
-    *((by, "") for by in (reads.BY_OWNER, reads.BY_PINNED, reads.BY_ARCHIVED)),
+    *((by, "") for by in (reads.BY_OWNER, reads.BY_PINNED, reads.BY_ARCHIVED, reads.BY_FOLDER)),
     (NUMBERS, "SELECT CAST(json_array_elements_text(CAST(? AS JSON)) AS BIGINT)"),
     ("SELECT value FROM json_each(?)", "SELECT json_array_elements_text(CAST(? AS JSON))"),
     # What keeps SQLite's planner to an order, PostgreSQL finds by itself.

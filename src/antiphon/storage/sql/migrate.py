@@ -18,7 +18,7 @@ import msgspec
 
 from antiphon.domain.errors import Unavailable
 
-NEWEST_REVISION: Final = "0010"
+NEWEST_REVISION: Final = "0011"
 NEWEST_KNOWLEDGE: Final = "k0005"
 CONVERSATIONS: Final = "migrations"
 KNOWLEDGE: Final = "knowledge_migrations"

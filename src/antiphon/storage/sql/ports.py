@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from antiphon.domain.conversations import ALL, Branch, Chosen, Conversation, PathRange
+from antiphon.domain.conversations import ALL, Branch, Chosen, Conversation, Folder, PathRange
 from antiphon.domain.items import Item, Position
 from antiphon.domain.runs import Ratings, Run
 from antiphon.ports.purging import Owned, TrimPage
@@ -34,6 +34,10 @@ class SqlConversations:
     ) -> list[Conversation]:
         """See the port."""
         return await self._read(reads.latest, account_id, after, limit, chosen)
+
+    async def folders(self, account_id: str) -> list[Folder]:
+        """See the port."""
+        return await self._read(reads.folders, account_id)
 
     async def branch(self, conversation_id: str, branch_id: str) -> Branch | None:
         """See the port."""

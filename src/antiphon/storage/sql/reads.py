@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from antiphon.domain.conversations import ALL, Branch, Chosen, Conversation, PathRange
+from antiphon.domain.conversations import ALL, Branch, Chosen, Conversation, Folder, PathRange
 from antiphon.domain.items import Item, Position
 from antiphon.ports.storage import Change, SegmentSummary, TurnBase
 from antiphon.storage.sql import context_sqlite, rows
@@ -38,25 +38,40 @@ def conversations(
 ) -> list[Conversation]:
     """See port `Conversations.page`."""
     where, extra = keyset("c.id", after, descending)
+    condition, values = which(chosen)
     found = db.execute(
         f"SELECT {rows.CONVERSATION} FROM conversations c"
-        f" WHERE c.owner_id=? AND c.deleted IS NULL{which(chosen)}{where}"
+        f" WHERE c.owner_id=? AND c.deleted IS NULL{condition}{where}"
         f" ORDER BY c.id {'DESC' if descending else 'ASC'} LIMIT ?",
-        (account_id, *extra, limit),
+        (account_id, *values, *extra, limit),
     )
     return [rows.conversation(row) for row in found]
 
 
-def which(chosen: Chosen) -> str:
-    """Return the condition on conversations `c` that are chosen."""
+def which(chosen: Chosen) -> tuple[str, list[str]]:
+    """Return the condition on conversations `c` that are chosen, and its values."""
     named = {"pinned": chosen.pinned, "archived": chosen.archived}
+    if chosen.folder == "":
+        named["folder"] = False
     told = {name: "NOT NULL" if is_so else "NULL" for name, is_so in named.items() if is_so is not None}
-    return "".join(f" AND c.{name} IS {what}" for name, what in told.items())
+    condition = "".join(f" AND c.{name} IS {what}" for name, what in told.items())
+    return (f"{condition} AND c.folder=?", [chosen.folder]) if chosen.folder else (condition, [])
+
+
+def folders(db: Db, account_id: str) -> list[Folder]:
+    """See port `Conversations.folders`."""
+    found = db.execute(
+        f"SELECT c.folder,COUNT(*) FROM conversations c{BY_FOLDER}"
+        " WHERE c.owner_id=? AND c.folder IS NOT NULL AND c.deleted IS NULL GROUP BY c.folder",
+        (account_id,),
+    )
+    return sorted((Folder(*row) for row in found), key=lambda one: one.name)  # engines sort otherwise
 
 
 BY_OWNER: Final = " INDEXED BY conversations_owner"
 BY_PINNED: Final = " INDEXED BY conversations_pinned"
 BY_ARCHIVED: Final = " INDEXED BY conversations_archived"
+BY_FOLDER: Final = " INDEXED BY conversations_folder"
 BEFORE: Final = " AND (c.updated,c.id)<(?,?)"
 LATEST_FIRST: Final = " ORDER BY c.updated DESC, c.id DESC LIMIT ?"
 
@@ -68,11 +83,13 @@ def latest(
 
     Measured: 1.5 µs for each, 31 ms of a reader's thread for 20,000.
     """
+    condition, values = which(chosen)
     by = BY_PINNED if chosen.pinned else BY_ARCHIVED if chosen.archived else BY_OWNER
+    by = BY_FOLDER if chosen.folder else by
     found = db.execute(
         f"SELECT {rows.CONVERSATION} FROM conversations c{by}"
-        f" WHERE c.owner_id=? AND c.deleted IS NULL{which(chosen)}{BEFORE if after else ''}{LATEST_FIRST}",
-        (account_id, *(after or ()), limit),
+        f" WHERE c.owner_id=? AND c.deleted IS NULL{condition}{BEFORE if after else ''}{LATEST_FIRST}",
+        (account_id, *values, *(after or ()), limit),
     )
     return [rows.conversation(row) for row in found]
 

@@ -25,9 +25,9 @@ ITEM: Final = (
 CONVERSATION: Final = (
     "c.id,c.owner_id,c.slot,c.kind,c.title,c.metadata,c.active_branch_id,c.base_segment_id,c.base_depth,"
     "c.base_tokens,c.base_item_id,c.revision,c.created,c.updated,c.expires,"
-    "c.external_key,c.pinned,c.archived"
+    "c.external_key,c.pinned,c.archived,c.folder"
 )
-CONVERSATION_FIELDS: Final = 18
+CONVERSATION_FIELDS: Final = 19
 BRANCH: Final = (
     "b.id,b.conversation_id,b.name,b.head_segment_id,b.head_depth,b.head_tokens,b.head_item_id,"
     "b.run_id,b.created,b.alias_of"
@@ -63,7 +63,7 @@ def conversation(row: Row) -> Conversation:
         id=row[0], owner_id=row[1], slot=row[2], kind=row[3], title=row[4], metadata=row[5],
         active_branch_id=row[6], base=position(row[7:11]), revision=row[11], created_us=row[12],
         updated_us=row[13], expires_us=row[14], external_key=row[15],
-        pinned_us=row[16], archived_us=row[17],
+        pinned_us=row[16], archived_us=row[17], folder=row[18],
     )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ CREATE TABLE conversations (
 	created BIGINT NOT NULL, 
 	updated BIGINT NOT NULL, 
 	expires BIGINT, 
-	deleted BIGINT, state TEXT, pinned BIGINT, archived BIGINT, 
+	deleted BIGINT, state TEXT, pinned BIGINT, archived BIGINT, folder TEXT, 
 	PRIMARY KEY (id)
 )
  WITHOUT ROWID;
@@ -421,3 +421,4 @@ CREATE TABLE preferences (
 )
  WITHOUT ROWID;
 CREATE INDEX runs_rated ON runs (created) WHERE rating IS NOT NULL;
+CREATE INDEX conversations_folder ON conversations (owner_id, folder) WHERE folder IS NOT NULL;
