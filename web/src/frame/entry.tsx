@@ -21,10 +21,38 @@ interface OfEntry {
   onDoing: (doing: Doing) => void;
 }
 
-function EntryMenu({ conversation, title, onDoing }: OfEntry) {
-  const role = conversation.antiphon?.role ?? "owner";
+/** What only the owner of a conversation does with it. */
+function OwnersItems({ conversation, close, onDoing }: Pick<OfEntry, "conversation" | "onDoing"> & { close: () => void }) {
   const change = (changes: { pinned?: boolean; archived?: boolean; expires_after?: null }) =>
     updateConversation(conversation.id, changes).catch(tellError);
+  return (
+    <>
+      <MenuItem onClick={() => (close(), void change({ pinned: !conversation.pinned }))}>
+        <Icon name="pin" /> {conversation.pinned ? "Unpin" : "Pin"}
+      </MenuItem>
+      <MenuItem onClick={() => (close(), void change({ archived: !conversation.archived }))}>
+        <Icon name="archive" /> {conversation.archived ? "Bring back" : "Archive"}
+      </MenuItem>
+      <MenuItem onClick={() => (close(), onDoing("move"))}>
+        <Icon name="folder" /> Folder
+      </MenuItem>
+      {conversation.expires_at !== null && (
+        <MenuItem onClick={() => (close(), void change({ expires_after: null }))}>
+          <Icon name="check" /> Keep for good
+        </MenuItem>
+      )}
+      <MenuItem onClick={() => (close(), onDoing("share"))}>
+        <Icon name="user" /> Share
+      </MenuItem>
+      <MenuItem onClick={() => (close(), onDoing("attach"))}>
+        <Icon name="file" /> Collections
+      </MenuItem>
+    </>
+  );
+}
+
+function EntryMenu({ conversation, title, onDoing }: OfEntry) {
+  const role = conversation.antiphon?.role ?? "owner";
   return (
     <Menu label={`More about ${title}`} trigger={<Icon name="more" />}>
       {(close) => (
@@ -34,30 +62,7 @@ function EntryMenu({ conversation, title, onDoing }: OfEntry) {
               <Icon name="edit" /> Rename
             </MenuItem>
           )}
-          {role === "owner" && (
-            <>
-              <MenuItem onClick={() => (close(), void change({ pinned: !conversation.pinned }))}>
-                <Icon name="pin" /> {conversation.pinned ? "Unpin" : "Pin"}
-              </MenuItem>
-              <MenuItem onClick={() => (close(), void change({ archived: !conversation.archived }))}>
-                <Icon name="archive" /> {conversation.archived ? "Bring back" : "Archive"}
-              </MenuItem>
-              <MenuItem onClick={() => (close(), onDoing("move"))}>
-                <Icon name="folder" /> Folder
-              </MenuItem>
-              {conversation.expires_at !== null && (
-                <MenuItem onClick={() => (close(), void change({ expires_after: null }))}>
-                  <Icon name="check" /> Keep for good
-                </MenuItem>
-              )}
-              <MenuItem onClick={() => (close(), onDoing("share"))}>
-                <Icon name="user" /> Share
-              </MenuItem>
-              <MenuItem onClick={() => (close(), onDoing("attach"))}>
-                <Icon name="file" /> Collections
-              </MenuItem>
-            </>
-          )}
+          {role === "owner" && <OwnersItems conversation={conversation} close={close} onDoing={onDoing} />}
           <MenuItem onClick={() => (close(), void save(`/v1/conversations/${conversation.id}/export?format=markdown`, `${title}.md`).catch(tellError))}>
             <Icon name="download" /> Download
           </MenuItem>
