@@ -25,7 +25,7 @@ LAST = 2300
 TABLE = """[providers.{name}]
 base_url = "{url}"
 api_key_env = "OPENAI_API_KEY"
-idle_seconds = 1.0
+idle_seconds = 5.0
 models = ["n{tokens}-hash"]
 """
 
