@@ -72,7 +72,7 @@ async def test_ninety_days_of_use_are_asked_for_in_one_go(admin: Tab) -> None:
     )
     await admin.page.select_option("select", label="90 days")
     await expect(admin.page.locator("section[aria-busy=false] figure").first).to_be_visible()
-    assert sorted(asked) == ["/v1/admin/usage", "/v1/admin/usage/series"]
+    assert sorted(asked) == ["/v1/admin/ratings", "/v1/admin/usage", "/v1/admin/usage/series"]
     counted = await admin.page.locator("tbody tr", has_text=ROOT[0]).locator("td").nth(1).inner_text()
     answers = admin.page.locator("figure", has_text="Answers")
     await expect(answers).to_contain_text(counted)
