@@ -128,8 +128,15 @@ async def nothing(page: Tab, town: Town) -> None:
     await page.page.wait_for_load_state("networkidle")
 
 
-async def shown(page: Tab, town: Town) -> None:
-    await page.page.locator("article").first.wait_for()
+def shows(selector: str, open_it: Open | None = None) -> Open:
+    """Open something, and wait until it is there: much is loaded when one asks for it."""
+
+    async def work(page: Tab, town: Town) -> None:
+        if open_it is not None:
+            await open_it(page, town)
+        await page.page.locator(selector).first.wait_for()
+
+    return work
 
 
 def click(*names: str, first: str = "") -> Open:
@@ -217,19 +224,10 @@ async def new_branch(page: Tab, town: Town) -> None:
     await page.page.get_by_role("button", name="New branch from here").click()
 
 
-async def compared(page: Tab, town: Town) -> None:
-    await page.page.locator(".compare-said").first.wait_for()
-
-
 async def deleting_branch(page: Tab, town: Town) -> None:
     await click("Branches.*")(page, town)
     await page.page.locator("[aria-label^='More about edit']").click()
     await page.page.locator("[role=menuitem]", has_text="Delete").click()
-
-
-async def attaching(page: Tab, town: Town) -> None:
-    await of_chat("Collections")(page, town)
-    await page.page.locator("dialog [type=checkbox]").first.wait_for()
 
 
 async def made_link(page: Tab, town: Town) -> None:
@@ -280,12 +278,12 @@ CHAT: dict[str, tuple[str, Open]] = {
     "the menu of a chat": ("c/{talk}", of_chat()),
     "the account's menu": ("", account_menu),
     "renaming": ("c/{talk}", of_chat("Rename")),
-    "moving to a folder": ("c/{talk}", of_chat("Folder")),
-    "sharing": ("c/{talk}", of_chat("Share")),
+    "moving to a folder": ("c/{talk}", shows("dialog input", of_chat("Folder"))),
+    "sharing": ("c/{talk}", shows("dialog input", of_chat("Share"))),
     "a link that was made": ("c/{talk}", made_link),
     "what may be done with a member": ("c/{talk}", of_chat("Share", "More about ben")),
-    "collections of a chat": ("c/{talk}", attaching),
-    "deleting a chat": ("c/{talk}", of_chat("Delete")),
+    "collections of a chat": ("c/{talk}", shows("dialog [type=checkbox]", of_chat("Collections"))),
+    "deleting a chat": ("c/{talk}", shows("dialog", of_chat("Delete"))),
     "a passage": ("c/{talk}", cited),
     "how sources were found": ("c/{talk}", trace),
     "a picture": ("", larger),
@@ -297,7 +295,7 @@ TREE: dict[str, tuple[str, Open]] = {
     "a branch's menu": ("c/{talk}/tree", click("Branches.*", "More about main")),
     "deleting a branch": ("c/{talk}/tree", deleting_branch),
     "a new branch": ("c/{talk}/tree", new_branch),
-    "two branches": ("c/{talk}/compare/{left}/{right}", compared),
+    "two branches": ("c/{talk}/compare/{left}/{right}", shows(".compare-said")),
     "a chat that is not there": ("c/conv_00000000000000000000000000000000", refused),
 }
 COLLECTIONS: dict[str, tuple[str, Open]] = {
@@ -327,7 +325,7 @@ ADMIN: dict[str, tuple[str, Open]] = {
     "deleting an account": ("admin/users", click("More about ada", "Delete")),
     "an invite": ("admin/invites", click("Invite")),
     "a provider's key": ("admin/providers", click("More about groq", "Set its key")),
-    "a shared chat": ("shared/{link}", shown),
+    "a shared chat": ("shared/{link}", shows("article")),
     "a link that leads nowhere": ("shared/ants_nothing", refused),
 }
 AREAS = {"chat": CHAT, "tree": TREE, "collections": COLLECTIONS, "oneself": ONESELF, "administration": ADMIN}
