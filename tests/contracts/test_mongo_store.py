@@ -282,6 +282,33 @@ async def test_two_servers_that_write_one_conversation_lose_nothing(tmp_path: Pa
             assert len(await store.conversations.branches(conversation.id, after=None, limit=100)) == 41
 
 
+@pytest.mark.parametrize("looks", [1, 2])
+async def test_what_is_written_while_a_server_looks_where_the_log_ends_is_not_taken_for_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    """A server that is new to an owner's log looks twice; between, or just after, another one writes."""
+    async with two_servers(tmp_path) as (one, two):
+        run = new_run(state="queued", background=True)
+        await one.unit_of_work.commit(ws.OpenRun(run=run, worker_id=WORKER))
+        document = await one._database.get(db.RUNS, run.id)
+        real, left = two._database.first, looks
+
+        async def first(*args: Any, **named: Any) -> Any:
+            nonlocal left
+            found = await real(*args, **named)
+            left -= 1
+            if left == 0:
+                started = {**(document or {}), "attempt": 2, "state": "in_progress"}
+                operations = {OWNER: [["set", db.RUNS, started]]}
+                await one._log.propose(operations, (), {OWNER: await one._log.head(OWNER)}, "t" * 32, None)
+            return found
+
+        monkeypatch.setattr(two._database, "first", first)
+        with pytest.raises(Conflict, match="StartRun"):
+            await two.unit_of_work.commit(ws.StartRun(run_id=run.id, worker_id=OTHER, attempt=2))
+        assert left <= 0
+
+
 @pytest.mark.parametrize("rounds", range(5))
 async def test_of_two_servers_that_want_one_thing_one_gets_it(tmp_path: Path, rounds: int) -> None:
     """A branch's claim, a place in a segment, a name, a key, an end of a run."""

@@ -109,12 +109,15 @@ class Log:
         return number
 
     async def _first_open(self, owner_id: str) -> int:
-        """Return the number before the first record that is not done, else the newest one."""
+        """Return the number before the first record that is not done, else the newest one.
+
+        The newest is looked for first: what is written later, and is not done, must not be taken for done.
+        """
+        newest = await self._database.first(db.LOG, {"p": owner_id}, sort=[("n", -1)], fields=["n"])
         wanted = {"p": owner_id, "open": True}
         first = await self._database.first(db.LOG, wanted, sort=[("n", 1)], fields=["n"])
         if first is not None:
             return int(first["n"]) - 1
-        newest = await self._database.first(db.LOG, {"p": owner_id}, sort=[("n", -1)], fields=["n"])
         return int(newest["n"]) if newest else 0
 
     async def catch_up_all(self, *, everything: bool = False) -> None:
