@@ -1,4 +1,4 @@
-"""Two servers on one MongoDB, at the same moment: of two that want one thing one gets it, and nothing is lost."""
+"""Two servers on one MongoDB at the same moment: of two that want one thing one gets it; nothing is lost."""
 
 from __future__ import annotations
 
