@@ -106,6 +106,7 @@ def shape(exported: Any) -> list[tuple[str, str | None, str | None]]:
 
 async def test_files_that_messages_name_come_in_with_the_archive_and_are_no_chats(api: Api) -> None:
     talk = (await api.post("/v1/conversations", {"title": "Pictures"}))["id"]
+    await api.post(f"/v1/conversations/{talk}", {"folder": "Work"})
     picture = (await upload(api, PIXEL, name="pixel.png"))["id"]
     await upload(api, (await api.http.get(f"/v1/conversations/{talk}/export")).content, name="chat.json")
     shown = [{"type": "input_text", "text": "look"}, {"type": "input_image", "file_id": picture}]
@@ -116,6 +117,7 @@ async def test_files_that_messages_name_come_in_with_the_archive_and_are_no_chat
     (item,) = (await api.get(f"/v1/conversations/{first['conversation_id']}/items"))["data"]
     (found,) = [part["file_id"] for part in item["content"] if part.get("file_id")]
     assert found != picture
+    assert (await api.get(f"/v1/conversations/{first['conversation_id']}"))["folder"] == "Work"
     assert (await api.http.get(f"/v1/files/{found}/content")).content == PIXEL
 
 

@@ -24,12 +24,15 @@ async def test_an_answer_is_rated_again_and_not_at_all(api: Api) -> None:
     conversation = await api.conversation()
     made = await api.ask("hello", conversation=conversation)
     path = f"/v1/responses/{made['id']}"
+    later = await api.conversation("something else")
     for word in ("good", "bad", "bad", None, None, "good"):
         assert await rating(api, path, word) == word
         assert (await api.get(path))["antiphon"].get("rating") == word
         items = await api.get(f"/v1/conversations/{conversation}/items", include="antiphon", order="asc")
         assert [item["antiphon"]["response"].get("rating") for item in items["data"]] == [word, word]
     told = await api.get(f"/v1/conversations/{conversation}/changes", after_revision=0)
+    last = (await api.get("/v1/conversations", sort="used"))["data"][0]["id"]
+    assert last == later, "a rating is no use of its chat"
     rated = [one["data"] for one in told["data"] if one["type"] == "response.rated"]
     assert rated[0] == {"response_id": made["id"], "rating": "good"} and rated[-2]["rating"] is None
 

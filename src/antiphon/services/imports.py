@@ -239,11 +239,11 @@ class Imports:
                 conversation_id=conversation.id, now_us=now_us, created_us=created, updated_us=updated
             )
         ]
-        if chat.pinned or chat.archived:
+        if chat.pinned or chat.archived or chat.folder:
             commands.append(
                 ws.UpdateConversation(
                     conversation_id=conversation.id, pinned_us=updated if chat.pinned else None,
-                    archived_us=updated if chat.archived else None,
+                    archived_us=updated if chat.archived else None, folder=chat.folder,
                 )
             )  # fmt: skip
         return [*commands, chat_leads(who, chat.kind, chat.key, conversation.id)]

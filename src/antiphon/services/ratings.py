@@ -12,7 +12,8 @@ from antiphon.domain.runs import RATINGS, Ratings, Run
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
-from antiphon.services.access import Access
+from antiphon.services.access import Access, not_found
+from antiphon.services.conversation_updates import quiet
 
 RATED = "response.rated"
 
@@ -37,11 +38,14 @@ class AnswerRatings:
         commands: list[ws.Command] = [ws.RateRun(run_id=run.id, rating=rating)]
         if run.conversation_id is not None:
             body = {"response_id": ids.RESPONSE + run.id, "rating": RATINGS.get(rating) if rating else None}
-            commands.append(ws.AddChange(
+            commands.append(quiet(ws.AddChange(
                 conversation_id=run.conversation_id, owner_id=run.owner_id, slot=run.slot, kind=RATED,
                 body=msgspec.json.encode(body).decode(), now_us=self._clock.now_us(),
-            ))  # fmt: skip
-        await self._storage.unit_of_work.commit(*commands)
+            )))  # fmt: skip
+        try:
+            await self._storage.unit_of_work.commit(*commands)
+        except Conflict:
+            not_found("Response", wire_id)  # its conversation is being erased
         return msgspec.structs.replace(run, rating=rating)
 
     async def by_model(self, since_us: int, until_us: int) -> list[Ratings]:

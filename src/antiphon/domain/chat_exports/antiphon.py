@@ -49,7 +49,7 @@ def chat(value: Value) -> Chat:
         kind="antiphon", key=chat_key(head.get("id"), instead=value), title=line(head.get("title")),
         created_us=moment(head.get("created_at")), updated_us=moment(head.get("updated_at")),
         current=current, messages=messages, archived=head.get("archived") is True,
-        pinned=head.get("pinned") is True, notes=tree.notes,
+        pinned=head.get("pinned") is True, folder=line(head.get("folder"), 100), notes=tree.notes,
     )  # fmt: skip
 
 

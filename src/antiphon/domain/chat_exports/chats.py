@@ -121,6 +121,7 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     archived: bool = False
     pinned: bool = False
+    folder: str | None = None
     session: str | None = None
     notes: tuple[str, ...] = ()
 
