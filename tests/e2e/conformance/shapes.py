@@ -341,7 +341,7 @@ class Conversation(Exact):
     kind: Literal["explicit", "implicit"] | UnsetType = UNSET
     pinned: bool | UnsetType = UNSET
     archived: bool | UnsetType = UNSET
-    folder: str | None | UnsetType = UNSET
+    folder: str | UnsetType | None = UNSET
     expires_at: Seconds | UnsetType | None = UNSET
     forked_from_item_id: str | UnsetType | None = UNSET
 
