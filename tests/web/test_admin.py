@@ -13,6 +13,7 @@ from tests.e2e.server_process import ServerProcess, running
 from tests.web.browser import PHONE, Tab, tab
 from tests.web.views import (
     ACCOUNTS,
+    ADMINISTRATION,
     PASSWORD,
     ROOT,
     UNAUTHENTICATED,
@@ -26,8 +27,6 @@ from tests.web.views import (
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-SECTIONS = ("now", "usage", "users", "groups", "invites", "limits", "providers", "settings", "audit")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +52,7 @@ async def at(page: Tab, section: str) -> None:
 async def test_every_section_can_be_used_by_everybody_in_light_and_dark(admin: Tab) -> None:
     await admin.choose("echo")
     await admin.say("to be counted")
-    for section in SECTIONS:
+    for section in ADMINISTRATION:
         await at(admin, section)
         await require_accessible(admin)
         await admin.picture(f"admin-{section}")

@@ -19,7 +19,9 @@ from tests.web.browser import PHONE, WIDE, Tab, tab
 from tests.web.test_documents import HANDBOOK, PIXEL, give
 from tests.web.views import (
     ACCOUNTS,
+    ADMINISTRATION,
     ROOT,
+    SETTINGS,
     UNAUTHENTICATED,
     accounts,
     api,
@@ -252,20 +254,6 @@ async def refused(page: Tab, town: Town) -> None:
     page.expected.append("status of 404")
     await page.page.get_by_role("alert").first.wait_for()
 
-
-SETTINGS = (
-    "profile",
-    "answers",
-    "prompts",
-    "appearance",
-    "usage",
-    "files",
-    "data",
-    "password",
-    "keys",
-    "sessions",
-)
-ADMINISTRATION = ("now", "usage", "users", "groups", "invites", "limits", "providers", "settings", "audit")
 
 CHAT: dict[str, tuple[str, Open]] = {
     "a new chat": ("", nothing),

@@ -11,13 +11,15 @@ from playwright.async_api import Browser, expect
 
 from tests.domain.exports import ROOT, exported, node
 from tests.e2e.server_process import ServerProcess, running
-from tests.web.browser import PHONE, tab
+from tests.web.browser import PHONE, Tab, tab
 from tests.web.test_documents import PIXEL, give
 from tests.web.views import (
     ACCOUNTS,
     PASSWORD,
+    SETTINGS,
     accounts,
     api,
+    choose,
     logged_in,
     pick_of_open,
     require_accessible,
@@ -26,18 +28,6 @@ from tests.web.views import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-SECTIONS = (
-    "profile",
-    "answers",
-    "prompts",
-    "appearance",
-    "usage",
-    "files",
-    "data",
-    "password",
-    "keys",
-    "sessions",
-)
 LIMITS = "requests/minute=600,tokens/day=100000"
 
 
@@ -53,7 +43,7 @@ async def test_every_section_can_be_used_by_everybody_in_light_and_dark(browser:
     async with logged_in(browser, url, "eve") as page:
         await page.choose("echo")
         await page.say("to be counted")
-        for section in SECTIONS:
+        for section in SETTINGS:
             await page.page.goto(f"{url}#/settings/{section}")
             await expect(page.page.locator("[aria-current=page]").last).to_be_visible()
             await page.page.wait_for_load_state("networkidle")
@@ -158,6 +148,34 @@ async def test_prompts_are_kept_and_come_where_one_writes(browser: Browser, url:
         await box.fill("/up")
         await options.click()
         await expect(box).to_have_value("Tidy this\nup ")
+
+
+async def test_prompts_of_two_devices_stand_beside_each_other_and_nobody_else_sees_them(
+    browser: Browser, url: str
+) -> None:
+    await accounts(url, "ivo", "jan")
+
+    async def keep(page: Tab, name: str) -> None:
+        await page.page.locator("[name=name]").fill(name)
+        await page.page.locator("[name=text]").fill(f"text of {name}")
+        await page.page.get_by_role("button", name="Add the prompt").click()
+        await expect(page.page.get_by_label(f"Change {name}")).to_be_visible()
+
+    async with logged_in(browser, url, "ivo") as one, logged_in(browser, url, "ivo") as two:
+        for page in (one, two):
+            await page.page.evaluate("location.hash = '#/settings/prompts'")
+        await keep(one, "first")
+        await keep(two, "second")
+        await expect(two.page.locator("tbody tr")).to_have_count(2)
+        await two.page.route("**/v1/auth/preferences", lambda route: route.abort())
+        two.expected.append("net::ERR")
+        await two.page.locator(".oneself").click()
+        await choose(two, "Log out")
+        await two.page.fill("[name=username]", "jan")
+        await two.page.fill("[name=password]", PASSWORD)
+        await two.page.keyboard.press("Enter")
+        await expect(two.page.get_by_role("button", name="Add the prompt")).to_be_visible()
+        await expect(two.page.locator("tbody tr")).to_have_count(0)
 
 
 async def test_ones_files_are_listed_had_again_and_erased(browser: Browser, url: str) -> None:

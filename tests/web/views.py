@@ -19,6 +19,11 @@ ACCOUNTS = {
     "DEFAULT_ADMIN_PASSWORD": ROOT[1],
     "LIST_SCRIPTED_MODELS": "true",
 }
+SETTINGS = (
+    "profile", "answers", "prompts", "appearance", "usage", "files", "data", "password", "keys", "sessions",
+)  # fmt: skip
+ADMINISTRATION = ("now", "usage", "users", "groups", "invites", "limits", "providers", "settings", "audit")
+"""The sections of these views."""
 UNAUTHENTICATED = "status of 401"
 """What the console says of the first question, who one is."""
 

@@ -49,6 +49,10 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     folder: str | None = None
 
 
+MAX_FOLDER: Final = 100
+"""Characters of a folder's name."""
+
+
 class Folder(msgspec.Struct, frozen=True):
     """A name under which an owner keeps conversations, and how many; it is there as long as one is."""
 

@@ -37,6 +37,11 @@ RATINGS: Final = {GOOD: "good", BAD: "bad"}
 """As they are told."""
 
 
+def rating_word(rating: int | None) -> str | None:
+    """Return a rating as it is told; None where nobody said."""
+    return None if rating is None else RATINGS[rating]
+
+
 class Ratings(msgspec.Struct, frozen=True):
     """How many answers of a model people called good, and how many bad."""
 

@@ -8,7 +8,7 @@ from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.errors import Conflict
 from antiphon.domain.members import EDITOR
-from antiphon.domain.runs import RATINGS, Ratings, Run
+from antiphon.domain.runs import Ratings, Run, rating_word
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
@@ -37,7 +37,7 @@ class AnswerRatings:
             raise Conflict("An answer is rated when it has ended.", code="response_in_progress")
         commands: list[ws.Command] = [ws.RateRun(run_id=run.id, rating=rating)]
         if run.conversation_id is not None:
-            body = {"response_id": ids.RESPONSE + run.id, "rating": RATINGS.get(rating) if rating else None}
+            body = {"response_id": ids.RESPONSE + run.id, "rating": rating_word(rating)}
             commands.append(quiet(ws.AddChange(
                 conversation_id=run.conversation_id, owner_id=run.owner_id, slot=run.slot, kind=RATED,
                 body=msgspec.json.encode(body).decode(), now_us=self._clock.now_us(),

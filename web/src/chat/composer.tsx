@@ -2,7 +2,7 @@ import { AttachmentPrimitive, ComposerPrimitive, useAuiState } from "@assistant-
 import TextareaAutosize from "react-textarea-autosize";
 import { Icon } from "../frame/icons";
 import { stop } from "../state/asking";
-import { useChat } from "../state/chat";
+import { isViewer, useChat } from "../state/chat";
 import { useShallow } from "../state/store";
 import { ModelPicker } from "./model-picker";
 import { Thumbnail } from "./pictures";
@@ -10,7 +10,7 @@ import { Prompts } from "./prompts";
 
 /** Where one writes: Enter sends, Shift+Enter is a new line, files come by button, drop and paste. */
 export function Composer() {
-  const viewer = useChat((chat) => chat.conversation?.antiphon?.role === "viewer");
+  const viewer = useChat(isViewer);
   if (viewer) return <p className="read-only">You can read this conversation. Fork it to go on by yourself.</p>;
   return (
     <ComposerPrimitive.Unstable_TriggerPopoverRoot>

@@ -1,6 +1,6 @@
 import type { Rating } from "../api/types";
 import { Icon } from "../frame/icons";
-import { useChat } from "../state/chat";
+import { isViewer, useChat } from "../state/chat";
 import { rate } from "../state/rating";
 import type { Turn } from "../state/turns";
 
@@ -11,7 +11,7 @@ const WORDS: [Rating, string][] = [
 
 /** What one thinks of an answer; a second press takes it back. */
 export function Rate({ turn }: { turn: Turn }) {
-  const viewer = useChat((chat) => chat.conversation?.antiphon?.role === "viewer");
+  const viewer = useChat(isViewer);
   if (viewer || !turn.id.startsWith("resp_")) return null; // what a person wrote is nobody's answer
   return WORDS.map(([rating, label]) => (
     <button

@@ -11,7 +11,7 @@ import { MessageRepository } from "@assistant-ui/core/internal";
 import { useMemo, type ReactNode } from "react";
 import type { Part } from "../api/types";
 import { ask, edit, regenerate, rewrite, stop } from "../state/asking";
-import { goTo, readEarlier, running, useChat, type Chat } from "../state/chat";
+import { goTo, isViewer, readEarlier, running, useChat, type Chat } from "../state/chat";
 import { tellError } from "../state/notices";
 import { ENDED, isRunning, textOf, type Turn } from "../state/turns";
 import { attachments } from "./attachments";
@@ -83,7 +83,7 @@ export function ChatRuntime({ children }: { children: ReactNode }) {
     unstable_messageRepositoryInstance: instance,
     isRunning: (shown !== undefined && isRunning(shown)) || running(state).length > 0,
     isLoading: state.state === "reading",
-    isDisabled: state.conversation?.antiphon?.role === "viewer",
+    isDisabled: isViewer(state),
     hasEarlier: state.hasEarlier,
     onLoadEarlier: () => readEarlier().catch(tellError),
     onNew: (message) => ask(partsOf(message)),

@@ -57,6 +57,11 @@ export function useChat<T>(select: (chat: Chat) => T): T {
   return useStore(chat, select);
 }
 
+/** Whether one may only read here what another person shared. */
+export function isViewer({ conversation }: Chat): boolean {
+  return conversation?.antiphon?.role === "viewer";
+}
+
 export function useTurn(id: string): Turn | undefined {
   return useStore(chat, (state) => state.turns[id]);
 }

@@ -49,10 +49,10 @@ export async function readConversations(more = false): Promise<void> {
       { limit: PAGE, sort: "used", shared: true },
     ];
     const asked = more ? [{ ...usual, after: cursor }] : [usual, ...first];
-    const pages = await Promise.all(asked.map((query) => call<Page<Conversation>>("/v1/conversations", { query })));
+    const reading = asked.map((query) => call<Page<Conversation>>("/v1/conversations", { query }));
+    const [pages] = await Promise.all([Promise.all(reading), more ? undefined : readFolders()]);
     const found = pages.flatMap((page) => page.data);
     const own = pages[0]!;
-    if (!more) await readFolders();
     conversations.setState((now) => ({
       list: merged(more ? now.list : [], found),
       cursor: own.next_cursor ?? own.last_id,
@@ -123,6 +123,12 @@ export async function leaveConversation(id: string): Promise<void> {
 
 /** Takes a conversation out of the list, when it is gone or was taken away. */
 export function forgetConversation(id: string): void {
+  const known = conversations.getState().list.find((one) => one.id === id);
+  takeOut(id);
+  if (known?.folder) readFolders().catch(tellError);
+}
+
+function takeOut(id: string): void {
   conversations.setState(({ list }) => ({ list: list.filter((one) => one.id !== id) }));
 }
 
@@ -133,7 +139,7 @@ export async function deleteAll(onStep: (gone: number) => void, signal: AbortSig
     const { data } = await call<Page<Conversation>>("/v1/conversations", { query: { limit: PAGE }, signal });
     for (const one of data) {
       await call(`/v1/conversations/${one.id}`, { method: "DELETE", signal });
-      forgetConversation(one.id);
+      takeOut(one.id);
       onStep(++gone);
     }
     if (!data.length) {
@@ -146,5 +152,4 @@ export async function deleteAll(onStep: (gone: number) => void, signal: AbortSig
 export async function deleteConversation(id: string): Promise<void> {
   await call(`/v1/conversations/${id}`, { method: "DELETE" });
   forgetConversation(id);
-  await readFolders();
 }

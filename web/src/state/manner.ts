@@ -1,6 +1,6 @@
 /** How one wants to be answered, in all chats: kept with the account, and sent along with every question. */
 
-import { keepPreference, readPreferences } from "./preferences";
+import { changePreference, readPreferences } from "./preferences";
 
 const NAME = "answers";
 
@@ -14,8 +14,8 @@ export async function readManner(): Promise<Manner> {
   return mannerIn((await readPreferences())[NAME]);
 }
 
-export function keepManner(manner: Manner): Promise<void> {
-  return keepPreference(NAME, manner);
+export async function keepManner(manner: Manner): Promise<void> {
+  await changePreference(NAME, () => manner);
 }
 
 /** What is of another kind than it should be was put there by somebody else, and is not sent. */

@@ -5,7 +5,7 @@
 
 import { call, newKey } from "../api/client";
 import type { Branch, Conversation, Item, Page, Segment } from "../api/types";
-import { busily, chat, readEarlier, readTree, reread, type Chat } from "./chat";
+import { busily, chat, isViewer, readEarlier, readTree, reread, type Chat } from "./chat";
 import { noteConversation } from "./conversations";
 import { createStore, useStore } from "./store";
 import { passes, type Turn } from "./turns";
@@ -165,9 +165,9 @@ export function goToBranch(branchId: string, place?: PlaceOf): Promise<void> {
 }
 
 async function toBranch(branchId: string, place?: PlaceOf): Promise<void> {
-  const { id, conversation } = chat.getState();
-  if (conversation?.antiphon?.role !== "viewer") {
-    await call<Branch>(`/v1/conversations/${id}/branches/${branchId}/activate`, { method: "PUT" });
+  const state = chat.getState();
+  if (!isViewer(state)) {
+    await call<Branch>(`/v1/conversations/${state.id}/branches/${branchId}/activate`, { method: "PUT" });
   }
   await shown(branchId, place);
 }

@@ -22,11 +22,14 @@ export function readPreferences(): Promise<Values> {
   return reading;
 }
 
-/** Keeps one of them beside the others, also those that other devices and programs put there meanwhile. */
-export async function keepPreference(name: string, value: unknown): Promise<void> {
-  const values = { ...(await read()), [name]: value };
+/** Changes one of them as it is on the server, beside the others: another device may have changed them meanwhile. */
+export async function changePreference<T>(name: string, change: (found: unknown) => T): Promise<T> {
+  const found = await read();
+  const value = change(found[name]);
+  const values = { ...found, [name]: value };
   await call(PATH, { method: "PUT", body: { values } });
   reading = Promise.resolve(values);
+  return value;
 }
 
 async function read(): Promise<Values> {

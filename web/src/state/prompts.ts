@@ -1,6 +1,7 @@
 /** Texts that one asks with again and again, by their names: kept with the account. */
 
-import { keepPreference, readPreferences } from "./preferences";
+import { changePreference, readPreferences } from "./preferences";
+import { session } from "./session";
 import { createStore, useStore } from "./store";
 
 const NAME = "prompts";
@@ -12,6 +13,10 @@ export interface Prompt {
 
 const prompts = createStore<{ list: Prompt[] }>(() => ({ list: [] }));
 
+session.subscribe((now, before) => {
+  if (now.me?.id !== before.me?.id) prompts.setState({ list: [] }); // nobody sees those of whoever was here before
+});
+
 export function usePrompts(): Prompt[] {
   return useStore(prompts, (state) => state.list);
 }
@@ -21,18 +26,19 @@ export async function readPrompts(): Promise<void> {
 }
 
 /** Keeps a prompt in the place of the one called `before`, if any; the list stays in the order of the names. */
-export async function keepPrompt(prompt: Prompt, before?: string): Promise<void> {
-  const others = prompts.getState().list.filter((one) => one.name !== prompt.name && one.name !== before);
-  await keep([...others, prompt].sort((one, other) => one.name.localeCompare(other.name)));
+export function keepPrompt(prompt: Prompt, before?: string): Promise<void> {
+  return change((list) => {
+    const others = list.filter((one) => one.name !== prompt.name && one.name !== before);
+    return [...others, prompt].sort((one, other) => one.name.localeCompare(other.name));
+  });
 }
 
 export function forgetPrompt(name: string): Promise<void> {
-  return keep(prompts.getState().list.filter((one) => one.name !== name));
+  return change((list) => list.filter((one) => one.name !== name));
 }
 
-async function keep(list: Prompt[]): Promise<void> {
-  await keepPreference(NAME, list);
-  prompts.setState({ list });
+async function change(how: (list: Prompt[]) => Prompt[]): Promise<void> {
+  prompts.setState({ list: await changePreference(NAME, (found) => how(promptsIn(found))) });
 }
 
 /** Those whose names have some letters in them; of a name that begins with these first. */

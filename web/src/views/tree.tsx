@@ -2,7 +2,7 @@ import { useEffect, useMemo, useRef, useState, type FormEvent } from "react";
 import { Dialog, Submit } from "../frame/dialog";
 import { Icon } from "../frame/icons";
 import { shownBranch, forkAt, branchFrom, goToPlace, keyOf, noteKnown, pathOf, readPreviews, usePreviews, type Preview } from "../state/places";
-import { chat, useChat } from "../state/chat";
+import { chat, isViewer, useChat } from "../state/chat";
 import { tell, tellError } from "../state/notices";
 import { go } from "../state/router";
 import { Branches } from "./tree/branches";
@@ -21,7 +21,7 @@ export default function Tree() {
   const segments = useChat((state) => state.segments);
   const branches = useChat((state) => state.branches);
   const branch = useChat(shownBranch);
-  const mayWrite = useChat((state) => state.conversation?.antiphon?.role !== "viewer");
+  const mayWrite = !useChat(isViewer);
   const turns = useChat((state) => state.turns);
   const layout = useMemo(() => layoutOf(segments), [segments]);
   const lit = useMemo(() => pathOf(segments, branch), [segments, branch]);

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from antiphon.domain.conversations import MAX_FOLDER
+
 Metadata = Annotated[
     dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
 ]
@@ -47,7 +49,7 @@ class UpdateConversation(Body):
     expires_after: ExpiresAfter | None = None
     pinned: bool | None = None
     archived: bool | None = None
-    folder: Annotated[str, Field(min_length=1, max_length=100, pattern=FOLDER)] | None = None
+    folder: Annotated[str, Field(min_length=1, max_length=MAX_FOLDER, pattern=FOLDER)] | None = None
 
 
 class AddItems(Body):

@@ -15,7 +15,7 @@ from antiphon.api.v1.conversation_objects import conversation_object, deleted_ob
 from antiphon.api.v1.pages import Order, answer, page_object, raw_answer
 from antiphon.api.v1.response_objects import PLACE, known_includes, placed_item, stored_item
 from antiphon.api.v1.wire_json import encode_object
-from antiphon.domain.conversations import ALL, Chosen
+from antiphon.domain.conversations import ALL, MAX_FOLDER, Chosen
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.inputs import parse_input
 from antiphon.services.paging import use_cursor
@@ -67,7 +67,7 @@ async def list_conversations(
     pinned: Annotated[bool | None, Query(description="Only pinned ones, or only others.")] = None,
     archived: Annotated[bool | None, Query(description="Only archived ones, or only others.")] = None,
     folder: Annotated[
-        str | None, Query(max_length=100, description="Only those in a folder; empty: those in none.")
+        str | None, Query(max_length=MAX_FOLDER, description="Only those in a folder; empty: those in none.")
     ] = None,
 ) -> Response:
     """List the caller's conversations, newest first; with `shared` those of others."""

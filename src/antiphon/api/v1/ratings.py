@@ -10,7 +10,7 @@ from antiphon.api.dependencies import App, Caller, IdentityRoute
 from antiphon.api.v1.conversation_bodies import Body
 from antiphon.api.v1.limits import End, Start
 from antiphon.api.v1.pages import answer, page_object
-from antiphon.domain.runs import RATINGS
+from antiphon.domain.runs import RATINGS, rating_word
 from antiphon.services.usage import day_of
 
 router = APIRouter(prefix="/v1", tags=["extension"], route_class=IdentityRoute)
@@ -51,5 +51,4 @@ async def count(application: App, who: Caller, start: Start = None, end: End = N
 
 
 def _object(response_id: str, rating: int | None) -> dict[str, Any]:
-    word = RATINGS.get(rating) if rating is not None else None
-    return {"object": "response.rating", "response_id": response_id, "rating": word}
+    return {"object": "response.rating", "response_id": response_id, "rating": rating_word(rating)}

@@ -12,6 +12,7 @@ from typing import Any, Final
 from antiphon.domain.chat_exports.chats import Attachment, Chat, Draft, Part, Text, chat_key
 from antiphon.domain.chat_exports.trees import TreeBuilder
 from antiphon.domain.chat_exports.values import data_url, encoded, line, listing, mapping, moment, name, text
+from antiphon.domain.conversations import MAX_FOLDER
 
 OBJECT: Final = "conversation.export"
 FORMAT: Final = 1
@@ -49,7 +50,7 @@ def chat(value: Value) -> Chat:
         kind="antiphon", key=chat_key(head.get("id"), instead=value), title=line(head.get("title")),
         created_us=moment(head.get("created_at")), updated_us=moment(head.get("updated_at")),
         current=current, messages=messages, archived=head.get("archived") is True,
-        pinned=head.get("pinned") is True, folder=line(head.get("folder"), 100), notes=tree.notes,
+        pinned=head.get("pinned") is True, folder=line(head.get("folder"), MAX_FOLDER), notes=tree.notes,
     )  # fmt: skip
 
 
