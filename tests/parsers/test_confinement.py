@@ -97,7 +97,7 @@ def family() -> tuple[int, list[int]]:
     return zygote, watch.children(zygote)
 
 
-async def until(condition, seconds: float = 10) -> None:  # type: ignore[no-untyped-def]
+async def until(condition, seconds: float = 30) -> None:  # type: ignore[no-untyped-def]
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110, another process's state sets no event
             await asyncio.sleep(0.01)
@@ -154,10 +154,11 @@ async def test_waiting_for_the_reader_does_not_count_as_work(parser: ConfinedPar
 async def test_a_worker_that_says_nothing_is_ended_too(parser: ConfinedParser, tmp_path: Path) -> None:
     """It would not notice by itself that nobody listens: the tree of this page takes a minute to build."""
     page = write(tmp_path / "a", "<html>" + ("<div>" * 19_000 + "</div>" * 19_000) * 60)
+    await (await begun(parser, tmp_path / "b")).aclose()  # its trial at the start is no worker
+    await until(lambda: family()[1] == [])
     reading = asyncio.ensure_future(anext(parser.parse(page, "a.html", Chunking(), Limits())))
-    found: list[tuple[int, list[int]]] = []
-    await until(lambda: bool(watch.children()) and (found.append(family()) or bool(found[-1][1])))
-    zygote, (worker,) = found[-1]
+    await until(lambda: family()[1] != [])
+    zygote, (worker,) = family()
     await until(lambda: float(watch.proc(worker, "stat").split()[13]) > 20)  # 0.2 s of work
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
