@@ -112,6 +112,7 @@ async def test_files_that_messages_name_come_in_with_the_archive_and_are_no_chat
     shown = [{"type": "input_text", "text": "look"}, {"type": "input_image", "file_id": picture}]
     await api.post(f"/v1/conversations/{talk}/items", {"items": [{"role": "user", "content": shown}]})
     taken = (await api.http.get("/v1/export?format=zip")).content
+    await api.http.delete(f"/v1/conversations/{talk}")
     first, last = await imported(api, await upload(api, taken, name="mine.zip"))
     assert (last["new"], last["failed"]) == (1, 0)
     (item,) = (await api.get(f"/v1/conversations/{first['conversation_id']}/items"))["data"]
@@ -134,6 +135,9 @@ async def test_what_one_took_along_from_an_antiphon_comes_in_with_all_its_branch
     taken = await api.http.get(paths.get(way, "/v1/export?format=zip"))
     before = (await api.http.get(paths["one"])).json()
     file = await upload(api, taken.content, name=f"mine.{'zip' if way == 'zip' else 'json'}")
+    here, last = await imported(api, file)
+    assert (here["state"], here["conversation_id"], last["added"]) == ("same", talk, 0)  # it never left
+    await api.http.delete(f"/v1/conversations/{talk}")
     first, last = await imported(api, file)
     assert (first["title"], first["state"]) == ("Plans [1]", "new")
     assert (first["messages"], first["branches"]) == (6, 2)

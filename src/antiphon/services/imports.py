@@ -162,6 +162,11 @@ class Imports:
         if not chat.messages:
             return Imported(title=chat.shown, state="empty", notes=chat.notes)
         try:
+            if (origin := await self._origin(who, chat)) is not None:
+                return Imported(
+                    title=chat.shown, state="same", messages=len(chat.messages),
+                    conversation_id=ids.CONVERSATION + origin.id,
+                )  # fmt: skip
             return await self._take(who, chat, export)
         except Conflict:
             reason = "it was changed at the same time; import it again"
@@ -210,6 +215,11 @@ class Imports:
             branches=lines.count(moves), notes=tuple(notes[:MAX_NOTES]),
             conversation_id=ids.CONVERSATION + conversation.id,
         )  # fmt: skip
+
+    async def _origin(self, who: Principal, chat: Chat) -> Conversation | None:
+        """Return the very conversation that the caller had exported, if it is still theirs and here."""
+        known = ids.parse(chat.key, ids.CONVERSATION) if chat.kind == "antiphon" else None
+        return await self._storage.conversations.get(who.account_id, known) if known is not None else None
 
     async def _here(self, who: Principal, chat: Chat) -> Conversation | None:
         """Return the conversation that a chat was imported into, or the session of its name."""
