@@ -70,6 +70,23 @@ async def test_what_was_hidden_stays_behind_and_the_chain_closes(api: Api) -> No
     assert texts(exported) == {"None": ["a"], items[0]["id"]: ["c"]}
 
 
+async def test_a_branch_that_left_where_something_was_deleted_hangs_on_what_is_shown_before(
+    api: Api,
+) -> None:
+    talk = (await api.post("/v1/conversations", {}))["id"]
+    await api.ask("one", conversation=talk)
+    await api.ask("two", conversation=talk)
+    items = (await api.get(f"/v1/conversations/{talk}/items", order="asc"))["data"]
+    await api.delete(f"/v1/conversations/{talk}/items/{items[1]['id']}")
+    await api.post(f"/v1/conversations/{talk}/items/{items[2]['id']}/edit", {"content": "too", "model": ECHO})
+    exported = (await api.http.get(f"/v1/conversations/{talk}/export")).json()
+    assert texts(exported)[items[0]["id"]] == ["two", "too"]
+    assert texts(exported)["None"] == ["one"]
+    await api.delete(f"/v1/conversations/{talk}/items/{items[0]['id']}")
+    exported = (await api.http.get(f"/v1/conversations/{talk}/export")).json()
+    assert texts(exported)["None"] == ["two", "too"]
+
+
 async def test_the_active_branch_as_markdown(api: Api) -> None:
     talk, _ = await tree(api)
     response = await api.http.get(f"/v1/conversations/{talk}/export", params={"format": "markdown"})

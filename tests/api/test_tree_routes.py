@@ -315,3 +315,27 @@ async def test_models_are_listed_with_windows_and_prices_on_demand(api: Api) -> 
     assert chat and all(one["context_tokens"] > 0 for one in chat)
     assert all(one["price"].keys() == {"input", "output"} for one in chat)
     assert sum(one["default"] for one in chat) <= 1
+
+
+async def test_who_names_no_model_is_answered_by_the_one_that_answered_before(api: Api) -> None:
+    talk = (await api.post("/v1/conversations", {}))["id"]
+    await api.ask("one", conversation=talk, model="scripted/echo")
+    items = (await api.get(f"/v1/conversations/{talk}/items", order="asc"))["data"]
+    place = f"/v1/conversations/{talk}/items"
+    again = await api.post(f"{place}/{items[1]['id']}/regenerate", {})
+    edited = await api.post(f"{place}/{items[0]['id']}/edit", {"content": "too"})
+    assert (again["model"], edited["model"]) == ("scripted/echo", "scripted/echo")
+    other = await api.post(f"{place}/{items[1]['id']}/regenerate", {"model": ECHO})
+    assert other["model"] == ECHO
+
+
+async def test_another_answer_may_have_a_form_of_its_own(api: Api) -> None:
+    talk = (await api.post("/v1/conversations", {}))["id"]
+    await api.ask("one", conversation=talk)
+    items = (await api.get(f"/v1/conversations/{talk}/items", order="asc"))["data"]
+    path = f"/v1/conversations/{talk}/items/{items[1]['id']}/regenerate"
+    form = {"type": "json_schema", "name": "n", "schema": {"type": "object", "properties": {}}}
+    again = await api.post(path, {"text": {"format": form}, "reasoning": {"effort": "low"}})
+    assert (again["text"]["format"]["name"], again["reasoning"]["effort"]) == ("n", "low")
+    error = await api.refused("POST", path, {"reasoning": {"effort": 7}}, status=400)
+    assert error["param"] == "reasoning.effort"

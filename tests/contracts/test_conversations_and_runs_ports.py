@@ -286,6 +286,7 @@ async def test_runs_are_listed_by_surface_filtered_and_by_pages(storage: Storage
         ]
         run = new_run(**(fields | odd))
         await storage.unit_of_work.commit(ws.OpenRun(run=run, worker_id=WORKER))
+        await storage.unit_of_work.commit(finish(run, state=["completed", "incomplete"][number % 2]))
         if number < 3:
             kept.append(run.id)
     seen: list[str] = []
@@ -295,6 +296,18 @@ async def test_runs_are_listed_by_surface_filtered_and_by_pages(storage: Storage
     ):  # fmt: skip
         seen += [run.id for run in page]
     assert seen == sorted(kept, reverse=descending)
+
+
+async def test_runs_without_an_answer_are_not_listed(storage: Storage) -> None:
+    runs = [new_run(surface="chat") for _ in range(4)]
+    for run in runs:
+        await storage.unit_of_work.commit(ws.OpenRun(run=run, worker_id=WORKER))
+    for run, state in zip(runs[1:], ("failed", "cancelled", "completed"), strict=True):
+        await storage.unit_of_work.commit(finish(run, state=state))
+    found = await storage.runs.page(
+        OWNER, surface="chat", after=None, limit=9, descending=False, model=None, metadata={}
+    )
+    assert [run.id for run in found] == [runs[3].id]
 
 
 async def test_metadata_and_cancellation_are_noted(storage: Storage) -> None:
@@ -354,28 +367,6 @@ async def test_the_runs_that_have_not_ended_are_found_by_pages_and_by_conversati
     assert [run.id for run in (*first, *rest)] == everywhere
     await storage.unit_of_work.commit(finish(here[0]))
     assert await find(conversation.id, after=None, limit=9) == [here[1]]
-
-
-# --- known prefixes
-
-
-async def test_the_longest_known_prefix_is_found_for_its_owner_in_living_conversations(
-    storage: Storage,
-) -> None:
-    hashes = [bytes([n]) * 16 for n in range(5)]
-    items = [new_item(f"i{n}", digest=hashes[n]) for n in range(3)]
-    conversation, _, commands = new_conversation(*items)
-    await storage.unit_of_work.commit(*commands)
-    find = storage.runs.longest_prefix
-    found = await find(OWNER, hashes)
-    assert found is not None and (found[0], found[1].id, found[2]) == (2, items[2].id, conversation.id)
-    found = await find(OWNER, hashes[:2])
-    assert found is not None and found[0] == 1
-    assert await find(OWNER, hashes[3:]) is None
-    assert await find(OWNER, []) is None
-    assert await find(STRANGER, hashes) is None
-    await storage.unit_of_work.commit(ws.DeleteConversation(conversation_id=conversation.id, now_us=5))
-    assert await find(OWNER, hashes) is None
 
 
 async def test_json_comes_back_with_its_order_and_its_numbers(storage: Storage) -> None:

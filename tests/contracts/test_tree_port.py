@@ -196,6 +196,25 @@ async def test_hidden_items_are_left_out_of_contexts_and_lists_of_their_conversa
     assert not await storage.tree.is_hidden(fork.id, items[2].id)
 
 
+async def test_what_is_hidden_in_the_origin_can_be_hidden_in_a_fork(storage: Storage) -> None:
+    items = [new_item(f"i{n}") for n in range(4)]
+    conversation, head, commands = new_conversation(*items)
+    hide = [
+        ws.HideItem(conversation_id=conversation.id, item_id=items[n].id, owner_id=OWNER, slot=SLOT)
+        for n in (0, 2)
+    ]
+    await storage.unit_of_work.commit(*commands, *hide)
+    fork, _, forking = new_conversation(base=head)
+    plain, _, other = new_conversation(base=head)
+    alike = ws.HideAsIn(conversation_id=fork.id, origin_id=conversation.id, owner_id=OWNER, slot=SLOT)
+    none = ws.HideAsIn(conversation_id=plain.id, origin_id=fork.id, owner_id=OWNER, slot=SLOT)
+    await storage.unit_of_work.commit(*other, none)  # nothing is hidden there yet
+    await storage.unit_of_work.commit(*forking, alike)
+    whole = [PathRange(head.segment_id, 0, 3)]
+    assert texts(await storage.tree.items(whole, fork.id)) == ["i1", "i3"]
+    assert texts(await storage.tree.items(whole, plain.id)) == ["i0", "i1", "i2", "i3"]
+
+
 async def test_siblings_are_what_follows_the_same_place(storage: Storage) -> None:
     root, first = new_item("root"), new_item("first")
     conversation, head, commands = new_conversation(root, first)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from antiphon.domain import ids
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.inputs import parse_input
 from antiphon.domain.items import text_of
+from antiphon.ports import write_sets as ws
 from antiphon.services.answers import Answer
+from tests.services.gates import Gate
 from tests.services.hand import BROKEN, HAND, SILENT
 from tests.services.specified import PATH, C
 from tests.services.tree_rules import tree_problems
@@ -143,6 +146,39 @@ async def test_rule_3_in_an_implicit_conversation_the_only_branch_follows_its_ow
     assert list(await world.branches(conversation)) == ["main"]
     await world.turn("u3", previous_response_id=ids.RESPONSE + second.run.id)
     assert await world.said(conversation) == [*PATH, "u3", "re: u3"]
+
+
+async def test_rule_3_a_chain_goes_on_before_its_last_answer_after_that_was_deleted(world: World) -> None:
+    first = await world.turn("u1")
+    conversation = ids.CONVERSATION + (first.run.conversation_id or "")
+    second = await world.turn("u2", previous_response_id=ids.RESPONSE + first.run.id)
+    await world.application.answers.delete(world.who, ids.RESPONSE + second.run.id)
+    assert await world.said(conversation) == PATH[:2]
+    third = await world.turn("u3", previous_response_id=ids.RESPONSE + first.run.id)
+    assert third.run.branch_id is not None
+    assert await world.said(conversation) == [*PATH[:2], "u3", "re: u3"]
+    assert tree_problems(world.directory, at_rest=True) == []
+
+
+async def test_rule_3_an_answer_that_is_continued_while_it_is_deleted_stays_in_what_follows(
+    world: World,
+) -> None:
+    first = await world.turn("u1")
+    conversation = ids.CONVERSATION + (first.run.conversation_id or "")
+    second = await world.turn("u2", previous_response_id=ids.RESPONSE + first.run.id)
+    gate = Gate(world, only=ws.DeleteRun)
+    deleting = asyncio.create_task(
+        world.application.answers.delete(world.who, ids.RESPONSE + second.run.id)
+    )  # fmt: skip
+    await gate.waiting(1)
+    begun = await world.begin("u3", conversation_id=conversation, model=HAND)
+    gate.open()
+    await deleting
+    call = await world.hand.next()
+    assert call.prompts == ["user:u1", "assistant:re: u1", "user:u2", "assistant:re: u2", "user:u3"]
+    call.answer("a3")
+    await world.ended(begun)
+    assert await world.said(conversation) == [*PATH, "u3", "a3"]
 
 
 async def test_rule_3_a_chain_whose_first_turn_failed_still_has_a_branch_that_follows_its_tip(

@@ -191,6 +191,19 @@ async def test_deleting_an_item_hides_it_here_its_children_stay_and_skip_it(c: C
     await c.world.ended(begun)
 
 
+async def test_a_fork_leaves_out_what_was_deleted_before(c: C) -> None:
+    await c.world.application.conversations.hide_item(c.world.who, c.id, c.items[1].wire_id)
+    fork = await fork_of(c)
+    again = await c.world.application.branches.fork(c.world.who, fork, item_id=None, title=None)
+    made = await c.world.application.branch_forks.create(
+        c.world.who, c.id, c.items[3].wire_id, name="beside"
+    )  # fmt: skip
+    for one in (fork, ids.CONVERSATION + again.id, ids.CONVERSATION + made.fork.id):
+        assert await c.world.said(one) == ["u1", "u2", "re: u2"]
+        with pytest.raises(NotFound):
+            await c.world.application.conversations.item(c.world.who, one, c.items[1].wire_id)
+
+
 async def test_a_deleted_item_is_shown_by_no_view_of_its_conversation(c: C) -> None:
     """Neither in the tree's previews, nor among alternatives, nor in a comparison."""
     await c.world.ended(await c.world.regenerate(c.items[3].wire_id, conversation_id=c.id))

@@ -17,6 +17,8 @@ from antiphon.domain.usage import Usage
 
 State = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 TERMINAL: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
+ANSWERED: Final = frozenset({"completed", "incomplete"})
+"""Ends with an answer, whole or cut off at a limit."""
 
 Surface = Literal["responses", "chat"]
 

@@ -271,7 +271,7 @@ class Runs(Protocol):
         model: str | None,
         metadata: dict[str, str],
     ) -> list[Run]:
-        """Return stored runs of a surface by id order, filtered."""
+        """Return a surface's stored runs that ended with an answer, by id order, filtered."""
         ...
 
     async def running(self, conversation_id: str | None, *, after: str | None, limit: int) -> list[Run]:
@@ -293,7 +293,8 @@ class Runs(Protocol):
     async def longest_prefix(self, owner_id: str, hashes: Sequence[bytes]) -> tuple[int, Item, str] | None:
         """Return index, item and conversation of the last of `hashes` that is stored, or None.
 
-        Of several items with that hash (equal answers to one question) the newest.
+        Of several items with that hash (equal answers to one question) the newest. Conversations that
+        leave something out are passed over: what was sent would be read there without it.
         """
         ...
 

@@ -215,6 +215,15 @@ class HideItem(Command, frozen=True, kw_only=True):
     slot: int
 
 
+class HideAsIn(Command, frozen=True, kw_only=True):
+    """Leave out of a conversation, which is new, what is left out of the one that it is forked from."""
+
+    conversation_id: str
+    origin_id: str
+    owner_id: str
+    slot: int
+
+
 class OpenRun(Command, frozen=True, kw_only=True):
     """Store a run, leased to `worker_id`."""
 

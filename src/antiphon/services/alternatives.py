@@ -57,7 +57,7 @@ class Alternatives:
         item, _ = await self._access.item(conversation, item_id)
         position = await self._before(conversation, item)
         edited = msgspec.structs.replace(
-            request,
+            await self._by_same_model(conversation, item, request),
             items=tuple(self._as_edit(item, request.items)),
             position=position,
             new_branch=request.new_branch or EDIT_BRANCH,
@@ -164,7 +164,7 @@ class Alternatives:
         item, _ = await self._access.item(conversation, item_id)
         position, continues = await self._question(conversation, item)
         again = msgspec.structs.replace(
-            request,
+            await self._by_same_model(conversation, item, request),
             items=(),
             position=position,
             continues=continues,
@@ -173,6 +173,15 @@ class Alternatives:
             cache="refresh" if request.cache == "use" else request.cache,  # another answer was asked for
         )
         return await self._turns.begin(who, again)
+
+    async def _by_same_model(
+        self, conversation: Conversation, item: Item, request: TurnRequest
+    ) -> TurnRequest:
+        """Return a turn that names no model with that of the answer which an item belongs to or led to."""
+        if request.model is not None or item.run_id is None:
+            return request
+        run = await self._storage.runs.get(conversation.owner_id, item.run_id)
+        return request if run is None else msgspec.structs.replace(request, model=run.model)
 
     async def _question(self, conversation: Conversation, item: Item) -> tuple[Position, bool]:
         """Return what an answer follows, and whether it was the rest of one that was cut off there."""

@@ -11,7 +11,7 @@ import msgspec
 
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
-from antiphon.domain.errors import Forbidden, InvalidRequest
+from antiphon.domain.errors import Conflict, Forbidden, InvalidRequest
 from antiphon.domain.inputs import InputItem
 from antiphon.domain.items import Item, text_of
 from antiphon.domain.members import EDITOR, OWNER, Role
@@ -31,6 +31,7 @@ from antiphon.services.runs.follow import Follower, Followers
 from antiphon.services.runs.live import LiveRun
 from antiphon.services.runs.mirrors import Mirrors
 from antiphon.services.trimming import GRACE_US
+from antiphon.services.turn_plans import MAX_CONFLICTS
 
 CANCEL_SECONDS: Final = 5.0
 """How long a cancel waits for the run to end before it returns the run as it is."""
@@ -208,17 +209,24 @@ class Answers:
         run = found.run
         if purge:
             return run.id, await self._purges.purge_response(found.who, run)
-        commands = await self._without(found.who, run)
+        for _ in range(MAX_CONFLICTS):
+            with contextlib.suppress(Conflict):  # it was continued meanwhile, or its branch went on
+                return await self._delete(found.who, run), None
+        raise Conflict("The conversation changes too fast; try again.")
+
+    async def _delete(self, who: Principal, run: Run) -> str:
+        commands = await self._without(who, run)
         now = self._clock.now_us()
         if run.conversation_id is not None:
             due, place = now + GRACE_US, run.conversation_id
             commands.append(wp.Sweep(conversation_id=place, owner_id=run.owner_id, slot=run.slot, due_us=due))
         await self._storage.unit_of_work.commit(ws.DeleteRun(run_id=run.id, now_us=now), *commands)
-        return run.id, None
+        return run.id
 
     async def _without(self, who: Principal, run: Run) -> list[ws.Command]:
         """Return what goes with a deleted answer: in a chain that named no conversation its items,
-        unless something continues them; and the chain itself if it was its first turn.
+        unless something continues them; and the chain itself if it was its first turn. A branch that
+        ended there ends before it again, so that what is said next goes on there.
         """
         end = run.output_end or run.input_end
         if end is None or run.conversation_id is None:
@@ -233,12 +241,19 @@ class Answers:
                 raise Forbidden("Only its owner can delete the first answer of a conversation.")
             return [ws.DeleteConversation(conversation_id=conversation.id, now_us=self._clock.now_us())]
         items = await self._storage.runs.inputs(run) + await self._storage.runs.outputs(run)
-        return [
+        commands: list[ws.Command] = [
             ws.HideItem(
                 conversation_id=conversation.id, item_id=item.id, owner_id=who.account_id, slot=who.slot
             )
             for item in items
         ]
+        branch = await self._storage.conversations.branch_at(conversation.id, end.item_id or "")
+        if branch is not None:
+            back = ws.AdvanceHead(
+                conversation_id=conversation.id, branch_id=branch.id, expected=branch.head, head=run.parent
+            )
+            commands.append(back)
+        return commands
 
     async def input_items(
         self, who: Principal, wire_id: str, *, after: str | None, limit: int, descending: bool

@@ -22,7 +22,7 @@ from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.storage import Storage
 from antiphon.services.access import Access, not_found
-from antiphon.services.branches import Branches, checked_name
+from antiphon.services.branches import Branches, checked_name, hidden_as_in
 from antiphon.services.conversations import Conversations
 from antiphon.services.followed import MAX_STEPS
 from antiphon.services.idempotency import Idempotency, Key
@@ -126,6 +126,7 @@ class BranchForks:
             ws.NewBranch(branch=main, owner_id=who.account_id, slot=who.slot),
             ws.NewSegment(segment=segment, owner_id=who.account_id, slot=who.slot),
             ws.NewBranch(branch=branch, owner_id=who.account_id, slot=who.slot),
+            hidden_as_in(origin, fork),
             self._conversations.change(who, origin.id, "branch.created", told),
         ]
 

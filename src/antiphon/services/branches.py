@@ -245,14 +245,14 @@ class Branches:
             active_branch_id=branch.id, base=base if base.depth >= 0 else None, revision=1, created_us=now,
             updated_us=now,
         )  # fmt: skip
-        commands: list[ws.Command] = []
-        if key is not None:
-            commands.append(self._idempotency.guard(who, key, made=conversation, conversation_id=forked))
-        commands += [
+        guard = self._idempotency.guard
+        commands: list[ws.Command] = [
+            *([guard(who, key, made=conversation, conversation_id=forked)] if key is not None else []),
             wp.RequireItem(position=base),
             ws.NewConversation(conversation=conversation),
             ws.NewBranch(branch=branch, owner_id=who.account_id, slot=who.slot),
             ws.NewSegment(segment=segment, owner_id=who.account_id, slot=who.slot),
+            hidden_as_in(origin, conversation),
         ]
         try:
             await self._storage.unit_of_work.commit(*commands)
@@ -310,6 +310,13 @@ class Branches:
     def _change(self, who: Principal, conversation: Conversation, kind: str, branch: Branch) -> ws.AddChange:
         body: dict[str, object] = {"branch_id": ids.BRANCH + branch.id, "name": branch.name}
         return self._conversations.change(who, conversation.id, kind, body)
+
+
+def hidden_as_in(origin: Conversation, fork: Conversation) -> ws.HideAsIn:
+    """Return what keeps deleted items of the origin out of a fork that shares them."""
+    return ws.HideAsIn(
+        conversation_id=fork.id, origin_id=origin.id, owner_id=fork.owner_id, slot=fork.slot
+    )  # fmt: skip
 
 
 def _name_taken(name: str) -> InvalidRequest:

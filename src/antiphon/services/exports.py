@@ -121,14 +121,23 @@ class Exports:
     ) -> AsyncIterator[Taken]:
         parent: str | None = None
         if segment.parent_id is not None:
-            origin = await self._storage.tree.at(Position(segment.parent_id, segment.fork_depth, 0))
-            parent = origin.wire_id if origin is not None else None
+            left = Position(segment.parent_id, segment.fork_depth, 0)
+            parent = await self._shown_before(conversation, left)
         first = segment.fork_depth + 1
         for start in range(first, first + count, SLICE):
             part = PathRange(segment.id, start, min(start + SLICE, first + count) - 1)
             async for one in self._slice(conversation, [part], parent):
                 parent = one.item.wire_id
                 yield one
+
+    async def _shown_before(self, conversation: Conversation, position: Position) -> str | None:
+        """Return the last item up to a place that the conversation shows: an export has no other."""
+        ranges = await self._storage.tree.path(position, floor_depth=0)
+        for end in range(position.depth, -1, -SLICE):
+            some = list(reversed(clip(ranges, max(end - SLICE + 1, 0), end)))
+            if found := await self._storage.tree.items(some, conversation.id):
+                return found[-1].wire_id
+        return None
 
     async def _slice(
         self, conversation: Conversation, ranges: list[PathRange], parent: str | None

@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
+from antiphon.api.errors import decoding_error
 from antiphon.api.v1.conversation_bodies import Answering
-from antiphon.api.v1.response_requests import CreateResponse, turn_request
+from antiphon.api.v1.response_requests import CreateResponse, Reasoning, turn_request
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.inputs import InputItem, parse_item
 from antiphon.domain.items import Item
@@ -41,8 +42,22 @@ def answering_request(
         max_output_tokens=body.max_output_tokens,
         tools=body.tools,
         tool_choice=body.tool_choice,
+        parallel_tool_calls=body.parallel_tool_calls,
+        text=body.text,
+        reasoning=_reasoning(body.reasoning),
         include=body.include,
         metadata=body.metadata,
     )
     turn = turn_request(create)
     return msgspec.structs.replace(turn, items=tuple(items), new_branch=body.branch_name, key=key)
+
+
+class _Reasoned(msgspec.Struct):
+    reasoning: Reasoning | None
+
+
+def _reasoning(value: dict[str, Any] | None) -> Reasoning | None:
+    try:
+        return msgspec.convert({"reasoning": value}, _Reasoned).reasoning
+    except msgspec.ValidationError as error:
+        raise decoding_error(error) from None

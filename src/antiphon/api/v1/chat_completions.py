@@ -13,14 +13,13 @@ from antiphon.api.caching import with_cache_use
 from antiphon.api.errors import error_object
 from antiphon.api.http import Receive, Scope, Send, beside, direct_of, send_bytes
 from antiphon.api.idempotency import key_of
-from antiphon.api.v1.chat_events import ERROR_STATUS, ChatEvents, completion_object
+from antiphon.api.v1.chat_events import ERROR_STATUS, ChatEvents, completion_object, error_of
 from antiphon.api.v1.chat_requests import parse_chat, stores, turn_request
 from antiphon.api.v1.responses import answer_headers, follower_of, wait_or_abandon
 from antiphon.api.v1.wire_json import encode_object
 from antiphon.application import Application
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
-from antiphon.domain.items import Item
 from antiphon.domain.run_events import FILE_SEARCH, OPENING_OPS
 from antiphon.services.answers import Answer
 from antiphon.services.runs.follow import Follower, Interrupted
@@ -84,7 +83,7 @@ async def _speaks(follower: Follower) -> bool:
         return True
     finally:
         follower.cursor = 0
-    return follower.run.error is None or follower.log.answered
+    return error_of(follower.run) is None or follower.log.answered
 
 
 def _has_begun(follower: Follower) -> bool:
@@ -106,7 +105,7 @@ async def _send_completion(application: Application, who: Principal, begun: Begu
         answer = application.answers.of_live(begun.live)
     else:
         answer = await application.answers.get(who, ids.CHAT_COMPLETION + begun.run_id, ids.CHAT_COMPLETION)
-    error = answer.run.error
+    error = error_of(answer.run)
     headers = answer_headers(begun)
     if error is not None:
         status = ERROR_STATUS.get(error.code, 502)
@@ -119,43 +118,3 @@ async def _send_completion(application: Application, who: Principal, begun: Begu
 def stored_object(answer: Answer) -> dict[str, Any]:
     """Return a stored completion."""
     return completion_object(answer, with_metadata=True)
-
-
-def message_objects(wire_id: str, asked: list[Item]) -> list[dict[str, Any]]:
-    """Return the messages of a stored completion's request."""
-    messages = []
-    for item in asked:
-        body = item.body()
-        if item.type == "message":
-            text = [part for part in body["content"] if part.get("type") in ("input_text", "output_text")]
-            plain = len(text) == len(body["content"])
-            content = "".join(part["text"] for part in text) if plain else None
-            parts = None if plain else [_content_part(part) for part in body["content"]]
-            messages.append({"role": item.role, "content": content, "name": None, "content_parts": parts})
-        elif item.type == "function_call_output":
-            output = body["output"] if isinstance(body["output"], str) else None
-            messages.append(
-                {"role": "tool", "content": output, "name": None, "content_parts": None,
-                 "tool_call_id": body["call_id"]}
-            )  # fmt: skip
-        elif item.type == "function_call":
-            function = {"name": body["name"], "arguments": body["arguments"]}
-            call = {"id": body["call_id"], "type": "function", "function": function}
-            messages.append(
-                {
-                    "role": "assistant",
-                    "content": None,
-                    "name": None,
-                    "content_parts": None,
-                    "tool_calls": [call],
-                }
-            )
-    return [{"id": f"{wire_id}-{index}", **message} for index, message in enumerate(messages)]
-
-
-def _content_part(part: dict[str, Any]) -> dict[str, Any]:
-    if part.get("type") == "input_image":
-        return {"type": "image_url", "image_url": {"url": part["image_url"], "detail": part.get("detail")}}
-    if part.get("type") == "input_text":
-        return {"type": "text", "text": part["text"]}
-    return part

@@ -10,15 +10,16 @@ from antiphon.api.errors import error_object
 from antiphon.api.v1.wire_json import encode_object, encode_text
 from antiphon.domain import ids
 from antiphon.domain.run_events import ARGUMENTS, FILE_SEARCH, REASONING, REFUSAL, TEXT, Op, RunLog
-from antiphon.domain.runs import Run
+from antiphon.domain.runs import ANSWERED, Run, RunError
 from antiphon.domain.usage import Usage
 from antiphon.services.answers import Answer
 from antiphon.services.runs.follow import Follower
 
 DONE: Final = b"data: [DONE]\n\n"
 
-ERROR_STATUS: Final = {"rate_limit_exceeded": 429, "invalid_prompt": 400}
-"""HTTP status of a failed completion by the run's error code; 502 otherwise."""
+ERROR_STATUS: Final = {"rate_limit_exceeded": 429, "invalid_prompt": 400, "cancelled": 400}
+"""HTTP status of a failed completion by the run's error code; 502 otherwise. SDKs repeat 409 and 5xx."""
+_CANCELLED: Final = RunError("cancelled", "The completion was cancelled before it was whole.")
 
 
 class ChatEvents:
@@ -129,9 +130,10 @@ class ChatEvents:
 
     def _end(self, op: Op) -> list[bytes]:
         run = self._follower.run
-        if run.error is not None:
-            status = ERROR_STATUS.get(run.error.code, 502)
-            body = error_object(status, run.error.message, param=None, code=run.error.code)
+        error = error_of(run)
+        if error is not None:
+            status = ERROR_STATUS.get(error.code, 502)
+            body = error_object(status, error.message, param=None, code=error.code)
             return [b"data: " + encode_object(body) + b"\n\n"]
         frames: list[bytes] = []
         for choice in sorted(self._greeted) or [0]:
@@ -145,10 +147,17 @@ class ChatEvents:
         return frames
 
 
-def finish_reason(run: Run, reasons: list[str | None], choice: int) -> str:
-    """Return a choice's finish reason, from the model or else from how the run ended."""
+def error_of(run: Run) -> RunError | None:
+    """Return why a run that has ended gave no answer; None if it gave one."""
+    return _CANCELLED if run.state == "cancelled" and run.error is None else run.error
+
+
+def finish_reason(run: Run, reasons: list[str | None], choice: int) -> str | None:
+    """Return a choice's finish reason, from the model or else from how the run ended; None if it has not,
+    or not with an answer.
+    """
     known = reasons[choice] if choice < len(reasons) else None
-    if known is not None:
+    if known is not None or run.state not in ANSWERED:
         return known
     return {"max_output_tokens": "length", "content_filter": "content_filter"}.get(
         run.incomplete_reason or "", "stop"
@@ -185,6 +194,8 @@ def completion_object(answer: Answer, *, with_metadata: bool = False) -> dict[st
         "service_tier": "default",
         "system_fingerprint": None,
     }
+    if (error := error_of(run)) is not None:
+        body["error"] = msgspec.to_builtins(error)
     if with_metadata:
         body["metadata"] = msgspec.json.decode(run.metadata)
     return body

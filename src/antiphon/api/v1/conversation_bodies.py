@@ -92,6 +92,9 @@ class Answering(Body):
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    text: dict[str, Any] | None = None
+    reasoning: dict[str, Any] | None = None
     include: list[str] | None = None
     metadata: Metadata | None = None
     branch_name: Name | None = None

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Query, Request, Response
 from antiphon.api.dependencies import After, App, AsgiResponse, Caller, JsonRoute, Limit, Purge
 from antiphon.api.http import Handler, Receive, Scope, Send
 from antiphon.api.v1 import chat_completions, responses
+from antiphon.api.v1.chat_stored_messages import message_objects
 from antiphon.api.v1.conversation_bodies import Body, Metadata
 from antiphon.api.v1.conversation_objects import purged_counts
 from antiphon.api.v1.pages import Order, answer, page_object
@@ -21,7 +22,7 @@ from antiphon.api.v1.response_objects import stored_item, usage_line_object
 from antiphon.api.v1.schemas import body_of
 from antiphon.application import Application
 from antiphon.domain import ids
-from antiphon.domain.errors import NotFound
+from antiphon.domain.errors import InvalidRequest, NotFound
 
 router = APIRouter(prefix="/v1", route_class=JsonRoute)
 
@@ -244,10 +245,12 @@ async def list_chat_messages(
 ) -> Response:
     """List the messages that a stored completion answered."""
     asked = await application.answers.asked(who, completion_id, ids.CHAT_COMPLETION)
-    messages = chat_completions.message_objects(completion_id, asked)
+    messages = message_objects(completion_id, asked)
     if order == "desc":
         messages.reverse()
     if after is not None:
-        at = next((index for index, one in enumerate(messages) if one["id"] == after), len(messages))
+        at = next((index for index, one in enumerate(messages) if one["id"] == after), None)
+        if at is None:
+            raise InvalidRequest(f"Invalid cursor '{after}'.", code="invalid_cursor", param="after")
         messages = messages[at + 1 :]
     return answer(page_object(messages[:limit], has_more=len(messages) > limit))

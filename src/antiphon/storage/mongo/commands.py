@@ -141,14 +141,6 @@ async def _put_items(d: Draft, c: ws.PutItems) -> bool:
     return True
 
 
-async def _hide_item(d: Draft, c: ws.HideItem) -> bool:
-    key = doc.pair_id(c.conversation_id, c.item_id)
-    if await d.get(db.HIDDEN, key) is None:
-        hidden = {"_id": key, "conversation_id": c.conversation_id, "item_id": c.item_id}
-        d.put(db.HIDDEN, hidden, c.owner_id)
-    return True
-
-
 async def _open_run(d: Draft, c: ws.OpenRun) -> bool:
     d.put(db.RUNS, doc.run_document(c.run, c.worker_id), c.run.owner_id)
     return True
@@ -231,7 +223,7 @@ _CORE: Final[dict[type, Handler]] = {
     ws.NewBranch: _new_branch, ws.RenameBranch: _rename_branch,
     ws.DeleteBranch: _delete_branch, ws.ActivateBranch: _activate_branch, ws.ClaimBranch: _claim_branch,
     ws.AdvanceHead: _advance_head, ws.EndClaim: _end_claim, ws.NewSegment: _new_segment,
-    ws.PutItems: _put_items, ws.HideItem: _hide_item, ws.OpenRun: _open_run, ws.FinishRun: _finish_run,
+    ws.PutItems: _put_items, ws.OpenRun: _open_run, ws.FinishRun: _finish_run,
     ws.StartRun: _start_run, ws.UpdateRunMetadata: _update_run_metadata, ws.RateRun: _rate_run,
     ws.DeleteRun: _delete_run, ws.RequestCancel: _request_cancel,
 }  # fmt: skip

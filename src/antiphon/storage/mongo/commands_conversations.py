@@ -73,9 +73,28 @@ async def _add_change(d: Draft, c: ws.AddChange) -> bool:
     return True
 
 
+async def _hide_item(d: Draft, c: ws.HideItem) -> bool:
+    if await d.get(db.HIDDEN, doc.pair_id(c.conversation_id, c.item_id)) is None:
+        _hide(d, c.conversation_id, c.item_id, c.owner_id)
+    return True
+
+
+async def _hide_as_in(d: Draft, c: ws.HideAsIn) -> bool:
+    for one in await d.find(db.HIDDEN, {"conversation_id": c.origin_id}):
+        _hide(d, c.conversation_id, one["item_id"], c.owner_id)
+    return True
+
+
+def _hide(d: Draft, conversation_id: str, item_id: str, owner_id: str) -> None:
+    hidden = {
+        "_id": doc.pair_id(conversation_id, item_id), "conversation_id": conversation_id, "item_id": item_id,
+    }  # fmt: skip
+    d.put(db.HIDDEN, hidden, owner_id)
+
+
 HANDLERS: Final[dict[type, Handler]] = {
     ws.UpdateConversation: _update_conversation, ws.TitleConversation: _title_conversation,
     ws.DeleteConversation: _delete_conversation, ws.ExpireConversation: _expire_conversation,
     ws.RenewConversation: _renew_conversation, ws.AddChange: _add_change, ws.AddLastChange: _add_change,
-    ws.AddQuietChange: _add_change,
+    ws.AddQuietChange: _add_change, ws.HideItem: _hide_item, ws.HideAsIn: _hide_as_in,
 }  # fmt: skip

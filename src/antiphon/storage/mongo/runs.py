@@ -76,7 +76,10 @@ class MongoRuns:
         metadata: dict[str, str],
     ) -> list[Run]:
         """See the port."""
-        wanted: Document = {"owner_id": account_id, "surface": surface, "deleted": None}
+        wanted: Document = {
+            "owner_id": account_id, "surface": surface, "deleted": None,
+            "state": {"$in": ["completed", "incomplete"]},
+        }  # fmt: skip
         wanted |= keyset("_id", after, descending=descending)
         if model is not None:
             wanted["model"] = model
@@ -134,6 +137,8 @@ class MongoRuns:
                 if segment is None:
                     continue
                 home = await self._database.get(db.CONVERSATIONS, segment["conversation_id"])
-                if home is not None and home["deleted"] is None:
+                if home is None or home["deleted"] is not None:
+                    continue
+                if await self._database.first(db.HIDDEN, {"conversation_id": home["_id"]}) is None:
                     return index, doc.item(one), home["_id"]
         return None

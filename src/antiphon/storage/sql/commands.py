@@ -196,15 +196,6 @@ def _put_items(c: ws.PutItems) -> Iterator[Step]:
         )  # fmt: skip
 
 
-def _hide_item(c: ws.HideItem) -> Iterator[Step]:
-    yield (
-        "INSERT INTO hidden_items (conversation_id,item_id,owner_id,slot) VALUES (?,?,?,?)"
-        " ON CONFLICT (conversation_id,item_id) DO NOTHING",
-        (c.conversation_id, c.item_id, c.owner_id, c.slot),
-        None,
-    )
-
-
 OPEN_RUN: Final = (
     "INSERT INTO runs (id,owner_id,slot,conversation_id,branch_id,author_id,credential_id,surface,"
     "parent_segment_id,parent_depth,parent_tokens,parent_item_id,input_segment_id,input_depth,input_tokens,"
@@ -313,7 +304,7 @@ _CORE: Final[dict[type, Compiler]] = {
     ws.RenameBranch: _rename_branch, ws.DeleteBranch: _delete_branch,
     ws.ActivateBranch: _activate_branch, ws.ClaimBranch: _claim_branch, ws.AdvanceHead: _advance_head,
     ws.EndClaim: _end_claim, ws.NewSegment: _new_segment, ws.PutItems: _put_items,
-    ws.HideItem: _hide_item, ws.OpenRun: _open_run, ws.FinishRun: _finish_run, ws.StartRun: _start_run,
+    ws.OpenRun: _open_run, ws.FinishRun: _finish_run, ws.StartRun: _start_run,
     ws.UpdateRunMetadata: _update_run_metadata, ws.RateRun: _rate_run, ws.DeleteRun: _delete_run,
     ws.RequestCancel: _request_cancel, ws.Forget: _forget, ws.PutLedger: _put_ledger,
 }  # fmt: skip

@@ -85,9 +85,28 @@ def _note(c: ws.AddChange) -> Step:
     )
 
 
+def _hide_item(c: ws.HideItem) -> Iterator[Step]:
+    yield (
+        "INSERT INTO hidden_items (conversation_id,item_id,owner_id,slot) VALUES (?,?,?,?)"
+        " ON CONFLICT (conversation_id,item_id) DO NOTHING",
+        (c.conversation_id, c.item_id, c.owner_id, c.slot),
+        None,
+    )
+
+
+def _hide_as_in(c: ws.HideAsIn) -> Iterator[Step]:
+    yield (
+        "INSERT INTO hidden_items (conversation_id,item_id,owner_id,slot)"
+        " SELECT c.id,h.item_id,c.owner_id,c.slot FROM conversations c"
+        " JOIN hidden_items h ON h.conversation_id=? WHERE c.id=?",
+        (c.origin_id, c.conversation_id),
+        None,
+    )
+
+
 COMPILERS: Final[dict[type, Compiler]] = {
     ws.UpdateConversation: _update_conversation, ws.TitleConversation: _title_conversation,
     ws.DeleteConversation: _delete_conversation, ws.ExpireConversation: _expire_conversation,
     ws.RenewConversation: _renew_conversation, ws.AddChange: _add_change, ws.AddLastChange: _add_change,
-    ws.AddQuietChange: _add_quiet_change,
+    ws.AddQuietChange: _add_quiet_change, ws.HideItem: _hide_item, ws.HideAsIn: _hide_as_in,
 }  # fmt: skip

@@ -56,6 +56,7 @@ KEYS: Final[dict[type, Keys]] = {
     ws.RenameBranch: _conversation, ws.DeleteBranch: _conversation, ws.ActivateBranch: _conversation,
     ws.EndClaim: _conversation, ws.DeleteConversation: _conversation, ws.AddChange: _conversation,
     ws.AddLastChange: _conversation, ws.AddQuietChange: _conversation, ws.HideItem: _conversation,
+    ws.HideAsIn: lambda c: ("conversation " + c.origin_id,),
     sw.PutMember: _conversation, sw.PutShare: lambda c: ("conversation " + c.link.conversation_id,),
     # What nothing stands on may go; who stands on it says so first.
     ws.NewSegment: lambda c: ("conversation " + c.segment.conversation_id,),

@@ -81,7 +81,8 @@ def runs(
         where += " AND EXISTS (SELECT 1 FROM json_each(r.metadata) m WHERE m.key=? AND m.value=?)"
         values += [name, value]
     found = db.execute(
-        f"SELECT {rows.RUN} FROM runs r WHERE r.owner_id=? AND r.surface=? AND r.deleted IS NULL{where}"
+        f"SELECT {rows.RUN} FROM runs r WHERE r.owner_id=? AND r.surface=? AND r.deleted IS NULL"
+        f" AND r.state IN ('completed','incomplete'){where}"
         f" ORDER BY r.id {'DESC' if descending else 'ASC'} LIMIT ?",
         (account_id, surface, *values, limit),
     )
@@ -141,7 +142,8 @@ def longest_prefix(db: Db, owner_id: str, hashes: Sequence[bytes]) -> tuple[int,
         row = db.execute(
             f"SELECT {rows.ITEM},s.conversation_id FROM items i JOIN segments s ON s.id=i.segment_id"
             " JOIN conversations c ON c.id=s.conversation_id AND c.deleted IS NULL"
-            " WHERE i.owner_id=? AND i.path_hash=? ORDER BY i.id DESC LIMIT 1",
+            " WHERE i.owner_id=? AND i.path_hash=? AND NOT EXISTS"
+            " (SELECT 1 FROM hidden_items h WHERE h.conversation_id=c.id) ORDER BY i.id DESC LIMIT 1",
             (owner_id, hashes[index]),
         ).fetchone()
         if row:
