@@ -58,9 +58,6 @@ async def branches(api: Api, chat_id: str) -> Any:
     return await api.get(f"{BASE}/branches/get-branches", chat_id=chat_id)
 
 
-# --- chats
-
-
 async def test_a_chat_is_created_with_or_without_a_name_and_a_body(api: Api) -> None:
     for body in ({}, {"name": "n"}, {"metadata": {"a": [1, {"b": None}]}}):
         made = await api.post(f"{BASE}/chats/create-chat", body, status=201)
@@ -316,9 +313,15 @@ async def test_a_missing_chat_id_is_422_and_an_unknown_one_404(
 ) -> None:
     told = await api.call(method, f"{BASE}/{path}", body, status=422)
     assert [fault["loc"] for fault in told["detail"]] == [["body", "chat_id"]]
-    for chat_id in (NEVER, "x", ""):
-        told = await api.call(method, f"{BASE}/{path}", {**body, "chat_id": chat_id}, status=404)
+    for one in (NEVER, "x", ""):
+        told = await api.call(method, f"{BASE}/{path}", {**body, "chat_id": one}, status=404)
         assert told.keys() == {"detail"} and isinstance(told["detail"], str)
+
+
+async def test_who_names_no_branch_makes_none_active(api: Api) -> None:
+    body = {"chat_id": NEVER, "branch_id": NEVER}
+    told = await api.call("PUT", f"{BASE}/branches/set-active-branch", body, status=422)
+    assert [fault["loc"] for fault in told["detail"]] == [["body", "branch_chat_id"]]
 
 
 async def test_a_response_or_branch_of_another_chat_is_404(api: Api) -> None:

@@ -217,6 +217,7 @@ async def test_a_failing_provider_is_told_and_the_message_is_stored(broken: Api)
     assert broken.world.rows("SELECT 1 FROM items WHERE payload LIKE '%kept all the same%'") != []
     tried = await broken.post("/admin/test-chat", {"message": "Test message"})
     assert (tried["success"], tried["response"], tried["error"]) == (False, "", "broken")
+    assert "/" not in tried["model"]
 
 
 async def test_of_a_long_session_as_many_messages_are_shown_as_configured(tmp_path: Path) -> None:

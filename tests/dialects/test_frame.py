@@ -63,6 +63,11 @@ async def test_both_spellings_of_a_path_are_served_without_a_redirect(api: Api, 
     assert (await api.http.post(path)).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/health", "/health/", "/docs/", "/redoc/"])
+async def test_the_servers_own_paths_have_both_spellings_too(api: Api, path: str) -> None:
+    assert (await api.http.get(path)).status_code == 200
+
+
 async def test_v1_has_one_spelling(api: Api) -> None:
     assert (await api.http.get("/v1/conversations/")).status_code == 404
 

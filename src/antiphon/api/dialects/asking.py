@@ -88,9 +88,9 @@ async def asked_once(application: Application, who: Principal, text: str, **para
     return application.answers.of_live(begun.live)
 
 
-def model_of(run: Run) -> str:
-    """Return the provider's own name of the model that answered."""
-    return run.model.removeprefix(f"{run.provider}/")
+def model_of(run: Run, provider: str | None = None) -> str:
+    """Return the provider's own name of the model that answered, or was to: then `provider` was asked."""
+    return run.model.removeprefix(f"{run.provider or provider}/")
 
 
 def folded(answer: Answer) -> Reply:

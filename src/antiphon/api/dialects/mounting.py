@@ -28,6 +28,8 @@ from antiphon.api.dialects.fields import fields_of
 from antiphon.domain.errors import InvalidRequest
 
 SHARED_TAG = "shared paths"
+CORE_PATHS = ("/token", "/health", "/docs", "/redoc")
+"""Paths of the server's own that the old systems' clients ask for as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,8 @@ def mount(dialects: Sequence[Dialect]) -> Mounted:
     shared = _shared_router(dialects)
     routers = (*([shared] if shared.routes else []), *(one.router for one in dialects))
     paths = [route.path for router in routers for route in router.routes if isinstance(route, Route)]
+    if dialects:
+        paths += CORE_PATHS
     return Mounted(dialects=tuple(dialects), routers=routers, respell=_respelling(paths))
 
 

@@ -86,7 +86,7 @@ class ActiveBranch(BaseModel):
     """The branch a chat is to show; null or the chat's own id is the trunk."""
 
     chat_id: ChatId
-    branch_chat_id: ChatId | None = None
+    branch_chat_id: ChatId | None
 
 
 def chat_object(conversation: Conversation, *, parent: str | None, active: str | None) -> dict[str, Any]:

@@ -114,7 +114,7 @@ async def test_chat(application: App, admin: Admin, request: Request) -> Respons
         "success": error is None,
         "response": folded(found).text,
         "llm_provider": translate.provider_name(provider),
-        "model": model_of(run),
+        "model": model_of(run, provider),
         "latency_ms": translate.milliseconds(time.monotonic() - began),
     }
     return answer(result if error is None else {**result, "error": error.message})
