@@ -1,4 +1,4 @@
-import { AttachmentPrimitive, ComposerPrimitive, useAuiState } from "@assistant-ui/react";
+import { AttachmentPrimitive, ComposerPrimitive, useAuiEvent, useAuiState, useThreadViewportStore } from "@assistant-ui/react";
 import TextareaAutosize from "react-textarea-autosize";
 import { Icon } from "../frame/icons";
 import { stop } from "../state/asking";
@@ -20,16 +20,19 @@ export function Composer() {
 }
 
 function Writing() {
+  const viewport = useThreadViewportStore();
+  useAuiEvent("composer.send", () => viewport.getState().scrollToBottom({ behavior: "instant" }));
   return (
     <ComposerPrimitive.Root className="composer">
       <Prompts />
       <div className="attachments">
         <ComposerPrimitive.Attachments components={{ Attachment: AttachmentChip }} />
       </div>
-      <ComposerPrimitive.Input asChild autoFocus unstable_insertNewlineOnTouchEnter>
+      <ComposerPrimitive.Input asChild autoFocus unstable_insertNewlineOnTouchEnter unstable_focusOnRunStart={false /* others ask, too */}>
         <TextareaAutosize
           className="composer-input"
           aria-label="Message"
+          dir="auto"
           aria-expanded={undefined /* the library says it; no text box may */}
           placeholder="Write a message"
           minRows={1}

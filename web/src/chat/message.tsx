@@ -18,6 +18,7 @@ import { tell, tellError } from "../state/notices";
 import { useShallow } from "../state/store";
 import { answerIn, isRunning, textOf, type Turn } from "../state/turns";
 import { Answer } from "./answer";
+import { leave } from "./in-place";
 import { InlinePicture, StoredPicture } from "./pictures";
 import { useAuthor } from "./presence";
 import { Rate } from "./rating";
@@ -71,7 +72,11 @@ export function SaidPart({ part, itemId }: { part: Part; itemId: string }) {
     );
   }
   if (part.type === "input_image") return part.file_id ? <StoredPicture id={part.file_id} itemId={itemId} /> : <InlinePicture url={part.image_url ?? ""} />;
-  return <p className="plain">{part.text ?? part.refusal}</p>;
+  return (
+    <p className="plain" dir="auto">
+      {part.text ?? part.refusal}
+    </p>
+  );
 }
 
 export function SystemMessage() {
@@ -275,7 +280,7 @@ function CopyButton({ turn }: { turn: Turn }) {
 /** ‹ 2/3 › */
 function Siblings() {
   return (
-    <BranchPickerPrimitive.Root hideWhenSingleBranch className="siblings">
+    <BranchPickerPrimitive.Root hideWhenSingleBranch className="siblings" onClickCapture={(event) => leave(event.target as Element)}>
       <BranchPickerPrimitive.Previous className="icon small" aria-label="Previous alternative">
         <Icon name="back" />
       </BranchPickerPrimitive.Previous>
@@ -301,7 +306,7 @@ function Editing({ className, label, action }: { className: string; label: strin
   return (
     <MessagePrimitive.Root className={`message ${className} editing`}>
       <ComposerPrimitive.Root className="composer edit">
-        <ComposerPrimitive.Input className="composer-input" aria-label={label} autoFocus />
+        <ComposerPrimitive.Input className="composer-input" aria-label={label} dir="auto" autoFocus />
         <div className="composer-bar">
           <span className="space" />
           <ComposerPrimitive.Cancel className="quiet">Cancel</ComposerPrimitive.Cancel>

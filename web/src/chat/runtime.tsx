@@ -15,6 +15,7 @@ import { goTo, isViewer, readEarlier, running, useChat, type Chat } from "../sta
 import { tellError } from "../state/notices";
 import { ENDED, isRunning, textOf, type Turn } from "../state/turns";
 import { attachments } from "./attachments";
+import { inPlace } from "./in-place";
 import { speech } from "./speech";
 
 const converted = new WeakMap<Turn, ThreadMessage>();
@@ -100,7 +101,7 @@ export function ChatRuntime({ children }: { children: ReactNode }) {
     setMessages: () => undefined, // switching needs it to be there; `goTo` does the work
     unstable_onBranchChange: ({ visibleMessageIds }) => {
       const chosen = visibleMessageIds.find((id) => !state.path.includes(id));
-      if (chosen) goTo(chosen).catch(tellError);
+      if (chosen) inPlace(() => goTo(chosen)).catch(tellError);
     },
     adapters: { attachments, speech },
   };

@@ -33,7 +33,7 @@ export function Thread() {
   return (
     <ThreadPrimitive.Root className="thread" data-busy={busy || undefined}>
       <ComposerPrimitive.AttachmentDropzone className="dropzone">
-        <ThreadPrimitive.Viewport className={empty ? "viewport empty" : "viewport"} autoScroll>
+        <ThreadPrimitive.Viewport className={empty ? "viewport fresh" : "viewport"} autoScroll scrollToBottomOnRunStart={false /* others ask, too */}>
           {empty ? (
             <Welcome />
           ) : (

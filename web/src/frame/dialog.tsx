@@ -1,7 +1,10 @@
-import { useEffect, useId, useRef, type ReactNode } from "react";
+import { useId, useLayoutEffect, useRef, type ReactNode } from "react";
 import { Icon } from "./icons";
 
-/** A native modal dialog: the browser keeps the focus in it and gives it back. */
+/**
+ * A native modal dialog: the browser keeps the focus in it and gives it back, if it is closed while it is there.
+ * It opens with the focus on its first button, or on what is marked `data-first`.
+ */
 export function Dialog({
   title,
   onClose,
@@ -15,9 +18,10 @@ export function Dialog({
 }) {
   const element = useRef<HTMLDialogElement>(null);
   const label = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
     const dialog = element.current!;
     if (!dialog.open) dialog.showModal();
+    dialog.querySelector<HTMLElement>("[data-first]")?.focus();
     return () => dialog.close();
   }, []);
   return (

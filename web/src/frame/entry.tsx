@@ -1,4 +1,4 @@
-import { lazy, Suspense, useState, type FormEvent } from "react";
+import { lazy, Suspense, useRef, useState } from "react";
 import { save } from "../api/save";
 import type { Conversation } from "../api/types";
 import { deleteConversation, leaveConversation, updateConversation } from "../state/conversations";
@@ -115,15 +115,17 @@ export function Entry({ conversation }: { conversation: Conversation }) {
 }
 
 function Rename({ conversation, onDone }: { conversation: Conversation; onDone: () => void }) {
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    const title = String(new FormData(event.currentTarget).get("title")).trim();
+  const left = useRef(false);
+  const keep = (form: HTMLFormElement) => {
+    if (left.current) return;
+    left.current = true;
+    const title = String(new FormData(form).get("title")).trim();
     if (title && title !== conversation.title) updateConversation(conversation.id, { title }).catch(tellError);
     onDone();
   };
   return (
     <li className="entry">
-      <form onSubmit={submit} onBlur={(event) => !event.currentTarget.contains(event.relatedTarget) && onDone()}>
+      <form onSubmit={(event) => (event.preventDefault(), keep(event.currentTarget))} onBlur={(event) => keep(event.currentTarget)}>
         <input
           name="title"
           aria-label="New title"
@@ -131,7 +133,7 @@ function Rename({ conversation, onDone }: { conversation: Conversation; onDone: 
           maxLength={500}
           autoFocus
           onFocus={(event) => event.target.select()}
-          onKeyDown={(event) => event.key === "Escape" && (event.preventDefault(), onDone())}
+          onKeyDown={(event) => event.key === "Escape" && (event.preventDefault(), (left.current = true), onDone())}
         />
       </form>
     </li>

@@ -2,6 +2,7 @@
 
 import { ApiError, call, onUnauthenticated, useBearer } from "../api/client";
 import type { Me } from "../api/types";
+import { replace } from "./router";
 import { createStore, useStore } from "./store";
 
 export interface Session {
@@ -60,6 +61,7 @@ export async function logOut(): Promise<void> {
     await call("/v1/auth/logout", { method: "POST" });
   } finally {
     useBearer(null);
+    replace(""); // whoever comes next begins at the beginning
     session.setState({ state: "out", me: null, fleeting: false });
   }
 }

@@ -1,8 +1,10 @@
 import { useEffect, useState, type FormEvent } from "react";
-import { call, messageOf } from "../api/client";
+import { ApiError, call, messageOf } from "../api/client";
 import { go, link } from "../state/router";
 import { logIn } from "../state/session";
 import { Problem } from "./parts";
+
+const TAKEN = "This name cannot be had. If it is yours already, log in with its password.";
 
 interface Registration {
   mode: "closed" | "invite" | "open";
@@ -30,7 +32,9 @@ export default function SignUp({ invite }: { invite: string | null }) {
     try {
       await call("/v1/auth/signup", { body: { username, password, email: text("email"), invite: text("invite") } });
       // The server does not say whether the name was free: logging in does.
-      await logIn(username, password);
+      await logIn(username, password).catch((error: unknown) => {
+        throw error instanceof ApiError && error.status === 401 ? new Error(TAKEN) : error;
+      });
       go("");
     } catch (error) {
       setProblem(messageOf(error));
