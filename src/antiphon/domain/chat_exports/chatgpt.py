@@ -129,8 +129,8 @@ class _Reader:
                 yield self._attachment(found_id, names.get(found_id), is_image=media.startswith("image/"))
 
     def _attachment(self, ref: str, called: str | None, *, is_image: bool) -> Attachment:
-        known = called or self._asset_names.get(ref) or self._asset_names.get(f"{ref}.dat")
-        return Attachment(name=known or ref, ref=ref, is_image=is_image)
+        listed = self._asset_names.get(ref) or self._asset_names.get(f"{ref}.dat")
+        return Attachment(name=called or ref, ref=ref, listed=None if called else listed, is_image=is_image)
 
 
 def _attached(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:

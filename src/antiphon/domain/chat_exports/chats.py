@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -19,6 +19,7 @@ IMPORTED: Final = "imported"
 """The field of an item's payload that tells where it came from."""
 MAX_TITLE: Final = 500
 HASH_BYTES: Final = 12
+_CONTENTS: Final = frozenset({"file_id", "file_data", "file_url"})
 UNSEEN_TOKENS: Final = 1
 """What models are not shown takes no room in their windows; every item counts for something."""
 
@@ -34,14 +35,21 @@ class Text(msgspec.Struct, frozen=True):
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     """A file that belongs to a message.
 
-    `name` is what people called it, `ref` what its export knows it by, `content` its bytes where the
-    export holds them within the message itself.
+    `name` is what its message calls it, `ref` what its export knows it by, `listed` what people called it
+    as far as a list beside the messages says so, and `content` its bytes where the export holds them
+    within the message itself.
     """
 
     name: str
     ref: str
+    listed: str | None = None
     is_image: bool = False
     content: bytes | None = None
+
+    @property
+    def shown(self) -> str:
+        """What it is called here."""
+        return self.listed or self.name
 
 
 Part = Text | Attachment
@@ -148,10 +156,25 @@ class StoredFile(msgspec.Struct, frozen=True):
 
 
 def fingerprint(draft: Draft) -> str:
-    """Return a short hash of what a draft says: the same message later, changed, has another."""
+    """Return a short hash of what a draft says: the same message later, changed, has another.
+
+    What a list calls its attachments does not count: one export has such a list, another has none.
+    """
+    return _hashed(draft, [one.name for one in draft.attachments])
+
+
+def earlier_fingerprint(draft: Draft) -> str | None:
+    """Return the hash that it had while the names of a list counted, None if that is the same."""
+    if all(one.listed is None for one in draft.attachments):
+        return None
+    return _hashed(draft, [one.shown for one in draft.attachments])
+
+
+def _hashed(draft: Draft, names: Sequence[str]) -> str:
     said: list[Any] = [draft.kind, draft.role, draft.tool, draft.asked]
+    called = iter(names)
     for part in draft.parts:
-        said.append(part.text if isinstance(part, Text) else [part.name, part.ref])
+        said.append(part.text if isinstance(part, Text) else [next(called), part.ref])
     return hashlib.blake2b(_canonical(said), digest_size=HASH_BYTES).hexdigest()
 
 
@@ -183,7 +206,7 @@ def _part(role: str, part: Part, files: Mapping[str, StoredFile]) -> dict[str, A
         return {"type": "input_text", "text": part.text}
     found = files.get(part.ref)
     if found is None:
-        return {"type": "input_file", "filename": part.name}
+        return {"type": "input_file", "filename": part.shown}
     kind = "input_image" if found.is_image else "input_file"
     return {"type": kind, "file_id": found.file_id, "filename": found.filename}
 
@@ -200,6 +223,16 @@ def source_of(payload: dict[str, Any]) -> tuple[str, str] | None:
         return None
     key, digest = source.get("id"), source.get("hash")
     return (key, digest) if isinstance(key, str) and isinstance(digest, str) else None
+
+
+def files_missing(payload: dict[str, Any]) -> frozenset[str]:
+    """Return the names of files that an imported message shows and that did not come in with it."""
+    parts = payload.get("content") if IMPORTED in payload else None
+    return frozenset(
+        str(part.get("filename"))
+        for part in (parts if isinstance(parts, list) else [])
+        if isinstance(part, dict) and part.get("type") == "input_file" and _CONTENTS.isdisjoint(part)
+    )
 
 
 def imported_model(payload: str) -> str | None:
