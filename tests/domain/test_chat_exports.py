@@ -96,7 +96,7 @@ def test_chatgpt_names_attachments_by_message_or_by_the_list_of_names() -> None:
     assert words(message) == "spoken words\nand text"
     assert message.draft.attachments == (
         Attachment(name="cat.jpg", ref="file_00a1", is_image=True),
-        Attachment(name="voice.wav", ref="file_00b2"),
+        Attachment(name="file_00b2", ref="file_00b2", listed="voice.wav"),
         Attachment(name="plan.pdf", ref="file-pdf"),
     )
 
