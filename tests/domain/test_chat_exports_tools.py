@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from antiphon.domain.chat_exports import open_webui
-from antiphon.domain.chat_exports.chats import Chat
+from antiphon.domain.chat_exports import chatgpt, open_webui
+from antiphon.domain.chat_exports.chats import Attachment, Chat
 from antiphon.domain.chat_exports.links import link
-from tests.domain.exports import told, webui, words
+from tests.domain.exports import ROOT, exported, node, told, webui, words
 
 
 def used(chat: Chat) -> list[tuple[str, str, str]]:
@@ -109,3 +109,74 @@ def test_open_webui_reads_broken_folds_in_time_that_grows_with_them(one: str) ->
     """Two hundred thousand of them take a second or so; looked at pair by pair they would take hours."""
     (message,) = answered(one * 200_000 + "end").messages
     assert words(message).endswith("end")
+
+
+# --- ChatGPT
+
+
+def test_chatgpt_keeps_the_pictures_that_code_drew() -> None:
+    drawn = {"aggregate_result": {"messages": [
+        {"message_type": "image", "image_url": "file-service://file-B2"}, {"image_url": "https://e.org/x.png"},
+        {"message_type": "stream", "image_url": None}, 7,
+    ]}}  # fmt: skip
+    silent = {"content_type": "execution_output", "text": ""}
+    loud = {"content_type": "execution_output", "text": "[<Line2D>]"}
+    value = exported(
+        ROOT, node("o", "root", "tool", content=silent, name="python", metadata=drawn),
+        node("p", "o", "tool", content=loud, name="python", metadata=drawn),
+    )  # fmt: skip
+    chat = chatgpt.chat(value, {"file-B2.dat": "plot.png"})
+    assert told(chat) == [("assistant", ""), ("tool", "[<Line2D>]"), ("assistant", "")]
+    picture = Attachment(name="file-B2", ref="file-B2", listed="plot.png", is_image=True)
+    assert [one.draft.attachments for one in chat.messages] == [(picture,), (), (picture,)]
+
+
+def said(words: str, **metadata: Any) -> str:
+    ((_, text),) = told(
+        chatgpt.chat(exported(ROOT, node("a", "root", "assistant", words, metadata=metadata)), {})
+    )
+    return text
+
+
+def test_chatgpt_links_older_citations_where_the_export_says_what_they_lead_to() -> None:
+    words = "Blue【3†source】, green 【4:0†a】, red【5†b】."
+
+    def cited(mark: str, by: int = 0, **about: Any) -> dict[str, Any]:
+        start = words.index(mark) + by
+        return {"start_ix": start, "end_ix": start + len(mark), "metadata": about}
+
+    citations = [cited("【3†source】", url="https://e.org/3", title="T"), cited("【4:0†a】", -1, url="https://e.org/4"),
+                 cited("【5†b】", name="plan.pdf"), {"start_ix": None}, 7]  # fmt: skip
+    assert said(words, citations=citations) == (
+        "Blue ([T](https://e.org/3)), green ([e.org](https://e.org/4)), red【5†b】."
+    )
+    mark, other = ":contentReference[oaicite:0]{index=0}", ":contentReference[oaicite:1]{index=1}"
+    references = [{"matched_text": mark, "alt": "([w](https://e.org/w))"}, {"matched_text": " ", "alt": "x"},
+                  {"matched_text": "【6†L1】", "items": [{"url": "https://e.org/6", "title": "6"}]}]  # fmt: skip
+    assert said(f"Water {mark} is wet{mark}, {other}【6†L1】", content_references=references) == (
+        f"Water ([w](https://e.org/w)) is wet ([w](https://e.org/w)), {other} ([6](https://e.org/6))"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "output"),
+    [
+        ({"content_type": "tether_quote", "url": "https://e.org/a", "title": "A", "text": "words"},
+         "A\nhttps://e.org/a\nwords"),
+        ({"content_type": "sonic_webpage", "url": "https://e.org/b", "title": "B", "snippet": "s"},
+         "B\nhttps://e.org/b\ns"),
+        ({"content_type": "tether_browsing_display", "result": " listing"}, " listing"),
+        ({"content_type": "tether_quote", "url": "a file", "title": "A"}, "A"),
+    ],
+)  # fmt: skip
+def test_chatgpt_tells_where_a_tool_found_something(content: dict[str, Any], output: str) -> None:
+    value = exported(ROOT, node("t", "root", "tool", content=content, name="browser"))
+    assert told(chatgpt.chat(value, {})) == [("tool", output)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "pinned"),
+    [({"pinned_time": 1_767_225_700.5}, True), ({"is_starred": True}, True), ({"pinned_time": None}, False)],
+)
+def test_chatgpt_pins_what_was_pinned(fields: dict[str, Any], pinned: bool) -> None:
+    assert chatgpt.chat(exported(ROOT, node("u", "root", "user", "x"), **fields), {}).pinned is pinned
