@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from antiphon.domain.chat_exports import chatgpt, open_webui
+from antiphon.domain.chat_exports import chatgpt, librechat, open_webui
 from antiphon.domain.chat_exports.chats import Attachment, Chat
 from antiphon.domain.chat_exports.links import link
 from tests.domain.exports import ROOT, exported, node, told, webui, words
@@ -111,6 +111,60 @@ def test_open_webui_reads_broken_folds_in_time_that_grows_with_them(one: str) ->
     assert words(message).endswith("end")
 
 
+# --- LibreChat
+
+
+def search(call: str, turn: int, *links: str) -> dict[str, Any]:
+    """What lies beside an answer of a search of the web."""
+    found = [{"title": f"T{number}", "link": to} for number, to in enumerate(links)]
+    return {
+        "type": "web_search",
+        "toolCallId": call,
+        "name": "web_search_ab",
+        "web_search": {
+            "turn": turn,
+            "organic": found,
+            "topStories": [{"title": "N", "link": "https://n.org"}],
+        },
+    }
+
+
+def libre(**fields: Any) -> Chat:
+    message = {"messageId": "a", "parentMessageId": librechat.ROOT, "isCreatedByUser": False, **fields}
+    return librechat.chat({"conversationId": "c", "messages": [message]})
+
+
+@pytest.mark.parametrize(
+    "marks", ["\ue200 \ue201 \ue202", r"\ue200 \ue201 \ue202"], ids=["as they are", "escaped"]
+)
+def test_librechat_links_what_is_cited_and_keeps_what_searches_found(marks: str) -> None:
+    begin, end, mark = marks.split()
+    words = f"Sky {mark}turn0search1, news{begin}{mark}turn1news0{mark}turn7search0{end}, {mark}turn2file0."
+    call = {"id": "c1", "name": "web_search", "args": "{}", "output": "two"}
+    content = [{"type": "tool_call", "tool_call": call}, {"type": "text", "text": words}]
+    file_search = {"type": "file_search", "toolCallId": "c3", "file_search": {
+        "turn": 2, "sources": [{"fileId": "f", "fileName": "plan.pdf"}]}}  # fmt: skip
+    file = {"filename": "out.csv", "filepath": "/x/out.csv"}
+    searches = [search("c1", 0, "https://e.org/0", "https://e.org/1"), search("c2", 1), file_search]
+    chat = libre(content=content, attachments=[*searches, {"type": "ui_resources"}, file])
+    assert told(chat)[0] == (
+        "tool", "two\nT0\nhttps://e.org/0\nT1\nhttps://e.org/1\nN\nhttps://n.org"
+    )  # fmt: skip
+    assert told(chat)[1] == (
+        "assistant",
+        "Sky ([T1](https://e.org/1)), news ([N](https://n.org)), (plan.pdf)."
+        "\n[1] [N](https://n.org)\n[2] plan.pdf",
+    )
+    assert [one.name for one in chat.messages[1].draft.attachments] == ["out.csv"]
+    assert chat.notes == ("attachment of type ui_resources left out (1)",)
+
+
+def test_librechat_leaves_words_that_cite_nothing_as_they_are() -> None:
+    assert told(libre(text="the marker \\ue202 and turn0search0")) == [
+        ("assistant", "the marker \\ue202 and turn0search0")
+    ]
+
+
 # --- ChatGPT
 
 
@@ -152,9 +206,9 @@ def test_chatgpt_links_older_citations_where_the_export_says_what_they_lead_to()
     )
     mark, other = ":contentReference[oaicite:0]{index=0}", ":contentReference[oaicite:1]{index=1}"
     references = [{"matched_text": mark, "alt": "([w](https://e.org/w))"}, {"matched_text": " ", "alt": "x"},
-                  {"matched_text": "【6†L1】", "items": [{"url": "https://e.org/6", "title": "6"}]}]  # fmt: skip
+                  {"matched_text": "【6†L1】", "items": [{"url": "https://e.org/6"}]}]  # fmt: skip
     assert said(f"Water {mark} is wet{mark}, {other}【6†L1】", content_references=references) == (
-        f"Water ([w](https://e.org/w)) is wet ([w](https://e.org/w)), {other} ([6](https://e.org/6))"
+        f"Water ([w](https://e.org/w)) is wet ([w](https://e.org/w)), {other} ([e.org](https://e.org/6))"
     )
 
 
