@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from antiphon.domain.chat_exports import chatgpt, librechat, open_webui
+from antiphon.domain.chat_exports import chatgpt, claude, librechat, open_webui
 from antiphon.domain.chat_exports.chats import Attachment, Chat
 from antiphon.domain.chat_exports.links import link
 from tests.domain.exports import ROOT, exported, node, told, webui, words
@@ -109,6 +109,50 @@ def test_open_webui_reads_broken_folds_in_time_that_grows_with_them(one: str) ->
     """Two hundred thousand of them take a second or so; looked at pair by pair they would take hours."""
     (message,) = answered(one * 200_000 + "end").messages
     assert words(message).endswith("end")
+
+
+# --- Claude
+
+
+def claudes(*content: dict[str, Any], **fields: Any) -> Chat:
+    message = {"uuid": "m", "sender": "assistant", "content": list(content), **fields}
+    return claude.chat({"uuid": "c", "name": "", "chat_messages": [message]})
+
+
+def cites(url: Any, end: Any) -> dict[str, Any]:
+    return {"start_index": 0, "end_index": end, "details": {"type": "web_search_citation", "url": url}}
+
+
+def test_claude_keeps_where_a_tool_found_something_and_links_what_cites_it() -> None:
+    page = {"type": "knowledge", "title": "Sky", "url": "https://e.org/sky", "text": "the sky is blue"}
+    document = {"type": "rag_reference", "uri": "1L8z", "extras": {"title": "Plan", "uri": "1L8z"}}
+    found = [page, document, {"type": "local_resource", "name": "out.csv"}, {"type": "text", "text": " two"},
+             {"type": "image", "source": {}}]  # fmt: skip
+    citations = [cites("https://e.org/sky", 10), cites("https://n.org", 8), cites("https://e.org/sky", 99),
+                 cites("a file", 3), cites("https://e.org/sky", None), 7]  # fmt: skip
+    chat = claudes(
+        {"type": "tool_use", "name": "web_search", "input": {}},
+        {"type": "tool_result", "name": "web_search", "content": found},
+        {"type": "text", "text": "It is blue now.", "citations": citations},
+    )
+    assert told(chat) == [
+        ("tool", "Sky\nhttps://e.org/sky\nthe sky is blue\nPlan\nout.csv\n two"),
+        ("assistant", "It is blue ([Sky](https://e.org/sky), [n.org](https://n.org)) now. ([Sky](https://e.org/sky))"),
+    ]  # fmt: skip
+    assert chat.notes == ("block of type image left out (1)",)
+
+
+def test_claude_keeps_the_words_of_any_block_and_tells_of_the_others() -> None:
+    chat = claudes(
+        {"type": "voice_note", "title": "Voice", "text": "spoken"}, {"type": "flag", "flag": "x"},
+        {"type": "token_budget"}, {"type": "thinking", "thinking": ""},
+        {"type": "tool_result", "name": "lost", "content": "x"}, text="spoken",
+    )  # fmt: skip
+    assert told(chat) == [("assistant", "spoken")]
+    assert chat.notes == (
+        "block of type flag left out (1)",
+        "result of a tool that was not used left out (1)",
+    )
 
 
 # --- LibreChat
