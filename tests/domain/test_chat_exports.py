@@ -321,6 +321,9 @@ def test_histories_of_a_redis() -> None:
         chat = redis.chat("session:abc", value)
         assert chat is not None and told(chat) == [("user", "a"), ("assistant", "b")]
         assert chat.session == chat.key == "abc"
+    newest = [{"type": "ai", "data": {"content": "b"}}, {"type": "human", "data": {"content": "a"}}]
+    chat = redis.chat("message_store:abc", [json.dumps(one) for one in newest])
+    assert chat is not None and (told(chat), chat.session) == ([("user", "a"), ("assistant", "b")], "abc")
     assert redis.chat("x", 7) is None and redis.chat("session:", said) is None
 
 
