@@ -135,20 +135,21 @@ def test_antiphon_keeps_thoughts_tools_pictures_and_the_line_in_view() -> None:
             item("msg_5", "fco_4", type="message", content=[{"type": "output_text", "text": "a"}]),
             item("msg_6", "fco_4", type="message", role="assistant", content="b"),
             item("fs_7", "msg_6", type="file_search_call", queries=["x"]),
+            item("fco_8", "msg_6", type="function_call_output", call_id="none", output="it"),
         ],
     }  # fmt: skip
     assert kind_of(value) == "antiphon" and kind_of({**value, "format": 2}) is None
     chat = antiphon.chat(value)
     assert [(one.key, one.parent, one.draft.kind) for one in chat.messages] == [
         ("1", None, "message"), ("2", "1", "reasoning"), ("3", "2", "tool"), ("5", "3", "message"),
-        ("6", "3", "message"),
+        ("6", "3", "message"), ("7", "6", "item"),
     ]  # fmt: skip
     first, thought, tool, *_ = (one.draft for one in chat.messages)
     assert [one.content for one in first.attachments] == [b"hi", None]
     assert (first.attachments[1].ref, first.attachments[1].name) == ("file-1", "plan.pdf")
     assert (thought.parts, tool.tool, tool.parts, tool.model) == ((Text("hm"),), "find", (Text("it"),), "a/b")
     assert (chat.current, chat.archived, chat.key) == ("6", True, "conv_1")
-    assert chat.notes == ("file_search_call left out (1)",)
+    assert chat.notes == ("function_call_output left out (1)",)
 
 
 def test_claude_keeps_order_parents_thoughts_tools_and_attachments() -> None:

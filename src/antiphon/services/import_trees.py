@@ -195,7 +195,7 @@ class Planting:
         payload = payload_of(self._chat.kind, message, files)
         role = message.draft.role if payload["type"] == "message" else None
         item = NewItem(
-            id=ids.new_id(who.slot), type=payload["type"], role=role, status="completed",
+            id=ids.new_id(who.slot), type=payload["type"], role=role, status=message.draft.status,
             payload=_encode(payload).decode(), token_count=token_count(payload),
         )  # fmt: skip
         home = self._homes.of(message.line)

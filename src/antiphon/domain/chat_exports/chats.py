@@ -17,8 +17,11 @@ KINDS: Final[tuple[Kind, ...]] = (
 )  # fmt: skip
 IMPORTED: Final = "imported"
 """The field of an item's payload that tells where it came from."""
+IMPORTED_KEYS: Final = ("imported_from", "imported_id")
+"""What the metadata of every imported conversation tells of it."""
 MAX_TITLE: Final = 500
 HASH_BYTES: Final = 12
+_SEEN: Final = ("message", "compaction")
 _CONTENTS: Final = frozenset({"file_id", "file_data", "file_url"})
 UNSEEN_TOKENS: Final = 1
 """What models are not shown takes no room in their windows; every item counts for something."""
@@ -53,13 +56,14 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Part = Text | Attachment
-Said = Literal["message", "reasoning", "tool"]
+Said = Literal["message", "reasoning", "tool", "item"]
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """One thing said or done: a message, the thoughts before one, or the use of a tool.
 
-    `tool` is a tool's name, `asked` what it was given and `parts` what it returned.
+    `tool` is a tool's name, `asked` what it was given and `parts` what it returned. Of an `item` whatever
+    it holds is in `verbatim`.
     """
 
     kind: Said = "message"
@@ -68,6 +72,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     tool: str = ""
     asked: str = ""
+    status: str = "completed"
+    verbatim: Mapping[str, Any] = {}
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
@@ -114,7 +120,8 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     `key` names it within exports of its kind. `messages` come parents first, siblings in their order;
     `current` is the last message of the line that was in view. `lines` are the chats that branch off it,
     none before the one it leaves, and `names` what clients call messages by. `session` is the name that
-    clients of its server called it by. `notes` tell what of it was left out.
+    clients of its server called it by, `metadata` what its owner had noted of it. `notes` tell what of it
+    was left out.
     """
 
     kind: Kind
@@ -131,6 +138,7 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     pinned: bool = False
     folder: str | None = None
     session: str | None = None
+    metadata: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
 
     @property
@@ -175,6 +183,8 @@ def _hashed(draft: Draft, names: Sequence[str]) -> str:
     called = iter(names)
     for part in draft.parts:
         said.append(part.text if isinstance(part, Text) else [next(called), part.ref])
+    if draft.verbatim:
+        said.append(draft.verbatim)
     return hashlib.blake2b(_canonical(said), digest_size=HASH_BYTES).hexdigest()
 
 
@@ -184,6 +194,8 @@ def payload_of(kind: Kind, message: Message, files: Mapping[str, StoredFile]) ->
     source: dict[str, str] = {"from": kind, "id": message.key, "hash": fingerprint(draft)}
     if draft.model:
         source["model"] = draft.model
+    if draft.kind == "item":
+        return {**draft.verbatim, IMPORTED: source}
     if draft.kind == "reasoning":
         summary = [
             {"type": "summary_text", "text": part.text} for part in draft.parts if isinstance(part, Text)
@@ -213,7 +225,7 @@ def _part(role: str, part: Part, files: Mapping[str, StoredFile]) -> dict[str, A
 
 def token_count(payload: dict[str, Any]) -> int:
     """Estimate what an imported item takes of a model's window."""
-    return estimate_item_tokens(payload) if payload["type"] == "message" else UNSEEN_TOKENS
+    return estimate_item_tokens(payload) if payload["type"] in _SEEN else UNSEEN_TOKENS
 
 
 def source_of(payload: dict[str, Any]) -> tuple[str, str] | None:

@@ -64,7 +64,7 @@ def _drafts(message: Block, role: str, model: str | None, note: Note) -> Iterato
     said: list[Part] = []
     spoke = False
     for block in blocks:
-        kind = block.get("type")
+        kind = text(block.get("type"))
         if kind == "thinking":
             if thought := text(block.get("thinking")):
                 yield from _flushed(said, role, model)
