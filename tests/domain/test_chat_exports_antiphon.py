@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from antiphon.domain.chat_exports import antiphon
-from antiphon.domain.chat_exports.chats import Chat, payload_of, token_count
+from antiphon.domain.chat_exports.chats import Chat, fingerprint, payload_of, token_count
 from tests.domain.exports import told
 
 
@@ -74,6 +74,18 @@ def test_what_tools_returned_in_parts_stays_and_other_parts_are_told() -> None:
     assert told(found) == [("tool", "a\nb"), ("assistant", "x")]
     assert found.messages[-1].draft.model == "gpt-4o"
     assert found.notes == ("part of type input_audio left out (1)",)
+
+
+def test_the_name_of_a_file_that_was_lost_before_stays_and_makes_no_other_message() -> None:
+    words = {"type": "input_text", "text": "see"}
+    lost = {"type": "input_file", "filename": "plan.pdf"}
+    (one,), (other,) = (
+        chat({"type": "message", "role": "user", "content": content}).messages
+        for content in ([words], [words, lost])
+    )
+    assert [file.name for file in other.draft.attachments] == ["plan.pdf"]
+    assert fingerprint(one.draft) == fingerprint(other.draft)
+    assert payload_of("antiphon", other, {})["content"][1] == lost
 
 
 def test_metadata_stay_as_far_as_conversations_may_have_them() -> None:

@@ -91,7 +91,7 @@ async def test_files_that_come_later_than_their_messages_are_told_each_time(
     old, _ = exports(tmp_path)
     (done,) = await taken(world, old)
     (note,) = done.notes
-    assert done.state == "same" and note.startswith("attachment file_0cafe is in this export, and was not")
+    assert done.state == "same" and note.startswith("attachment file_0cafe is in this export, and did not")
     await world.application.conversations.delete(world.who, done.conversation_id or "", purge=True)
     (done,) = await taken(world, old)
     assert (done.state, done.notes) == ("new", ()) and "file_id" in await shown(world, done)

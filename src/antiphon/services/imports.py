@@ -55,7 +55,7 @@ FILES: Final = "import-file"
 MAX_NOTES: Final = 20
 ABSENT: Final = "is not in the export"
 LATE: Final = (
-    "is in this export, and was not when its message came in; to have it delete the conversation here"
+    "is in this export, and did not come in with its message; to have it delete the conversation here"
     " and import it again"
 )
 AT_ONCE: Final = 2

@@ -161,5 +161,7 @@ def _parts(part: Value, note: Note) -> Iterator[Part]:
         ref = name(part.get("file_id")) or chat_key(None, instead=url or encoded(part.get("file_data")))
         content = data_url(url) or data_url(part.get("file_data"))
         yield Attachment(name=called, ref=ref, is_image=is_image, content=content)
+    elif part.get("type") in ("input_file", "input_image") and line(part.get("filename")):
+        yield Attachment(name=line(part.get("filename"), 255) or "", ref="")
     elif part.get("type") not in ("input_text", "output_text", "text", "refusal"):
         note(f"part of type {line(part.get('type'), 40) or 'none'} left out")

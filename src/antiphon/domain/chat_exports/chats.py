@@ -40,7 +40,7 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
 
     `name` is what its message calls it, `ref` what its export knows it by, `listed` what people called it
     as far as a list beside the messages says so, and `content` its bytes where the export holds them
-    within the message itself.
+    within the message itself. One without a `ref` was lost before it was exported.
     """
 
     name: str
@@ -182,7 +182,10 @@ def _hashed(draft: Draft, names: Sequence[str]) -> str:
     said: list[Any] = [draft.kind, draft.role, draft.tool, draft.asked]
     called = iter(names)
     for part in draft.parts:
-        said.append(part.text if isinstance(part, Text) else [next(called), part.ref])
+        if isinstance(part, Text):
+            said.append(part.text)
+        elif (name := next(called)) and part.ref:
+            said.append([name, part.ref])
     if draft.verbatim:
         said.append(draft.verbatim)
     return hashlib.blake2b(_canonical(said), digest_size=HASH_BYTES).hexdigest()
