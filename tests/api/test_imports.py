@@ -122,6 +122,34 @@ async def test_files_that_messages_name_come_in_with_the_archive_and_are_no_chat
     assert (await api.http.get(f"/v1/files/{found}/content")).content == PIXEL
 
 
+async def test_what_is_noted_of_a_conversation_and_items_of_any_type_come_back(api: Api) -> None:
+    search = {"type": "web_search_call", "action": {"query": "x"}, "status": "completed"}
+    half = {"type": "message", "role": "assistant", "content": "ha", "status": "incomplete"}
+    body = {
+        "title": "Noted",
+        "metadata": {"topic": "garden"},
+        "items": [search, {"type": "odd", "a": [1]}, half],
+    }
+    talk = (await api.post("/v1/conversations", body))["id"]
+    taken = (await api.http.get(f"/v1/conversations/{talk}/export")).content
+    await api.http.delete(f"/v1/conversations/{talk}")
+    first, _ = await imported(api, await upload(api, taken, name="mine.json"))
+    assert (first["state"], first["notes"]) == ("new", [])
+    path = f"/v1/conversations/{first['conversation_id']}"
+    items = (await api.get(f"{path}/items", order="asc"))["data"]
+    assert [(one["type"], one["status"]) for one in items] == [
+        ("web_search_call", "completed"), ("odd", "completed"), ("message", "incomplete"),
+    ]  # fmt: skip
+    assert (items[0]["action"], items[1]["a"]) == ({"query": "x"}, [1])
+    assert (await api.get(path))["metadata"] == {
+        "imported_from": "antiphon", "imported_id": talk, "topic": "garden",
+    }  # fmt: skip
+    answer = {"model": ECHO, "input": "More", "conversation": first["conversation_id"]}
+    assert (await api.post("/v1/responses", answer))["status"] == "completed"
+    *_, again = await imported(api, await upload(api, taken, name="again.json"))
+    assert (again["same"], again["added"]) == (1, 0)
+
+
 @pytest.mark.parametrize("way", ["one", "everything", "zip"])
 async def test_what_one_took_along_from_an_antiphon_comes_in_with_all_its_branches(
     api: Api, way: str

@@ -124,6 +124,29 @@ def test_every_kind_is_a_command() -> None:
     assert all(kind in said for kind in (*KINDS, "chatgroq"))
 
 
+def test_one_name_takes_what_a_person_took_along_and_what_a_server_exported(
+    data: Path, tmp_path: Path
+) -> None:
+    item = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "user",
+        "content": "Hi",
+        "antiphon": {"parent_id": None},
+    }
+    value = {"object": "conversation.export", "format": 1, "conversation": {"id": "c", "title": "Mine"},
+             "branches": [], "items": [item]}  # fmt: skip
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps(value))
+    made = CliRunner().invoke(app, ["user", "add", "ann", "--no-password", "--data-dir", str(data)])
+    assert made.exit_code == 0, made.output
+    assert "new    Mine: 1 of 1 messages" in ran(data, "antiphon", file, "--owner", "ann").output
+    archive, other = tmp_path / "all.tar", tmp_path / "other"
+    assert CliRunner().invoke(app, ["export", str(archive), "--data-dir", str(data)]).exit_code == 0
+    assert "as it was exported" in ran(other, "antiphon", archive).output
+    assert owners(other) == owners(data) == [("ann", "Mine")]
+
+
 # --- a running server
 
 

@@ -96,7 +96,7 @@ def test_chatgpt_names_attachments_by_message_or_by_the_list_of_names() -> None:
     assert words(message) == "spoken words\nand text"
     assert message.draft.attachments == (
         Attachment(name="cat.jpg", ref="file_00a1", is_image=True),
-        Attachment(name="voice.wav", ref="file_00b2"),
+        Attachment(name="file_00b2", ref="file_00b2", listed="voice.wav"),
         Attachment(name="plan.pdf", ref="file-pdf"),
     )
 
@@ -135,20 +135,21 @@ def test_antiphon_keeps_thoughts_tools_pictures_and_the_line_in_view() -> None:
             item("msg_5", "fco_4", type="message", content=[{"type": "output_text", "text": "a"}]),
             item("msg_6", "fco_4", type="message", role="assistant", content="b"),
             item("fs_7", "msg_6", type="file_search_call", queries=["x"]),
+            item("fco_8", "msg_6", type="function_call_output", call_id="none", output="it"),
         ],
     }  # fmt: skip
     assert kind_of(value) == "antiphon" and kind_of({**value, "format": 2}) is None
     chat = antiphon.chat(value)
     assert [(one.key, one.parent, one.draft.kind) for one in chat.messages] == [
         ("1", None, "message"), ("2", "1", "reasoning"), ("3", "2", "tool"), ("5", "3", "message"),
-        ("6", "3", "message"),
+        ("6", "3", "message"), ("7", "6", "item"),
     ]  # fmt: skip
     first, thought, tool, *_ = (one.draft for one in chat.messages)
     assert [one.content for one in first.attachments] == [b"hi", None]
     assert (first.attachments[1].ref, first.attachments[1].name) == ("file-1", "plan.pdf")
     assert (thought.parts, tool.tool, tool.parts, tool.model) == ((Text("hm"),), "find", (Text("it"),), "a/b")
     assert (chat.current, chat.archived, chat.key) == ("6", True, "conv_1")
-    assert chat.notes == ("file_search_call left out (1)",)
+    assert chat.notes == ("function_call_output left out (1)",)
 
 
 def test_claude_keeps_order_parents_thoughts_tools_and_attachments() -> None:
@@ -297,7 +298,7 @@ BOOK = [
     ({"user_id": "s", "chat_history": ["a", "b"]}, ["user a", "user b"]),
     ({"user_id": "s", "conversation": [{"text": "a", "timestamp": "2024-01-01"}]}, ["user a"]),
     ({"text": "a", "user_id": "s"}, ["user a"]),
-    ({"session_id": "s", "chat_history": "a\nb\n"}, ["user a\nb\n"]),
+    ({"session_id": "s", "chat_history": "a\nb\n"}, ["assistant a\nb\n"]),
     ({"session_id": "s", "chat_message": "a", "response": "b"}, ["user a", "assistant b"]),
     ({"session_id": "s", "message": "a", "response": "b"}, ["user a", "assistant b"]),
     ({"user_id": "s", "conversation_history": "a", "created_at": "2024-01-01"}, ["user a"]),
@@ -315,21 +316,15 @@ def test_documents_of_the_book_are_known_by_their_keys(document: dict[str, Any],
     assert [f"{role} {what}" for role, what in told(book.chat_of("s", [document]))] == said
 
 
-def test_of_histories_written_again_and_again_the_longest_wins_and_single_ones_are_in_order() -> None:
-    lists = [
-        {"session_id": "s", "chat_history": [{"message": f"q{n}"} for n in range(size)]} for size in (1, 3, 2)
-    ]
-    assert [what for _, what in told(book.chat_of("s", lists))] == ["q0", "q1", "q2"]
-    singles = [{"session_id": "s", "message": f"m{n}", "_id": {"$oid": f"{n:024x}"}} for n in (2, 0, 1)]
-    assert [what for _, what in told(book.chat_of("s", singles))] == ["m0", "m1", "m2"]
-
-
 def test_histories_of_a_redis() -> None:
     said = [{"role": "user", "content": "a"}, {"type": "ai", "data": {"content": "b"}}]
     for value in (said, json.dumps(said), [json.dumps(one) for one in said]):
         chat = redis.chat("session:abc", value)
         assert chat is not None and told(chat) == [("user", "a"), ("assistant", "b")]
         assert chat.session == chat.key == "abc"
+    newest = [{"type": "ai", "data": {"content": "b"}}, {"type": "human", "data": {"content": "a"}}]
+    chat = redis.chat("message_store:abc", [json.dumps(one) for one in newest])
+    assert chat is not None and (told(chat), chat.session) == ([("user", "a"), ("assistant", "b")], "abc")
     assert redis.chat("x", 7) is None and redis.chat("session:", said) is None
 
 

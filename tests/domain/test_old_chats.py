@@ -37,6 +37,28 @@ def test_a_history_is_one_in_every_form(value: Any) -> None:
     assert messages_of(value) == SAID
 
 
+LANGCHAINS = [
+    {"type": "human", "data": {"type": "human", "content": "Hello!", "additional_kwargs": {}}},
+    {"type": "ai", "data": {"type": "ai", "content": "Hi."}},
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("message_store:s", [json.dumps(one) for one in reversed(LANGCHAINS)]),
+        ("message_store:s", LANGCHAINS[::-1]),
+        ("my_own:s", [json.dumps(one) for one in reversed(LANGCHAINS)]),
+        ("my_own:s", [json.dumps(one) for one in LANGCHAINS]),
+        ("message_store:s", json.dumps(LANGCHAINS)),
+        ("message_store:s", [json.dumps(one) for one in PLAIN]),
+    ],
+    ids=["its list", "as objects", "under another key", "the oldest first", "one text", "not its form"],
+)
+def test_lists_that_langchain_wrote_begin_with_the_newest(key: str, value: Any) -> None:
+    assert messages_of(value, key) == SAID
+
+
 @pytest.mark.parametrize(
     "value",
     ["", "words", 7, None, True, [], {}, "[", "[1]", [7], {"messages": 7}, [{"role": "tool", "content": "x"}],
@@ -71,6 +93,7 @@ def test_half_an_administrator_is_none(value: Any) -> None:
         ("chat:session:chat123", "chat123"),
         ("chat_history: a b ", "a b"),
         ("mine:chat123", "mine:chat123"),
+        ("message_store:chat123", "chat123"),
         ("session:", ""),
     ],
 )

@@ -32,9 +32,10 @@ def read(content: bytes) -> list[Any]:
     return found
 
 
-STRAY, BROKEN, ENDS = (
+STRAY, BROKEN, NOT_UTF_8, ENDS = (
     Broken("something that is no object"),
     Broken("no JSON"),
+    Broken("not UTF-8 text"),
     "The file ends before its values do.",
 )
 
@@ -49,7 +50,7 @@ STRAY, BROKEN, ENDS = (
         (b"7", [STRAY]), (b'[{"a":1}', [{"a": 1}, ENDS]), (b'[{"a":', [ENDS]), (b'{"a":1', [ENDS]),
         (b'["\\ud83d\\ude00 \\ud800"]'.join((b"[", b"]")), [["😀 ?"]]),
         (b'[{"a":123456789012345678901,"b":0.5}]', [{"a": 123456789012345678901, "b": 0.5}]),
-        (b'[{"a":"\xff"},{}]', [BROKEN, {}]), (b'[{"a":"b\\', [ENDS]), (b'["abc', [STRAY, ENDS]),
+        (b'[{"a":"\xff"},{}]', [NOT_UTF_8, {}]), (b'[{"a":"b\\', [ENDS]), (b'["abc', [STRAY, ENDS]),
     ],
 )  # fmt: skip
 def test_values_are_cut_apart_and_a_broken_one_hides_no_other(content: bytes, values: list[Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,13 @@ async def taken(
     world: Recalling, path: Path, *, who: Principal | None = None, kind: Kind | None = None
 ) -> list[Imported]:
     return [one async for one in world.application.imports.run(who or world.who, path, kind)]
+
+
+def zipped(path: Path, entries: Mapping[str, str | bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return path
 
 
 async def items_of(world: Recalling, done: Imported, **fields: Any) -> list[Item]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from antiphon.services import import_trees, imports
 from antiphon.services.files import NewFile
 from tests.domain.exports import ROOT, exported, node, webui
 from tests.services.hand import ECHO
-from tests.services.importing import count, items_of, take, taken, talk
+from tests.services.importing import count, items_of, take, taken, talk, zipped
 from tests.services.recall import Recalling, recalling
 from tests.services.tree_rules import tree_problems
 from tests.services.world import another_person
@@ -44,21 +43,14 @@ def with_picture(*names: str) -> dict[str, Any]:
     return exported(ROOT, node("u1", "root", "user", *parts, "See", metadata={"attachments": attachments}))
 
 
-def zipped(path: Path, **entries: bytes) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in entries.items():
-            archive.writestr(name.replace("__", "."), content)
-    return path
-
-
 async def test_attachments_in_the_archive_become_files_of_their_message(
     world: Recalling, tmp_path: Path
 ) -> None:
     chats = [with_picture("file_0aa"), with_picture("file_0aa") | {"conversation_id": "c2"}]
-    entries = {"conversations-000__json": json.dumps(chats[:1]),
-               "conversations-001__json": json.dumps(chats[1:]),
-               "file_0aa-0001__dat": PNG}  # fmt: skip
-    path = zipped(tmp_path / "export.zip", **{name: _bytes(content) for name, content in entries.items()})
+    entries = {"conversations-000.json": json.dumps(chats[:1]),
+               "conversations-001.json": json.dumps(chats[1:]),
+               "file_0aa-0001.dat": PNG}  # fmt: skip
+    path = zipped(tmp_path / "export.zip", entries)
     one, two = await taken(world, path)
     assert one.notes == ("attachment lost.pdf is not in the export",)
     (item,) = await items_of(world, one)
@@ -77,10 +69,6 @@ async def test_attachments_in_the_archive_become_files_of_their_message(
     answer = await world.turn("And?", conversation_id=one.conversation_id)
     assert answer.run.state == "completed"
     assert (await world.said(one.conversation_id or ""))[-1] == "re: And?"
-
-
-def _bytes(content: str | bytes) -> bytes:
-    return content if isinstance(content, bytes) else content.encode()
 
 
 async def test_files_within_a_message_and_a_full_store_are_told(world: Recalling, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def _sessions(importing: DirectImport, file: Path, owner: str, *, expiring: bool
     for key, value in entries(file):
         if key == ADMINISTRATOR:
             continue
-        name, messages = session_name_of(key), messages_of(value)
+        name, messages = session_name_of(key), messages_of(value, key)
         if messages is None or not name:
             left += 1
             typer.echo(f"{_shown(key)}: no history, left")

@@ -8,8 +8,10 @@ import typer
 from typer.core import TyperGroup
 
 ANY = "any"
+OURS = "antiphon"
 KINDS = {
-    "antiphon": "What one took along from another Antiphon: one conversation, or everything as JSON or ZIP.",
+    OURS: "What `antiphon export` made, into empty stores with the server stopped; or what one person took"
+    " along from another Antiphon: one conversation, or everything as JSON or ZIP.",
     "chatgpt": "ChatGPT's data export: the ZIP archive, or a conversations.json.",
     "claude": "Claude's data export: the ZIP archive, or its conversations.json.",
     "librechat": "LibreChat: exported conversations, or its database as JSON lines.",
@@ -59,7 +61,7 @@ def _importing(kind: str | None) -> Callable[..., None]:
         from antiphon.cli.redis_source import source_of
         from antiphon.cli.store_transfer import is_archive, run_restore
 
-        if kind is None and is_archive(Path(path)):
+        if kind in (None, OURS) and is_archive(Path(path)):
             run_restore(Path(path), data_dir=data_dir)
             return
         chosen: Any = kind
@@ -72,16 +74,6 @@ def _importing(kind: str | None) -> Callable[..., None]:
 for _kind, _help in KINDS.items():
     app.command(_kind, help=_help)(_importing(_kind))
 app.command(ANY, hidden=True, help="Whatever it is, told by its content.")(_importing(None))
-
-
-@app.command()
-def antiphon(
-    file: Annotated[Path, typer.Argument(help="What `antiphon export` made.")], data_dir: DataDir = None
-) -> None:
-    """Fill empty stores with everything another server of ours exported. The server must be stopped."""
-    from antiphon.cli.store_transfer import run_restore
-
-    run_restore(file, data_dir=data_dir)
 
 
 @app.command()

@@ -49,6 +49,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     folder: str | None = None
 
 
+MAX_METADATA, MAX_METADATA_KEY, MAX_METADATA_VALUE = 16, 64, 512
+"""How many pairs a conversation's metadata has at most, and how long keys and values are."""
 MAX_FOLDER: Final = 100
 """Characters of a folder's name."""
 

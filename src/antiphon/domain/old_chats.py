@@ -15,7 +15,11 @@ ROLES: Final = {
     "user": "user", "human": "user", "assistant": "assistant", "ai": "assistant", "bot": "assistant",
     "system": "system",
 }  # fmt: skip
-_PREFIX: Final = re.compile(r"(?:sessions?|chats?|memory|history|conversation|chat_history):+", re.IGNORECASE)
+LANGCHAIN: Final = "message_store:"
+"""What LangChain's keys begin with, unless somebody chose otherwise."""
+_PREFIX: Final = re.compile(
+    rf"(?:sessions?|chats?|memory|history|conversation|chat_history):+|{LANGCHAIN}", re.IGNORECASE
+)
 
 
 class OldAdministrator(msgspec.Struct, frozen=True):
@@ -51,19 +55,37 @@ def session_name_of(key: str) -> str:
     return key.strip()
 
 
-def messages_of(value: Any) -> list[OldMessage] | None:
-    """Return the messages of a history, None if a value is none.
+def messages_of(value: Any, key: str = "") -> list[OldMessage] | None:
+    """Return the messages of a history from the oldest on, None if a value is none.
 
     A JSON list of messages, a list with one message (or its JSON) an element, or an object that holds
-    one of these under `messages`, `history` or `memory`.
+    one of these under `messages`, `history` or `memory`. `key` is where it lay.
     """
     found = _decoded(value)
     if isinstance(found, Mapping):
         found = next((_decoded(found[key]) for key in HISTORIES if key in found), None)
     if not isinstance(found, Sequence) or isinstance(found, str) or not found:
         return None
-    messages = [_message_of(_decoded(one)) for one in found]
-    return None if None in messages else [one for one in messages if one is not None]
+    values = [_decoded(one) for one in found]
+    messages = [message for one in values if (message := _message_of(one)) is not None]
+    if len(messages) < len(values):
+        return None
+    is_list = found is value and all(_is_langchains(one) for one in values)
+    return messages[::-1] if is_list and _is_newest_first(key, messages) else messages
+
+
+def _is_langchains(value: Any) -> bool:
+    return isinstance(value, Mapping) and "type" in value and isinstance(value.get("data"), Mapping)
+
+
+def _is_newest_first(key: str, messages: Sequence[OldMessage]) -> bool:
+    """Whether a list of LangChain's messages begins with the newest, as its own histories in Redis do.
+
+    Under a key that is not LangChain's own the messages tell: an answer begins no conversation.
+    """
+    if key.lower().startswith(LANGCHAIN):
+        return True
+    return messages[0].role == "assistant" and messages[-1].role != "assistant"
 
 
 def _message_of(value: Any) -> OldMessage | None:

@@ -13,7 +13,13 @@ import msgspec
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.chat_exports.chats import MAX_TITLE, Chat, Kind, Line, chat_key
-from antiphon.domain.conversations import MAIN_BRANCH, Conversation, open_segment, segment_start
+from antiphon.domain.conversations import (
+    MAIN_BRANCH,
+    MAX_METADATA,
+    Conversation,
+    open_segment,
+    segment_start,
+)
 from antiphon.domain.items import Position
 from antiphon.ports import sharing_writes as sw
 from antiphon.ports import write_sets as ws
@@ -202,9 +208,16 @@ def _message_alias(conversation_id: str, name: str | None) -> str:
 
 
 def metadata_of(chat: Chat, key: str) -> str:
-    """Return what is known of a chat, or a line of it, and has no place of its own here."""
+    """Return what is known of a chat, or a line of it, and has no place of its own here.
+
+    What its owner had noted of it stands beside that, as far as there is room.
+    """
     known = {"imported_from": chat.kind, "imported_id": key, "model": chat.model}
-    return msgspec.json.encode({name: value for name, value in known.items() if value is not None}).decode()
+    found = {name: value for name, value in known.items() if value is not None}
+    for name, value in chat.metadata.items():
+        if len(found) < MAX_METADATA:
+            found.setdefault(name, value)
+    return msgspec.json.encode(found).decode()
 
 
 def items_added(who: Principal, here: Conversation, count: int, now_us: int) -> ws.AddChange:

@@ -15,10 +15,13 @@ import msgspec
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.chat_exports.chats import (
+    Attachment,
     Chat,
     Line,
     Message,
     StoredFile,
+    earlier_fingerprint,
+    files_missing,
     fingerprint,
     payload_of,
     source_of,
@@ -45,11 +48,13 @@ class Known(msgspec.Struct):
     """What the conversations of a chat have of an import, and of whatever else.
 
     `items` are imported ones by their conversation, the item they follow, the id they have in their source,
-    and what they say; `followed` the ids of all items that something follows in the same conversation.
+    and what they say; `followed` the ids of all items that something follows in the same conversation, and
+    `missing` by the ids of imported ones the names of files that did not come in with them.
     """
 
     items: dict[tuple[str, str, str, str], Position] = {}
     followed: set[str] = set()
+    missing: dict[str, frozenset[str]] = {}
 
 
 class Homes(Protocol):
@@ -77,19 +82,23 @@ async def known_items(storage: Storage, conversation_ids: Sequence[str]) -> Know
     places: dict[Place, tuple[str, str]] = {}
     found: list[tuple[str, Place, Position, tuple[str, str]]] = []
     followed: set[tuple[str, Place]] = set()
+    missing: dict[str, frozenset[str]] = {}
     for home in conversation_ids:
         async for before, item in _following(storage, home):
             places[(item.segment_id, item.depth)] = (home, item.id)
             followed.add((home, before))
-            source = source_of(item.body())
+            body = item.body()
+            source = source_of(body)
             if source is not None:
                 found.append((home, before, item.position, source))
+            if names := files_missing(body):
+                missing[item.id] = names
     nothing = (NO_CONVERSATION, ROOT)
     items = {
         (home, places.get(before, nothing)[1], *source): position for home, before, position, source in found
     }
     ends = {places[at][1] for home, at in followed if places.get(at, nothing)[0] == home}
-    return Known(items, ends)
+    return Known(items, ends, missing)
 
 
 async def _following(storage: Storage, conversation_id: str) -> AsyncGenerator[tuple[Place, Item], None]:
@@ -133,6 +142,7 @@ class Planting:
         self.times: dict[str, int] = {}
         self.positions: dict[str, Position] = {}
         self.added: set[str] = set()
+        self.missing: list[Attachment] = []
 
     async def plant(self) -> None:
         """Write what is not here yet; what is left in `rest` is for the last commit."""
@@ -143,17 +153,29 @@ class Planting:
                 self._open(message.line)
             above = self.positions[message.parent] if message.parent is not None else None
             follows = above.item_id or ROOT if above else ROOT
-            key = (self._homes.of(message.line), follows, message.key, fingerprint(message.draft))
             created = message.created_us or self.times.get(message.parent or ROOT) or self._chat.created_us
             self.times[message.key] = created or self._now_us
-            here = self._known.items.get(key)
+            here = self._here(message, follows)
             if here is not None:
                 self.positions[message.key] = here
+                names = self._known.missing.get(here.item_id or ROOT, ())
+                self.missing += [
+                    one for one in message.draft.attachments if one.name in names or one.shown in names
+                ]
             else:
                 await self._put(message, above)
         for line in list(self._unopened):
             self._open(line)
             await self._write_full()
+
+    def _here(self, message: Message, follows: str) -> Position | None:
+        """Return where a message is that came in earlier."""
+        for digest in (fingerprint(message.draft), earlier_fingerprint(message.draft)):
+            if digest is not None:
+                key = (self._homes.of(message.line), follows, message.key, digest)
+                if key in self._known.items:
+                    return self._known.items[key]
+        return None
 
     def _open(self, key: str) -> None:
         """Have a line leave where its chat does; the one it leaves is open by then."""
@@ -173,7 +195,7 @@ class Planting:
         payload = payload_of(self._chat.kind, message, files)
         role = message.draft.role if payload["type"] == "message" else None
         item = NewItem(
-            id=ids.new_id(who.slot), type=payload["type"], role=role, status="completed",
+            id=ids.new_id(who.slot), type=payload["type"], role=role, status=message.draft.status,
             payload=_encode(payload).decode(), token_count=token_count(payload),
         )  # fmt: skip
         home = self._homes.of(message.line)

@@ -53,6 +53,11 @@ from antiphon.services.import_trees import MOST_COMMANDS, Known, Planting, known
 
 FILES: Final = "import-file"
 MAX_NOTES: Final = 20
+ABSENT: Final = "is not in the export"
+LATE: Final = (
+    "is in this export, and did not come in with its message; to have it delete the conversation here"
+    " and import it again"
+)
 AT_ONCE: Final = 2
 """Files being imported at the same time, one of an account: each may have a long conversation in memory."""
 State = Literal["new", "grown", "same", "empty", "failed", "left"]
@@ -197,6 +202,7 @@ class Imports:
 
         planting = Planting(who, chat, lines, known, now, file=file, write=write)
         await planting.plant()
+        notes += _still_missing(planting.missing, export)
         moves = await branch_moves(self._storage, who, conversation, planting, None, is_new=is_new)
         moves += await lines.branches(planting, moves)
         commands = [*planting.rest(), *moves, *await lines.names(planting, is_new=is_new)]
@@ -269,10 +275,10 @@ class Imports:
             try:
                 stored = await self._file(who, chat.kind, one, export)
             except (AntiphonError, BadExport, OSError) as error:
-                notes.append(f"attachment {one.name}: {error}")
+                notes.append(f"attachment {one.shown}: {error}")
                 continue
             if stored is None:
-                notes.append(f"attachment {one.name} is not in the export")
+                notes.append(f"attachment {one.shown} {ABSENT}")
             else:
                 found[one.ref] = stored
         return found
@@ -292,7 +298,7 @@ class Imports:
         if pieces is None:
             return None
         first = await asyncio.to_thread(next, pieces, b"")
-        name, is_image = named(attachment.name, first)
+        name, is_image = named(attachment.shown, first)
         async with self._files.receiving(who, _chunks(first, pieces)) as content:
             file = await self._files.create(
                 who, content, NewFile(filename=name, purpose="user_data"), key=None
@@ -301,6 +307,15 @@ class Imports:
             PutAlias(owner_id=who.actor_id, slot=who.actor_slot, alias=alias, target_id=file.id, moves=True)
         )
         return StoredFile(FILE + file.id, file.filename, is_image)
+
+
+def _still_missing(attachments: Sequence[Attachment], export: ChatExport) -> list[str]:
+    """Return what is told of attachments whose messages came in earlier and without them: items stay."""
+    return [
+        f"attachment {one.shown} "
+        + (LATE if one.content is not None or export.find(one.ref) is not None else ABSENT)
+        for one in attachments
+    ]
 
 
 def _pieces(attachment: Attachment, export: ChatExport) -> Iterator[bytes] | None:

@@ -6,10 +6,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from antiphon.domain.conversations import MAX_FOLDER
+from antiphon.domain.conversations import MAX_FOLDER, MAX_METADATA, MAX_METADATA_KEY, MAX_METADATA_VALUE
 
 Metadata = Annotated[
-    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
+    dict[
+        Annotated[str, Field(max_length=MAX_METADATA_KEY)],
+        Annotated[str, Field(max_length=MAX_METADATA_VALUE)],
+    ],
+    Field(max_length=MAX_METADATA),
 ]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Model = Annotated[str, Field(min_length=1, max_length=256)]

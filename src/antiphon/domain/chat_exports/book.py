@@ -1,12 +1,14 @@
 """The collections of the FastAPI book: some eighteen shapes, told apart by their keys.
 
-A document belongs to a session, failing that to a user. Where one writes its whole list again at each
-message, the longest list is the history.
+A document belongs to a session, failing that to a user; one that holds a whole history and names no
+session is one. Where the list is written again at each message, the longest of those that begin alike is
+the history.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +25,8 @@ LISTS: Final = ("chat_history", "conversation", "history", "messages", "conversa
 SESSIONS: Final = ("session_id", "chat_session_id")
 USERS: Final = ("user_id", "username")
 TIMES: Final = ("timestamp", "created_at")
+ANSWERS: Final = "chat_history"
+"""As a text it is one answer of a model, a document each; as a list a whole history."""
 ALONE: Final = "history"
 """The session of documents that name none, nor a user."""
 
@@ -44,28 +48,36 @@ def is_document(value: Value) -> bool:
 
 
 def document_group(value: Value) -> str:
-    """Return the session that a document belongs to, or else its user."""
-    for field in (*SESSIONS, *USERS):
-        if found := name(value.get(field)):
-            return found
-    has_list = any(isinstance(value.get(field), list) for field in LISTS)
-    return (name(value.get("id")) or name(value.get("_id")) if has_list else None) or ALONE
+    """Return the session that a document belongs to or is, or else its user."""
+    fields = (*SESSIONS, "id", "_id", *USERS) if _holds_history(value) else (*SESSIONS, *USERS)
+    return next((found for field in fields if (found := name(value.get(field)))), ALONE)
+
+
+def _holds_history(value: Value) -> bool:
+    return any(
+        isinstance(value.get(field), list) or (isinstance(value.get(field), str) and field != ANSWERS)
+        for field in LISTS
+    )
 
 
 def chat_of(group: str, documents: Iterable[Value]) -> Chat:
     """Translate the documents of one group, in the order of their times, else of their ids."""
-    longest: list[Entry] = []
-    single: list[tuple[int, str, Entry]] = []
-    for document in documents:
-        listed = _listed(document)
-        if listed is not None:
-            longest = max(longest, listed, key=len)
-            continue
-        order = name(document.get("_id")) if isinstance(document.get("_id"), dict) else ""
-        single += [(one.created_us or 0, order or "", one) for one in _pair(document, _time(document))]
-    single.sort(key=lambda found: found[:2])
     tree, before = TreeBuilder(), None
-    entries = longest + [one for _, _, one in single]
+    listed: list[list[Entry]] = []
+    single: list[Entry] = []
+    for document in sorted(documents, key=_order):
+        found = _listed(document)
+        said = list(_pair(document, _time(document))) if found is None else found
+        if not said:
+            tree.note("document without words left out")
+        elif found is None:
+            single += said
+        else:
+            listed.append(said)
+    whole = _without_copies(listed)
+    if copies := len(listed) - len(whole):
+        tree.note("earlier copy of a history left out", copies)
+    entries = [one for said in whole for one in said] + single
     for number, one in enumerate(entries):
         tree.add(str(number), before, [Draft(role=one.role, parts=(Text(one.text),))], one.created_us)
         before = str(number)
@@ -77,6 +89,19 @@ def chat_of(group: str, documents: Iterable[Value]) -> Chat:
     )  # fmt: skip
 
 
+def _order(document: Value) -> tuple[int, str]:
+    by_id = name(document.get("_id")) if isinstance(document.get("_id"), dict) else None
+    return _time(document) or 0, by_id or ""
+
+
+def _without_copies(histories: Sequence[list[Entry]]) -> list[list[Entry]]:
+    """Leave out each history that another one begins with; in the order of texts these are neighbours."""
+    said = [[(one.role, one.text) for one in entries] for entries in histories]
+    order = sorted(range(len(said)), key=said.__getitem__)
+    copies = {one for one, other in pairwise(order) if said[other][: len(said[one])] == said[one]}
+    return [entries for number, entries in enumerate(histories) if number not in copies]
+
+
 def _time(document: Value) -> int | None:
     return next((found for field in TIMES if (found := moment(document.get(field)))), None)
 
@@ -85,7 +110,7 @@ def _listed(document: Value) -> list[Entry] | None:
     """Return the entries of a document that holds a whole history, None of another one."""
     for field in LISTS:
         found = document.get(field)
-        if isinstance(found, str) and found:
+        if isinstance(found, str) and found and field != ANSWERS:
             return [Entry("user", text(found), _time(document))]
         if isinstance(found, list):
             return [entry for one in listing(found) for entry in _element(one)]
@@ -103,7 +128,7 @@ def _pair(value: Value, created_us: int | None) -> Iterator[Entry]:
     """Yield what was asked and what was answered, as far as a value says either."""
     role = "assistant" if mapping(value).get("role") in ("assistant", "ai", "bot") else "user"
     asked = next((found for field in (*ASKED, "content") if (found := text(value.get(field)))), None)
-    answered = next((found for field in ANSWERED if (found := text(value.get(field)))), None)
+    answered = next((found for field in (*ANSWERED, ANSWERS) if (found := text(value.get(field)))), None)
     if asked is not None:
         yield Entry(role, asked, created_us)
     if answered is not None:

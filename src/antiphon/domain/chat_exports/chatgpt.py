@@ -11,12 +11,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from antiphon.domain.chat_exports.chats import Attachment, Chat, Draft, Part, Text, chat_key
+from antiphon.domain.chat_exports.links import address, link, passage
 from antiphon.domain.chat_exports.trees import TreeBuilder
 from antiphon.domain.chat_exports.values import line, listing, mapping, moment, name, text
 
 EVERYBODY: Final = ("all", "")
 _MARKER: Final = re.compile("\ue200[^\ue200\ue201]{0,2000}\ue201|[\ue200-\ue206]")
 """How citations stand in answers: private characters around what a browser puts a link for."""
+_BRACKETED: Final = re.compile("【[^【】]{1,100}】")
+"""How they stood before; `metadata.citations` tells where, from 0 or 1 on, and the address."""
+_MARKS: Final = ("\ue200", "【", ":contentReference[")
 _CONTEXTS: Final = ("user_editable_context", "model_editable_context")
 _ASSETS: Final = ("asset_pointer", "audio_asset_pointer", "video_container_asset_pointer")
 
@@ -46,7 +50,8 @@ def chat(value: Mapping[str, Any], asset_names: Mapping[str, str]) -> Chat:
         kind="chatgpt", key=chat_key(value.get("conversation_id") or value.get("id"), instead=value),
         title=line(value.get("title")), created_us=moment(value.get("create_time")),
         updated_us=moment(value.get("update_time")), current=current, messages=messages, model=default,
-        archived=value.get("is_archived") is True, pinned=value.get("is_starred") is True, notes=tree.notes,
+        archived=value.get("is_archived") is True, notes=tree.notes,
+        pinned=value.get("is_starred") is True or moment(value.get("pinned_time")) is not None,
     )  # fmt: skip
 
 
@@ -113,10 +118,10 @@ class _Reader:
     def _parts(self, content: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[Part]:
         seen: set[str] = set()
         names = {name(one.get("id")): line(one.get("name"), 255) for one in _attached(metadata)}
-        found = [_without_markers(words, metadata) for words in _words(content)]
+        found = [_with_links(words, metadata) for words in _words(content)]
         if joined := "\n".join(one for one in found if one.strip()):
             yield Text(joined)
-        for pointer, is_image in _pointers(content):
+        for pointer, is_image in (*_pointers(content), *_drawn(metadata)):
             ref = pointer.rpartition("://")[2].partition("#")[0]
             if ref and ref not in seen:
                 seen.add(ref)
@@ -129,8 +134,8 @@ class _Reader:
                 yield self._attachment(found_id, names.get(found_id), is_image=media.startswith("image/"))
 
     def _attachment(self, ref: str, called: str | None, *, is_image: bool) -> Attachment:
-        known = called or self._asset_names.get(ref) or self._asset_names.get(f"{ref}.dat")
-        return Attachment(name=known or ref, ref=ref, is_image=is_image)
+        listed = self._asset_names.get(ref) or self._asset_names.get(f"{ref}.dat")
+        return Attachment(name=called or ref, ref=ref, listed=None if called else listed, is_image=is_image)
 
 
 def _attached(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -152,10 +157,12 @@ def _words(content: Mapping[str, Any]) -> Iterator[str]:
         else:
             yield text(mapping(part).get("text"))
     if not listing(content.get("parts")):
-        for field in ("text", "result", "content", "title"):
-            if words := text(content.get(field)):
-                yield words
-                return
+        fields = ("text", "result", "content", "snippet", "title")
+        words = next((found for field in fields if (found := text(content.get(field)))), "")
+        if address(content.get("url")):
+            words = passage(content.get("title"), content.get("url"), words)
+        if words:
+            yield words
 
 
 def _pointers(content: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
@@ -168,12 +175,50 @@ def _pointers(content: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
                 yield pointer, "image" in text(mapping(part).get("content_type"))
 
 
-def _without_markers(words: str, metadata: Mapping[str, Any]) -> str:
+def _drawn(metadata: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Yield the pictures that code drew, which its output does not name."""
+    for one in listing(mapping(metadata.get("aggregate_result")).get("messages")):
+        pointer = text(mapping(one).get("image_url"))
+        if "://" in pointer and not address(pointer) and not pointer.startswith("data:"):
+            yield pointer, True
+
+
+def _with_links(words: str, metadata: Mapping[str, Any]) -> str:
     """Put links where citations stand, as far as the message says which."""
-    if "\ue200" not in words:
+    if not any(mark in words for mark in _MARKS):
         return words
+    words = _cited(words, metadata)
     for one in listing(metadata.get("content_references")):
-        mark, link = text(mapping(one).get("matched_text")), text(mapping(one).get("alt"))
+        mark, lead = text(mapping(one).get("matched_text")), _lead(mapping(one))
         if mark.startswith("\ue200"):
-            words = words.replace(mark, f" {link}" if link else "")
+            words = words.replace(mark, f" {lead}" if lead else "")
+        elif lead and mark.startswith(_MARKS):
+            words = words.replace(f" {mark}", mark).replace(mark, f" {lead}")
     return _MARKER.sub("", words)
+
+
+def _lead(reference: Mapping[str, Any]) -> str:
+    """Return how an export writes out a reference, or what it leads to."""
+    if written := text(reference.get("alt")):
+        return written
+    for one in (reference, *listing(reference.get("items"))):
+        if address(mapping(one).get("url")):
+            return f"({link(mapping(one).get('title'), mapping(one).get('url'))})"
+    return ""
+
+
+def _cited(words: str, metadata: Mapping[str, Any]) -> str:
+    """Put links for marks in brackets where a citation tells of just this place, or the next to it."""
+    leads: dict[Any, str] = {}
+    for one in map(mapping, listing(metadata.get("citations"))):
+        about, place = mapping(one.get("metadata")), (one.get("start_ix"), one.get("end_ix"))
+        if address(about.get("url")) and all(isinstance(number, int) for number in place):
+            leads[place] = link(about.get("title"), about.get("url"))
+
+    def shown(found: re.Match[str]) -> str:
+        start, end = found.span()
+        lead = next((leads[at] for by in (0, -1, 1) if (at := (start + by, end + by)) in leads), None)
+        space = "" if found.string[start - 1 : start] in ("", " ") else " "
+        return f"{space}({lead})" if lead else found[0]
+
+    return _BRACKETED.sub(shown, words)

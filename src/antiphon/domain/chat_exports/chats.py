@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -17,8 +17,12 @@ KINDS: Final[tuple[Kind, ...]] = (
 )  # fmt: skip
 IMPORTED: Final = "imported"
 """The field of an item's payload that tells where it came from."""
+IMPORTED_KEYS: Final = ("imported_from", "imported_id")
+"""What the metadata of every imported conversation tells of it."""
 MAX_TITLE: Final = 500
 HASH_BYTES: Final = 12
+_SEEN: Final = ("message", "compaction")
+_CONTENTS: Final = frozenset({"file_id", "file_data", "file_url"})
 UNSEEN_TOKENS: Final = 1
 """What models are not shown takes no room in their windows; every item counts for something."""
 
@@ -34,24 +38,32 @@ class Text(msgspec.Struct, frozen=True):
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     """A file that belongs to a message.
 
-    `name` is what people called it, `ref` what its export knows it by, `content` its bytes where the
-    export holds them within the message itself.
+    `name` is what its message calls it, `ref` what its export knows it by, `listed` what people called it
+    as far as a list beside the messages says so, and `content` its bytes where the export holds them
+    within the message itself. One without a `ref` was lost before it was exported.
     """
 
     name: str
     ref: str
+    listed: str | None = None
     is_image: bool = False
     content: bytes | None = None
 
+    @property
+    def shown(self) -> str:
+        """What it is called here."""
+        return self.listed or self.name
+
 
 Part = Text | Attachment
-Said = Literal["message", "reasoning", "tool"]
+Said = Literal["message", "reasoning", "tool", "item"]
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """One thing said or done: a message, the thoughts before one, or the use of a tool.
 
-    `tool` is a tool's name, `asked` what it was given and `parts` what it returned.
+    `tool` is a tool's name, `asked` what it was given and `parts` what it returned. Of an `item` whatever
+    it holds is in `verbatim`.
     """
 
     kind: Said = "message"
@@ -60,6 +72,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     tool: str = ""
     asked: str = ""
+    status: str = "completed"
+    verbatim: Mapping[str, Any] = {}
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
@@ -106,7 +120,8 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     `key` names it within exports of its kind. `messages` come parents first, siblings in their order;
     `current` is the last message of the line that was in view. `lines` are the chats that branch off it,
     none before the one it leaves, and `names` what clients call messages by. `session` is the name that
-    clients of its server called it by. `notes` tell what of it was left out.
+    clients of its server called it by, `metadata` what its owner had noted of it. `notes` tell what of it
+    was left out.
     """
 
     kind: Kind
@@ -123,6 +138,7 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     pinned: bool = False
     folder: str | None = None
     session: str | None = None
+    metadata: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
 
     @property
@@ -148,10 +164,30 @@ class StoredFile(msgspec.Struct, frozen=True):
 
 
 def fingerprint(draft: Draft) -> str:
-    """Return a short hash of what a draft says: the same message later, changed, has another."""
+    """Return a short hash of what a draft says: the same message later, changed, has another.
+
+    What a list calls its attachments does not count: one export has such a list, another has none.
+    """
+    return _hashed(draft, [one.name for one in draft.attachments])
+
+
+def earlier_fingerprint(draft: Draft) -> str | None:
+    """Return the hash that it had while the names of a list counted, None if that is the same."""
+    if all(one.listed is None for one in draft.attachments):
+        return None
+    return _hashed(draft, [one.shown for one in draft.attachments])
+
+
+def _hashed(draft: Draft, names: Sequence[str]) -> str:
     said: list[Any] = [draft.kind, draft.role, draft.tool, draft.asked]
+    called = iter(names)
     for part in draft.parts:
-        said.append(part.text if isinstance(part, Text) else [part.name, part.ref])
+        if isinstance(part, Text):
+            said.append(part.text)
+        elif (name := next(called)) and part.ref:
+            said.append([name, part.ref])
+    if draft.verbatim:
+        said.append(draft.verbatim)
     return hashlib.blake2b(_canonical(said), digest_size=HASH_BYTES).hexdigest()
 
 
@@ -161,6 +197,8 @@ def payload_of(kind: Kind, message: Message, files: Mapping[str, StoredFile]) ->
     source: dict[str, str] = {"from": kind, "id": message.key, "hash": fingerprint(draft)}
     if draft.model:
         source["model"] = draft.model
+    if draft.kind == "item":
+        return {**draft.verbatim, IMPORTED: source}
     if draft.kind == "reasoning":
         summary = [
             {"type": "summary_text", "text": part.text} for part in draft.parts if isinstance(part, Text)
@@ -183,14 +221,14 @@ def _part(role: str, part: Part, files: Mapping[str, StoredFile]) -> dict[str, A
         return {"type": "input_text", "text": part.text}
     found = files.get(part.ref)
     if found is None:
-        return {"type": "input_file", "filename": part.name}
+        return {"type": "input_file", "filename": part.shown}
     kind = "input_image" if found.is_image else "input_file"
     return {"type": kind, "file_id": found.file_id, "filename": found.filename}
 
 
 def token_count(payload: dict[str, Any]) -> int:
     """Estimate what an imported item takes of a model's window."""
-    return estimate_item_tokens(payload) if payload["type"] == "message" else UNSEEN_TOKENS
+    return estimate_item_tokens(payload) if payload["type"] in _SEEN else UNSEEN_TOKENS
 
 
 def source_of(payload: dict[str, Any]) -> tuple[str, str] | None:
@@ -200,6 +238,16 @@ def source_of(payload: dict[str, Any]) -> tuple[str, str] | None:
         return None
     key, digest = source.get("id"), source.get("hash")
     return (key, digest) if isinstance(key, str) and isinstance(digest, str) else None
+
+
+def files_missing(payload: dict[str, Any]) -> frozenset[str]:
+    """Return the names of files that an imported message shows and that did not come in with it."""
+    parts = payload.get("content") if IMPORTED in payload else None
+    return frozenset(
+        str(part.get("filename"))
+        for part in (parts if isinstance(parts, list) else [])
+        if isinstance(part, dict) and part.get("type") == "input_file" and _CONTENTS.isdisjoint(part)
+    )
 
 
 def imported_model(payload: str) -> str | None:

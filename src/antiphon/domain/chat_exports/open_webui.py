@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from antiphon.domain.chat_exports.chats import Attachment, Chat, Draft, Part, Text, chat_key
+from antiphon.domain.chat_exports.links import address, listed
 from antiphon.domain.chat_exports.trees import TreeBuilder
-from antiphon.domain.chat_exports.values import data_url, line, listing, mapping, moment, name, text
+from antiphon.domain.chat_exports.values import data_url, encoded, line, listing, mapping, moment, name, text
 
 _ROLES: Final = ("user", "assistant", "system")
-_DETAILS: Final = re.compile(
-    r'<details\b[^<>]{0,200}\btype="(reasoning|tool_calls|code_interpreter)"([^>]{0,100000})>'
-)
+_DETAILS: Final = re.compile(r'<details\b((?:\s++[\w:-]++(?:="[^"]*+")?+)*+)\s*+>')
+_ATTRIBUTE: Final = re.compile(r'([\w:-]++)="([^"]*+)"')
+_FOLDED: Final = frozenset({"reasoning", "tool_calls", "code_interpreter"})
 _END: Final = "</details>"
-_SUMMARY: Final = re.compile(r"<summary>.*?</summary>", re.DOTALL)
-_NAME: Final = re.compile(r'\bname="([^"]{1,200})"')
+_SUMMARY: Final = ("<summary>", "</summary>")
+_FENCE: Final = re.compile(r"```[^\n`]*\n(.*?)\n?```", re.DOTALL)
+CODE: Final = "code_interpreter"
+_PLACE: Final = frozenset({"type", "id", "status", "call_id"})
+"""What says of an item of an answer which one it is, and not what was done."""
+
+FILES_OF_TOOLS: Final = "files that a tool returned left out"
 
 Value = Mapping[str, Any]
+Note = Callable[[str], None]
 
 
 def is_chat(value: Value) -> bool:
@@ -45,7 +52,7 @@ def chat(value: Value) -> Chat:
         tree.add(
             text(key),
             name(message.get("parentId")),
-            _drafts(message, model),
+            _drafts(message, model, tree.note),
             moment(message.get("timestamp")),
         )
     messages, current = tree.build(history.get("currentId"))
@@ -58,64 +65,133 @@ def chat(value: Value) -> Chat:
     )  # fmt: skip
 
 
-def _drafts(message: Value, default: str | None) -> Iterator[Draft]:
+def _drafts(message: Value, default: str | None, note: Note) -> Iterator[Draft]:
     role = message.get("role")
     if role not in _ROLES:
         return
     model = (line(message.get("model"), 200) or default) if role == "assistant" else None
-    files = tuple(_files(message))
+    beside = (*_texts(listed(_sources(message))), *_files(message))
     output = [mapping(one) for one in listing(message.get("output"))]
     if any(one.get("type") == "message" for one in output):
-        drafts = list(_answered(output, model))
+        drafts = list(_answered(output, model, note))
     else:
-        drafts = list(_written(text(message.get("content")), str(role), model))
-    if files and drafts and drafts[-1].kind == "message":
-        drafts[-1] = msgspec.structs.replace(drafts[-1], parts=drafts[-1].parts + files)
-    elif files:
-        drafts.append(Draft(role=str(role), parts=files, model=model))
+        drafts = list(_written(text(message.get("content")), str(role), model, note))
+    if beside and drafts and drafts[-1].kind == "message":
+        drafts[-1] = msgspec.structs.replace(drafts[-1], parts=drafts[-1].parts + beside)
+    elif beside:
+        drafts.append(Draft(role=str(role), parts=beside, model=model))
     yield from drafts
 
 
-def _answered(output: list[Value], model: str | None) -> Iterator[Draft]:
+def _answered(output: list[Value], model: str | None, note: Note) -> Iterator[Draft]:
     """Yield items of an answer in the shape of OpenAI's Responses."""
-    results = {
-        name(one.get("call_id")): _joined(one.get("output"))
-        for one in output
-        if one.get("type") == "function_call_output"
-    }
+    results = {name(one.get("call_id")): one for one in output if one.get("type") == "function_call_output"}
     for one in output:
-        kind = one.get("type")
+        kind = text(one.get("type"))
         if kind == "reasoning":
             thought = _joined(one.get("content")) or _joined(one.get("summary"))
             yield Draft(kind="reasoning", parts=_texts(thought), model=model)
         elif kind == "function_call":
-            returned = results.get(name(one.get("call_id"))) or ""
-            called = line(one.get("name"), 200) or "tool"
-            asked = text(one.get("arguments")) or "{}"
-            yield Draft(kind="tool", tool=called, asked=asked, parts=_texts(returned), model=model)
+            returned = results.get(name(one.get("call_id")), {})
+            if returned.get("files"):
+                note(FILES_OF_TOOLS)
+            called, given = line(one.get("name"), 200) or "tool", one.get("arguments")
+            asked = text(given) if isinstance(given, str) else encoded(given or {})
+            output_of = _texts(_joined(returned.get("output")))
+            yield Draft(kind="tool", tool=called, asked=asked or "{}", parts=output_of, model=model)
         elif kind == "message":
             yield Draft(parts=_texts(_joined(one.get("content"))), model=model)
+        elif kind.endswith(CODE):
+            yield _code(text(one.get("code")), one.get("output"), model)
+        elif kind.endswith("_call"):
+            asked = encoded({key: value for key, value in one.items() if key not in _PLACE})
+            yield Draft(
+                kind="tool", tool=line(kind.removesuffix("_call"), 200) or "tool", asked=asked, model=model
+            )
+        elif kind != "function_call_output":
+            note(f"part of an answer of type {line(kind, 40) or 'none'} left out")
 
 
-def _written(content: str, role: str, model: str | None) -> Iterator[Draft]:
+def _written(content: str, role: str, model: str | None, note: Note) -> Iterator[Draft]:
     """Yield a message whose thoughts and uses of tools are folded into its text."""
     at, said = 0, list[str]()
     while role == "assistant" and (found := _DETAILS.search(content, at)):
+        fields = {key: html.unescape(value) for key, value in _ATTRIBUTE.findall(found[1])}
+        if fields.get("type") not in _FOLDED:
+            said.append(content[at : found.end()])
+            at = found.end()
+            continue
         end = content.find(_END, found.end())
         if end < 0:
             break
         said.append(content[at : found.start()])
-        inner = html.unescape(_SUMMARY.sub("", content[found.end() : end], count=1)).strip()
         at = end + len(_END)
-        if found[1] == "reasoning":
-            thought = "\n".join(one.removeprefix(">").removeprefix(" ") for one in inner.splitlines())
-            yield Draft(kind="reasoning", parts=_texts(thought), model=model)
-        else:
-            called = _NAME.search(found[2])
-            tool = called[1] if called else found[1]
-            yield Draft(kind="tool", tool=tool, asked="{}", parts=_texts(inner), model=model)
+        if fields.get("files"):
+            note(FILES_OF_TOOLS)
+        yield _unfolded(fields, _without_summary(content[found.end() : end]), model)
     said.append(content[at:])
     yield Draft(role=role, parts=_texts("".join(said).strip()), model=model)
+
+
+def _without_summary(inner: str) -> str:
+    opening, closing = _SUMMARY
+    if inner.lstrip().startswith(opening) and closing in inner:
+        inner = inner.partition(closing)[2]
+    return inner.strip()
+
+
+def _unfolded(fields: Mapping[str, str], inner: str, model: str | None) -> Draft:
+    """Return what a folded part of a text stands for; `inner` is what is seen when it is opened."""
+    if fields["type"] == CODE:
+        fenced = _FENCE.search(inner)
+        return _code(fenced[1] if fenced else inner, _decoded(fields.get("output", "")), model)
+    inner = html.unescape(inner)
+    if fields["type"] == "reasoning":
+        thought = "\n".join(one.removeprefix(">").removeprefix(" ") for one in inner.splitlines())
+        return Draft(kind="reasoning", parts=_texts(thought), model=model)
+    asked, returned = (_unquoted(fields.get(field, "")) for field in ("arguments", "result"))
+    return Draft(
+        kind="tool", tool=line(fields.get("name"), 200) or "tool",
+        asked=asked or "{}", parts=_texts(returned or inner), model=model,
+    )  # fmt: skip
+
+
+def _decoded(value: str) -> Any:
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.DecodeError, RecursionError):
+        return value
+
+
+def _unquoted(value: str) -> str:
+    """Return the text of an attribute, which mostly is a text within JSON."""
+    found = _decoded(value)
+    return text(found) if isinstance(found, str) else value
+
+
+def _code(code: str, output: Any, model: str | None) -> Draft:
+    """Return code that was run, and what it printed, failed with and returned."""
+    if isinstance(output, dict):
+        values = (output.get(field) for field in ("stdout", "stderr", "result"))
+        output = "\n".join(one if isinstance(one, str) else encoded(one) for one in values if one)
+    words = text(output) if isinstance(output, str) else _joined(output)
+    return Draft(kind="tool", tool=CODE, asked=code.strip(), parts=_texts(words.strip()), model=model)
+
+
+def _sources(message: Value) -> list[tuple[Any, Any]]:
+    """Return titles and addresses of what an answer cites, each once, in the order of its numbers."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for one in listing(message.get("sources")) or listing(message.get("citations")):
+        source = mapping(mapping(one).get("source"))
+        for about in listing(mapping(one).get("metadata")) or [{}]:
+            meta = mapping(about)
+            key = text(meta.get("source")) or name(source.get("id")) or text(source.get("name"))
+            addresses = (meta.get("url"), key, source.get("url"), source.get("name"))
+            title = meta.get("title") or meta.get("name") or source.get("name") or key
+            url = next((value for value in addresses if address(value)), None)
+            if key:
+                found.setdefault(key, (title, url))
+    return list(found.values())
 
 
 def _texts(words: str) -> tuple[Part, ...]:

@@ -12,7 +12,7 @@ from antiphon.domain.old_chats import messages_of, session_name_of
 
 def chat(key: str, value: Any) -> Chat | None:
     """Translate the value of a key, None if it holds no history."""
-    said, session = messages_of(value), line(session_name_of(text(key)), 256)
+    said, session = messages_of(value, key), line(session_name_of(text(key)), 256)
     if said is None or session is None:
         return None
     tree, before = TreeBuilder(), None

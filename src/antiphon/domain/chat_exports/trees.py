@@ -104,7 +104,7 @@ class TreeBuilder:
 
 
 def _says(draft: Draft) -> bool:
-    return bool(draft.parts) or bool(draft.tool and draft.asked)
+    return bool(draft.parts) or bool(draft.tool and draft.asked) or bool(draft.verbatim)
 
 
 def _ordered(nodes: list[_Node]) -> list[_Node]:

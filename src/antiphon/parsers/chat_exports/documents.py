@@ -1,8 +1,8 @@
 """Reads JSON values out of a file one after the other, in memory for one of them.
 
-A file is an array, whose elements are the values, one object, or JSON lines; of Antiphon's own export
-of everything the values are its conversations. The values are cut apart
-before they are decoded, so that one that is broken, or far too long, does not hide those after it.
+A file is an array, whose elements are the values, one object, or JSON lines; of an object that holds a
+list of `conversations`, as Antiphon's own export of everything does, the values are these. They are cut
+apart before they are decoded, so that one that is broken, or far too long, does not hide those after it.
 What the fast decoder refuses (nested deeper than its stack, half characters, numbers of any size) is
 built from ijson's events without recursion; its own builders keep a path for every level, which at
 100,000 levels takes 25 GB.
@@ -26,8 +26,14 @@ MOST_MEMORY: Final = 256 * 1024 * 1024
 """So is one that would take more once it is decoded: of small values 64 MiB would take 1.4 GB."""
 PIECE_BYTES: Final = 256 * 1024
 BLANKS: Final = b" \t\r\n\xef\xbb\xbf"
-_EVERYTHING: Final = re.compile(rb'\{\s*"object":\s*"export",[^\[\]]*?"conversations":\s*(?=\[)')
-"""What stands before the conversations in an export of everything."""
+HEAD_BYTES: Final = 64 * 1024
+"""Where a list of conversations within an object begins at the latest."""
+_TEXT: Final = rb'"(?:[^"\\]|\\.)*+"'
+_SCALAR: Final = rb"(?:" + _TEXT + rb"|[-+.\w]++)"
+_FLAT: Final = rb"\{\s*+(?:" + _TEXT + rb"\s*+:\s*+" + _SCALAR + rb"\s*+,?+\s*+)*+\}"
+_MEMBER: Final = _TEXT + rb"\s*+:\s*+(?:" + _SCALAR + rb"|" + _FLAT + rb")\s*+,\s*+"
+_WRAPPED: Final = re.compile(rb"\{\s*+(?:" + _MEMBER + rb')*+"conversations"\s*+:\s*+(?=\[)', re.DOTALL)
+"""What stands before a list of conversations within an object: nothing that is a list itself."""
 _NEXT: Final = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+(["\[\]{}]|\Z)', re.DOTALL)
 """What comes before the next bracket, then that, or a string that does not end here."""
 _REST: Final = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
@@ -42,6 +48,7 @@ class Broken(msgspec.Struct, frozen=True):
 
 
 TOO_LARGE: Final = Broken("too large")
+STRAY: Final = Broken("something that is no object")
 
 
 def documents(file: IO[bytes]) -> Iterator[Any]:
@@ -53,13 +60,15 @@ def documents(file: IO[bytes]) -> Iterator[Any]:
     while first and not first.strip(BLANKS):
         first = file.readline(PIECE_BYTES)
     start = first.lstrip(BLANKS)
-    if everything := _EVERYTHING.match(start):
-        yield from _Cut(file, start[everything.end() :]).values()
-        return
-    if start.startswith(b"{") and first.endswith(b"\n") and not isinstance(_value(start), Broken):
-        yield from _lines(file, start)
-    elif start:
-        yield from _Cut(file, start).values()
+    wrapped = _WRAPPED.match(start)
+    if not wrapped and start.startswith(b"{"):
+        if first.endswith(b"\n") and not isinstance(_value(start), Broken):
+            yield from _lines(file, start)
+            return
+        start += file.read(HEAD_BYTES)
+        wrapped = _WRAPPED.match(start)
+    if start:
+        yield from _Cut(file, start[wrapped.end() :] if wrapped else start).values()
 
 
 def _lines(file: IO[bytes], first: bytes) -> Iterator[Any]:
@@ -91,11 +100,11 @@ class _Cut:
         while self._depth >= self._base and (piece := self._piece()):
             for found in self._cut(piece):
                 if self._stray:
-                    yield Broken("something that is no object")
+                    yield STRAY
                     self._stray = False
                 yield found if isinstance(found, Broken) else _value(found)
         if self._stray:
-            yield Broken("something that is no object")
+            yield STRAY
         if self._depth > self._base or (self._base and self._depth == self._base):
             raise BadExport("The file ends before its values do.")
 
@@ -164,7 +173,15 @@ def _value(encoded: bytes) -> Any:
     try:
         return _built(encoded)
     except (ijson.JSONError, ValueError, RecursionError):
-        return Broken("no JSON")
+        return Broken("no JSON" if _is_text(encoded) else "not UTF-8 text")
+
+
+def _is_text(encoded: bytes) -> bool:
+    try:
+        encoded.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _built(encoded: bytes) -> Any:

@@ -27,7 +27,8 @@ from antiphon.domain.chat_exports import (
 from antiphon.domain.chat_exports.chats import Chat, Kind, Unread
 from antiphon.domain.chat_exports.kinds import is_history, kind_of
 from antiphon.domain.chat_exports.values import line, listing, mapping, text
-from antiphon.parsers.chat_exports.documents import Broken, documents
+from antiphon.parsers.chat_exports.documents import STRAY, Broken, documents
+from antiphon.parsers.chat_exports.encodings import as_utf8
 from antiphon.parsers.chat_exports.folders import Folder, Index, base_name, opened_folder, pieces
 from antiphon.parsers.chat_exports.redis_dump import BadDump, entries_of
 from antiphon.parsers.chat_exports.spool import Spool
@@ -89,6 +90,9 @@ class FileExport:
                 for number, value in enumerate(self._values(place)):
                     if (found := kind_of(value)) is not None:
                         return found
+                    if isinstance(value, Broken):
+                        reason = "no JSON objects" if value is STRAY else value.reason
+                        problem = f"{base_name(place)}: {reason}"
                     if number >= LOOKED_AT:
                         break
             except BadExport as error:
@@ -100,7 +104,7 @@ class FileExport:
     def _is_dump(self, place: str) -> bool:
         try:
             with self._folder.open(place) as file:
-                return any(is_history(*one) for one in islice(entries_of(file), LOOKED_AT))
+                return any(is_history(*one) for one in islice(entries_of(as_utf8(file)), LOOKED_AT))
         except (BadDump, BadExport, *DAMAGED):
             return False
 
@@ -175,7 +179,7 @@ class FileExport:
         for place in self._sources:
             try:
                 with self._folder.open(place) as file:
-                    for key, value in entries_of(file):
+                    for key, value in entries_of(as_utf8(file)):
                         found = redis.chat(key, value)
                         yield found or Unread(
                             line(key, 100) or "a key without a name", "no history", fails=False
@@ -188,7 +192,7 @@ class FileExport:
     def _values(self, place: str) -> Iterator[Any]:
         try:
             with self._folder.open(place) as file:
-                yield from documents(file)
+                yield from documents(as_utf8(file))
         except DAMAGED as error:
             raise BadExport(f"It is damaged: {error}.") from error
 
