@@ -19,7 +19,8 @@ TOP = "(message) => message.getBoundingClientRect().top"
 
 async def style(page: Tab, selector: str, name: str) -> Any:
     """A computed property of the first element that a selector finds."""
-    return await page.page.locator(selector).first.evaluate("(one, name) => getComputedStyle(one)[name]", name)
+    found = page.page.locator(selector).first
+    return await found.evaluate("(one, name) => getComputedStyle(one)[name]", name)
 
 
 @pytest.mark.parametrize("viewport", [None, PHONE], ids=["desktop", "phone"])
