@@ -110,6 +110,8 @@ async def test_what_is_pressed_looks_pressed_and_words_look_alike_everywhere(pag
     await expect(good).to_have_attribute("aria-pressed", "true")
     await page.page.mouse.move(1, 1)
     await expect(good).not_to_have_css("background-color", plain)
+    await good.hover()
+    await expect(good).to_have_attribute("title", "Good answer")
 
 
 async def test_the_choices_of_appearance_can_be_read(page: Tab) -> None:
@@ -125,6 +127,15 @@ async def test_a_dialog_begins_in_its_field_and_gives_the_focus_back(page: Tab) 
     await page.say("one")
     await pick_of_open(page, "Folder")
     await expect(page.page.locator("dialog input[name=folder]")).to_be_focused()
+    await page.page.keyboard.press("Escape")
+    await expect(page.page.locator("dialog")).to_have_count(0)
+    page.expected.append("status of 404")
+    await pick_of_open(page, "Share")
+    await page.page.get_by_label("Name of the person").fill("nobody of that name")
+    await page.page.get_by_role("button", name="Let in").click()
+    told = page.page.locator("dialog .notice")
+    await told.get_by_role("button", name="Dismiss").click()  # it can be reached, in front of the dialog
+    await expect(told).to_have_count(0)
     await page.page.keyboard.press("Escape")
     await expect(page.page.locator("dialog")).to_have_count(0)
     assert await page.page.evaluate(FOCUS) != "BODY"

@@ -1,5 +1,6 @@
 import { useId, useLayoutEffect, useRef, type ReactNode } from "react";
 import { Icon } from "./icons";
+import { Notices } from "./notices";
 
 /**
  * A native modal dialog: the browser keeps the focus in it and gives it back, if it is closed while it is there.
@@ -44,6 +45,7 @@ export function Dialog({
         </header>
         {children}
       </div>
+      <Notices />
     </dialog>
   );
 }
