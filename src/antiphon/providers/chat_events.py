@@ -27,6 +27,7 @@ from antiphon.providers.chat_wire import (
     decode_chunk,
     decode_loosely,
 )
+from antiphon.providers.logprobs import read_logprobs
 from antiphon.providers.provider_errors import Blame
 from antiphon.providers.sse_reader import DONE, LineTooLong, SseReader
 from antiphon.providers.surrogates import SurrogateJoiner, mend
@@ -152,8 +153,11 @@ class ChatEvents:
                     text = delta.content or ""
                     if loose or self._joiner.held:
                         text = self._joiner.join((index, "text", 0), text)
-                    if text or choice.logprobs is not None:
-                        events.append(TextDelta(index, text, choice.logprobs))
+                    logprobs = None
+                    if choice.logprobs is not None and delta.content is not None:
+                        logprobs = read_logprobs(choice.logprobs)
+                    if text or logprobs is not None:
+                        events.append(TextDelta(index, text, logprobs))
                 if (
                     delta.reasoning_content or delta.reasoning or delta.refusal
                     or delta.tool_calls or delta.function_call is not None
