@@ -130,6 +130,19 @@ async def test_what_would_be_left_out_is_refused_if_nothing_may_be(api: Api) -> 
     await asking
 
 
+async def test_a_tools_output_that_comes_late_or_twice_blocks_no_conversation(api: Api) -> None:
+    conversation = await api.conversation("u0")
+    call = {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "c", "output": "seen"}
+    for item in (call, {"type": "message", "role": "user", "content": "u1"}, output, output):
+        await api.post(f"/v1/conversations/{conversation}/items", {"items": [item]})
+    asking = asyncio.create_task(api.ask("u2", model=HAND, conversation=conversation))
+    asked = await api.world.hand.next()
+    assert [one["role"] for one in asked.request.messages] == ["user", "assistant", "tool", "user", "user"]
+    asked.answer("ok")
+    await asking
+
+
 # --- items
 
 

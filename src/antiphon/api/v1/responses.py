@@ -272,7 +272,8 @@ async def count_input(application: Application, who: Principal, raw: bytes) -> d
         body = decode_count(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise decoding_error(error) from None
-    fields = {name: getattr(body, name) for name in ("model", "input", "instructions", "tools")}
+    named = ("model", "input", "instructions", "tools", "tool_choice", "text", "reasoning")
+    fields = {name: getattr(body, name) for name in named}
     create_body = CreateResponse(
         **fields, previous_response_id=body.previous_response_id, conversation=conversation_of(body)
     )
