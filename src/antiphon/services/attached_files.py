@@ -109,14 +109,18 @@ class AttachedFiles:
             )
         return shown
 
+    async def require_messages(self, owner_id: str, messages: list[dict[str, Any]]) -> None:
+        """Raise NotFound for a file of chat messages that is not the owner's."""
+        if any(named_in_chat(message) for message in messages):
+            await self.named(owner_id, [as_item(message) for message in messages], "messages")
+
     async def shown_messages(
         self, owner_id: str, messages: list[dict[str, Any]], room_tokens: int
     ) -> list[dict[str, Any]]:
-        """Return chat messages with what a model is shown of their files; raises NotFound, InvalidRequest."""
+        """Return chat messages with what a model is shown of their files; raises InvalidRequest."""
         if not any(named_in_chat(message) for message in messages):
             return messages
         items = [as_item(message) for message in messages]
-        await self.named(owner_id, items, "messages")
         room = room_tokens - estimate_request_tokens(messages)
         shown = await self.shown(owner_id, items, room, is_in=_nobody)
         return [

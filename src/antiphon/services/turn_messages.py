@@ -44,6 +44,8 @@ class TurnMessages:
         items = request.items
         if any(item.reference for item in items):
             items = await self._referenced(who, request)
+        if request.messages is not None:
+            await self._attached.require_messages(who.actor_id, request.messages)
         items = await self._attached.named(who.actor_id, items)
         return request if items is request.items else msgspec.structs.replace(request, items=items)
 

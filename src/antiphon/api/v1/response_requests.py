@@ -208,13 +208,7 @@ def _require_sense(
         raise InvalidRequest(
             "A background answer is always stored.", param="background", code="invalid_value"
         )
-    placed = extension.parent_id or extension.branch_id
-    if placed and conversation is None:
-        raise InvalidRequest(
-            "'parent_id' and 'branch_id' belong to a conversation.",
-            param="conversation",
-            code="missing_required_parameter",
-        )
+    _require_place(extension, conversation, follows=body.previous_response_id is not None, store=store)
     if extension.continues and body.input:
         raise InvalidRequest(
             "What goes on with an answer has no 'input'.", param="input", code="mutually_exclusive_parameters"
@@ -226,6 +220,27 @@ def _require_sense(
         )
     if body.input == [] and conversation is None and body.previous_response_id is None:
         raise InvalidRequest("The input is empty.", param="input", code="empty_array")
+
+
+def _require_place(extension: Extension, conversation: str | None, *, follows: bool, store: bool) -> None:
+    if (extension.parent_id or extension.branch_id) and conversation is None:
+        raise InvalidRequest(
+            "'parent_id' and 'branch_id' belong to a conversation.",
+            param="conversation",
+            code="missing_required_parameter",
+        )
+    if extension.parent_id and extension.branch_id:
+        raise InvalidRequest(
+            "'parent_id' and 'branch_id' exclude each other.",
+            param="antiphon.branch_id",
+            code="mutually_exclusive_parameters",
+        )
+    if extension.branch_name and not (store and (conversation is not None or follows)):
+        raise InvalidRequest(
+            "'branch_name' opens a branch of a conversation that is there, for an answer that is stored.",
+            param="antiphon.branch_name",
+            code="invalid_value",
+        )
 
 
 def _require_supported(body: CreateResponse) -> None:
