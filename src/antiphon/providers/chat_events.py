@@ -149,13 +149,13 @@ class ChatEvents:
                 continue
             delta = choice.delta or choice.message
             if delta is not None:
-                if delta.content or choice.logprobs is not None:
+                logprobs = choice.logprobs
+                if delta.content or logprobs is not None:
                     text = delta.content or ""
                     if loose or self._joiner.held:
                         text = self._joiner.join((index, "text", 0), text)
-                    logprobs = None
-                    if choice.logprobs is not None and delta.content is not None:
-                        logprobs = read_logprobs(choice.logprobs)
+                    if logprobs is not None:  # where there is no content they are those of thoughts or calls
+                        logprobs = read_logprobs(logprobs) if delta.content is not None else None
                     if text or logprobs is not None:
                         events.append(TextDelta(index, text, logprobs))
                 if (
