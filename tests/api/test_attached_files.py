@@ -101,6 +101,9 @@ async def test_what_has_no_room_is_cut_or_refused(api: Api) -> None:
         status=400,
     )
     assert error["code"] == "context_length_exceeded"
+    _, first = await asked(api, {"input": said(document(file))})
+    body = {"model": ECHO, "truncation": "disabled", "input": "x", "previous_response_id": first["id"]}
+    assert (await api.refused("POST", RESPONSES, body, status=400))["code"] == "context_length_exceeded"
 
 
 async def test_pictures_that_are_too_many_are_named(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +113,9 @@ async def test_pictures_that_are_too_many_are_named(api: Api, monkeypatch: pytes
     call, _ = await asked(api, {"input": said(picture(two)), "previous_response_id": first["id"]})
     assert "[attached: 1.png]" in str(call.request.messages[0]["content"])
     assert call.request.messages[2]["content"][1]["type"] == "image_url"
+    body = {"model": ECHO, "truncation": "disabled", "input": said(picture(two))}
+    error = await api.refused("POST", RESPONSES, {**body, "previous_response_id": first["id"]}, status=400)
+    assert error["code"] == "context_length_exceeded" and "1.png" in error["message"]
 
 
 async def test_what_no_model_can_be_shown_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,6 +108,41 @@ async def test_a_response_in_a_conversation_says_where_it_stands(api: Api) -> No
         assert text_of(item) == "hello"
 
 
+async def test_what_would_be_left_out_is_refused_if_nothing_may_be(api: Api) -> None:
+    window = api.world.application.models.resolve(HAND).context_tokens
+    conversation = await api.conversation("oldest", "x" * (window * 2))  # half of it, four characters a token
+    body = {"model": HAND, "input": "?", "conversation": conversation, "truncation": "disabled"}
+    asking = asyncio.create_task(api.post("/v1/responses", {**body, "max_output_tokens": window // 4}))
+    call = await api.world.hand.next()
+    assert call.prompts[0] == "user:oldest" and len(call.prompts) == 3
+    call.answer("all of it")
+    assert (await asking)["truncation"] == "disabled"
+    more = [{"type": "message", "role": "user", "content": "y" * (window * 6 // 5)}]  # three tenths of it
+    await api.post(f"/v1/conversations/{conversation}/items", {"items": more})
+    for answer in ({}, {"max_output_tokens": window // 2}):
+        asked = {**body, "model": ECHO, **answer}
+        error = await api.refused("POST", "/v1/responses", asked, status=400)
+        assert (error["code"], error["param"]) == ("context_length_exceeded", "input")
+    asking = asyncio.create_task(api.post("/v1/responses", {**body, "truncation": "auto"}))
+    call = await api.world.hand.next()
+    assert "user:oldest" not in call.prompts
+    call.answer("the rest")
+    await asking
+
+
+async def test_a_tools_output_that_comes_late_or_twice_blocks_no_conversation(api: Api) -> None:
+    conversation = await api.conversation("u0")
+    call = {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "c", "output": "seen"}
+    for item in (call, {"type": "message", "role": "user", "content": "u1"}, output, output):
+        await api.post(f"/v1/conversations/{conversation}/items", {"items": [item]})
+    asking = asyncio.create_task(api.ask("u2", model=HAND, conversation=conversation))
+    asked = await api.world.hand.next()
+    assert [one["role"] for one in asked.request.messages] == ["user", "assistant", "tool", "user", "user"]
+    asked.answer("ok")
+    await asking
+
+
 # --- items
 
 

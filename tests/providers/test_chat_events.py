@@ -73,17 +73,67 @@ def test_a_usage_that_cannot_be_true_is_none(count: str) -> None:
     assert read(stream) == [TextDelta(0, "a"), Finish(0, "stop")]
 
 
-def test_reasoning_refusal_and_logprobs() -> None:
-    logprobs = {"content": [{"token": "a", "logprob": -0.1}]}
-    with_logprobs = {"choices": [{"index": 0, "delta": {"content": "a"}, "logprobs": logprobs}]}
-    stream = sse(chunk(reasoning_content="x"), chunk(reasoning="y"), chunk(refusal="no"), with_logprobs, STOP)
+def test_reasoning_and_refusal() -> None:
+    stream = sse(
+        chunk(reasoning_content="x"), chunk(reasoning="y"), chunk(refusal="no"), chunk(content="a"), STOP
+    )
     assert read(stream) == [
         ReasoningDelta(0, "x"),
         ReasoningDelta(0, "y"),
         RefusalDelta(0, "no"),
-        TextDelta(0, "a", logprobs),
+        TextDelta(0, "a"),
         Finish(0, "stop"),
     ]
+
+
+def probable(logprobs: Any, **delta: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": delta or {"content": "a"}, "logprobs": logprobs}]}
+
+
+WHOLE = {"token": "é", "logprob": -0.5, "bytes": [195, 169], "top_logprobs": []}
+
+
+@pytest.mark.parametrize(
+    ("sent", "read_as"),
+    [
+        (WHOLE, WHOLE),
+        ({"token": "é", "logprob": -0.5}, WHOLE),
+        ({**WHOLE, "bytes": None, "top_logprobs": None}, WHOLE),
+        ({**WHOLE, "bytes": [256], "surplus": 1, "logprob": -0.5}, WHOLE),
+        (
+            {**WHOLE, "top_logprobs": [{"token": "e", "logprob": 0}, {"token": 7}]},
+            {**WHOLE, "top_logprobs": [{"token": "e", "logprob": 0.0, "bytes": [101]}]},
+        ),
+    ],
+)
+def test_a_token_has_every_field_its_probability_is_told_with(sent: Any, read_as: Any) -> None:
+    stream = sse(probable({"content": [sent], "refusal": None}), STOP)
+    assert read(stream) == [TextDelta(0, "a", [read_as]), Finish(0, "stop")]
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        {"content": [], "refusal": None}, {"content": None, "refusal": [WHOLE]}, {}, [], [WHOLE], "x", 1,
+        {"content": "x"}, {"content": [WHOLE, None]}, {"content": [{"token": "x"}]},
+        {"content": [{"logprob": 0}]},
+        {"content": [{"token": "x", "logprob": True}]}, {"content": [{"token": "x", "logprob": 10**400}]},
+        {"tokens": ["x"], "token_logprobs": [0.0]},
+    ],
+)  # fmt: skip
+def test_none_or_malformed_ones_are_none_and_make_no_text(logprobs: Any) -> None:
+    assert read(sse(probable(logprobs), STOP)) == [TextDelta(0, "a"), Finish(0, "stop")]
+    assert read(sse(probable(logprobs, content=""), STOP)) == [Finish(0, "stop")]
+
+
+def test_those_of_thoughts_and_calls_belong_to_no_text() -> None:
+    thought = probable({"content": [WHOLE]}, reasoning="é")
+    assert read(sse(thought, STOP)) == [ReasoningDelta(0, "é"), Finish(0, "stop")]
+
+
+def test_those_of_a_part_of_a_character_come_without_a_text() -> None:
+    stream = sse(probable({"content": [WHOLE]}, content=""), STOP)
+    assert read(stream) == [TextDelta(0, "", [WHOLE]), Finish(0, "stop")]
 
 
 def call(index: int | None, call_id: str | None, name: str | None, arguments: Any) -> dict[str, Any]:

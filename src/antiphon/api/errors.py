@@ -38,6 +38,11 @@ _TYPE: Final = {401: "authentication_error", 403: "permission_error", 429: "rate
 _ALTERNATIVE: Final = re.compile(r"constrained-\w+|[\w-]*\[.+\]")
 """How a validator names a type that was tried, where a field may have several: no part of the body."""
 
+_PLAIN: Final = frozenset({"bool", "float", "int", "str"})
+"""The same of the simplest types, by which only the last part may be named: a key of a caller may be, too."""
+
+_NAMED_BY_CALLERS: Final = frozenset({"attributes", "metadata"})
+
 
 def status_of(error: errors.AntiphonError) -> int:
     """Return the HTTP status of a named error."""
@@ -83,6 +88,8 @@ def field_problem(found: Mapping[str, Any]) -> tuple[str, str | None, str]:
     place = [str(part) for part in found["loc"]]
     if found["type"] != "extra_forbidden":  # whose name is the caller's own
         place = [part for part in place if not _ALTERNATIVE.fullmatch(part)]
+        if len(place) > 1 and place[-1] in _PLAIN and place[-2] not in _NAMED_BY_CALLERS:
+            place.pop()
     if place and place[0] in ("body", "query", "path", "header"):
         place = place[1:]
     param = ".".join(place) or None

@@ -30,11 +30,15 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TextDelta(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="text"):
-    """Some text of the answer; `logprobs` are the provider's, untouched."""
+    """Some text of the answer.
+
+    `logprobs` are its tokens, each with `token`, `logprob`, `bytes` and `top_logprobs`. They may come without
+    a text: some tokens are parts of a character. The text of such a delta is empty.
+    """
 
     choice: int
     text: str
-    logprobs: Any = None
+    logprobs: list[dict[str, Any]] | None = None
 
 
 class ReasoningDelta(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="reasoning"):

@@ -27,6 +27,7 @@ from antiphon.providers.chat_wire import (
     decode_chunk,
     decode_loosely,
 )
+from antiphon.providers.logprobs import read_logprobs
 from antiphon.providers.provider_errors import Blame
 from antiphon.providers.sse_reader import DONE, LineTooLong, SseReader
 from antiphon.providers.surrogates import SurrogateJoiner, mend
@@ -148,12 +149,15 @@ class ChatEvents:
                 continue
             delta = choice.delta or choice.message
             if delta is not None:
-                if delta.content or choice.logprobs is not None:
+                logprobs = choice.logprobs
+                if delta.content or logprobs is not None:
                     text = delta.content or ""
                     if loose or self._joiner.held:
                         text = self._joiner.join((index, "text", 0), text)
-                    if text or choice.logprobs is not None:
-                        events.append(TextDelta(index, text, choice.logprobs))
+                    if logprobs is not None:  # where there is no content they are those of thoughts or calls
+                        logprobs = read_logprobs(logprobs) if delta.content is not None else None
+                    if text or logprobs is not None:
+                        events.append(TextDelta(index, text, logprobs))
                 if (
                     delta.reasoning_content or delta.reasoning or delta.refusal
                     or delta.tool_calls or delta.function_call is not None

@@ -26,6 +26,7 @@ from antiphon.services.access import Access, FoundRun, not_found
 from antiphon.services.erasure import Purged
 from antiphon.services.paging import Page
 from antiphon.services.purges import Purges
+from antiphon.services.runs.context import open_compaction
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Follower, Followers
 from antiphon.services.runs.live import LiveRun
@@ -362,7 +363,14 @@ def count_input(messages: list[dict[str, Any]], tools: list[Any]) -> int:
 
 def summary_of(items: list[InputItem]) -> str:
     """Return what a compaction keeps of the items it replaces: who said what, shortened evenly."""
-    lines = [(item.role or item.type, " ".join(text_of(item.payload).split())) for item in items]
+    lines: list[tuple[str, str]] = []
+    for item in items:
+        if item.type == "compaction":  # which holds such lines already
+            held = open_compaction(item.payload.get("encrypted_content"))
+            parted = (line.partition(": ") for line in held.splitlines())
+            lines += [(who, text) if text else (item.type, who) for who, _, text in parted]
+        else:
+            lines.append((item.role or item.type, " ".join(text_of(item.payload).split())))
     lines = [(who, text) for who, text in lines if text]
     room = max(COMPACT_CHARACTERS // max(len(lines), 1), 40)
     return "\n".join(f"{who}: {text if len(text) <= room else text[: room - 1] + '…'}" for who, text in lines)

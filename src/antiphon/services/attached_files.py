@@ -42,6 +42,7 @@ from antiphon.services.access import not_found
 from antiphon.services.document_texts import DocumentTexts
 
 GONE = "a file that is gone"
+NO_ROOM = "context_length_exceeded"
 
 IsIn = Callable[[str], Awaitable[bool]]
 """Whether an account is in the conversation whose items are shown."""
@@ -81,7 +82,7 @@ class AttachedFiles:
 
         `owner_id` is whose files new items name, `is_in` tells of an author of others whether that one is
         in the conversation still. Raises InvalidRequest for a new item whose file no model can be shown,
-        or with `whole` has no room. The newest files come first.
+        with `whole` for any that has no room. The newest files come first.
         """
         shown = list(items)
         room = _Room(tokens=room_tokens)
@@ -100,7 +101,7 @@ class AttachedFiles:
                 try:
                     parts[place] = await self._part(author_id, part, room, whole=whole)
                 except _Unfit as unfit:
-                    if isinstance(item, InputItem):
+                    if isinstance(item, InputItem) or (whole and unfit.code == NO_ROOM):
                         _refuse(unfit, f"input.{place}.file_id")
                     parts[place] = told_of(unfit.filename, "which cannot be shown")
             shown[index] = InputItem(
@@ -108,14 +109,18 @@ class AttachedFiles:
             )
         return shown
 
+    async def require_messages(self, owner_id: str, messages: list[dict[str, Any]]) -> None:
+        """Raise NotFound for a file of chat messages that is not the owner's."""
+        if any(named_in_chat(message) for message in messages):
+            await self.named(owner_id, [as_item(message) for message in messages], "messages")
+
     async def shown_messages(
         self, owner_id: str, messages: list[dict[str, Any]], room_tokens: int
     ) -> list[dict[str, Any]]:
-        """Return chat messages with what a model is shown of their files; raises NotFound, InvalidRequest."""
+        """Return chat messages with what a model is shown of their files; raises InvalidRequest."""
         if not any(named_in_chat(message) for message in messages):
             return messages
         items = [as_item(message) for message in messages]
-        await self.named(owner_id, items, "messages")
         room = room_tokens - estimate_request_tokens(messages)
         shown = await self.shown(owner_id, items, room, is_in=_nobody)
         return [
@@ -145,7 +150,7 @@ class AttachedFiles:
         try:
             kind = picture_type(await self._head(file))
             if kind is not None:
-                return await self._picture(file, kind, part, room)
+                return await self._picture(file, kind, part, room, whole=whole)
             if part["type"] == "input_image":
                 raise _Unfit(file.filename, f"File '{file.filename}' is no PNG, JPEG, GIF or WebP picture.")
             return await self._document(file, room, whole=whole)
@@ -154,11 +159,16 @@ class AttachedFiles:
         except ParseFailed as failure:
             raise _Unfit(file.filename, f"File '{file.filename}': {failure.message}", failure.code) from None
 
-    async def _picture(self, file: File, kind: str, part: dict[str, Any], room: _Room) -> dict[str, Any]:
+    async def _picture(
+        self, file: File, kind: str, part: dict[str, Any], room: _Room, *, whole: bool
+    ) -> dict[str, Any]:
         if file.bytes > MAX_PICTURE_BYTES:
             told = f"Picture '{file.filename}' is larger than {MAX_PICTURE_BYTES} bytes."
             raise _Unfit(file.filename, told, "file_too_large")
         if file.bytes > room.picture_bytes:
+            if whole:
+                told = f"Beside the other pictures there is no room for '{file.filename}'."
+                raise _Unfit(file.filename, told, NO_ROOM)
             return told_of(file.filename)
         room.picture_bytes -= file.bytes
         content = b"".join([piece async for piece in self._blobs.open(file.owner_id, file.digest)])
@@ -176,7 +186,7 @@ class AttachedFiles:
         is_cut = is_cut or len(fits) < len(text)
         if is_cut and whole:
             told = f"The text of '{file.filename}' does not fit the model's window."
-            raise _Unfit(file.filename, told, "context_length_exceeded")
+            raise _Unfit(file.filename, told, NO_ROOM)
         room.tokens -= estimate_tokens(fits)
         return document_part(file.filename, fits, is_cut=is_cut)
 

@@ -44,6 +44,8 @@ class TurnMessages:
         items = request.items
         if any(item.reference for item in items):
             items = await self._referenced(who, request)
+        if request.messages is not None:
+            await self._attached.require_messages(who.actor_id, request.messages)
         items = await self._attached.named(who.actor_id, items)
         return request if items is request.items else msgspec.structs.replace(request, items=items)
 
@@ -103,10 +105,12 @@ class TurnMessages:
 
     @staticmethod
     def _require_room(request: TurnRequest, base: TurnBase, route: ModelRoute) -> None:
-        needed = base.position.tokens + sum(estimate_item_tokens(item.payload) for item in request.items)
-        if needed > route.context_tokens:
+        """Refuse a path of which something would be left out; what was deleted from it counts still."""
+        room = context_budget(request, route)
+        if base.position.tokens > room:
             raise InvalidRequest(
-                f"The conversation is about {needed} tokens long, the model takes {route.context_tokens};"
+                f"The conversation is about {base.position.tokens} tokens long. Of the model's"
+                f" {route.context_tokens} the input and the answer leave it {room};"
                 ' use truncation "auto" to leave out the oldest items.',
                 code="context_length_exceeded",
                 param="input",

@@ -16,6 +16,7 @@ from antiphon.domain.errors import (
     InFlight,
     InvalidRequest,
 )
+from antiphon.domain.inputs import InputItem
 from antiphon.domain.limits import Standing
 from antiphon.domain.members import VIEWER
 from antiphon.domain.run_events import RunLog
@@ -103,6 +104,11 @@ class Turns:
         """Raise NotFound if no provider has a model of that name."""
         self._models.resolve(name)
 
+    async def resolved(self, who: Principal, items: Sequence[InputItem]) -> tuple[InputItem, ...]:
+        """Return items with those they refer to in place of references; raises NotFound."""
+        request = TurnRequest(surface="responses", items=tuple(items))
+        return (await self._asked.resolved(who, request)).items
+
     async def count(self, who: Principal, request: TurnRequest) -> int:
         """Estimate the input tokens of a turn without beginning it."""
         route = self._models.resolve(request.model)
@@ -187,6 +193,7 @@ class Turns:
         messages: list[dict[str, Any]],
         search: SearchPlan | None,
     ) -> list[Begun]:
+        _require_sense(request, plans[0].run, messages)
         grant = await self._limits.grant(who, request, routes, plans, messages)
         commands: list[ws.Command] = [*grant.commands]
         commands += [command for plan in plans for command in plan.commands]
@@ -351,6 +358,21 @@ class Turns:
         """Return the turn with what it is to search; raises NotFound."""
         search = await self._searches.plan(who, at, request)
         return (request if search is None else msgspec.structs.replace(request, grounded=True)), search
+
+
+def _require_sense(request: TurnRequest, run: Run, messages: Sequence[dict[str, Any]]) -> None:
+    if request.generate and not messages:
+        raise InvalidRequest(
+            "There is nothing to answer: the conversation is empty and the request has no input.",
+            code="missing_required_parameter",
+            param="input",
+        )
+    if request.activate and run.branch_id is None:
+        raise InvalidRequest(
+            "The answer is given on no branch that could be activated; 'branch_name' opens one.",
+            code="invalid_value",
+            param="antiphon.activate",
+        )
 
 
 def _activate(run: Run) -> ws.ActivateBranch:

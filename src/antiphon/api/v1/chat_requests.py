@@ -117,8 +117,8 @@ def turn_request(
 
 
 def _offered(params: dict[str, Any], tools: Tools) -> dict[str, Any]:
-    """Return what goes on to the model, without the tools that the server runs itself."""
-    if len(tools.offered) == len(params.get("tools") or ()):
+    """Return what goes on to the model, without the tools that it may not call or the server runs itself."""
+    if len(tools.offered) == len(params.get("tools") or ()) and tools.choice == params.get("tool_choice"):
         return params
     left = {name: value for name, value in params.items() if name not in _OF_TOOLS}
     if tools.offered:

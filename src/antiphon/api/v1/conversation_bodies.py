@@ -46,7 +46,7 @@ class CreateConversation(Body):
 
 
 class UpdateConversation(Body):
-    """New metadata (the whole of it), title, end or place in lists; null takes an end or a folder away."""
+    """New metadata (the whole of it), title, end or place in lists; null takes one away."""
 
     metadata: Metadata | None = None
     title: Annotated[str, Field(max_length=500)] | None = None

@@ -12,7 +12,7 @@ from antiphon.api.dependencies import After, App, Caller, JsonRoute, Limit, Purg
 from antiphon.api.idempotency import key_of, once
 from antiphon.api.v1.conversation_bodies import AddItems, CreateConversation, UpdateConversation
 from antiphon.api.v1.conversation_objects import conversation_object, deleted_object
-from antiphon.api.v1.pages import Order, answer, page_object, raw_answer
+from antiphon.api.v1.pages import Order, answer, included, page_object, raw_answer
 from antiphon.api.v1.response_objects import PLACE, known_includes, placed_item, stored_item
 from antiphon.api.v1.wire_json import encode_object
 from antiphon.domain.conversations import ALL, MAX_FOLDER, Chosen
@@ -119,12 +119,13 @@ async def update(
     """Replace the metadata, set title, end or place in lists; `If-Match` refuses a stale change with 412."""
     ends = "expires_after" in body.model_fields_set
     files = "folder" in body.model_fields_set
-    given = (body.metadata, body.title, body.pinned, body.archived)
-    if not ends and not files and all(one is None for one in given):
+    describes = "metadata" in body.model_fields_set
+    given = (body.title, body.pinned, body.archived)
+    if not ends and not files and not describes and all(one is None for one in given):
         raise InvalidRequest(
             "Missing required parameter: 'metadata'.", code="missing_required_parameter", param="metadata"
         )
-    metadata = msgspec.json.encode(body.metadata).decode() if body.metadata is not None else None
+    metadata = msgspec.json.encode(body.metadata or {}).decode() if describes else None
     seconds = body.expires_after.seconds if body.expires_after else None
     found = await application.conversations.update(
         who, conversation_id, title=body.title, metadata=metadata, revision=_revision(if_match),
@@ -174,6 +175,7 @@ async def add_items(
 async def list_items(
     application: App,
     who: Caller,
+    request: Request,
     conversation_id: str,
     after: After = None,
     limit: Limit = 20,
@@ -186,7 +188,7 @@ async def list_items(
         who, conversation_id, branch_id=branch, after=after, limit=limit, descending=order == "desc"
     )
     data = [stored_item(item) for item in page.data]
-    if PLACE in known_includes(include or (), own=(PLACE,)):
+    if PLACE in known_includes(included(request, include), own=(PLACE,)):
         runs = await application.answers.of_items(who, conversation_id, page.data)
         data = [placed_item(item, runs.get(item.run_id or "")) for item in page.data]
     return answer(page_object(data, has_more=page.has_more))

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from fastapi import Response
+from fastapi import Request, Response
 
 from antiphon.api.v1.wire_json import encode_object
 
 Order = Literal["asc", "desc"]
+
+
+def included(request: Request, include: Sequence[str] | None) -> list[str]:
+    """Return what a query's `include` names; SDKs write it as `include[]`."""
+    return [*(include or ()), *request.query_params.getlist("include[]")]
 
 
 def page_object(data: Sequence[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:

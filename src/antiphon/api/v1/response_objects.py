@@ -174,6 +174,7 @@ def _echo(echo: dict[str, Any], conversation_id: str | None, stored: bool, metad
         "previous_response_id": echo.get("previous_response_id"),
         "conversation": {"id": f"{ids.CONVERSATION}{conversation_id}"} if conversation_id else None,
         "prompt_cache_key": echo.get("prompt_cache_key"),
+        **({"prompt_cache_options": options} if (options := echo.get("prompt_cache_options")) else {}),
         "prompt_cache_retention": echo.get("prompt_cache_retention"),
         "reasoning": echo.get("reasoning") or {"effort": None, "summary": None},
         "safety_identifier": echo.get("safety_identifier"),

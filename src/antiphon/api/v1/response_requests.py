@@ -14,6 +14,7 @@ from antiphon.api.errors import decoding_error
 from antiphon.api.v1.hosted_tools import Tools, echoed_tool, sort_tools
 from antiphon.api.v1.response_objects import LOGPROBS, RESULTS, known_includes
 from antiphon.domain.errors import InvalidRequest
+from antiphon.domain.file_search import TOOL
 from antiphon.domain.inputs import parse_input
 from antiphon.services.turn_plans import TurnRequest
 
@@ -45,11 +46,21 @@ class ConversationRef(msgspec.Struct, forbid_unknown_fields=True):
     id: str
 
 
-class Reasoning(msgspec.Struct):
-    """How much a reasoning model should think; passed on."""
+class Reasoning(msgspec.Struct, forbid_unknown_fields=True):
+    """How much a reasoning model should think, which is passed on; the rest as far as it asks for nothing."""
 
     effort: str | None = None
     summary: str | None = None
+    generate_summary: str | None = None
+    context: str | None = None
+    mode: str | None = None
+
+
+class TextConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """What an answer's text should be like; passed on."""
+
+    format: dict[str, Any] | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
 
 
 class ResponsesBody(msgspec.Struct, kw_only=True):
@@ -63,7 +74,7 @@ class ResponsesBody(msgspec.Struct, kw_only=True):
     tools: Annotated[list[dict[str, Any]], Meta(max_length=MAX_TOOLS)] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
-    text: dict[str, Any] | None = None
+    text: TextConfig | None = None
     reasoning: Reasoning | None = None
     truncation: Literal["auto", "disabled"] | None = None
 
@@ -125,11 +136,14 @@ decode_create = msgspec.json.Decoder(CreateResponse).decode
 decode_count = msgspec.json.Decoder(CountInput).decode
 decode_compact = msgspec.json.Decoder(Compact).decode
 
-_SENT_ON: Final = ("frequency_penalty", "presence_penalty", "temperature", "top_p", "user", "service_tier")
+_SENT_ON: Final = (
+    "frequency_penalty", "presence_penalty", "prompt_cache_key", "prompt_cache_options",
+    "prompt_cache_retention", "safety_identifier", "service_tier", "temperature", "top_p", "user",
+)  # fmt: skip
 _ECHOED: Final = (
     "instructions", "max_output_tokens", "max_tool_calls", "parallel_tool_calls", "previous_response_id",
-    "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "temperature", "top_logprobs", "top_p",
-    "presence_penalty", "frequency_penalty", "truncation", "user",
+    "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier", "temperature",
+    "top_logprobs", "top_p", "presence_penalty", "frequency_penalty", "truncation", "user",
 )  # fmt: skip
 
 
@@ -194,27 +208,69 @@ def _require_sense(
         raise InvalidRequest(
             "A background answer is always stored.", param="background", code="invalid_value"
         )
-    placed = extension.parent_id or extension.branch_id
-    if placed and conversation is None:
-        raise InvalidRequest(
-            "'parent_id' and 'branch_id' belong to a conversation.",
-            param="conversation",
-            code="missing_required_parameter",
-        )
+    _require_place(extension, conversation, follows=body.previous_response_id is not None, store=store)
     if extension.continues and body.input:
         raise InvalidRequest(
             "What goes on with an answer has no 'input'.", param="input", code="mutually_exclusive_parameters"
         )
-    if body.prompt is not None:
-        raise InvalidRequest(
-            "Stored prompts are not supported.", param="prompt", code="unsupported_parameter"
-        )
+    _require_supported(body)
     if body.input is None and conversation is None and body.previous_response_id is None:
         raise InvalidRequest(
             "Missing required parameter: 'input'.", param="input", code="missing_required_parameter"
         )
     if body.input == [] and conversation is None and body.previous_response_id is None:
         raise InvalidRequest("The input is empty.", param="input", code="empty_array")
+
+
+def _require_place(extension: Extension, conversation: str | None, *, follows: bool, store: bool) -> None:
+    if (extension.parent_id or extension.branch_id) and conversation is None:
+        raise InvalidRequest(
+            "'parent_id' and 'branch_id' belong to a conversation.",
+            param="conversation",
+            code="missing_required_parameter",
+        )
+    if extension.parent_id and extension.branch_id:
+        raise InvalidRequest(
+            "'parent_id' and 'branch_id' exclude each other.",
+            param="antiphon.branch_id",
+            code="mutually_exclusive_parameters",
+        )
+    if extension.branch_name and not (store and (conversation is not None or follows)):
+        raise InvalidRequest(
+            "'branch_name' opens a branch of a conversation that is there, for an answer that is stored.",
+            param="antiphon.branch_name",
+            code="invalid_value",
+        )
+
+
+def _require_supported(body: CreateResponse) -> None:
+    """Refuse what would make another answer and cannot be asked for by chat completions."""
+    asked: list[tuple[str, Any, str]] = [
+        ("prompt", body.prompt is not None, "Stored prompts are not supported."),
+        ("moderation", body.moderation is not None, "Moderation is not supported."),
+        ("context_management", body.context_management, "What has no room is left out by 'truncation' only."),
+    ]
+    if (thinking := body.reasoning) is not None:
+        summary = (
+            "There are no summaries of a model's thoughts here; they are shown as far as its server does."
+        )
+        asked += [
+            ("reasoning.summary", thinking.summary not in (None, "auto"), summary),
+            ("reasoning.generate_summary", thinking.generate_summary not in (None, "auto"), summary),
+            (
+                "reasoning.context",
+                thinking.context not in (None, "auto"),
+                "Earlier thoughts are not shown again.",
+            ),
+            (
+                "reasoning.mode",
+                thinking.mode not in (None, "standard"),
+                "There is no other mode than 'standard'.",
+            ),
+        ]
+    for param, is_asked, message in asked:
+        if is_asked:
+            raise InvalidRequest(message, param=param, code="unsupported_parameter")
 
 
 def chat_params(body: CreateResponse, tools: Tools) -> dict[str, Any]:
@@ -228,12 +284,19 @@ def chat_params(body: CreateResponse, tools: Tools) -> dict[str, Any]:
             params["top_logprobs"] = body.top_logprobs
     if body.reasoning is not None and body.reasoning.effort is not None:
         params["reasoning_effort"] = body.reasoning.effort
-    response_format = _response_format(body.text)
-    if response_format is not None:
-        params["response_format"] = response_format
+    if body.text is not None:
+        if body.text.verbosity is not None:
+            params["verbosity"] = body.text.verbosity
+        if (response_format := _response_format(body.text.format)) is not None:
+            params["response_format"] = response_format
     choice = _chat_tool_choice(tools.choice) if tools.choice is not None else None
+    functions = {
+        id(tool): _chat_tool(tool, index)
+        for index, tool in enumerate(body.tools or ())
+        if tool.get("type") != TOOL
+    }  # also those that may not be called now are checked
     if tools.offered:
-        params["tools"] = [_chat_tool(tool, index) for index, tool in enumerate(tools.offered)]
+        params["tools"] = [functions[id(tool)] for tool in tools.offered]
         if choice is not None:
             params["tool_choice"] = choice
         if body.parallel_tool_calls is not None:
@@ -241,11 +304,10 @@ def chat_params(body: CreateResponse, tools: Tools) -> dict[str, Any]:
     return params
 
 
-def _response_format(text: dict[str, Any] | None) -> dict[str, Any] | None:
-    shape = (text or {}).get("format")
+def _response_format(shape: dict[str, Any] | None) -> dict[str, Any] | None:
     if shape is None:
         return None
-    if not isinstance(shape, dict) or not isinstance(shape.get("type"), str):
+    if not isinstance(shape.get("type"), str):
         raise InvalidRequest("'text.format' needs a 'type'.", param="text.format", code="invalid_type")
     kind = shape["type"]
     if kind == "text":
@@ -295,8 +357,6 @@ def _chat_tool_choice(choice: str | dict[str, Any]) -> Any:
         return choice
     if choice.get("type") == "function" and isinstance(choice.get("name"), str):
         return {"type": "function", "function": {"name": choice["name"]}}
-    if choice.get("type") == "allowed_tools":
-        return "required" if choice.get("mode") == "required" else "auto"
     raise InvalidRequest("This tool choice is not supported.", param="tool_choice", code="invalid_value")
 
 
@@ -311,9 +371,12 @@ def _echo(body: CreateResponse, conversation: str | None) -> dict[str, Any]:
     if body.tool_choice is not None:
         echo["tool_choice"] = body.tool_choice
     if body.text is not None:
-        echo["text"] = {"format": {"type": "text"}, "verbosity": "medium"} | body.text
+        form, verbosity = body.text.format, body.text.verbosity
+        echo["text"] = {"format": form or {"type": "text"}, "verbosity": verbosity or "medium"}
     if body.reasoning is not None:
-        echo["reasoning"] = {"effort": body.reasoning.effort, "summary": body.reasoning.summary}
+        given = msgspec.structs.asdict(body.reasoning)
+        told = {name: value for name, value in given.items() if value is not None}
+        echo["reasoning"] = {"effort": None, "summary": None} | told
     if body.service_tier is not None:
         echo["service_tier"] = "default" if body.service_tier == "auto" else body.service_tier
     return echo

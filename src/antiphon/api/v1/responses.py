@@ -272,7 +272,8 @@ async def count_input(application: Application, who: Principal, raw: bytes) -> d
         body = decode_count(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise decoding_error(error) from None
-    fields = {name: getattr(body, name) for name in ("model", "input", "instructions", "tools")}
+    named = ("model", "input", "instructions", "tools", "tool_choice", "text", "reasoning")
+    fields = {name: getattr(body, name) for name in named}
     create_body = CreateResponse(
         **fields, previous_response_id=body.previous_response_id, conversation=conversation_of(body)
     )
@@ -288,7 +289,7 @@ async def compact(application: Application, who: Principal, raw: bytes) -> dict[
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise decoding_error(error) from None
     application.turns.require_model(body.model)
-    items = parse_input(body.input)
+    items = [*await application.turns.resolved(who, parse_input(body.input))]
     if body.previous_response_id is not None:
         before = await application.answers.asked(who, body.previous_response_id)
         answered = await application.answers.get(who, body.previous_response_id)
@@ -304,8 +305,8 @@ async def compact(application: Application, who: Principal, raw: bytes) -> dict[
         raise InvalidRequest(
             "Missing required parameter: 'input'.", param="input", code="missing_required_parameter"
         )
-    kept = [item for item in items if item.type == "message" and item.role != "assistant"]
-    summary = summary_of([item for item in items if item not in kept]) or NOTHING_ELSE
+    kept = [item for item in items if _is_kept(item)]
+    summary = summary_of([item for item in items if not _is_kept(item)]) or NOTHING_ELSE
     output = [output_item(ids.new_id(who.slot), item.type, item.status, item.payload) for item in kept]
     content = {"type": "compaction", "encrypted_content": seal_compaction(summary)}
     output.append(output_item(ids.new_id(who.slot), "compaction", "completed", content))
@@ -317,3 +318,8 @@ async def compact(application: Application, who: Principal, raw: bytes) -> dict[
         "output": output,
         "usage": usage_object(usage),
     }
+
+
+def _is_kept(item: InputItem) -> bool:
+    """Whether a compaction leaves an item as it is."""
+    return item.type == "message" and item.role != "assistant"

@@ -17,7 +17,7 @@ from antiphon.api.v1 import chat_completions, responses
 from antiphon.api.v1.chat_stored_messages import message_objects
 from antiphon.api.v1.conversation_bodies import Body, Metadata
 from antiphon.api.v1.conversation_objects import purged_counts
-from antiphon.api.v1.pages import Order, answer, page_object
+from antiphon.api.v1.pages import Order, answer, included, page_object
 from antiphon.api.v1.response_objects import stored_item, usage_line_object
 from antiphon.api.v1.schemas import body_of
 from antiphon.application import Application
@@ -113,8 +113,7 @@ async def retrieve_response(
     include: Annotated[list[str] | None, Query(description="`file_search_call.results`.")] = None,
 ) -> Response:
     """Return a response, or replay and follow its stream from any event, live or long after the end."""
-    named = [*(include or ()), *request.query_params.getlist("include[]")]  # SDKs write it either way
-    results = responses.wants_results(named)
+    results = responses.wants_results(included(request, include))
     if not stream:
         found = await application.answers.get(who, response_id, records=results)
         return answer(responses.answer_object(found, results=results))

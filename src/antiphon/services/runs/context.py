@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from antiphon.domain.attached_files import names_files
@@ -31,31 +31,33 @@ def chat_messages(
 ) -> list[Message]:  # fmt: skip
     """Return chat messages for a path of items, root first.
 
+    Every output stands right behind its call, wherever it came, since providers refuse any other order.
     Function calls that are incomplete or never answered are left out, and so are outputs whose
     call is not in view: providers refuse either. With `continues` they must end with an answer's text;
     raises InvalidRequest otherwise. What names files by their ids is put into `naming`, as it is
     decoded here anyway.
     """
-    answered = _answered_calls(items)
+    bodies = [item.body() for item in items]
+    outputs = _outputs(items, bodies)
     messages: list[Message] = []
+    answers: list[dict[str, Any]] = []  # to the calls that end `messages`
     if instructions:
         messages.append({"role": "system", "content": instructions})
-    for item in items:
-        body = item.body()
+    for index, (item, body) in enumerate(zip(items, bodies, strict=True)):
         if naming is not None and body.get("role") != "assistant" and names_files(body):
             naming.append(item)
-        if item.type == "message":
-            messages.append(_message(body))
-        elif item.type == "function_call":
-            if body["call_id"] in answered:
+        if item.type == "function_call":
+            if index in outputs:
                 _add_call(messages, body)
-        elif item.type == "function_call_output":
-            if body["call_id"] in answered:
-                messages.append(
-                    {"role": "tool", "tool_call_id": body["call_id"], "content": _output_text(body["output"])}
-                )
-        elif item.type == "compaction":
-            messages.append({"role": "system", "content": open_compaction(body.get("encrypted_content"))})
+                answers.append(outputs[index])
+        elif item.type in ("message", "function_call_output", "compaction"):
+            _add_answers(messages, answers)
+            if item.type == "message":
+                messages.append(_message(body))
+            elif item.type == "compaction":
+                content = open_compaction(body.get("encrypted_content"))
+                messages.append({"role": "system", "content": content})
+    _add_answers(messages, answers)
     if continues:
         _require_answer(messages)
     return messages
@@ -71,15 +73,32 @@ def _require_answer(messages: Sequence[Message]) -> None:
         )
 
 
-def _answered_calls(items: Iterable[Body]) -> set[str]:
-    calls: set[str] = set()
-    answered: set[str] = set()
-    for item in items:
-        if item.type == "function_call" and item.status != "incomplete":
-            calls.add(item.body()["call_id"])
-        elif item.type == "function_call_output":
-            answered.add(item.body()["call_id"])
-    return calls & answered
+def _outputs(items: Sequence[Body], bodies: Sequence[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """Return the output of every call that has one, by the call's index: the last that came.
+
+    An id may be used again, as some servers number the calls of each answer; the latest call is meant then.
+    """
+    calls: dict[str, int] = {}
+    found: dict[int, dict[str, Any]] = {}
+    for index, (item, body) in enumerate(zip(items, bodies, strict=True)):
+        if item.type == "function_call":
+            calls[body["call_id"]] = index if item.status != "incomplete" else -1
+        elif item.type == "function_call_output" and calls.get(body["call_id"], -1) >= 0:
+            found[calls[body["call_id"]]] = body
+    return found
+
+
+def _add_answers(messages: list[Message], answers: list[dict[str, Any]]) -> None:
+    """Add the outputs of the calls that were just made, and behind them what is no text, from the user."""
+    shown: list[Message] = []
+    for body in answers:
+        text, attached = _output(body["output"])
+        messages.append({"role": "tool", "tool_call_id": body["call_id"], "content": text})
+        if attached:
+            named = {"type": "text", "text": f"[attached to the output of {body['call_id']}]"}
+            shown.append({"role": "user", "content": [named, *attached]})
+    messages += shown
+    answers.clear()
 
 
 def _message(body: dict[str, Any]) -> Message:
@@ -107,7 +126,8 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
         return {"type": "file", "file": {k: part[k] for k in ("filename", "file_data") if part.get(k)}}
     if kind in ("image_url", "input_audio", "file"):
         return part
-    return {"type": "text", "text": part.get("text") or part.get("refusal") or ""}
+    text = part.get("text") or part.get("refusal")
+    return {"type": "text", "text": text if isinstance(text, str) else ""}
 
 
 def _add_call(messages: list[Message], body: dict[str, Any]) -> None:
@@ -123,10 +143,27 @@ def _add_call(messages: list[Message], body: dict[str, Any]) -> None:
         messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
 
 
-def _output_text(output: Any) -> Any:
-    if isinstance(output, list):
-        return "\n".join(part.get("text", "") for part in output if isinstance(part, dict))
-    return output
+def _output(output: Any) -> tuple[Any, list[dict[str, Any]]]:
+    """Return the text of a tool's output, and its pictures and files: tools say texts in chat completions."""
+    if not isinstance(output, list):
+        return output, []
+    texts: list[str] = []
+    attached: list[dict[str, Any]] = []
+    for part in output:
+        made = _part(part) if isinstance(part, dict) else {"type": "text", "text": ""}
+        if made["type"] != "text":
+            attached.append(made)
+        elif made["text"] or _says_text(part):
+            texts.append(made["text"])
+        else:
+            texts.append("[attached: something that cannot be shown]")
+    if attached:
+        texts.append(f"[attached: {len(attached)}, shown in the next message of the user]")
+    return "\n".join(texts), attached
+
+
+def _says_text(part: Any) -> bool:
+    return isinstance(part, dict) and isinstance(part.get("text"), str)
 
 
 def seal_compaction(text: str) -> str:

@@ -55,7 +55,6 @@ class Emitter:
                     self._log.text(event.text)
                     continue
                 self._text(event)
-                self._speaking = event.choice
                 continue
             self._speaking = None
             if type(event) is ToolCallDelta:
@@ -97,12 +96,19 @@ class Emitter:
         return choice.message, part
 
     def _text(self, event: TextDelta) -> None:
+        if not event.text and not self._has_text(event.choice):
+            return  # what is said of tokens is no reason to begin a text
         output, part = self._part(event.choice, TEXT)
         self.characters += len(event.text)
         if event.logprobs is None:
             self._log.delta(output, TEXT, part, event.text)
         else:
             self._log.append(("L", output, TEXT, part, event.text, event.logprobs))
+        self._speaking = event.choice
+
+    def _has_text(self, number: int) -> bool:
+        choice = self._choice(number)
+        return choice.message is not None and choice.reasoning is None and TEXT in choice.parts
 
     def _refusal(self, event: RefusalDelta) -> None:
         output, part = self._part(event.choice, REFUSAL)
