@@ -8,7 +8,7 @@ import msgspec
 
 from antiphon.api.errors import decoding_error
 from antiphon.api.v1.conversation_bodies import Answering
-from antiphon.api.v1.response_requests import CreateResponse, Reasoning, turn_request
+from antiphon.api.v1.response_requests import CreateResponse, Reasoning, TextConfig, turn_request
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.inputs import InputItem, parse_item
 from antiphon.domain.items import Item
@@ -32,6 +32,7 @@ def answering_request(
     body: Answering, items: list[InputItem], conversation_id: str, key: Key | None
 ) -> TurnRequest:
     """Return the turn, checked as a create of `/v1/responses` is."""
+    shaped = _shaped(body)
     create = CreateResponse(
         model=body.model,
         instructions=body.instructions,
@@ -43,8 +44,8 @@ def answering_request(
         tools=body.tools,
         tool_choice=body.tool_choice,
         parallel_tool_calls=body.parallel_tool_calls,
-        text=body.text,
-        reasoning=_reasoning(body.reasoning),
+        text=shaped.text,
+        reasoning=shaped.reasoning,
         include=body.include,
         metadata=body.metadata,
     )
@@ -52,12 +53,13 @@ def answering_request(
     return msgspec.structs.replace(turn, items=tuple(items), new_branch=body.branch_name, key=key)
 
 
-class _Reasoned(msgspec.Struct):
+class _Shaped(msgspec.Struct):
+    text: TextConfig | None
     reasoning: Reasoning | None
 
 
-def _reasoning(value: dict[str, Any] | None) -> Reasoning | None:
+def _shaped(body: Answering) -> _Shaped:
     try:
-        return msgspec.convert({"reasoning": value}, _Reasoned).reasoning
+        return msgspec.convert({"text": body.text, "reasoning": body.reasoning}, _Shaped)
     except msgspec.ValidationError as error:
         raise decoding_error(error) from None
