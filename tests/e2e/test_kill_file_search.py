@@ -95,7 +95,9 @@ async def test_what_was_searched_and_cited_before_a_kill_is_kept(new_server: New
     texts = dict(zip(files, written, strict=True))
     rng = random.Random(7)
     seen: dict[str | None, int] = {}
-    for _ in range(ROUNDS):
+    for number in range(4 * ROUNDS):
+        if number >= ROUNDS and seen.get("incomplete") and seen.get("completed"):
+            break  # a busy machine may need more lives to come so far
         for exchange in await one_life(server, store, rng):
             how = await require_kept(server, exchange, texts)
             seen[how] = seen.get(how, 0) + 1
