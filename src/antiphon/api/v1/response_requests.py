@@ -251,12 +251,7 @@ def _require_supported(body: CreateResponse) -> None:
         ("context_management", body.context_management, "What has no room is left out by 'truncation' only."),
     ]
     if (thinking := body.reasoning) is not None:
-        summary = (
-            "There are no summaries of a model's thoughts here; they are shown as far as its server does."
-        )
         asked += [
-            ("reasoning.summary", thinking.summary not in (None, "auto"), summary),
-            ("reasoning.generate_summary", thinking.generate_summary not in (None, "auto"), summary),
             (
                 "reasoning.context",
                 thinking.context not in (None, "auto"),
