@@ -4,6 +4,7 @@ import { Icon } from "../frame/icons";
 import { stop } from "../state/asking";
 import { isViewer, useChat } from "../state/chat";
 import { useShallow } from "../state/store";
+import { Draft } from "./draft";
 import { ModelPicker } from "./model-picker";
 import { Thumbnail } from "./pictures";
 import { Prompts } from "./prompts";
@@ -22,6 +23,7 @@ export function Composer() {
 function Writing() {
   return (
     <ComposerPrimitive.Root className="composer">
+      <Draft />
       <Prompts />
       <div className="attachments">
         <ComposerPrimitive.Attachments components={{ Attachment: AttachmentChip }} />

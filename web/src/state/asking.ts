@@ -6,6 +6,7 @@ import type { Conversation, Part, Response, RunEvent } from "../api/types";
 import { adopt, busily, chat, onOpened, open, readTree, reread, running, whileOpen, type Chat } from "./chat";
 import { noteConversation } from "./conversations";
 import { take } from "./documents";
+import { moveDraft } from "./drafts";
 import { nextFrame } from "./frames";
 import { readManner } from "./manner";
 import { models } from "./models";
@@ -200,6 +201,7 @@ async function conversation(parts: Part[]): Promise<string> {
   if (id !== null) return id;
   const made = await call<Conversation>("/v1/conversations", { body: newConversation(), idempotencyKey: newKey() });
   adopt({ ...made, title: titleOf(parts) }); // until the server has made one, in the background
+  moveDraft(made.id);
   replace("c", made.id);
   return made.id;
 }

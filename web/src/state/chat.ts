@@ -15,6 +15,8 @@ const MOST_SEGMENT_PAGES = 20;
 const MOST_BRANCH_PAGES = 5;
 
 export interface Chat {
+  /** Counts what was opened: another number is another chat, also where a new one has got its id. */
+  opening: number;
   /** Null is a chat that has not begun. */
   id: string | null;
   conversation: Conversation | null;
@@ -36,6 +38,7 @@ export interface Chat {
 }
 
 const NEW: Chat = {
+  opening: 0,
   id: null,
   conversation: null,
   state: "read",
@@ -98,8 +101,7 @@ function leave(): number {
 }
 
 export function openNew(): void {
-  leave();
-  chat.setState(NEW, true);
+  chat.setState({ ...NEW, opening: leave() }, true);
 }
 
 /** Gives the new chat on the screen its id, and keeps everything else. */
@@ -112,7 +114,7 @@ export function adopt(conversation: Conversation): void {
 export async function open(id: string): Promise<void> {
   if (chat.getState().id === id && chat.getState().state !== "failed") return;
   const mine = leave();
-  chat.setState({ ...NEW, id, state: "reading" }, true);
+  chat.setState({ ...NEW, opening: mine, id, state: "reading" }, true);
   await busily(() => read(id, mine));
 }
 

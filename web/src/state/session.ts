@@ -19,6 +19,14 @@ export function useSession<T>(select: (session: Session) => T): T {
   return useStore(session, select);
 }
 
+const leaving = new Set<() => void>();
+
+/** Called when somebody logs out. Returns what undoes it. */
+export function onLogOut(listener: () => void): () => void {
+  leaving.add(listener);
+  return () => leaving.delete(listener);
+}
+
 onUnauthenticated(() => {
   if (session.getState().state === "in") session.setState({ state: "out", me: null });
 });
@@ -59,6 +67,7 @@ export async function logOut(): Promise<void> {
   try {
     await call("/v1/auth/logout", { method: "POST" });
   } finally {
+    leaving.forEach((tell) => tell());
     useBearer(null);
     session.setState({ state: "out", me: null, fleeting: false });
   }
