@@ -3,7 +3,8 @@
  * that are being made. It mirrors the server's tree and holds a window of it.
  */
 
-import { call } from "../api/client";
+import { call, messageOf } from "../api/client";
+import { persist } from "../api/stream";
 import type { Branch, Conversation, Item, Page, Segment } from "../api/types";
 import { noteConversation } from "./conversations";
 import { createStore, useStore } from "./store";
@@ -118,21 +119,27 @@ export async function open(id: string): Promise<void> {
   await busily(() => read(id, mine));
 }
 
+/** Opens once more, at once, what could not be shown. */
+export function openAgain(): void {
+  const { id } = chat.getState();
+  if (id !== null) void open(id);
+}
+
 async function read(id: string, mine: number): Promise<void> {
+  const signal = whileOpen();
+  const failed = (error: unknown) => {
+    if (mine === opening) chat.setState({ state: "failed", problem: messageOf(error) });
+  };
+  const both = () => Promise.all([call<Conversation>(`/v1/conversations/${id}`), readItems(id, null, null)]);
   try {
-    const [conversation, items] = await Promise.all([
-      call<Conversation>(`/v1/conversations/${id}`),
-      readItems(id, null, null),
-    ]);
+    const [conversation, items] = await persist(both, signal, (lost, why) => lost && failed(why));
     if (mine !== opening) return;
     show(conversation, items, conversation.active_branch_id);
     noteConversation(conversation);
+    await persist(readTree, signal);
   } catch (error) {
-    if (mine !== opening) return;
-    chat.setState({ state: "failed", problem: error instanceof Error ? error.message : String(error) });
-    return;
+    return failed(error);
   }
-  await readTree();
   if (mine === opening) opened.forEach((tell) => tell(chat.getState()));
 }
 
