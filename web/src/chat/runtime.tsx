@@ -50,11 +50,12 @@ function statusOf(turn: Turn) {
 
 function repositoryOf(state: Chat) {
   const messages: { parentId: string | null; message: ThreadMessage }[] = [];
+  const known = new Set<string>();
   let parentId: string | null = null;
   for (const id of state.path) {
     for (const one of state.beside[id] ?? [id]) {
       const turn = state.turns[one];
-      if (turn) messages.push({ parentId, message: messageOf(turn) });
+      if (turn && known.size < known.add(one).size) messages.push({ parentId, message: messageOf(turn) });
     }
     parentId = id;
   }

@@ -3,7 +3,7 @@
 import { call, messageOf, newKey, send } from "../api/client";
 import { begin, follow, persist } from "../api/stream";
 import type { Conversation, Part, Response } from "../api/types";
-import { adopt, busily, chat, onOpened, open, readTree, reread, running, whileOpen } from "./chat";
+import { adopt, busily, chat, onOpened, open, readTree, reread, running, standing, whileOpen } from "./chat";
 import { noteConversation } from "./conversations";
 import { take } from "./documents";
 import { moveDraft } from "./drafts";
@@ -13,7 +13,7 @@ import { tellError } from "./notices";
 import { answerTurn, fan, isLocal, put, putBeside, Receiving, userTurn } from "./receiving";
 import { replace, route } from "./router";
 import { newConversation } from "./temporary";
-import { answerIn, emptyTurn, type Turn } from "./turns";
+import { answerIn, emptyTurn, isEmptyEnding, type Turn } from "./turns";
 import { forgetRefused, stopUnsent, Unsent } from "./unsent";
 
 const TITLE = 60;
@@ -26,7 +26,7 @@ export async function ask(parts: Part[], chosen: string[] = models.getState().ch
   const said = userTurn(parts);
   const answers = (chosen.length ? chosen : [null]).map(answerTurn);
   const question = new Unsent([said, ...answers], parts);
-  put([...chat.getState().path, said.id, answers[0]!.id], [said, ...answers]);
+  put([...standing(), said.id, answers[0]!.id], [said, ...answers]);
   if (answers.length > 1) fan(said.id, answers);
   await asking(question, async () => {
     const id = await conversation(parts, question);
@@ -237,7 +237,8 @@ export async function attend(id: string, authorId: string | null = null): Promis
   if (signal.aborted) return;
   const input = await call<{ data: Turn["items"] }>(`/v1/responses/${id}/input_items`, { query: { order: "asc" } });
   if (signal.aborted) return;
-  const path = chat.getState().path.filter((one) => one !== id);
+  const { turns: known, path: before } = chat.getState();
+  const path = before.filter((one) => one !== id && !isEmptyEnding(known[one]));
   const said = input.data[0];
   const turns: Turn[] = [];
   if (said && !path.includes(said.id)) {

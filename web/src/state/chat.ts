@@ -8,7 +8,8 @@ import { persist } from "../api/stream";
 import type { Branch, Conversation, Item, Page, Segment } from "../api/types";
 import { noteConversation } from "./conversations";
 import { createStore, useStore } from "./store";
-import { isRunning, passes, siblingsAt, turnsOf, type Turn } from "./turns";
+import { endingOf, isRunning, passes, siblingsAt, turnsOf, type Turn } from "./turns";
+import { endsAt, hangingOn, readUnanswered, withoutUnanswered } from "./unanswered";
 
 const WINDOW = 60;
 const SEGMENTS = 100;
@@ -158,6 +159,8 @@ function readItems(id: string, after: string | null, branch: string | null): Pro
 
 function show(conversation: Conversation | null, page: Page<Item>, branchId: string | null): void {
   const turns = turnsOf([...page.data].reverse());
+  const ending = endingOf(turns.at(-1));
+  if (ending) turns.push(ending);
   chat.setState((now) => {
     const fanned = new Set(Object.values(now.fans).flat());
     const live = Object.fromEntries(Object.entries(now.turns).filter(([id, turn]) => fanned.has(id) || isRunning(turn)));
@@ -223,6 +226,27 @@ export async function readTree(): Promise<void> {
   if (mine !== opening) return;
   chat.setState({ segments: new Map(segments.map((one) => [one.id, one])), branches });
   placeSiblings();
+  await showUnanswered(mine);
+}
+
+/** Shows the question that hangs on the head, if the head is what is shown last and nothing is being answered. */
+async function showUnanswered(mine: number): Promise<void> {
+  const state = chat.getState();
+  const head = state.branches.find((one) => one.id === state.branchId);
+  if (!head || head.running_response_id || running().length || !endsAt(state.path, state.turns, head)) return;
+  const itemId = hangingOn(head, state.segments, state.branches);
+  const found = itemId ? await readUnanswered(state.id!, itemId) : [];
+  if (!found.length || mine !== opening || running().length || chat.getState().path !== state.path) return;
+  chat.setState(({ turns, path }) => ({
+    turns: { ...turns, ...Object.fromEntries(found.map((turn) => [turn.id, turn])) },
+    path: [...path, ...found.map((turn) => turn.id)],
+  }));
+  placeSiblings();
+}
+
+/** Returns the turns shown that the next question follows. */
+export function standing({ path, turns, branches, branchId }: Chat = chat.getState()): string[] {
+  return withoutUnanswered(path, turns, branches.find((one) => one.id === branchId));
 }
 
 async function pages<T extends { id: string }>(path: string, limit: number, most: number): Promise<T[]> {
