@@ -87,3 +87,26 @@ async def test_one_that_was_deleted_is_not_shown(page: Tab, url: str) -> None:
     await page.page.wait_for_selector(".answer")
     await page.settled()
     await expect(page.page.locator(".bubble")).to_have_text(["it answers"])
+
+
+@pytest.mark.parametrize("again", ["Try again", "With text"])
+async def test_a_rest_that_failed_without_a_word_is_tried_again_in_its_place(page: Tab, again: str) -> None:
+    await page.choose("fail-after")
+    await page.say("answer me tokens=20")
+    await page.page.get_by_role("button", name="Go on").click()
+    await page.page.wait_for_selector(".message.rest")
+    await page.settled()
+    await page.page.get_by_label("Answer again").last.click()
+    async with page.page.expect_request("**/v1/responses") as asked:
+        await page.page.get_by_role("menuitem", name=again, exact=True).click()
+    body = (await asked.value).post_data_json
+    assert body["antiphon"]["continues"] is True
+    assert body["model"] == ("scripted/text" if again == "With text" else "scripted/fail-after")
+    await page.settled()
+    await expect(page.page.get_by_text("This part of the page failed")).to_have_count(0)
+    await expect(page.page.locator(".answer")).to_have_count(1)
+    await expect(page.page.locator(".message.rest")).to_have_count(1)
+    words = page.page.locator(".answer .markdown")
+    await expect(words).to_contain_text("word0 word1")
+    if again == "With text":
+        await expect(words).to_contain_text("quick brown fox")

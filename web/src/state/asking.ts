@@ -92,6 +92,7 @@ export async function rewrite(turnId: string, parts: Part[]): Promise<void> {
 export async function regenerate(turnId: string, model: string | null = null): Promise<void> {
   const { id, path, turns } = chat.getState();
   const old = turns[turnId];
+  if (old?.continues && isEmptyEnding(old)) return goOn(turnId, model ?? old.model);
   const at = path.indexOf(turnId);
   if (id === null || !old || at < 0) return;
   const asked = turns[path[at - 1] ?? ""];
@@ -107,16 +108,18 @@ export async function regenerate(turnId: string, model: string | null = null): P
 }
 
 /** Has an answer that was cut off go on where it stopped. */
-export async function goOn(turnId: string): Promise<void> {
+export async function goOn(turnId: string, model: string | null = chat.getState().turns[turnId]?.model ?? null): Promise<void> {
   const { id, path, turns, branchId } = chat.getState();
   const old = turns[turnId];
   if (id === null || !old || path.at(-1) !== turnId) return;
-  const answer = answerTurn(old.model);
+  const answer = answerTurn(model);
   answer.continues = true;
   const question = new Unsent([answer]);
-  put([...path, answer.id], [answer]);
+  // Of a rest that failed without a word nothing is there to go on with: this one comes in its place.
+  const before = old.continues && isEmptyEnding(old) ? path.slice(0, -1) : path;
+  put([...before, answer.id], [answer]);
   const antiphon = { continues: true, ...(branchId ? { branch_id: branchId } : {}) };
-  const body = { conversation: id, model: old.model, stream: true, background: true, include: INCLUDE, antiphon };
+  const body = { conversation: id, model, stream: true, background: true, include: INCLUDE, antiphon };
   await asking(question, () => run("/v1/responses", body, [answer], null, question));
 }
 
