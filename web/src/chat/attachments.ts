@@ -4,12 +4,13 @@
  * can quote them. What could not be uploaded is tried again with the question, and keeps it from being sent.
  */
 
-import type { Attachment, AttachmentAdapter } from "@assistant-ui/react";
+import type { Attachment, AttachmentAdapter, CompleteAttachment } from "@assistant-ui/react";
 import { messageOf, send } from "../api/client";
 import { uploadFile, type StoredFile } from "../api/upload";
 import type { Part } from "../api/types";
 import type { Attached } from "../state/drafts";
 import { tell } from "../state/notices";
+import type { Turn } from "../state/turns";
 import { remember } from "./pictures";
 
 const LONGEST_SIDE = 2048;
@@ -105,6 +106,23 @@ export const attachments: AttachmentAdapter = {
     return { id, name, type, contentType: attachment.contentType, status: { type: "complete" }, content };
   },
 };
+
+/** Returns the pictures and documents of what was said, so that one can take them off where one says it otherwise. */
+export function attachmentsOf(turn: Turn): CompleteAttachment[] {
+  const parts = turn.items.flatMap((item) => item.content ?? []).filter(isAttached);
+  return parts.map((part, index) => ({ ...complete(part), id: `${turn.id}-${index}`, status: { type: "complete" as const } }));
+}
+
+function isAttached(part: Part): boolean {
+  return part.antiphon !== undefined || part.type === "input_image" || part.type === "input_file";
+}
+
+/** An attachment that is sent as it is. */
+export function complete(part: Part, name = part.antiphon?.filename ?? part.filename) {
+  const picture = part.type === "input_image";
+  const content = [{ type: "data" as const, name: "part", data: part }];
+  return { name: name ?? (picture ? "Picture" : "File"), type: picture ? ("image" as const) : ("document" as const), content };
+}
 
 /** Returns what a draft keeps of an attachment: nothing of what is not stored yet. */
 export function attachedOf({ id, name, content }: Attachment): Attached | null {

@@ -66,7 +66,7 @@ function SendOrStop() {
   );
 }
 
-function AttachmentChip() {
+export function AttachmentChip() {
   const { type: state, progress } = useAuiState(useShallow((state) => ({ progress: 0, ...state.attachment.status })));
   const picture = useAuiState((state) => (state.attachment.type === "image" ? state.attachment.file : undefined));
   return (

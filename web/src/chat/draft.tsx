@@ -1,8 +1,8 @@
 import { useAui, useAuiState } from "@assistant-ui/react";
 import { useEffect, useRef } from "react";
 import { useChat } from "../state/chat";
-import { draftOf, fileOf, keepDraft, useGivenBack, type Attached } from "../state/drafts";
-import { attachedOf } from "./attachments";
+import { draftOf, fileOf, keepDraft, useGivenBack } from "../state/drafts";
+import { attachedOf, complete } from "./attachments";
 
 /** Takes up what was begun in this conversation, and keeps what one writes. */
 export function Draft() {
@@ -20,13 +20,8 @@ export function Draft() {
     const here = new Set(files.map(({ part }) => fileOf(part)));
     aui.composer().setText(draft.text);
     for (const one of draft.files) {
-      if (!here.has(fileOf(one.part))) void aui.composer().addAttachment(complete(one));
+      if (!here.has(fileOf(one.part))) void aui.composer().addAttachment(complete(one.part, one.name));
     }
   }, [aui, id, text, attachments, given]);
   return null;
-}
-
-function complete({ name, part }: Attached) {
-  const type = part.antiphon ? ("document" as const) : ("image" as const);
-  return { name, type, content: [{ type: "data" as const, name: "part", data: part }] };
 }

@@ -14,7 +14,7 @@ import { ask, edit, regenerate, rewrite, stop } from "../state/asking";
 import { goTo, isViewer, readEarlier, running, useChat, type Chat } from "../state/chat";
 import { tellError } from "../state/notices";
 import { ENDED, isRunning, textOf, type Turn } from "../state/turns";
-import { attachments } from "./attachments";
+import { attachments, attachmentsOf } from "./attachments";
 import { speech } from "./speech";
 
 const converted = new WeakMap<Turn, ThreadMessage>();
@@ -35,7 +35,7 @@ function messageOf(turn: Turn): ThreadMessage {
           status: statusOf(turn),
           metadata: { ...metadata, unstable_state: null, unstable_annotations: [], unstable_data: [], steps: [] },
         }
-      : { ...common, role: turn.role, content, attachments: [], metadata }
+      : { ...common, role: turn.role, content, attachments: attachmentsOf(turn), metadata }
   ) as ThreadMessage;
   converted.set(turn, message);
   return message;

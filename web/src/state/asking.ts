@@ -6,7 +6,7 @@ import type { Conversation, Part, Response } from "../api/types";
 import { adopt, busily, chat, onOpened, open, readTree, reread, running, standing, whileOpen } from "./chat";
 import { noteConversation } from "./conversations";
 import { take } from "./documents";
-import { moveDraft } from "./drafts";
+import { fileOf, moveDraft } from "./drafts";
 import { readManner } from "./manner";
 import { models } from "./models";
 import { tellError } from "./notices";
@@ -30,7 +30,7 @@ export async function ask(parts: Part[], chosen: string[] = models.getState().ch
   if (answers.length > 1) fan(said.id, answers);
   await asking(question, async () => {
     const id = await conversation(parts, question);
-    await question.prepare(() => take(id, parts, question.signal));
+    if (!(await taken(id, parts, question))) return;
     const input = [{ type: "message", role: "user", content: parts }];
     const common = { input, stream: true, background: true, include: INCLUDE };
     if (answers.length > 1) {
@@ -42,6 +42,18 @@ export async function ask(parts: Part[], chosen: string[] = models.getState().ch
       await run("/v1/responses", body, answers, said, question);
     }
   });
+}
+
+/** Whether the documents of a question could be read; if not, it comes back to where one writes, and nothing is asked. */
+async function taken(id: string, parts: Part[], question: Unsent): Promise<boolean> {
+  try {
+    await question.prepare(() => take(id, parts, question.signal));
+    return true;
+  } catch (error) {
+    if (!question.signal.aborted) tellError(error);
+    question.takeBack();
+    return false;
+  }
 }
 
 /** Does what asks a question; of one that was refused the page says why. */
@@ -60,18 +72,20 @@ export async function edit(turnId: string, parts: Part[]): Promise<void> {
   const { id, path, turns } = chat.getState();
   const old = turns[turnId];
   if (id === null || !old) return;
-  const written = parts;
-  const attached = old.items.flatMap((item) => item.content ?? []).filter((part) => part.image_url || part.file_id || part.antiphon);
-  parts = [...attached, ...parts];
   if (isLocal(old)) return askAgain(turnId, parts);
   const said = userTurn(parts);
   const answer = answerTurn(models.getState().chosen[0] ?? null);
   const before = path.slice(0, path.indexOf(turnId));
-  const question = new Unsent([said, answer], written);
+  const question = new Unsent([said, answer], parts);
   putBeside(turnId, said.id);
   put([...before, said.id, answer.id], [said, answer]);
   const body = { content: parts, model: answer.model, stream: true, background: true, include: INCLUDE };
-  await asking(question, () => run(`/v1/conversations/${id}/items/${old.items[0]!.id}/edit`, body, [answer], said, question));
+  const known = new Set(old.items.flatMap((item) => item.content ?? []).map(fileOf));
+  const added = parts.filter((part) => !known.has(fileOf(part)));
+  await asking(question, async () => {
+    if (!(await taken(id, added, question))) return;
+    await run(`/v1/conversations/${id}/items/${old.items[0]!.id}/edit`, body, [answer], said, question);
+  });
 }
 
 /** Puts other words in the place of an answer; nobody is asked. */
@@ -93,7 +107,7 @@ export async function regenerate(turnId: string, model: string | null = null): P
   const { id, path, turns } = chat.getState();
   const old = turns[turnId];
   if (old?.continues && isEmptyEnding(old)) return goOn(turnId, model ?? old.model);
-  const at = path.indexOf(turnId);
+  const at = placeOf(turnId);
   if (id === null || !old || at < 0) return;
   const asked = turns[path[at - 1] ?? ""];
   if (asked && isLocal(asked)) return askAgain(asked.id, asked.items.flatMap((one) => one.content ?? []), model);
@@ -101,10 +115,17 @@ export async function regenerate(turnId: string, model: string | null = null): P
   if (!item) return;
   const answer = answerTurn(model ?? old.model);
   const question = new Unsent([answer]);
-  putBeside(turnId, answer.id);
+  putBeside(path[at] ?? turnId, answer.id);
   put([...path.slice(0, at), answer.id], [answer]);
   const body = { model: answer.model, stream: true, background: true, include: INCLUDE };
   await asking(question, () => run(`/v1/conversations/${id}/items/${item}/regenerate`, body, [answer], null, question));
+}
+
+/** Where a turn stands on the path, or would if it were the chosen one of those side by side. */
+function placeOf(turnId: string): number {
+  const { path, fans } = chat.getState();
+  const asked = Object.keys(fans).find((one) => fans[one]!.includes(turnId));
+  return path.includes(turnId) || !asked ? path.indexOf(turnId) : path.indexOf(asked) + 1 || -1;
 }
 
 /** Has an answer that was cut off go on where it stopped. */

@@ -67,7 +67,7 @@ export function moveDraft(conversationId: string): void {
 export function giveBack(conversationId: string | null, parts: readonly Part[]): void {
   const now = draftOf(conversationId);
   const said = parts.filter((part) => part.text && !part.antiphon).map((part) => part.text!);
-  const files = parts.filter((part) => part.antiphon || part.file_id).map((part) => ({ name: part.antiphon?.filename ?? "Picture", part }));
+  const files = parts.filter((part) => part.antiphon || part.file_id || part.image_url).map((part) => ({ name: part.antiphon?.filename ?? "Picture", part }));
   keepDraft(conversationId, {
     text: [...said, now.text].filter(Boolean).join("\n"),
     files: [...files, ...now.files.filter(({ part }) => !files.some((one) => fileOf(one.part) === fileOf(part)))],
@@ -75,9 +75,9 @@ export function giveBack(conversationId: string | null, parts: readonly Part[]):
   given.setState(({ count }) => ({ count: count + 1 }));
 }
 
-/** The id of the file that a part names. */
+/** The id of the file that a part names, or the picture itself. */
 export function fileOf(part: Part): string | undefined {
-  return part.antiphon?.file_id ?? part.file_id;
+  return part.antiphon?.file_id ?? part.file_id ?? part.image_url;
 }
 
 onLogOut(() => {
