@@ -297,6 +297,9 @@ async def test_items_are_listed_with_their_place_and_answer_on_demand(api: Api) 
     plain = (await api.http.get(f"{path}/items?order=asc")).json()["data"]
     placed = (await api.http.get(f"{path}/items?order=asc&include=antiphon")).json()["data"]
     assert [{k: v for k, v in one.items() if k != "antiphon"} for one in placed] == plain
+    for one, bare in zip(placed, plain, strict=True):
+        assert (await api.http.get(f"{path}/items/{one['id']}?include=antiphon")).json() == one
+        assert (await api.http.get(f"{path}/items/{one['id']}")).json() == bare
     asked, said = (one["antiphon"] for one in placed)
     assert (asked["depth"], said["depth"]) == (0, 1) and asked["segment_id"] == said["segment_id"]
     assert asked["author_id"].startswith("user_") and said["author_id"] is None

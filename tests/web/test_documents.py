@@ -178,10 +178,43 @@ async def test_pictures_and_documents_that_a_program_named_by_their_ids_are_show
 
 
 async def test_a_document_that_cannot_be_read_is_told_of_and_the_question_is_not_lost(page: Tab) -> None:
+    await page.choose("echo")
     await give(page, "broken.pdf", "application/pdf", b"%PDF-1.7 nothing", "drop")
-    await page.write("What does it say?")
-    await expect(page.page.locator(".ending.problem")).to_contain_text("broken.pdf")
-    await expect(page.page.locator(".bubble").first).to_contain_text("What does it say?")
+    chip, writing = page.page.locator(".footer .chip"), page.page.locator(".footer .composer-input")
+    await writing.fill("What does it say?")
+    for _ in range(2):
+        await writing.press("Enter")
+        await expect(page.page.locator(".notices > *").last).to_contain_text("broken.pdf")
+        await expect(writing).to_have_value("What does it say?")
+        await expect(chip).to_have_text("broken.pdf")
+        await expect(page.page.locator(".bubble")).to_have_count(0)
+        await page.page.locator(".notices button").last.click()
+        await expect(page.page.locator(".notices > *")).to_have_count(0)
+    await chip.get_by_label("Remove").click()
+    await expect(chip).to_have_count(0)
+    await writing.press("Enter")
+    await expect(page.page.locator(".answer .markdown")).to_have_text("What does it say?")
+
+
+async def test_what_is_attached_can_be_taken_off_where_one_says_it_otherwise(page: Tab) -> None:
+    await page.choose("echo")
+    await give(page, "pixel.png", "image/png", PIXEL, "paste")
+    await page.say("what is this")
+    for chips, text in ((1, "what is that"), (0, "nothing to see")):
+        await page.page.hover(".said")
+        await page.page.get_by_label("Edit", exact=True).click()
+        await expect(page.page.locator(".edit .chip")).to_have_count(1)
+        if not chips:
+            await page.page.locator(".edit").get_by_label("Remove").click()
+        await expect(page.page.locator(".edit .chip")).to_have_count(chips)
+        await page.page.fill(".edit .composer-input", text)
+        async with page.page.expect_request("**/edit") as asked:
+            await page.page.keyboard.press("Enter")
+        said = (await asked.value).post_data_json["content"]
+        assert [part["type"] for part in said] == ["input_text", "input_image"][: 1 + chips]
+        await expect(page.page.locator(".bubble")).to_contain_text(text)
+        await expect(page.page.locator(".said img")).to_have_count(chips)
+        await page.settled()
 
 
 async def test_an_attachment_is_removed_before_it_is_sent(page: Tab) -> None:

@@ -216,6 +216,13 @@ async def editing(page: Tab, town: Town) -> None:
     await page.page.get_by_label("Edit", exact=True).last.click()
 
 
+async def editing_picture(page: Tab, town: Town) -> None:
+    await give(page, "pixel.png", "image/png", PIXEL, "paste")
+    await page.say("a picture")
+    await editing(page, town)
+    await page.page.locator(".edit .chip").wait_for()
+
+
 async def branching(page: Tab, town: Town) -> None:
     await page.page.locator(".outline [role=treeitem]").last.click()
     await page.page.locator(".tree-card").wait_for()
@@ -261,6 +268,7 @@ CHAT: dict[str, tuple[str, Open]] = {
     "a chat": ("c/{talk}", nothing),
     "a chat with everything unfolded": ("c/{talk}", unfolded),
     "editing": ("c/{talk}", editing),
+    "editing what has a picture": ("", editing_picture),
     "editing an answer": ("c/{talk}", click("Edit answer", first=".answer")),
     "answering again": ("c/{talk}", click("Answer again", first=".answer")),
     "the menu of a chat": ("c/{talk}", of_chat()),

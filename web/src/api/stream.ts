@@ -75,6 +75,22 @@ export function pause(attempt: number, signal: AbortSignal): Promise<void> {
   });
 }
 
+/** Does something again and again until the server is there to do it; what it refuses is thrown. */
+export async function persist<T>(work: () => Promise<T>, signal: AbortSignal, onLost?: (lost: boolean, why?: Error) => void): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const done = await work();
+      onLost?.(false);
+      return done;
+    } catch (error) {
+      if (signal.aborted || !(error instanceof ApiError) || !error.isPassing || error.status === 429) throw error;
+      onLost?.(true, error);
+    }
+    await pause(attempt, signal);
+    signal.throwIfAborted();
+  }
+}
+
 export interface Following {
   signal: AbortSignal;
   onEvent: (event: RunEvent) => void;

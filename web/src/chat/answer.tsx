@@ -5,6 +5,7 @@ import { withMarks } from "../markdown/lexer";
 import { Markdown } from "../markdown/markdown";
 import { goOn } from "../state/asking";
 import { useChat } from "../state/chat";
+import { isLocal } from "../state/receiving";
 import { isRunning, type Turn } from "../state/turns";
 
 const Passage = lazy(() => import("./passage"));
@@ -22,7 +23,9 @@ export const Answer = memo(function Answer({ turn }: { turn: Turn }) {
       {going && !begun && <Pending />}
       {turn.lost && going && (
         <p className="ending" role="status">
-          The connection is lost. The answer goes on when it is back.
+          {isLocal(turn)
+            ? "The server cannot be reached. The question is asked when it is back."
+            : "The connection is lost. The answer goes on when it is back."}
         </p>
       )}
       <Ending turn={turn} />

@@ -4,11 +4,13 @@
  * can quote them. What could not be uploaded is tried again with the question, and keeps it from being sent.
  */
 
-import type { AttachmentAdapter } from "@assistant-ui/react";
+import type { Attachment, AttachmentAdapter, CompleteAttachment } from "@assistant-ui/react";
 import { messageOf, send } from "../api/client";
 import { uploadFile, type StoredFile } from "../api/upload";
 import type { Part } from "../api/types";
+import type { Attached } from "../state/drafts";
 import { tell } from "../state/notices";
+import type { Turn } from "../state/turns";
 import { remember } from "./pictures";
 
 const LONGEST_SIDE = 2048;
@@ -19,12 +21,14 @@ const PICTURES = new Set(["image/png", "image/jpeg", "image/webp", "image/gif"])
 /** One file on its way to the server. */
 class Upload {
   sent = 0;
+  /** What it became, once it is there. */
+  found: StoredFile | null = null;
   stored: Promise<StoredFile>;
   private readonly ending = new AbortController();
 
   constructor(
     private readonly file: File,
-    private readonly isPicture: boolean,
+    readonly isPicture: boolean,
   ) {
     this.stored = this.begin();
   }
@@ -46,6 +50,7 @@ class Upload {
     const note = (share: number) => (this.sent = share);
     const stored = await uploadFile(file, note, this.ending.signal, this.isPicture ? "vision" : "user_data");
     if (this.isPicture) remember(stored.id, file);
+    this.found = stored;
     return stored;
   }
 }
@@ -101,6 +106,31 @@ export const attachments: AttachmentAdapter = {
     return { id, name, type, contentType: attachment.contentType, status: { type: "complete" }, content };
   },
 };
+
+/** Returns the pictures and documents of what was said, so that one can take them off where one says it otherwise. */
+export function attachmentsOf(turn: Turn): CompleteAttachment[] {
+  const parts = turn.items.flatMap((item) => item.content ?? []).filter(isAttached);
+  return parts.map((part, index) => ({ ...complete(part), id: `${turn.id}-${index}`, status: { type: "complete" as const } }));
+}
+
+function isAttached(part: Part): boolean {
+  return part.antiphon !== undefined || part.type === "input_image" || part.type === "input_file";
+}
+
+/** An attachment that is sent as it is. */
+export function complete(part: Part, name = part.antiphon?.filename ?? part.filename) {
+  const picture = part.type === "input_image";
+  const content = [{ type: "data" as const, name: "part", data: part }];
+  return { name: name ?? (picture ? "Picture" : "File"), type: picture ? ("image" as const) : ("document" as const), content };
+}
+
+/** Returns what a draft keeps of an attachment: nothing of what is not stored yet. */
+export function attachedOf({ id, name, content }: Attachment): Attached | null {
+  const part = content?.find((one) => one.type === "data");
+  if (part) return { name, part: part.data as Part };
+  const upload = uploads.get(id);
+  return upload?.found ? { name, part: partOf(upload.found, upload.isPicture) } : null;
+}
 
 function aMoment(): Promise<false> {
   return new Promise((resolve) => setTimeout(resolve, LOOK_MILLISECONDS, false));

@@ -4,6 +4,7 @@ import { Icon } from "../frame/icons";
 import { stop } from "../state/asking";
 import { isViewer, useChat } from "../state/chat";
 import { useShallow } from "../state/store";
+import { Draft } from "./draft";
 import { ModelPicker } from "./model-picker";
 import { Thumbnail } from "./pictures";
 import { Prompts } from "./prompts";
@@ -24,6 +25,7 @@ function Writing() {
   useAuiEvent("composer.send", () => viewport.getState().scrollToBottom({ behavior: "instant" }));
   return (
     <ComposerPrimitive.Root className="composer">
+      <Draft />
       <Prompts />
       <div className="attachments">
         <ComposerPrimitive.Attachments components={{ Attachment: AttachmentChip }} />
@@ -67,7 +69,7 @@ function SendOrStop() {
   );
 }
 
-function AttachmentChip() {
+export function AttachmentChip() {
   const { type: state, progress } = useAuiState(useShallow((state) => ({ progress: 0, ...state.attachment.status })));
   const picture = useAuiState((state) => (state.attachment.type === "image" ? state.attachment.file : undefined));
   return (

@@ -18,6 +18,7 @@ import { tell, tellError } from "../state/notices";
 import { useShallow } from "../state/store";
 import { answerIn, isRunning, textOf, type Turn } from "../state/turns";
 import { Answer } from "./answer";
+import { AttachmentChip } from "./composer";
 import { leave } from "./in-place";
 import { InlinePicture, StoredPicture } from "./pictures";
 import { useAuthor } from "./presence";
@@ -167,7 +168,7 @@ function FanColumn({ id, shown }: { id: string; shown: boolean }) {
       <h3>{turn.model ? shortName(turn.model) : "…"}</h3>
       <Answer turn={whole([turn, ...rest])} />
       <div className="actions">
-        {!isRunning(turn) && !shown && (
+        {!isRunning(turn) && !shown && turn.items.length > 0 && (
           <button className="quiet small" onClick={() => goTo(id).catch(tellError)}>
             Go on from this one
           </button>
@@ -306,6 +307,9 @@ function Editing({ className, label, action }: { className: string; label: strin
   return (
     <MessagePrimitive.Root className={`message ${className} editing`}>
       <ComposerPrimitive.Root className="composer edit">
+        <div className="attachments">
+          <ComposerPrimitive.Attachments components={{ Attachment: AttachmentChip }} />
+        </div>
         <ComposerPrimitive.Input className="composer-input" aria-label={label} dir="auto" autoFocus />
         <div className="composer-bar">
           <span className="space" />

@@ -14,7 +14,7 @@ import { ask, edit, regenerate, rewrite, stop } from "../state/asking";
 import { goTo, isViewer, readEarlier, running, useChat, type Chat } from "../state/chat";
 import { tellError } from "../state/notices";
 import { ENDED, isRunning, textOf, type Turn } from "../state/turns";
-import { attachments } from "./attachments";
+import { attachments, attachmentsOf } from "./attachments";
 import { inPlace } from "./in-place";
 import { speech } from "./speech";
 
@@ -36,7 +36,7 @@ function messageOf(turn: Turn): ThreadMessage {
           status: statusOf(turn),
           metadata: { ...metadata, unstable_state: null, unstable_annotations: [], unstable_data: [], steps: [] },
         }
-      : { ...common, role: turn.role, content, attachments: [], metadata }
+      : { ...common, role: turn.role, content, attachments: attachmentsOf(turn), metadata }
   ) as ThreadMessage;
   converted.set(turn, message);
   return message;
@@ -51,11 +51,12 @@ function statusOf(turn: Turn) {
 
 function repositoryOf(state: Chat) {
   const messages: { parentId: string | null; message: ThreadMessage }[] = [];
+  const known = new Set<string>();
   let parentId: string | null = null;
   for (const id of state.path) {
     for (const one of state.beside[id] ?? [id]) {
       const turn = state.turns[one];
-      if (turn) messages.push({ parentId, message: messageOf(turn) });
+      if (turn && known.size < known.add(one).size) messages.push({ parentId, message: messageOf(turn) });
     }
     parentId = id;
   }

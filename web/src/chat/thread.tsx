@@ -1,7 +1,7 @@
 import { ComposerPrimitive, ThreadPrimitive, useAuiState } from "@assistant-ui/react";
 import { useEffect, useLayoutEffect, useRef } from "react";
 import { Icon } from "../frame/icons";
-import { readEarlier, useChat } from "../state/chat";
+import { openAgain, readEarlier, useChat } from "../state/chat";
 import { onlyOffline, useModels } from "../state/models";
 import { tellError } from "../state/notices";
 import { setTemporary, useTemporary } from "../state/temporary";
@@ -27,6 +27,9 @@ export function Thread() {
       <div className="thread gate">
         <h1>This conversation cannot be shown</h1>
         <p role="alert">{failed}</p>
+        <button className="primary" onClick={openAgain}>
+          Try again
+        </button>
       </div>
     );
   }

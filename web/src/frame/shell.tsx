@@ -21,6 +21,7 @@ export function Shell() {
   useShortcuts(() => setShown((now) => !now));
   const view = useRoute((route) => route.view);
   const rest = useRoute((route) => route.rest);
+  const opening = useChat((chat) => chat.opening);
   const id = view === "c" ? rest[0] : undefined;
   const named = views[view === "c" ? (rest[1] ?? "") : view];
 
@@ -38,7 +39,7 @@ export function Shell() {
       {shown && <div className="scrim" onClick={() => setShown(false)} />}
       <main id="main" tabIndex={-1}>
         <TopBar shown={shown} onShow={() => setShown(true)} title={named?.place === "page" ? named.title : null} />
-        <Boundary key={view + (rest[0] ?? "")}>
+        <Boundary key={named?.place === "page" ? view + (rest[0] ?? "") : `chat ${opening}`}>
           {named?.place === "page" ? (
             <Suspense fallback={<p className="view">Loading…</p>}>
               <named.component rest={rest} />

@@ -1,52 +1,69 @@
 /** Saying something: new questions, edits, other answers, several models at once, and stopping. */
 
-import { call, newKey, send } from "../api/client";
-import { begin, follow, isEnd, type Following } from "../api/stream";
-import type { Conversation, Part, Response, RunEvent } from "../api/types";
-import { adopt, busily, chat, onOpened, open, readTree, reread, running, whileOpen, type Chat } from "./chat";
+import { call, messageOf, newKey, send } from "../api/client";
+import { begin, follow, persist } from "../api/stream";
+import type { Conversation, Part, Response } from "../api/types";
+import { adopt, busily, chat, onOpened, open, readTree, reread, running, standing, whileOpen } from "./chat";
 import { noteConversation } from "./conversations";
 import { take } from "./documents";
-import { nextFrame } from "./frames";
+import { fileOf, moveDraft } from "./drafts";
 import { readManner } from "./manner";
 import { models } from "./models";
 import { tellError } from "./notices";
-import { replace } from "./router";
+import { answerTurn, fan, isLocal, put, putBeside, Receiving, userTurn } from "./receiving";
+import { replace, route } from "./router";
 import { newConversation } from "./temporary";
-import { after, answerIn, emptyTurn, isRunning, type Turn } from "./turns";
+import { answerIn, emptyTurn, isEmptyEnding, type Turn } from "./turns";
+import { forgetRefused, stopUnsent, Unsent } from "./unsent";
 
 const TITLE = 60;
 const TITLE_TRIES = 2;
 const TITLE_MILLISECONDS = 1000;
-const LOCAL = "local:";
 const INCLUDE = ["file_search_call.results"];
-let count = 0;
-
-function localId(): string {
-  return `${LOCAL}${++count}`;
-}
 
 /** Asks a question at the end of what is shown, of every chosen model. */
 export async function ask(parts: Part[], chosen: string[] = models.getState().chosen): Promise<void> {
   const said = userTurn(parts);
   const answers = (chosen.length ? chosen : [null]).map(answerTurn);
-  const before = chat.getState().path;
-  put([...before, said.id, answers[0]!.id], [said, ...answers]);
+  const question = new Unsent([said, ...answers], parts);
+  put([...standing(), said.id, answers[0]!.id], [said, ...answers]);
   if (answers.length > 1) fan(said.id, answers);
-  try {
-    const id = await conversation(parts);
-    await take(id, parts, whileOpen());
+  await asking(question, async () => {
+    const id = await conversation(parts, question);
+    if (!(await taken(id, parts, question))) return;
     const input = [{ type: "message", role: "user", content: parts }];
     const common = { input, stream: true, background: true, include: INCLUDE };
     if (answers.length > 1) {
       const body = { ...common, models: chosen };
-      await run(`/v1/conversations/${id}/fan_out`, body, answers, said);
+      await run(`/v1/conversations/${id}/fan_out`, body, answers, said, question);
     } else {
-      const branch_id = chat.getState().branchId;
-      const body = { ...common, conversation: id, model: chosen[0], ...(branch_id ? { antiphon: { branch_id } } : {}) };
-      await run("/v1/responses", body, answers, said);
+      const { branchId } = question;
+      const body = { ...common, conversation: id, model: chosen[0], ...(branchId ? { antiphon: { branch_id: branchId } } : {}) };
+      await run("/v1/responses", body, answers, said, question);
     }
+  });
+}
+
+/** Whether the documents of a question could be read; if not, it comes back to where one writes, and nothing is asked. */
+async function taken(id: string, parts: Part[], question: Unsent): Promise<boolean> {
+  try {
+    await question.prepare(() => take(id, parts, question.signal));
+    return true;
   } catch (error) {
-    failed(answers, error);
+    if (!question.signal.aborted) tellError(error);
+    question.takeBack();
+    return false;
+  }
+}
+
+/** Does what asks a question; of one that was refused the page says why. */
+async function asking(question: Unsent, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    question.refuse(messageOf(error));
+  } finally {
+    question.done();
   }
 }
 
@@ -55,20 +72,20 @@ export async function edit(turnId: string, parts: Part[]): Promise<void> {
   const { id, path, turns } = chat.getState();
   const old = turns[turnId];
   if (id === null || !old) return;
-  const attached = old.items.flatMap((item) => item.content ?? []).filter((part) => part.image_url || part.file_id || part.antiphon);
-  parts = [...attached, ...parts];
   if (isLocal(old)) return askAgain(turnId, parts);
   const said = userTurn(parts);
   const answer = answerTurn(models.getState().chosen[0] ?? null);
   const before = path.slice(0, path.indexOf(turnId));
+  const question = new Unsent([said, answer], parts);
   putBeside(turnId, said.id);
   put([...before, said.id, answer.id], [said, answer]);
   const body = { content: parts, model: answer.model, stream: true, background: true, include: INCLUDE };
-  try {
-    await run(`/v1/conversations/${id}/items/${old.items[0]!.id}/edit`, body, [answer], said);
-  } catch (error) {
-    failed([answer], error);
-  }
+  const known = new Set(old.items.flatMap((item) => item.content ?? []).map(fileOf));
+  const added = parts.filter((part) => !known.has(fileOf(part)));
+  await asking(question, async () => {
+    if (!(await taken(id, added, question))) return;
+    await run(`/v1/conversations/${id}/items/${old.items[0]!.id}/edit`, body, [answer], said, question);
+  });
 }
 
 /** Puts other words in the place of an answer; nobody is asked. */
@@ -89,118 +106,73 @@ export async function rewrite(turnId: string, parts: Part[]): Promise<void> {
 export async function regenerate(turnId: string, model: string | null = null): Promise<void> {
   const { id, path, turns } = chat.getState();
   const old = turns[turnId];
-  const at = path.indexOf(turnId);
+  if (old?.continues && isEmptyEnding(old)) return goOn(turnId, model ?? old.model);
+  const at = placeOf(turnId);
   if (id === null || !old || at < 0) return;
   const asked = turns[path[at - 1] ?? ""];
   if (asked && isLocal(asked)) return askAgain(asked.id, asked.items.flatMap((one) => one.content ?? []), model);
   const item = old.items[0]?.id ?? asked?.items.at(-1)?.id;
   if (!item) return;
   const answer = answerTurn(model ?? old.model);
-  putBeside(turnId, answer.id);
+  const question = new Unsent([answer]);
+  putBeside(path[at] ?? turnId, answer.id);
   put([...path.slice(0, at), answer.id], [answer]);
   const body = { model: answer.model, stream: true, background: true, include: INCLUDE };
-  try {
-    await run(`/v1/conversations/${id}/items/${item}/regenerate`, body, [answer], null);
-  } catch (error) {
-    failed([answer], error);
-  }
+  await asking(question, () => run(`/v1/conversations/${id}/items/${item}/regenerate`, body, [answer], null, question));
+}
+
+/** Where a turn stands on the path, or would if it were the chosen one of those side by side. */
+function placeOf(turnId: string): number {
+  const { path, fans } = chat.getState();
+  const asked = Object.keys(fans).find((one) => fans[one]!.includes(turnId));
+  return path.includes(turnId) || !asked ? path.indexOf(turnId) : path.indexOf(asked) + 1 || -1;
 }
 
 /** Has an answer that was cut off go on where it stopped. */
-export async function goOn(turnId: string): Promise<void> {
+export async function goOn(turnId: string, model: string | null = chat.getState().turns[turnId]?.model ?? null): Promise<void> {
   const { id, path, turns, branchId } = chat.getState();
   const old = turns[turnId];
   if (id === null || !old || path.at(-1) !== turnId) return;
-  const answer = answerTurn(old.model);
+  const answer = answerTurn(model);
   answer.continues = true;
-  put([...path, answer.id], [answer]);
+  const question = new Unsent([answer]);
+  // Of a rest that failed without a word nothing is there to go on with: this one comes in its place.
+  const before = old.continues && isEmptyEnding(old) ? path.slice(0, -1) : path;
+  put([...before, answer.id], [answer]);
   const antiphon = { continues: true, ...(branchId ? { branch_id: branchId } : {}) };
-  const body = { conversation: id, model: old.model, stream: true, background: true, include: INCLUDE, antiphon };
-  try {
-    await run("/v1/responses", body, [answer], null);
-  } catch (error) {
-    failed([answer], error);
-  }
-}
-
-/** Whether the server never took a turn in. */
-function isLocal(turn: Turn): boolean {
-  return turn.id.startsWith(LOCAL);
+  const body = { conversation: id, model, stream: true, background: true, include: INCLUDE, antiphon };
+  await asking(question, () => run("/v1/responses", body, [answer], null, question));
 }
 
 /** Asks once more what never reached the server. */
 function askAgain(turnId: string, parts: Part[], model: string | null = null): Promise<void> {
+  forgetRefused(turnId);
   chat.setState(({ path }) => ({ path: path.slice(0, path.indexOf(turnId)) }));
   return ask(parts, model ? [model] : undefined);
 }
 
-/** Stops every answer being made in the open conversation; what was said so far is kept. */
+/** Stops every answer being made in the open conversation; what was said so far is kept, what was not asked comes back. */
 export async function stop(): Promise<void> {
-  const asked = running().filter((turn) => turn.id.startsWith("resp_"));
-  await Promise.all(asked.map((turn) => send(`/v1/responses/${turn.id}/cancel`, { method: "POST" }).catch(tellError)));
+  stopUnsent();
+  const begun = running().filter((turn) => turn.id.startsWith("resp_"));
+  await Promise.all(begun.map((turn) => send(`/v1/responses/${turn.id}/cancel`, { method: "POST" }).catch(tellError)));
 }
 
-// --- how turns come onto the screen before the server has them
-
-function userTurn(parts: Part[]): Turn {
-  const items = [{ id: localId(), type: "message", role: "user" as const, content: parts }];
-  return emptyTurn(items[0]!.id, "user", { items });
-}
-
-function answerTurn(model: string | null): Turn {
-  return emptyTurn(localId(), "assistant", { model, status: "queued" });
-}
-
-function put(path: string[], turns: Turn[]): void {
-  chat.setState((now) => ({
-    path,
-    turns: { ...now.turns, ...Object.fromEntries(turns.map((turn) => [turn.id, turn])) },
-  }));
-}
-
-function putBeside(old: string, fresh: string): void {
-  chat.setState((now) => {
-    const all = [...(now.beside[old] ?? [old]), fresh];
-    return { beside: { ...now.beside, [old]: all, [fresh]: all } };
-  });
-}
-
-function fan(saidId: string, answers: Turn[]): void {
-  const ids = answers.map((turn) => turn.id);
-  chat.setState((now) => ({
-    fans: { ...now.fans, [saidId]: ids },
-    beside: { ...now.beside, [ids[0]!]: ids },
-  }));
-}
-
-function renamed(now: Chat, old: string, fresh: string): Partial<Chat> {
-  if (old === fresh) return {};
-  const swap = (ids: string[]) => ids.map((one) => (one === old ? fresh : one));
-  const lists = (all: Record<string, string[]>) =>
-    Object.fromEntries(Object.entries(all).map(([key, ids]) => [key === old ? fresh : key, swap(ids)]));
-  const { [old]: turn, ...turns } = now.turns;
-  if (turn) turns[fresh] = { ...turn, id: fresh };
-  return { turns, path: swap(now.path), beside: lists(now.beside), fans: lists(now.fans) };
-}
-
-function failed(answers: Turn[], error: unknown): void {
-  const message = error instanceof Error ? error.message : String(error);
-  chat.setState((now) => {
-    const turns = { ...now.turns };
-    for (const { id } of answers) {
-      const turn = turns[id];
-      if (turn) turns[id] = { ...turn, status: "failed", error: { code: "not_sent", message } };
-    }
-    return { turns };
-  });
-}
-
-async function conversation(parts: Part[]): Promise<string> {
-  const { id } = chat.getState();
+async function conversation(parts: Part[], question: Unsent): Promise<string> {
+  const { conversationId: id } = question;
   if (id !== null) return id;
-  const made = await call<Conversation>("/v1/conversations", { body: newConversation(), idempotencyKey: newKey() });
-  adopt({ ...made, title: titleOf(parts) }); // until the server has made one, in the background
-  replace("c", made.id);
+  const how = { body: newConversation(), idempotencyKey: newKey(), signal: question.signal };
+  const read = await question.prepare(() => call<Conversation>("/v1/conversations", how));
+  const made = { ...read, title: titleOf(parts) }; // until the server has made one, in the background
+  question.conversationId = made.id;
+  question.branchId = made.active_branch_id;
+  if (question.isLeft) {
+    noteConversation(made);
+    return made.id;
+  }
+  adopt(made);
+  moveDraft(made.id);
+  if (route.getState().view === "") replace("c", made.id); // else one looks at something else meanwhile
   return made.id;
 }
 
@@ -214,72 +186,15 @@ function titleOf(parts: Part[]): string {
 
 // --- answers being made
 
-/** Where the events of some answers go: each answer takes the place of one that waits for it. */
-class Receiving implements Following {
-  readonly signal = whileOpen();
-  private readonly places = new Map<string, string>();
-  private readonly drafts = new Map<string, Turn>();
-
-  constructor(
-    private readonly waiting: string[],
-    private readonly said: Turn | null,
-  ) {}
-
-  onEvent = (event: RunEvent): void => {
-    const id = event.response_id ?? event.response?.id;
-    if (!id) return;
-    if (!this.places.has(id)) this.arrive(id, event.response);
-    const draft = this.drafts.get(id) ?? chat.getState().turns[id];
-    if (!draft) return;
-    this.drafts.set(id, after({ ...draft, lost: false }, event));
-    if (isEnd(event)) this.publish();
-    else nextFrame(this.publish);
-  };
-
-  onLost = (lost: boolean): void => {
-    chat.setState((now) => {
-      const ids = [...this.places.keys(), ...this.waiting].filter((id) => {
-        const turn = now.turns[id];
-        return turn && turn.lost !== lost && isRunning(turn);
-      });
-      if (!ids.length) return now;
-      return { turns: { ...now.turns, ...Object.fromEntries(ids.map((id) => [id, { ...now.turns[id]!, lost }])) } };
-    });
-    for (const [id, draft] of this.drafts) this.drafts.set(id, { ...draft, lost });
-  };
-
-  private arrive(id: string, response: Response | undefined): void {
-    const index = response ? this.waiting.findIndex((one) => chat.getState().turns[one]?.model === response.model) : 0;
-    const [place] = this.waiting.splice(Math.max(index, 0), 1);
-    this.places.set(id, place ?? id);
-    chat.setState((now) => {
-      let next: Chat = { ...now, ...(place ? renamed(now, place, id) : {}) };
-      const input = response?.antiphon?.input_item_ids;
-      if (this.said && input?.length && next.turns[this.said.id]) {
-        next = { ...next, ...renamed(next, this.said.id, input[0]!) };
-        const turn = next.turns[input[0]!]!;
-        next.turns[turn.id] = { ...turn, items: turn.items.map((item, at) => ({ ...item, id: input[at] ?? item.id })) };
-      }
-      if (response?.antiphon?.branch_id && next.path.includes(id)) next.branchId = response.antiphon.branch_id;
-      return next;
-    });
-  }
-
-  private publish = (): void => {
-    if (this.signal.aborted || !this.drafts.size) return;
-    const drafts = Object.fromEntries(this.drafts);
-    for (const [id, draft] of this.drafts) if (!isRunning(draft)) this.drafts.delete(id);
-    chat.setState((now) => ({ turns: { ...now.turns, ...drafts } }));
-  };
+function run(path: string, body: object, answers: Turn[], said: Turn | null, question: Unsent): Promise<void> {
+  return busily(() => answered(path, body, answers, said, question));
 }
 
-function run(path: string, body: object, answers: Turn[], said: Turn | null): Promise<void> {
-  return busily(() => answered(path, body, answers, said));
-}
-
-async function answered(path: string, body: object, answers: Turn[], said: Turn | null): Promise<void> {
-  const receiving = new Receiving(answers.map((turn) => turn.id), said);
-  await begin(path, { body: { ...(await readManner()), ...body }, idempotencyKey: newKey() }, receiving, answers.length);
+async function answered(path: string, body: object, answers: Turn[], said: Turn | null, question: Unsent): Promise<void> {
+  const receiving = new Receiving(answers.map((turn) => turn.id), said, question);
+  const manner = await question.prepare(readManner);
+  question.send();
+  await begin(path, { body: { ...manner, ...body }, idempotencyKey: newKey() }, receiving, answers.length);
   if (receiving.signal.aborted) return;
   await settle();
 }
@@ -291,7 +206,7 @@ async function settle(): Promise<void> {
   const last = turns[path.at(-1) ?? ""];
   try {
     // What failed without a word is in no branch's path: it stays on the screen until one goes elsewhere.
-    await readTree();
+    await persist(readTree, whileOpen());
     if (last && last.items.length && !hasEarlier) await reread();
     else if (last?.items.length) await rereadTail();
     await readTitle(id, TITLE_TRIES);
@@ -346,7 +261,8 @@ export async function attend(id: string, authorId: string | null = null): Promis
   if (signal.aborted) return;
   const input = await call<{ data: Turn["items"] }>(`/v1/responses/${id}/input_items`, { query: { order: "asc" } });
   if (signal.aborted) return;
-  const path = chat.getState().path.filter((one) => one !== id);
+  const { turns: known, path: before } = chat.getState();
+  const path = before.filter((one) => one !== id && !isEmptyEnding(known[one]));
   const said = input.data[0];
   const turns: Turn[] = [];
   if (said && !path.includes(said.id)) {
@@ -354,7 +270,7 @@ export async function attend(id: string, authorId: string | null = null): Promis
   }
   turns.push(emptyTurn(id, "assistant", { model: response.model, status: "in_progress", at: response.created_at }));
   put([...path, ...turns.map((turn) => turn.id)], turns);
-  const receiving = new Receiving([], null);
+  const receiving = new Receiving([], null, null);
   await follow(id, -1, {
     signal,
     onLost: receiving.onLost,

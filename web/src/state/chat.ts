@@ -3,11 +3,13 @@
  * that are being made. It mirrors the server's tree and holds a window of it.
  */
 
-import { call } from "../api/client";
+import { call, messageOf } from "../api/client";
+import { persist } from "../api/stream";
 import type { Branch, Conversation, Item, Page, Segment } from "../api/types";
 import { noteConversation } from "./conversations";
 import { createStore, useStore } from "./store";
-import { isRunning, passes, siblingsAt, turnsOf, type Turn } from "./turns";
+import { endingOf, isRunning, passes, siblingsAt, turnsOf, type Turn } from "./turns";
+import { endsAt, hangingOn, readUnanswered, withoutUnanswered } from "./unanswered";
 
 const WINDOW = 60;
 const SEGMENTS = 100;
@@ -15,6 +17,8 @@ const MOST_SEGMENT_PAGES = 20;
 const MOST_BRANCH_PAGES = 5;
 
 export interface Chat {
+  /** Counts what was opened: another number is another chat, also where a new one has got its id. */
+  opening: number;
   /** Null is a chat that has not begun. */
   id: string | null;
   conversation: Conversation | null;
@@ -36,6 +40,7 @@ export interface Chat {
 }
 
 const NEW: Chat = {
+  opening: 0,
   id: null,
   conversation: null,
   state: "read",
@@ -98,8 +103,7 @@ function leave(): number {
 }
 
 export function openNew(): void {
-  leave();
-  chat.setState(NEW, true);
+  chat.setState({ ...NEW, opening: leave() }, true);
 }
 
 /** Gives the new chat on the screen its id, and keeps everything else. */
@@ -112,25 +116,31 @@ export function adopt(conversation: Conversation): void {
 export async function open(id: string): Promise<void> {
   if (chat.getState().id === id && chat.getState().state !== "failed") return;
   const mine = leave();
-  chat.setState({ ...NEW, id, state: "reading" }, true);
+  chat.setState({ ...NEW, opening: mine, id, state: "reading" }, true);
   await busily(() => read(id, mine));
 }
 
+/** Opens once more, at once, what could not be shown. */
+export function openAgain(): void {
+  const { id } = chat.getState();
+  if (id !== null) void open(id);
+}
+
 async function read(id: string, mine: number): Promise<void> {
+  const signal = whileOpen();
+  const failed = (error: unknown) => {
+    if (mine === opening) chat.setState({ state: "failed", problem: messageOf(error) });
+  };
+  const both = () => Promise.all([call<Conversation>(`/v1/conversations/${id}`), readItems(id, null, null)]);
   try {
-    const [conversation, items] = await Promise.all([
-      call<Conversation>(`/v1/conversations/${id}`),
-      readItems(id, null, null),
-    ]);
+    const [conversation, items] = await persist(both, signal, (lost, why) => lost && failed(why));
     if (mine !== opening) return;
     show(conversation, items, conversation.active_branch_id);
     noteConversation(conversation);
+    await persist(readTree, signal);
   } catch (error) {
-    if (mine !== opening) return;
-    chat.setState({ state: "failed", problem: error instanceof Error ? error.message : String(error) });
-    return;
+    return failed(error);
   }
-  await readTree();
   if (mine === opening) opened.forEach((tell) => tell(chat.getState()));
 }
 
@@ -149,6 +159,8 @@ function readItems(id: string, after: string | null, branch: string | null): Pro
 
 function show(conversation: Conversation | null, page: Page<Item>, branchId: string | null): void {
   const turns = turnsOf([...page.data].reverse());
+  const ending = endingOf(turns.at(-1));
+  if (ending) turns.push(ending);
   chat.setState((now) => {
     const fanned = new Set(Object.values(now.fans).flat());
     const live = Object.fromEntries(Object.entries(now.turns).filter(([id, turn]) => fanned.has(id) || isRunning(turn)));
@@ -214,6 +226,27 @@ export async function readTree(): Promise<void> {
   if (mine !== opening) return;
   chat.setState({ segments: new Map(segments.map((one) => [one.id, one])), branches });
   placeSiblings();
+  await showUnanswered(mine);
+}
+
+/** Shows the question that hangs on the head, if the head is what is shown last and nothing is being answered. */
+async function showUnanswered(mine: number): Promise<void> {
+  const state = chat.getState();
+  const head = state.branches.find((one) => one.id === state.branchId);
+  if (!head || head.running_response_id || running().length || !endsAt(state.path, state.turns, head)) return;
+  const itemId = hangingOn(head, state.segments, state.branches);
+  const found = itemId ? await readUnanswered(state.id!, itemId) : [];
+  if (!found.length || mine !== opening || running().length || chat.getState().path !== state.path) return;
+  chat.setState(({ turns, path }) => ({
+    turns: { ...turns, ...Object.fromEntries(found.map((turn) => [turn.id, turn])) },
+    path: [...path, ...found.map((turn) => turn.id)],
+  }));
+  placeSiblings();
+}
+
+/** Returns the turns shown that the next question follows. */
+export function standing({ path, turns, branches, branchId }: Chat = chat.getState()): string[] {
+  return withoutUnanswered(path, turns, branches.find((one) => one.id === branchId));
 }
 
 async function pages<T extends { id: string }>(path: string, limit: number, most: number): Promise<T[]> {

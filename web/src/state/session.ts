@@ -20,6 +20,14 @@ export function useSession<T>(select: (session: Session) => T): T {
   return useStore(session, select);
 }
 
+const leaving = new Set<() => void>();
+
+/** Called when somebody logs out. Returns what undoes it. */
+export function onLogOut(listener: () => void): () => void {
+  leaving.add(listener);
+  return () => leaving.delete(listener);
+}
+
 onUnauthenticated(() => {
   if (session.getState().state === "in") session.setState({ state: "out", me: null });
 });
@@ -60,6 +68,7 @@ export async function logOut(): Promise<void> {
   try {
     await call("/v1/auth/logout", { method: "POST" });
   } finally {
+    leaving.forEach((tell) => tell());
     useBearer(null);
     replace(""); // whoever comes next begins at the beginning
     session.setState({ state: "out", me: null, fleeting: false });

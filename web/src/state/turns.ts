@@ -35,6 +35,11 @@ export function isRunning(turn: Turn): boolean {
   return turn.role === "assistant" && !ENDED.has(turn.status);
 }
 
+/** Whether it is an answer that ended without a word. */
+export function isEmptyEnding(turn: Turn | undefined): boolean {
+  return turn?.role === "assistant" && !turn.stub && !turn.items.length && ENDED.has(turn.status);
+}
+
 export function emptyTurn(id: string, role: Turn["role"], given: Partial<Turn> = {}): Turn {
   return {
     id,
@@ -84,6 +89,13 @@ export function turnsOf(items: readonly Item[]): Turn[] {
 function summary(answered: Answered): Partial<Turn> {
   const { model, status, error, usage, continues = false, rating = null } = answered;
   return { model, status, error, usage, continues, rating };
+}
+
+/** Returns the answer that a question got, where that ended without a word. */
+export function endingOf(said: Turn | undefined): Turn | null {
+  const answered = said?.role === "user" ? said.items.at(-1)?.antiphon?.response : null;
+  if (!said || !answered || answered.status === "completed" || !ENDED.has(answered.status)) return null;
+  return emptyTurn(answered.id, "assistant", { at: said.at, ...summary(answered) });
 }
 
 function roleOf(item: Item): Turn["role"] {

@@ -195,9 +195,19 @@ async def list_items(
 
 
 @router.get("/{conversation_id}/items/{item_id}", summary="Retrieve an item")
-async def retrieve_item(application: App, who: Caller, conversation_id: str, item_id: str) -> Response:
-    """Return any item of the conversation's tree."""
-    return answer(stored_item(await application.conversations.item(who, conversation_id, item_id)))
+async def retrieve_item(
+    application: App,
+    who: Caller,
+    conversation_id: str,
+    item_id: str,
+    include: Annotated[list[str] | None, Query(description="`antiphon`: where the item stands.")] = None,
+) -> Response:
+    """Return any item of the conversation's tree; on demand with its place and its answer."""
+    item = await application.conversations.item(who, conversation_id, item_id)
+    if PLACE not in known_includes(include or (), own=(PLACE,)):
+        return answer(stored_item(item))
+    runs = await application.answers.of_items(who, conversation_id, [item])
+    return answer(placed_item(item, runs.get(item.run_id or "")))
 
 
 @router.delete("/{conversation_id}/items/{item_id}", summary="Delete an item")
