@@ -63,6 +63,7 @@ from antiphon.services.search import Search
 from antiphon.services.sessions import Sessions
 from antiphon.services.shared_feeds import SharedFeeds
 from antiphon.services.shares import Shares
+from antiphon.services.store_health import StoreHealth
 from antiphon.services.titles import Titles
 from antiphon.services.turn_order import TurnOrder
 from antiphon.services.turns import Turns
@@ -158,6 +159,7 @@ class Application:
     mirrors: Mirrors
     runs: LiveRuns
     journal: RunJournal
+    store_health: StoreHealth
     counters: Counters
     administration: Administration
     ready: Callable[[], Awaitable[None]]

@@ -28,13 +28,15 @@ from antiphon.api.app import create_app
 from antiphon.api.http_protocol import BoundedHttp
 from antiphon.application import Application
 from antiphon.bootstrap import Drain, open_application, open_at_rest
+from antiphon.bootstrap.refusals import refusal_of
 from antiphon.domain.chat_exports.chats import Kind
-from antiphon.domain.errors import AntiphonError, NotFound
+from antiphon.domain.errors import NotFound, Unavailable
 from antiphon.services.runs import follow
 from antiphon.services.runs.engine import Engine
 from antiphon.settings import Settings
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 CLOSING_SECONDS = 3
 """How long connections may take to close after the drain before they are cut."""
@@ -51,32 +53,73 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2
 
 
 def serve(settings: Settings) -> None:
-    """Run the server until it is told to stop."""
+    """Run the server until it is told to stop; raises what keeps it from starting, see `refusals`."""
     configure_logging(settings.log_level)
     _tame_allocator()
     drain = Drain(settings.drain_seconds)
-    engines: list[Engine] = []
-
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[Application]:
-        async with open_application(settings, drain) as application:
-            engines.append(application.answers.engine)
-            _tame_collector()
-            yield application
-
-    async def end_runs() -> None:
-        await drain.over()
-        for engine in engines:
-            await engine.close()
-
-    config = _server_config(settings, create_app(opened, settings.spoken_dialects))
+    opening = Opening(settings, drain)
+    config = _server_config(settings, create_app(opening.opened, settings.spoken_dialects))
     # uvicorn raises the signal again when it is done; being told to stop is not a failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    listening = config.bind_socket()
+    listening = _listening(settings.host, settings.port)
     # Connections inherit it: the kernel ends those whose client takes nothing for a minute.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(follow.STALLED_SECONDS * 1000))
-    DrainingServer(config, drain, end_runs).run(sockets=[listening])
+    try:
+        DrainingServer(config, drain, opening.end_runs).run(sockets=[listening])
+    except SystemExit:
+        if opening.refused is not None:
+            raise opening.refused from None
+        raise
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return the socket of the server, bound; raises Unavailable."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise Unavailable(
+            f"Port {port} of '{host}' cannot be had ({error.strerror or error}): end the program that has it,"
+            " or choose another PORT or HOST."
+        ) from error
+    where = f"[{host}]" if ":" in host else host
+    log.info("listening on http://%s:%d", where, listening.getsockname()[1])
+    listening.set_inheritable(True)
+    return listening
+
+
+class Opening:
+    """Opens the application for a server; `refused` is why it could not, if its surroundings are why."""
+
+    def __init__(self, settings: Settings, drain: Drain) -> None:
+        self._settings = settings
+        self._drain = drain
+        self._engines: list[Engine] = []
+        self.refused: Exception | None = None
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Application]:
+        """Be open for the block."""
+        async with AsyncExitStack() as stack:
+            try:
+                application = await stack.enter_async_context(open_application(self._settings, self._drain))
+            except Exception as error:
+                if refusal_of(error) is not None:
+                    self.refused = error
+                    logging.getLogger("uvicorn.error").disabled = True  # it would tell the traceback
+                raise
+            self._engines.append(application.answers.engine)
+            _tame_collector()
+            yield application
+
+    async def end_runs(self) -> None:
+        """Wait for the drain, then end the answers that are left."""
+        await self._drain.over()
+        for engine in self._engines:
+            await engine.close()
 
 
 def work(settings: Settings) -> None:
@@ -93,7 +136,7 @@ async def _until_told(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     async with open_application(settings, Drain(settings.drain_seconds)):
         _tame_collector()
-        logging.getLogger(__name__).info("working")
+        log.info("working")
         await told.wait()
 
 
@@ -295,12 +338,6 @@ def _tame_allocator() -> None:
             mallopt(option, LARGE_BUFFER_BYTES)
 
 
-def _why_not(message: str) -> str:
-    """Return the sentence with which a start was refused, of what Starlette tells of it; a defect whole."""
-    kind, _, sentence = message.rstrip().rpartition("\n")[2].partition(": ")
-    return sentence if kind.startswith(AntiphonError.__module__) else message
-
-
 class OneLine(logging.Formatter):
     """Makes one line of printable characters of a record, whatever a client or a model put into it.
 
@@ -312,8 +349,6 @@ class OneLine(logging.Formatter):
         message = record.getMessage()
         if record.name == "asyncio":
             message = message.partition("\n")[0]  # then come reprs of tasks, with their exceptions' words
-        elif message.startswith("Traceback (most"):
-            message = _why_not(message)
         line = f"{record.levelname} {record.name}: {message}"
         if record.exc_info and record.exc_info[1] is not None:
             line = f"{line} | Traceback: {_told(record.exc_info[1])}"

@@ -18,6 +18,7 @@ from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.limits import parse_limits
 from antiphon.domain.redis_address import parse_redis_url
 
@@ -37,6 +38,12 @@ SAMPLES = (
 )
 """Words of sample values: a secret that has one was copied from somewhere."""
 DOTENV = ".env"
+CONFIG_FILE = Path("antiphon.toml")
+"""What is read if it is there; a file that is named must be there."""
+_OF_CONFIG_FILE = {
+    "default_model": str, "aliases": dict, "fallbacks": dict, "providers": dict, "oidc": dict,
+    "embedding": dict, "rerank": dict,
+}  # fmt: skip
 DIALECTS = ("chatai", "branching", "redis-chat", "chatgroq", "book")
 """Names of the older surfaces that can be served beside `/v1`."""
 
@@ -82,7 +89,7 @@ class Settings(BaseSettings):
     cors_origins: str = ""
     metrics_token: SecretStr | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    config_file: Path = Path("antiphon.toml")
+    config_file: Path = CONFIG_FILE
     dialects: str = "all"
     durability: Literal["process", "power"] = "process"
     store_chat_completions: Literal["asked", "always", "never"] = "asked"
@@ -156,9 +163,10 @@ class Settings(BaseSettings):
     def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None or not value.get_secret_value():
             return None
-        if urlsplit(value.get_secret_value()).scheme not in ("postgresql", "postgres"):
+        if not _is_url(value.get_secret_value(), "postgresql", "postgres"):
             raise ValueError(
-                "is a URL like postgresql://name:password@host/database; without it SQLite is used"
+                "is a URL like postgresql://name:password@host/database, where / @ : ? # % in a password are"
+                " percent-encoded (%2F for /); without it SQLite is used"
             )
         return value
 
@@ -167,7 +175,8 @@ class Settings(BaseSettings):
     def _is_mongodb(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None or not value.get_secret_value():
             return None
-        if urlsplit(value.get_secret_value()).scheme not in ("mongodb", "mongodb+srv"):
+        # Several hosts with ports are no URL to the standard library, so only its begin is looked at.
+        if not value.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
             raise ValueError(
                 "is a URL like mongodb://name:password@host/database; without it conversations are in SQL"
             )
@@ -283,6 +292,21 @@ def weakness(text: str) -> str | None:
     return None
 
 
+def _is_url(text: str, *schemes: str) -> bool:
+    """Whether an address can be read as a URL; what cannot is quoted by whoever tries, password and all.
+
+    Of several hosts the last one is looked at. An `@` after the host was meant to stand before it.
+    """
+    try:
+        parts = urlsplit(text)
+        hosts = parts.netloc.rpartition("@")[2]
+        urlsplit(f"//{hosts.rpartition(',')[2]}").port  # noqa: B018 - it raises
+    except ValueError:
+        return False
+    after = parts.path + parts.fragment + ("" if parts.path else parts.query)
+    return parts.scheme in schemes and "@" not in after
+
+
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -303,10 +327,35 @@ def environment() -> dict[str, str]:
 
 
 def read_config_file(path: Path) -> Mapping[str, Any]:
-    """Return the tables of `antiphon.toml`, none if there is no such file. Raises ValueError."""
-    if not path.is_file():
+    """Return the tables of `antiphon.toml`, none if there is no file of that name.
+
+    Raises InvalidRequest for a file that CONFIG_FILE names and that is not there, and for what it cannot say.
+    """
+    if path == CONFIG_FILE and not path.exists():
         return {}
+    if not path.is_file():
+        raise InvalidRequest(f"CONFIG_FILE: there is no file '{path}'.")
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        tables = tomllib.loads(path.read_text("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{path.name} is not written in UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path.name}: {error}") from error
+        raise InvalidRequest(f"{path.name}: {error}") from error
+    for name, value in tables.items():
+        if name not in _OF_CONFIG_FILE:
+            raise InvalidRequest(f"{path.name} knows no '{name}'; it knows {', '.join(_OF_CONFIG_FILE)}.")
+        if not isinstance(value, _OF_CONFIG_FILE[name]):
+            kind = "a name in quotes" if name == "default_model" else f"a table: [{name}]"
+            raise InvalidRequest(f"{path.name}: {name} is {kind}.")
+    _require_names(path.name, tables)
+    return tables
+
+
+def _require_names(file: str, tables: Mapping[str, Any]) -> None:
+    """Raise InvalidRequest where an alias or a fallback is no name of a model."""
+    for alias, target in tables.get("aliases", {}).items():
+        if not isinstance(target, str):
+            raise InvalidRequest(f"{file}: [aliases] {alias} is the name of a model in quotes.")
+    for name, others in tables.get("fallbacks", {}).items():
+        if not isinstance(others, list) or not all(isinstance(other, str) for other in others):
+            raise InvalidRequest(f"{file}: [fallbacks] '{name}' is a list of names of models.")

@@ -108,6 +108,11 @@ async def test_a_store_that_refuses_is_shown(api: Api) -> None:
     assert (await scraped(api))["antiphon_storage_healthy"] == {(): 0}
 
 
+async def test_so_is_one_that_refuses_commits(api: Api) -> None:
+    api.world.application.store_health.refused()
+    assert (await scraped(api))["antiphon_storage_healthy"] == {(): 0}
+
+
 async def test_who_may_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with opened_town(tmp_path / "data", monkeypatch, metrics_token=TOKEN) as town:
         root, ada = await town.person("root2", role="admin"), await town.person("ada")

@@ -37,6 +37,45 @@ async def test_a_server_that_drains_or_cannot_write_is_alive_but_not_ready(api: 
     await api.get("/health/ready")
 
 
+async def test_a_server_whose_commits_are_refused_is_not_ready_until_the_disk_takes_them(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_: object) -> None:
+        raise StorageFull("The store cannot be written now.")
+
+    async def no_room() -> None:
+        raise OSError(28, "No space left on device")
+
+    async def room() -> None:
+        pass
+
+    health, world = api.world.application.store_health, api.world
+    monkeypatch.setattr(health, "_probe", no_room)
+    world.storage.unit_of_work.before = full
+    for _ in range(3):
+        await api.refused("POST", "/v1/conversations", {}, status=507)
+    world.storage.unit_of_work.before = None
+    assert (await api.refused("GET", "/health/ready", status=503))["code"] == "storage_full"
+    await health.look()
+    await api.refused("GET", "/health/ready", status=503)
+    monkeypatch.setattr(health, "_probe", room)
+    await health.look()
+    await api.get("/health/ready")
+    said = [one.getMessage() for one in caplog.records if one.name.endswith("store_health")]
+    assert [line.split(":")[0] for line in said] == [
+        "the store refuses writes",
+        "the store takes writes again",
+    ]
+
+
+async def test_a_probe_of_the_store_writes_and_leaves_nothing(api: Api) -> None:
+    health, before = api.world.application.store_health, sorted(api.world.directory.rglob("*"))
+    health.refused()
+    await health.look()
+    assert health.takes_writes and sorted(api.world.directory.rglob("*")) == before
+    await api.get("/health/ready")
+
+
 async def test_models_are_listed_and_read_in_openais_shape(api: Api) -> None:
     listed = await api.get("/v1/models")
     assert listed["object"] == "list"

@@ -75,6 +75,7 @@ def standard_replies() -> dict[str, Json]:
         "GET /v1/models": page([{"id": "offline/echo"}, {"id": "groq/llama"}]),
         "POST /v1/responses/resp_1/cancel": {"id": "resp_1", "status": "cancelled"},
         "GET /health": {"status": "ok"},
+        "GET /health/ready": {"status": "ok"},
     }
 
 

@@ -61,6 +61,44 @@ def test_a_revision_that_nobody_knows_is_named_with_those_there_are(data: Path) 
     assert "0001, 0002" in ran(data, "down", "head", "--yes", status=1).stderr
 
 
+def of_a_newer_release(data: Path) -> None:
+    ran(data, "up")
+    with sqlite3.connect(data / "antiphon.db") as db:
+        db.execute("UPDATE alembic_version SET version_num='9999'")
+
+
+def test_of_a_newer_schema_nothing_is_waiting(data: Path) -> None:
+    of_a_newer_release(data)
+    told = ran(data, "status", status=1).stdout
+    assert "9999 of a newer release" in told and "waiting" not in told
+
+
+def test_a_newer_schema_is_not_gone_back_from(data: Path) -> None:
+    of_a_newer_release(data)
+    assert "9999 is of a newer release" in ran(data, "down", "0006", "--yes", status=1).stderr
+
+
+def test_a_full_database_on_a_read_only_mount_is_told_as_it_is(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran(data, "up")
+    asked: list[str] = []
+    connect = sqlite3.connect
+
+    def read_only(place: str, **options: Any) -> sqlite3.Connection:
+        asked.append(place)
+        if "immutable=1" not in place:  # as SQLite says where it can make no file beside the database
+            raise sqlite3.OperationalError("unable to open database file")
+        return connect(place, **options)
+
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr(sqlite3, "connect", read_only)
+    assert [one["revision"] for one in standing(data)] == [NEWEST_REVISION, NEWEST_KNOWLEDGE]
+    assert len(asked) == 2
+    monkeypatch.setattr(os, "access", lambda path, mode: True)
+    assert "unable to open" in ran(data, "status", status=1).stderr
+
+
 def test_nothing_moves_while_another_process_has_the_data(data: Path) -> None:
     ran(data, "up")
     ran(data, "down", "0006", "--yes")

@@ -288,6 +288,12 @@ async def test_health_tells_of_a_provider_that_does_not_answer(
     assert asked == 1, "asked once, however many want to know"
 
 
+async def test_a_default_model_that_leads_nowhere_degrades(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api.world.application.models.routes, "default_model", "nope/none")
+    told = await api.get("/health")
+    assert (told["status"], told["llm_healthy"], told["llm_provider"]) == ("degraded", False, None)
+
+
 async def test_a_configured_redis_that_does_not_answer_degrades(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:

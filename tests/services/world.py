@@ -55,9 +55,12 @@ def prepare(directory: Path) -> None:
 
 def settings_for(directory: Path, **changes: Any) -> Settings:
     """Settings that read neither the caller's environment file nor a configuration file."""
+    nothing = directory / "nothing.toml"
+    directory.mkdir(parents=True, exist_ok=True)
+    nothing.touch()
     fields = {
         "data_dir": directory,
-        "config_file": directory / "absent.toml",
+        "config_file": nothing,
         "drain_seconds": 0.0,
         "database_url": address(directory),
         "mongodb_url": store_settings(directory).get("MONGODB_URL"),

@@ -19,11 +19,13 @@ async def live() -> Response:
 
 @router.get("/health/ready", summary="Can it serve")
 async def ready(application: App) -> Response:
-    """Answer 200 while the store answers, the journal is written and nothing drains; else 503."""
+    """Answer 200 while the store answers and is written and nothing drains; else 503."""
     if application.draining():
         raise Unavailable("The server is shutting down.", code="draining")
     if not application.journal.healthy:
         raise Unavailable("The journal cannot be written.", code="storage_full")
+    if not application.store_health.takes_writes:
+        raise Unavailable("The store refuses writes: disk full or read-only.", code="storage_full")
     await application.ready()
     return answer({"status": "ok"})
 

@@ -75,7 +75,7 @@ async def _store_answers(application: Application) -> bool:
         await application.ready()
     except Unavailable:
         return False
-    return application.journal.healthy
+    return application.journal.healthy and application.store_health.takes_writes
 
 
 class _Collected(Collector):

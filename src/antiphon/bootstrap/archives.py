@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Final
 
 from antiphon.bootstrap.schemas import schemas
-from antiphon.bootstrap.stores import BLOBS, COPIES, DOCUMENTS, mongo_driver, open_store, postgres_driver
+from antiphon.bootstrap.stores import (
+    BLOBS,
+    COPIES,
+    DOCUMENTS,
+    mongo_driver,
+    open_store,
+    postgres_driver,
+    require_whole,
+)
 from antiphon.bootstrap.timing import SystemClock
 from antiphon.domain.archives import Manifest, Rows
 from antiphon.domain.errors import Unavailable
@@ -136,9 +144,12 @@ def restore(settings: Settings, source: Path) -> Manifest:
 
     async def work() -> Manifest:
         async with opened_archives(settings, all_stores=True) as archives:
-            return await archives.restore(reader, FileImportMark(settings.data_dir))
+            return await archives.restore(reader, mark)
 
+    mark = FileImportMark(settings.data_dir)
     with _locked(settings.data_dir):
+        if settings.database_url is None and mark.read() is None:
+            require_whole(settings.data_dir)
         return asyncio.run(work())
 
 

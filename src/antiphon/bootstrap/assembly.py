@@ -11,6 +11,7 @@ from antiphon.bootstrap.administration import people_of
 from antiphon.bootstrap.beside import MEGABYTE, Beside, in_process
 from antiphon.bootstrap.knowledge import OpenKnowledge, attached_of, knowledge_of
 from antiphon.bootstrap.recall import search_of
+from antiphon.bootstrap.stores import writing_probe
 from antiphon.bootstrap.timing import Drain
 from antiphon.domain.accounts import Principal
 from antiphon.domain.limits import parse_limits
@@ -59,6 +60,7 @@ from antiphon.services.runs.live import LiveRuns
 from antiphon.services.runs.mirrors import Mirrors
 from antiphon.services.shared_feeds import SharedFeeds
 from antiphon.services.shares import Shares
+from antiphon.services.store_health import StoreHealth
 from antiphon.services.titles import Titles
 from antiphon.services.turn_order import TurnOrder
 from antiphon.services.turns import Turns
@@ -66,6 +68,7 @@ from antiphon.services.usage import Usage
 from antiphon.services.users import Stopping
 from antiphon.settings import Settings, names_in
 from antiphon.storage.announced import AnnouncedStorage
+from antiphon.storage.refusing import RefusingStorage
 from antiphon.storage.with_blobs import StorageWithBlobs
 
 TEMPERATURE, MAX_TOKENS = 0.7, 1024
@@ -112,7 +115,7 @@ def assemble(
     not in this process.
     """
     (storage, changes), beside = _announced(storage, changes), beside or in_process(settings, clock)
-    storage = StorageWithBlobs(storage, blobs := knowledge.stores.said, clock)
+    storage, health = noticing(settings, StorageWithBlobs(storage, blobs := knowledge.stores.said, clock))
     runs, counters, journal, engine = generation_of(storage, models, clock)
     access = Access(storage.conversations, storage.tree, storage.runs, storage.members, runs)
     followers, mirrors = Followers(storage.runs), Mirrors(storage.workers, storage.runs)
@@ -141,7 +144,8 @@ def assemble(
         provider_statuses=ProviderStatuses(models), purges=purges, answers=answers, idempotency=idempotency,
         turns=turns, followers=followers, mirrors=mirrors, runs=runs, journal=journal, counters=counters,
         **tended_by(settings, storage, turns, answers, quotas, engine, runs, clock),
-        ready=storage.check, draining=lambda: drain.began is not None, uptime_seconds=uptime_of(clock),
+        store_health=health, ready=storage.check, draining=lambda: drain.began is not None,
+        uptime_seconds=uptime_of(clock),
         redis_answers=beside.answers, **people, **documents, **limiting, **searching, **conversing,
         **views_of(storage, access, answers, runs, changes, clock, drain, **conversing),
     ), engine  # fmt: skip
@@ -192,6 +196,12 @@ def views_of(
         "exports": Exports(storage, access),
         "shared_feeds": shared_feeds,
     }
+
+
+def noticing(settings: Settings, storage: Storage) -> tuple[Storage, StoreHealth]:
+    """Return the store as one whose refusals are noticed, and who notices them."""
+    health = StoreHealth(writing_probe(settings))
+    return RefusingStorage(storage, health.refused), health
 
 
 def generation_of(

@@ -84,13 +84,12 @@ def knowledge_of(
     access: Access, counters: Counters, clock: Clock,
 ) -> tuple[dict[str, Any], FileSearches, Erasures]:  # fmt: skip
     """Return the services of knowledge by their names in `Application`, what turns search, and who erases."""
-    store, locks = opened.stores.ports, opened.stores.locks
+    store, locks, is_new = opened.stores.ports, opened.stores.locks, opened.stores.is_new
     embedding = embedding_of(
         opened.embedders, store.vectors, store.scopes, models, storage.unit_of_work, quotas, clock, locks
     )
-    contents = Contents(
-        opened.stores.documents, store.files, locks, most_stored_bytes=settings.max_storage_bytes_per_user
-    )
+    most = settings.max_storage_bytes_per_user
+    contents = Contents(opened.stores.documents, store.files, locks, most_stored_bytes=most)
     kept = KeptAnswers(store.kept_answers, clock)
     ingestion = Ingestion(
         store, contents, opened.parser, store.index, store.scopes, embedding["embeddings"], clock,
@@ -102,7 +101,9 @@ def knowledge_of(
     collections = Collections(store, files, access, kept, ingestion, standing, clock)
     embeddings = embedding["embeddings"]
     retrieval, searches = searching_of(store, embeddings, opened.reranker, standing, counters, clock)
-    keeping = DocumentHousekeeping(store, contents, files, uploads, collections, store.index, clock, locks)
+    keeping = DocumentHousekeeping(
+        store, contents, files, uploads, collections, store.index, clock, locks, knows_contents=not is_new
+    )
     services = {
         **embedding,
         "files": files,

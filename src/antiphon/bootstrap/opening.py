@@ -173,7 +173,7 @@ def _schedule_services(
     """Have the services do again and again what they must."""
     for service in (
         application.credentials, application.sessions, application.members, application.presence,
-        application.titles,
+        application.titles, application.store_health,
     ):  # fmt: skip
         service.schedule(jobs)
     if application.presence.is_shared:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -13,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from antiphon.bootstrap.stores import look_at_database, postgres_driver
+from antiphon.bootstrap.stores import look_at_database, postgres_driver, require_whole
 from antiphon.domain.errors import InvalidRequest, Unavailable
 from antiphon.settings import Settings
 from antiphon.storage.sql import knowledge, migrate, sqlite
@@ -67,17 +66,10 @@ def schemas(settings: Settings) -> list[Schema]:
 def _schema(settings: Settings, scripts: str, name: str, file: str) -> Schema:
     place, steps = file, tuple(migrate.revisions(scripts))
     if settings.database_url is None:
-        revision = _revision_of(settings.data_dir / file)
+        revision = migrate.revision_in(settings.data_dir / file)
     else:
         place, revision = POSTGRES, asyncio.run(postgres_driver().revision_of(_url(settings), scripts))
     return Schema(scripts, name, place, revision, steps)
-
-
-def _revision_of(path: Path) -> str | None:
-    if not path.exists():
-        return None
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=5)) as db:
-        return migrate.current_revision(db)
 
 
 def upgrade(settings: Settings, *, wait_seconds: float, tell: Callable[[str], None]) -> None:
@@ -89,6 +81,8 @@ def upgrade(settings: Settings, *, wait_seconds: float, tell: Callable[[str], No
     if all(schema.revision == schema.newest for schema in schemas(settings)):
         return
     with _directory(settings.data_dir, wait_seconds, tell):
+        if settings.database_url is None:
+            require_whole(settings.data_dir)
         for schema in schemas(settings):
             if schema.place == POSTGRES:
                 asyncio.run(migrate.upgrade_postgres(_url(settings), schema=migrate.place_of(schema.scripts)))
@@ -103,9 +97,17 @@ def _upgrade_file(path: Path, scripts: str) -> None:
 
 
 def schema_with(settings: Settings, revision: str) -> Schema:
-    """Return the schema that has a revision among its steps; raises InvalidRequest if none has."""
+    """Return the schema that has a revision among its steps.
+
+    Raises InvalidRequest if none has, SchemaTooNew if this release cannot undo what a newer one did.
+    """
     for schema in (found := schemas(settings)):
         if any(step.name == revision for step in schema.steps):
+            if not schema.is_known:
+                raise migrate.SchemaTooNew(
+                    f"{schema.name} ({schema.place}): {schema.revision} is of a newer release, which alone"
+                    f" can undo it; this one knows none above {schema.newest}."
+                )
             return schema
     known = ", ".join(step.name for schema in found for step in schema.steps)
     raise InvalidRequest(f"There is no revision '{revision}'; there are: {known}.")

@@ -10,6 +10,7 @@ import asyncio
 import os
 import secrets
 import shutil
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +29,9 @@ from antiphon.ports.storage import Storage
 from antiphon.services.changes import Changes
 from antiphon.services.commit_notes import CommitNotes
 from antiphon.settings import Settings
-from antiphon.storage import import_mark
+from antiphon.storage import import_mark, whole_store
 from antiphon.storage.announced import AnnouncedStorage
-from antiphon.storage.files import FileBlobs
+from antiphon.storage.files import FileBlobs, require_room
 from antiphon.storage.memory.locks import InProcessLocks
 from antiphon.storage.pairing import LEFT_BEHIND, is_elsewhere
 from antiphon.storage.sql.knowledge import open_knowledge
@@ -52,6 +53,7 @@ class KnowledgeStores:
     """Where knowledge lies: its ports, the bytes of files and of what was said, and locks.
 
     `server_id` names this server among those that share all of it, None where there are no others.
+    `is_new` says that the catalogue was made just now, so that it knows no contents.
     """
 
     ports: KnowledgePorts
@@ -59,6 +61,7 @@ class KnowledgeStores:
     said: BlobStore
     locks: Locks
     server_id: str | None
+    is_new: bool = False
 
 
 async def open_store(
@@ -90,6 +93,11 @@ class Database(msgspec.Struct, frozen=True):
     has_knowledge: bool
 
 
+def require_whole(directory: Path) -> None:
+    """Raise IncompleteStore where a part of the embedded store is missing; see `storage.whole_store`."""
+    whole_store.require_whole(directory, blobs=BLOBS, documents=DOCUMENTS)
+
+
 async def look_at_database(settings: Settings) -> Database:
     """Look at the configured PostgreSQL without changing it; raises Unavailable."""
     url = settings.database_url.get_secret_value() if settings.database_url else ""
@@ -114,8 +122,9 @@ async def _opened_knowledge(stack: AsyncExitStack, settings: Settings) -> Knowle
     for blobs in (documents, said):
         await blobs.clean()
     return KnowledgeStores(
-        ports=ports, documents=documents, said=said, locks=InProcessLocks(), server_id=None
-    )
+        ports=ports, documents=documents, said=said, locks=InProcessLocks(), server_id=None,
+        is_new=ports.is_new,
+    )  # fmt: skip
 
 
 async def _shared_knowledge(
@@ -167,6 +176,21 @@ def _server_id(directory: Path) -> str:
         return made
 
 
+def writing_probe(settings: Settings) -> Callable[[], Awaitable[None]]:
+    """Return what writes to the store and takes it back; it raises where the store is full or read-only.
+
+    Where conversations are in MongoDB it looks at the accounts' store and DATA_DIR.
+    """
+    if settings.database_url is None:
+        return lambda: asyncio.to_thread(require_room, settings.data_dir)
+    url = settings.database_url.get_secret_value()
+
+    async def probe() -> None:
+        await postgres_driver().probe_writing(url)
+
+    return probe
+
+
 def postgres_driver() -> ModuleType:
     """Return the adapters, which are loaded only where they are configured; raises Unavailable."""
     try:
@@ -213,7 +237,8 @@ async def _opened_sql(stack: AsyncExitStack, settings: Settings) -> Storage:
     storage: Storage
     import_mark.require_none(settings.data_dir)
     if settings.database_url is None:
-        storage = await open_sqlite(settings.data_dir, power_safe=settings.durability == "power")
+        power_safe = settings.durability == "power"
+        storage = await open_sqlite(settings.data_dir, power_safe=power_safe, require=require_whole)
         stack.push_async_callback(storage.close)
         return storage
     driver = postgres_driver()

@@ -1,8 +1,9 @@
 """The commands and their options. A command imports its own weight, so that `--help` answers at once."""
 
+import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -10,7 +11,31 @@ from antiphon.cli import import_commands, migrate_commands, user_commands
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8000"
 
-app = typer.Typer(
+
+class Commands(typer.Typer):
+    """The program: a command that its surroundings keep from working ends with one line."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command that the arguments name."""
+        try:
+            return super().__call__(*args, **kwargs)
+        except Exception as error:
+            tell_or_raise(error)
+
+
+def tell_or_raise(error: Exception) -> NoReturn:
+    """End with one line and exit code 1; raises a defect as it is, and anything at LOG_LEVEL=debug."""
+    from antiphon.bootstrap.refusals import refusal_of
+    from antiphon.settings import environment
+
+    line = refusal_of(error)
+    if line is None or environment().get("LOG_LEVEL", "").lower() == "debug":
+        raise error
+    typer.echo(f"antiphon: {line}", err=True)
+    sys.exit(1)
+
+
+app = Commands(
     name="antiphon",
     help="Antiphon, a self-hosted conversation server that speaks OpenAI's API.",
     no_args_is_help=True,

@@ -48,7 +48,7 @@ def run_status(*, data_dir: Path | None, as_json: bool) -> None:
         typer.echo(json.dumps([_as_json(schema) for schema in found], indent=2))
     for schema in () if as_json else found:
         typer.echo(f"{schema.name} ({schema.place}): {_told(schema)}")
-        for step in schema.waiting if schema.revision else ():
+        for step in schema.waiting if schema.revision and schema.is_known else ():
             typer.echo(f"  waiting: {step.name}  {step.summary}")
     if any(schema.revision not in (None, schema.newest) for schema in found):
         raise typer.Exit(1)

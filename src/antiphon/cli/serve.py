@@ -65,7 +65,7 @@ def greet_when_ready(url: str, api_key: str | None = None) -> None:
     give_up = time.monotonic() + GREETING_WAIT_SECONDS
     while time.monotonic() < give_up:
         try:
-            client.get("/health")
+            client.get("/health/ready")
         except ClientError:
             time.sleep(0.1)
             continue

@@ -25,11 +25,15 @@ BREATH_SECONDS: Final = 0.02
 
 
 class DocumentHousekeeping:
-    """The recurring jobs of knowledge."""
+    """The recurring jobs of knowledge.
+
+    A catalogue that was made just now has no say over contents that lie there: it has no `knows_contents`.
+    """
 
     def __init__(
         self, knowledge: Knowledge, contents: Contents, files: Files, uploads: Uploads,
         collections: Collections, index: PassageIndex, clock: Clock, locks: Locks,
+        *, knows_contents: bool = True,
     ) -> None:  # fmt: skip
         self._kept = knowledge.kept_answers
         self._contents = contents
@@ -39,6 +43,7 @@ class DocumentHousekeeping:
         self._index = index
         self._clock = clock
         self._locks = locks
+        self._knows_contents = knows_contents
 
     def schedule(self, jobs: Jobs) -> None:
         """Hand the jobs over."""
@@ -48,7 +53,8 @@ class DocumentHousekeeping:
 
     async def recover(self) -> None:
         """Erase what a dead process was about to commit or to erase."""
-        await self._contents.sweep()
+        if self._knows_contents:
+            await self._contents.sweep()
         await self.sweep()
 
     async def expire(self) -> None:

@@ -266,5 +266,7 @@ def _swap(staging: Path, data: Path, manifest: Manifest, of: Sequence[Part]) -> 
     for name in sorted(ours - {sqlite.FILE_NAME}):
         if (staging / name).exists():
             (staging / name).replace(data / name)
+    # Of a backup without knowledge the restored store has none either, and that is no loss to be told.
+    (data / knowledge.FILE_NAME).touch(mode=0o600)
     (staging / sqlite.FILE_NAME).replace(data / sqlite.FILE_NAME)
     sync_directory(data)

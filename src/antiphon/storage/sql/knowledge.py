@@ -23,9 +23,12 @@ FILE_NAME: Final = "knowledge.db"
 
 
 class SqliteKnowledge(KnowledgePorts):
-    """All ports of knowledge on one file."""
+    """All ports of knowledge on one file; `is_new` says that it was made just now."""
 
-    def __init__(self, path: Path, writer: SqliteWriter, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self, path: Path, writer: SqliteWriter, cache_bytes: int = CACHE_BYTES, *, is_new: bool = False
+    ) -> None:
+        self.is_new = is_new
         self._writer = writer
         self._readers = Readers(path)
         super().__init__(SqliteKnowledgeStore(writer, self._readers), FtsIndex(), cache_bytes)
@@ -47,5 +50,7 @@ async def open_knowledge(
     path = directory / FILE_NAME
     connection = connect(path, synchronous="FULL" if power_safe else "NORMAL")
     path.chmod(0o600)
+    is_new = migrate.current_revision(connection) is None
     await asyncio.to_thread(migrate.bring_up, connection, path, migrate.KNOWLEDGE)
-    return SqliteKnowledge(path, SqliteWriter(connection, asyncio.get_running_loop()), cache_bytes)
+    writer = SqliteWriter(connection, asyncio.get_running_loop())
+    return SqliteKnowledge(path, writer, cache_bytes, is_new=is_new)

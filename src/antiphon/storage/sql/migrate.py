@@ -9,8 +9,10 @@ of some revision, and the next run goes on from there.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,12 +29,33 @@ SCHEMA: Final = "knowledge"
 
 
 def current_revision(connection: sqlite3.Connection) -> str | None:
-    """Return the schema's revision, None for an empty database."""
+    """Return the schema's revision, None for an empty database; raises sqlite3.Error."""
     try:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except sqlite3.OperationalError:
-        return None
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return None
+        raise
     return row[0] if row else None
+
+
+def revision_in(path: Path) -> str | None:
+    """Return the revision of a file, None if there is none; raises Unavailable if it cannot be read.
+
+    On a read-only mount, too: there a file without a log is read as one that nobody changes.
+    """
+    if not path.exists():
+        return None
+    how = "mode=rw"
+    if not os.access(path.parent, os.W_OK):
+        how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=5)) as db:
+            return current_revision(db)
+    except sqlite3.DatabaseError as error:
+        raise Unavailable(
+            f"'{path}' cannot be read ({error}): if it is damaged, restore a backup; `antiphon doctor` looks."
+        ) from error
 
 
 def schema_file(scripts: str) -> Path:

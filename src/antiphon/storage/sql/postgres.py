@@ -6,10 +6,12 @@ and turns that are taken with `pg_advisory_xact_lock` belong to one.
 
 from __future__ import annotations
 
+import os
+
 from antiphon.domain.errors import Unavailable
 from antiphon.storage.sql import migrate
 from antiphon.storage.sql.postgres_journal import PostgresJournal
-from antiphon.storage.sql.postgres_pool import Pool, open_pool
+from antiphon.storage.sql.postgres_pool import Pool, connect, open_pool
 from antiphon.storage.sql.postgres_reading import PostgresReads
 from antiphon.storage.sql.postgres_workers import LIVING, PostgresWorkers
 from antiphon.storage.sql.postgres_writer import PostgresWriter
@@ -83,6 +85,22 @@ async def look(url: str) -> tuple[str, str | None, int, bool]:
             return version.split(" ")[0], revision, workers, may_have
     finally:
         await pool.close()
+
+
+PROBE_BYTES = 64 * 1024
+PROBE = "INSERT INTO run_chunks (run_id,first_seq,last_seq,ops) VALUES ($1,0,0,$2)"
+
+
+async def probe_writing(url: str) -> None:
+    """Write a row and take it back; raises what the driver raises where the database takes no writes."""
+    connection = await connect(url, "probe")
+    try:
+        await connection.execute("BEGIN")
+        content = os.urandom(PROBE_BYTES)  # does not shrink: it needs pages of its own
+        await connection.execute(PROBE, "probe", content)
+        await connection.execute("ROLLBACK")
+    finally:
+        await connection.close()
 
 
 async def revision_of(url: str, scripts: str) -> str | None:

@@ -1,6 +1,6 @@
 """All that is kept in PostgreSQL, in one place to be loaded where DATABASE_URL names one."""
 
-from antiphon.storage.sql.postgres import look, open_postgres, revision_of
+from antiphon.storage.sql.postgres import look, open_postgres, probe_writing, revision_of
 from antiphon.storage.sql.postgres_advisory import PostgresLocks
 from antiphon.storage.sql.postgres_blobs import PostgresBlobs
 from antiphon.storage.sql.postgres_knowledge import erase_schema, open_postgres_knowledge
@@ -16,5 +16,6 @@ __all__ = [
     "open_pool",
     "open_postgres",
     "open_postgres_knowledge",
+    "probe_writing",
     "revision_of",
 ]

@@ -10,7 +10,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
@@ -161,15 +161,20 @@ class SqliteStorage(SqlReading):
         os.close(self._lock)
 
 
-async def open_sqlite(directory: Path, *, power_safe: bool = False) -> SqliteStorage:
+async def open_sqlite(
+    directory: Path, *, power_safe: bool = False, require: Callable[[Path], None] | None = None
+) -> SqliteStorage:
     """Open the store under `directory`, migrating it first if it is older.
 
     `power_safe` waits for the disk at every commit (survives power loss); without it commits
-    survive the death of the process. Raises DataDirectoryLocked if another process has it.
+    survive the death of the process. Raises DataDirectoryLocked if another process has it, and what
+    `require` raises of the locked directory.
     """
     lock = lock_directory(directory)
     path = directory / FILE_NAME
     try:
+        if require is not None:
+            await asyncio.to_thread(require, directory)
         connection = connect(path, synchronous="FULL" if power_safe else "NORMAL")
         path.chmod(0o600)
         await asyncio.to_thread(migrate.bring_up, connection, path)

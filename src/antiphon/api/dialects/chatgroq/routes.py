@@ -19,6 +19,7 @@ from antiphon.api.v1.admin.caller import admin_of
 from antiphon.api.v1.auth import SAY_IN_BODY
 from antiphon.api.v1.pages import answer
 from antiphon.application import Application
+from antiphon.domain.errors import NotFound
 from antiphon.services.administration import Administrator
 
 TAG: Final = "chatgroq"
@@ -216,16 +217,25 @@ async def about(request: Request) -> Response:
 
 async def health(application: Application) -> dict[str, Any]:
     """Return what this API's health check tells; `degraded` if what is configured does not answer."""
-    found, redis = await asyncio.gather(application.provider_statuses.status(), _redis_answers(application))
-    broken = not found.probe.healthy or (application.redis_answers is not None and not redis)
+    (provider, healthy), redis = await asyncio.gather(_provider(application), _redis_answers(application))
+    broken = not healthy or (application.redis_answers is not None and not redis)
     return {
         "status": "degraded" if broken else "healthy",
         "service": translate.SERVICE,
         "version": __version__,
-        "llm_provider": translate.provider_name(found.route.provider),
-        "llm_healthy": found.probe.healthy,
+        "llm_provider": provider,
+        "llm_healthy": healthy,
         "redis_healthy": redis,
     }
+
+
+async def _provider(application: Application) -> tuple[str | None, bool]:
+    """Return the current provider's name and whether it answers; no name if the default model is nobody's."""
+    try:
+        found = await application.provider_statuses.status()
+    except NotFound:
+        return None, False
+    return translate.provider_name(found.route.provider), found.probe.healthy
 
 
 def _current(application: Application) -> dict[str, Any]:
