@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.client import Api, text_of
-from tests.services.hand import ECHO, HAND
+from tests.services.hand import ECHO
 
 RESPONSES, CHAT, COMPACT = "/v1/responses", "/v1/chat/completions", "/v1/responses/compact"
 MISSING_FILE, MISSING_ITEM = "file-" + "0" * 32, "msg_" + "0" * 32
@@ -73,7 +73,7 @@ async def test_an_answer_that_stands_on_a_branch_can_be_activated(api: Api) -> N
 
 @pytest.mark.parametrize("fields", [{}, {"stream": True}, {"background": True}, {"input": []}])
 async def test_nothing_to_answer_is_told(api: Api, fields: dict[str, Any]) -> None:
-    body = {"model": HAND, "conversation": await api.conversation(), **fields}
+    body = {"model": ECHO, "conversation": await api.conversation(), **fields}
     error = await api.refused("POST", RESPONSES, body, status=400)
     assert (error["code"], error["param"]) == ("missing_required_parameter", "input")
     assert not api.world.hand.calls
