@@ -14,6 +14,7 @@ import traceback
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -349,7 +350,8 @@ class OneLine(logging.Formatter):
         message = record.getMessage()
         if record.name == "asyncio":
             message = message.partition("\n")[0]  # then come reprs of tasks, with their exceptions' words
-        line = f"{record.levelname} {record.name}: {message}"
+        moment = f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3]
+        line = f"{moment}Z {record.levelname} {record.name}: {message}"
         if record.exc_info and record.exc_info[1] is not None:
             line = f"{line} | Traceback: {_told(record.exc_info[1])}"
         return _UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode(), line)

@@ -143,6 +143,11 @@ class Settings(BaseSettings):
     vllm_base_url: str | None = None
     llamacpp_base_url: str | None = None
 
+    @field_validator("temperature", "max_tokens", "embedding_dimensions", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return None if value == "" else value
+
     @field_validator("secret_key")
     @classmethod
     def _is_given(cls, value: SecretStr | None) -> SecretStr | None:

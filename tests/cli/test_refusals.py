@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import socket
@@ -18,6 +19,9 @@ import pytest
 
 from antiphon.bootstrap.refusals import MOST_CHARACTERS, refusal_of
 from antiphon.domain.errors import Unavailable
+from antiphon.services.keyring import Keyring
+from antiphon.services.sealing import Sealer
+from antiphon.services.secrets import PURPOSE
 from antiphon.storage.sql.sqlite import lock_directory
 from tests import postgres
 from tests.e2e.sdk.launch import clean_environment
@@ -184,6 +188,40 @@ def test_databases_that_do_not_let_us_in(tmp_path: Path) -> None:
         (f"{url}&nothing_known=1", "docs/stores.md"),
     ):
         require_one_line(run(tmp_path, "serve", given={"DATABASE_URL": harmed}), said)
+
+
+@pytest.mark.parametrize(
+    ("harm", "check", "said"),
+    [
+        (newer("antiphon.db"), "schema", "schema 9999"),
+        (damaged("knowledge.db"), "knowledge.db", "not a database"),
+        (setting(GOOGLE_CLIENT_ID="x", GOOGLE_CLIENT_SECRET="y"), "logins", "PUBLIC_URL"),
+        (setting(DEFAULT_MODEL="nope/none"), "model names", "DEFAULT_MODEL"),
+        (setting(TITLE_MODEL="nope/none"), "model names", "TITLE_MODEL"),
+        (setting(MODEL_ALIASES="a=nope/none"), "model names", "alias 'a'"),
+        (a_file, "data directory", "is not a directory"),
+        (configured(b"providers = 3\n"), "providers", "providers is a table"),
+    ],
+)
+def test_the_doctor_finds_it_and_goes_on(tmp_path: Path, harm: Harm, check: str, said: str) -> None:
+    done = run(tmp_path, "doctor", "--json", given=harm(tmp_path))
+    found = json.loads(done.stdout)["checks"]
+    assert any(one["check"] == check and said in one["detail"] for one in found if one["state"] != "ok")
+    assert found[-1]["check"] == "reranking" or len(found) > 10
+    assert "Traceback" not in done.stderr
+
+
+def test_the_doctor_finds_a_key_that_opens_nothing(tmp_path: Path) -> None:
+    made(tmp_path)
+    sealed = Sealer(PURPOSE, Keyring("0123456789abcdef" * 3, [])).seal("provider:groq", b"gsk")
+    with closing(sqlite3.connect(tmp_path / "data" / "antiphon.db")) as db, db:
+        db.execute("INSERT INTO secrets (name,ciphertext,updated) VALUES ('provider:groq',?,1)", (sealed,))
+    for key, state in (("fedcba9876543210" * 3, "fail"), ("0123456789abcdef" * 3, None)):
+        done = run(tmp_path, "doctor", "--json", given={"SECRET_KEY": key})
+        states = [
+            one["state"] for one in json.loads(done.stdout)["checks"] if one["check"] == "stored secrets"
+        ]
+        assert states == ([state] if state else []), done.stdout
 
 
 def test_at_debug_all_of_it_is_told(tmp_path: Path) -> None:

@@ -38,6 +38,10 @@ async def data(tmp_path: Path) -> Path:
     return directory
 
 
+def found_in(directory: Path) -> list[Path]:
+    return list(directory.glob("*"))
+
+
 def erase(data: Path, digest: str) -> None:
     """Erase a blob as a purge does."""
     with sqlite3.connect(data / FILE_NAME) as db:
@@ -92,6 +96,24 @@ async def test_pages_of_contents_meet_without_gap_or_double(
         monkeypatch.setattr("antiphon.storage.sql.sqlite_copies.PAGE", page)
         assert list(named_blobs(data / FILE_NAME, CONVERSATIONS)) == whole
     assert len(whole) == COUNT
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_a_backup_that_fails_leaves_nothing_in_the_way_of_the_next(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    def full(target: Path, manifest: backups.Manifest) -> None:
+        raise OSError(28, "No space left on device")
+
+    target = tmp_path / "copy"
+    if is_there:
+        target.mkdir()
+    of = backups.parts("blobs", "documents")
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+        patched.setattr(backups, "_seal", full)
+        backups.back_up(data, target, of, [], print)
+    assert target.exists() == is_there and found_in(target) == []
+    assert backups.back_up(data, target, of, [], print).files
 
 
 async def test_a_name_that_leads_elsewhere_is_no_file_of_a_backup(data: Path, tmp_path: Path) -> None:

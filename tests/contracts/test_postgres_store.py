@@ -219,6 +219,19 @@ async def test_a_database_that_is_not_there_is_named_at_the_start(tmp_path: Path
         await open_postgres(f"postgresql://nobody@/none?host={tmp_path}")
 
 
+async def test_a_database_that_cannot_keep_everybodys_text_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = postgres.database_of(tmp_path / "latin")
+    made = f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"
+    await postgres._execute(made)
+    with pytest.raises(Unavailable, match="encoding is LATIN1"):
+        await open_postgres(postgres.url(name))
+    monkeypatch.setattr(postgres_pool, "OLDEST_SERVER", 990_000)
+    with pytest.raises(Unavailable, match="too old: 99 or newer"):
+        await open_postgres(postgres.prepared(tmp_path))
+
+
 async def test_a_certificate_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
     absent = f"sslmode=verify-full&sslrootcert={tmp_path / 'absent.pem'}"
     with pytest.raises(Unavailable, match=r"cannot be read: sslrootcert=.*absent\.pem"):

@@ -11,6 +11,7 @@ import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -321,4 +322,8 @@ def logged(words: str, *, name: str = "antiphon.x", fails: Callable[[], Any] | N
     except Exception:
         raised = sys.exc_info()
     record = logging.LogRecord(name, logging.INFO, __file__, 1, "said %s end", (words,), raised)
-    return OneLine().format(record)
+    moment, _, line = OneLine().format(record).partition(" ")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", moment), moment
+    written = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    assert abs(written.timestamp() - record.created) < 0.002
+    return line

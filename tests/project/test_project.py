@@ -123,6 +123,15 @@ def make_targets() -> set[str]:
     return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
+def test_what_the_example_leaves_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = re.findall(r"^#? *([A-Z_]+)= *(?:#.*)?$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    assert {"TEMPERATURE", "MAX_TOKENS", "EMBEDDING_DIMENSIONS"} <= set(empty)
+    for name in empty:
+        monkeypatch.setenv(name, "")
+    settings = Settings(_env_file=None)
+    assert (settings.temperature, settings.max_tokens, settings.embedding_dimensions) == (None, None, None)
+
+
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
 def test_the_make_targets_a_page_names_exist(page: str) -> None:
     named = set(re.findall(r"(?:^|`)make ([a-z][a-z-]*)", (ROOT / page).read_text(), re.MULTILINE))

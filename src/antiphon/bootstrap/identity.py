@@ -56,8 +56,13 @@ def keyring_of(settings: Settings) -> Keyring:
     )
 
 
+def own_secret_path(settings: Settings) -> Path:
+    """Return where the secret lies that a server without SECRET_KEY makes."""
+    return settings.data_dir / OWN_SECRET
+
+
 def _own_secret(settings: Settings) -> str:
-    path = settings.data_dir / OWN_SECRET
+    path = own_secret_path(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists() or path.stat().st_size == 0:
         _draw_secret(path)

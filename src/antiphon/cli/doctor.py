@@ -1,14 +1,16 @@
 """`antiphon doctor`: every check once, one line each, and a hint where something is wrong."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from antiphon.bootstrap.refusals import refusal_of
 from antiphon.cli import (
+    doctor_configuration,
     doctor_database,
     doctor_embedding,
     doctor_identity,
@@ -44,17 +46,37 @@ def examine(settings: Settings, api_key: str | None) -> Iterator[Finding]:
     if api_key is None and settings.api_key:
         api_key = settings.api_key.get_secret_value()
     data_dir = Path(settings.data_dir)
-    yield doctor_machine.data_directory(data_dir)
-    yield doctor_machine.data_lock(data_dir)
-    yield doctor_machine.disk_space(data_dir)
-    yield from doctor_identity.people(settings)
-    yield doctor_machine.sqlite_library()
-    yield from doctor_machine.databases(data_dir)
-    yield from doctor_database.database(settings)
-    yield from doctor_database.mongodb(settings)
-    yield from doctor_redis.redis(settings)
-    yield from doctor_server.server_and_providers(settings, api_key)
-    yield from doctor_embedding.embedding(settings)
+    checks: tuple[tuple[str, Callable[[], Finding | Iterator[Finding]]], ...] = (
+        ("data directory", lambda: doctor_machine.data_directory(data_dir)),
+        ("data lock", lambda: doctor_machine.data_lock(data_dir)),
+        ("disk", lambda: doctor_machine.disk_space(data_dir)),
+        ("credentials", lambda: doctor_identity.people(settings)),
+        ("logins", lambda: doctor_configuration.logins(settings)),
+        ("sqlite", doctor_machine.sqlite_library),
+        ("databases", lambda: doctor_machine.databases(data_dir)),
+        ("database", lambda: doctor_database.database(settings)),
+        ("mongodb", lambda: doctor_database.mongodb(settings)),
+        ("schema", lambda: doctor_configuration.schema(settings)),
+        ("stored secrets", lambda: doctor_configuration.secrets(settings)),
+        ("redis", lambda: doctor_redis.redis(settings)),
+        ("server", lambda: doctor_server.server_and_providers(settings, api_key)),
+        ("model names", lambda: doctor_configuration.names(settings)),
+        ("embedding", lambda: doctor_embedding.embedding(settings)),
+    )
+    for name, check in checks:
+        yield from _found(name, check)
+
+
+def _found(name: str, check: Callable[[], Finding | Iterator[Finding]]) -> Iterator[Finding]:
+    """Yield what a check finds; what keeps it from looking is a finding, too."""
+    try:
+        found = check()
+        yield from (found,) if isinstance(found, Finding) else found
+    except Exception as error:
+        line = refusal_of(error)
+        if line is None:
+            raise
+        yield Finding(name, State.FAIL, line)
 
 
 def show(findings: list[Finding]) -> None:

@@ -93,15 +93,37 @@ def parts(blobs: str, documents: str) -> tuple[Part, Part]:
 def back_up(data: Path, target: Path, of: Sequence[Part], further: Sequence[str], tell: Tell) -> Manifest:
     """Copy the store under `data`, also while a server writes it; returns what was copied.
 
-    `further` are files that are copied if they are there. Raises BadBackup if `target` holds anything,
-    Unavailable if there is no store, OSError if something cannot be read or written.
+    `further` are files that are copied if they are there. A copy that fails leaves nothing in `target`.
+    Raises BadBackup if `target` holds anything, Unavailable if there is no store, OSError if something cannot
+    be read or written.
     """
     of = [part for part in of if (data / part.file).exists()]
     if not any(part.scripts == CONVERSATIONS for part in of):
         raise Unavailable(f"There is no store in '{data}'.")
     if target.exists() and any(target.iterdir()):
         raise BadBackup(f"'{target}' is not empty; a backup wants a directory of its own.")
+    was_there = target.exists()
     make_directory(target)
+    try:
+        return _copied(data, target, of, further, tell)
+    except BaseException:
+        _clear(target, whole=not was_there)  # half a backup is none, and would be in the way of the next one
+        raise
+
+
+def _clear(target: Path, *, whole: bool) -> None:
+    """Erase what a backup had copied, and its directory if it made it."""
+    if whole:
+        shutil.rmtree(target, ignore_errors=True)
+        return
+    for made in target.iterdir():
+        if made.is_dir():
+            shutil.rmtree(made, ignore_errors=True)
+        else:
+            made.unlink(missing_ok=True)
+
+
+def _copied(data: Path, target: Path, of: Sequence[Part], further: Sequence[str], tell: Tell) -> Manifest:
     for part in of:  # most of the bytes, before there is a moment to keep up with
         _take_contents(part, data, data, target)
     missing = _put_together(of, data, target, tell)

@@ -11,7 +11,7 @@ import os
 from antiphon.domain.errors import Unavailable
 from antiphon.storage.sql import migrate
 from antiphon.storage.sql.postgres_journal import PostgresJournal
-from antiphon.storage.sql.postgres_pool import Pool, connect, open_pool
+from antiphon.storage.sql.postgres_pool import Pool, connect, open_pool, require_usable
 from antiphon.storage.sql.postgres_reading import PostgresReads
 from antiphon.storage.sql.postgres_workers import LIVING, PostgresWorkers
 from antiphon.storage.sql.postgres_writer import PostgresWriter
@@ -54,6 +54,7 @@ async def open_postgres(url: str, *, connections: int = CONNECTIONS) -> Postgres
     pool = await open_pool(url, connections)
     try:
         async with pool.connection() as connection:
+            await require_usable(connection)
             revision = await migrate.current_revision_postgres(connection)
         if revision != migrate.NEWEST_REVISION:
             await migrate.upgrade_postgres(url)
@@ -78,6 +79,7 @@ async def look(url: str) -> tuple[str, str | None, int, bool]:
     pool = await open_pool(url, 1)
     try:
         async with pool.connection() as connection:
+            await require_usable(connection)
             version: str = await connection.fetchval("SHOW server_version")
             revision = await migrate.current_revision_postgres(connection)
             workers: int = await connection.fetchval(LIVING) if revision == migrate.NEWEST_REVISION else 0

@@ -23,6 +23,8 @@ COMMAND_SECONDS: Final = 40.0
 """When a statement is given up on whose server says nothing: later than the server gives up itself."""
 CONNECT_SECONDS: Final = 10.0
 CACHED_STATEMENTS: Final = 500
+OLDEST_SERVER: Final = 140_000
+"""The version, as the server numbers it."""
 
 GONE: Final = (
     OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.InternalClientError,
@@ -134,6 +136,19 @@ def away(error: Exception, url: str) -> Unavailable:
             if name in ("sslrootcert", "sslcert", "sslkey") and not os.access(path, os.R_OK):
                 return Unavailable(f"DATABASE_URL names a file that cannot be read: {name}={path}")
     return Unavailable(f"PostgreSQL cannot be reached: {error}")
+
+
+async def require_usable(connection: Session) -> None:
+    """Raise Unavailable for a database that cannot keep people's text, or is too old."""
+    encoding = await connection.fetchval("SHOW server_encoding")
+    if encoding != "UTF8":
+        raise Unavailable(
+            f"The database's encoding is {encoding}, and text needs UTF8: make another one with"
+            " createdb --encoding=UTF8 --template=template0, and name it in DATABASE_URL."
+        )
+    if int(await connection.fetchval("SHOW server_version_num")) < OLDEST_SERVER:
+        version = await connection.fetchval("SHOW server_version")
+        raise Unavailable(f"PostgreSQL {version} is too old: {OLDEST_SERVER // 10_000} or newer is needed.")
 
 
 class Pool:
