@@ -197,6 +197,7 @@ async def test_data_of_a_newer_release_is_left_alone(place: Place) -> None:
     else:
         with sqlite3.connect(place.directory / FILE_NAME) as db:
             db.execute(newer)
+        (place.directory / "knowledge.db").touch()  # without one it is its absence that is told
     for words in (["migrate", "up"], ["serve"]):
         process = place.start("-m", "antiphon", *words)
         said, _ = process.communicate(timeout=60)
