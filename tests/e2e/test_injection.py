@@ -39,7 +39,10 @@ LONE = ["\ud83d", "\ude00", " then ", "\ud800", "x", "\udfff", " end"]
 MENDED = "\U0001f600 then \ufffdx\ufffd end"
 TOOL = f"tool{FRAMES}"
 GREETING = re.compile(r"^Antiphon: .*\n([a-z]+: .*\n)*", re.MULTILINE)
-ESCAPED_LINE = re.compile(r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL) [\w.]+: [^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")
+ESCAPED_LINE = re.compile(
+    r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|ERROR|CRITICAL)"
+    r" [\w.]+: [^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+)
 
 
 def tool_chunks() -> bytes:
