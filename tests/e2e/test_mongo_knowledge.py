@@ -162,6 +162,7 @@ async def test_in_another_place_everything_is_indexed_again(store: Store) -> Non
 async def test_passages_of_another_store_are_refused(store: Store, tmp_path: Path) -> None:
     store.server.stop()
     (store.server.data / "knowledge.db").unlink()
+    (store.server.data / "knowledge.db").touch()  # on purpose: what is merely lost is refused before
     store.server.launch()
     code = await asyncio.to_thread(store.server.wait, 30)
     assert code != 0 and "passages of another store" in store.server.log
