@@ -262,6 +262,7 @@ async def test_text_with_nul_comes_back_as_it_was(stores: Stores, text: str) -> 
     await one.unit_of_work.commit(
         *commands, new_branch(conversation, text, head), ws.OpenRun(run=run, worker_id=WORKER)
     )
+    await one.unit_of_work.commit(finish(run))
     found = await one.conversations.get(OWNER, conversation.id)
     assert found is not None and found.title == text
     assert text in await one.conversations.branch_names(conversation.id, text)
