@@ -18,7 +18,7 @@ import pytest
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.errors import AntiphonError, Forbidden, InvalidRequest, NotFound
-from antiphon.domain.inputs import parse_input
+from antiphon.domain.inputs import parse_input, parse_item
 from antiphon.domain.items import Position
 from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
@@ -46,6 +46,10 @@ Call = Callable[[Any, Principal, Scene], Awaitable[Any]]
 X = parse_input("x")
 PAGE: Final[dict[str, Any]] = {"after": None, "limit": 10}
 LIST: Final[dict[str, Any]] = {**PAGE, "descending": False}
+
+
+def reference(s: Scene) -> dict[str, Any]:
+    return {"type": "item_reference", "id": s.item}
 
 
 def turn(s: Scene, **fields: Any) -> TurnRequest:
@@ -91,6 +95,7 @@ CONVERSATIONS: dict[str, tuple[str, Call]] = {
     "turns.begin": ("editor", lambda a, w, s: a.begin(w, turn(s))),
     "turns.begin_beside": ("editor", lambda a, w, s: a.begin_beside(w, turn(s), [ECHO])),
     "turns.count": ("viewer", lambda a, w, s: a.count(w, turn(s))),
+    "turns.resolved": ("viewer", lambda a, w, s: a.resolved(w, [parse_item(reference(s), "input")])),
     "members.page": ("viewer", lambda a, w, s: a.page(w, s.id, **PAGE)),
     "members.get": ("viewer", lambda a, w, s: a.get(w, s.id, "editor")),
     "members.add": ("owner", lambda a, w, s: a.add(w, s.id, "newcomer", "viewer")),
