@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
-from antiphon.domain.errors import Conflict, NotFound, StorageFull
+from antiphon.domain.errors import Conflict, InvalidRequest, NotFound, StorageFull
 from antiphon.domain.inputs import parse_input
 from antiphon.domain.items import Item, text_of
 from antiphon.ports import sharing_writes as sw
@@ -73,7 +74,8 @@ async def grow(world: World, dice: random.Random, conversation: str) -> None:
                 await world.ended(await world.edit(item, f"e{dice.random()}", conversation_id=conversation))
         case "again":
             item = dice.choice(shown).wire_id
-            await world.ended(await world.regenerate(item, conversation_id=conversation))
+            with suppress(InvalidRequest):  # with its question deleted nothing may be left to answer
+                await world.ended(await world.regenerate(item, conversation_id=conversation))
         case "hide":
             await services.conversations.hide_item(who, conversation, dice.choice(shown).wire_id)
         case "branch":
