@@ -243,8 +243,9 @@ class TreeMachine(RuleBasedStateMachine):
         base = item if item is not None else talk.branches[talk.active]
         branch = ids.BRANCH + made.active_branch_id
         fork = Talk(
-            ids.CONVERSATION + made.id, {branch: base}, branch, members=dict.fromkeys(self.model.line(base))
-        )
+            ids.CONVERSATION + made.id, {branch: base}, branch, members=dict.fromkeys(self.model.line(base)),
+            hidden=set(talk.hidden),
+        )  # fmt: skip
         self.model.talks.append(fork)
 
     @rule(which=numbers)

@@ -17,7 +17,9 @@ from tests.services.tree_rules import heads as points
 from tests.services.tree_rules import parents
 from tests.services.world import World, say
 
-MAY_BE_TOLD = {"branch_active", "branch_name_taken", "previous_response_not_finished"}
+MAY_BE_TOLD = {
+    "branch_active", "branch_name_taken", "previous_response_not_finished", "missing_required_parameter",
+}  # fmt: skip
 """What a caller may be told because others write too. Never a conflict, a lock or a fault."""
 
 
