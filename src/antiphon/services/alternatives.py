@@ -13,6 +13,7 @@ from antiphon.domain.errors import Conflict, InvalidRequest
 from antiphon.domain.inputs import InputItem, new_item
 from antiphon.domain.items import Item, NewItem, Position
 from antiphon.domain.members import EDITOR
+from antiphon.domain.runs import Run
 from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
@@ -55,9 +56,10 @@ class Alternatives:
         """Put `request.items` beside an item and answer them, on a new branch, which becomes active."""
         _, conversation = await self._access.enter(who, request.conversation_id or "", EDITOR)
         item, _ = await self._access.item(conversation, item_id)
-        position = await self._before(conversation, item)
+        run = await self._run_of(conversation, item)
+        position = await self._before(item, run)
         edited = msgspec.structs.replace(
-            await self._by_same_model(conversation, item, request),
+            _by_same_model(request, run),
             items=tuple(self._as_edit(item, request.items)),
             position=position,
             new_branch=request.new_branch or EDIT_BRANCH,
@@ -77,7 +79,7 @@ class Alternatives:
         """Put `items` beside an item on a new active branch, without an answer."""
         who, conversation = await self._access.enter(who, conversation_id, EDITOR)
         item, _ = await self._access.item(conversation, item_id)
-        position = await self._before(conversation, item)
+        position = await self._before(item, await self._run_of(conversation, item))
         items = await self._attached.named(who.actor_id, items, "item")
         for losses in range(MAX_CONFLICTS):
             try:
@@ -145,13 +147,13 @@ class Alternatives:
             )
         return items
 
-    async def _before(self, conversation: Conversation, item: Item) -> Position:
+    async def _before(self, item: Item, run: Run | None) -> Position:
         """Return what the replacement of an item follows. A model's answer is replaced as a whole.
 
         Its reasoning and calls led to the words that it had, and providers refuse the ones without the other.
         """
         if item.author_id is None:
-            position, _ = await self._question(conversation, item)
+            position, _ = await self._question(item, run)
             return position
         return await self._storage.tree.before(item)
 
@@ -162,9 +164,10 @@ class Alternatives:
         """
         _, conversation = await self._access.enter(who, request.conversation_id or "", EDITOR)
         item, _ = await self._access.item(conversation, item_id)
-        position, continues = await self._question(conversation, item)
+        run = await self._run_of(conversation, item)
+        position, continues = await self._question(item, run)
         again = msgspec.structs.replace(
-            await self._by_same_model(conversation, item, request),
+            _by_same_model(request, run),
             items=(),
             position=position,
             continues=continues,
@@ -174,24 +177,19 @@ class Alternatives:
         )
         return await self._turns.begin(who, again)
 
-    async def _by_same_model(
-        self, conversation: Conversation, item: Item, request: TurnRequest
-    ) -> TurnRequest:
-        """Return a turn that names no model with that of the answer which an item belongs to or led to."""
-        if request.model is not None or item.run_id is None:
-            return request
-        run = await self._storage.runs.get(conversation.owner_id, item.run_id)
-        return request if run is None else msgspec.structs.replace(request, model=run.model)
+    async def _run_of(self, conversation: Conversation, item: Item) -> Run | None:
+        """Return the run of the answer that an item belongs to or led to, None if there is none any more."""
+        if item.run_id is None:
+            return None
+        return await self._storage.runs.get(conversation.owner_id, item.run_id)
 
-    async def _question(self, conversation: Conversation, item: Item) -> tuple[Position, bool]:
+    async def _question(self, item: Item, run: Run | None) -> tuple[Position, bool]:
         """Return what an answer follows, and whether it was the rest of one that was cut off there."""
         if item.author_id is not None:
             by_hand = item.role == "assistant"  # an answer that a person wrote, or said otherwise
             return (await self._storage.tree.before(item) if by_hand else item.position), False
-        if item.run_id is not None:
-            run = await self._storage.runs.get(conversation.owner_id, item.run_id)
-            if run is not None and run.input_end is not None:
-                return run.input_end, bool(run.request.get("continues"))
+        if run is not None and run.input_end is not None:
+            return run.input_end, bool(run.request.get("continues"))
         return await self._before_answer(item), False
 
     async def _before_answer(self, item: Item) -> Position:
@@ -223,3 +221,10 @@ class Alternatives:
             return [first]
         beside = await self._storage.runs.on_input(found.run, count)
         return [Begun(run_id, None) for run_id in beside]
+
+
+def _by_same_model(request: TurnRequest, run: Run | None) -> TurnRequest:
+    """Return a turn that names no model with the one that answered before."""
+    if request.model is not None or run is None:
+        return request
+    return msgspec.structs.replace(request, model=run.model)

@@ -25,6 +25,7 @@ from antiphon.ports.storage import Storage
 from antiphon.services.access import Access, FoundRun, not_found
 from antiphon.services.erasure import Purged
 from antiphon.services.paging import Page
+from antiphon.services.placing import move_head
 from antiphon.services.purges import Purges
 from antiphon.services.runs.context import open_compaction
 from antiphon.services.runs.engine import Engine
@@ -250,10 +251,7 @@ class Answers:
         ]
         branch = await self._storage.conversations.branch_at(conversation.id, end.item_id or "")
         if branch is not None:
-            back = ws.AdvanceHead(
-                conversation_id=conversation.id, branch_id=branch.id, expected=branch.head, head=run.parent
-            )
-            commands.append(back)
+            commands.append(move_head(branch, run.parent))
         return commands
 
     async def input_items(

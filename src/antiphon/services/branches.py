@@ -26,6 +26,7 @@ from antiphon.services.conversations import Conversations, cursor_of
 from antiphon.services.copies import Copies
 from antiphon.services.idempotency import Idempotency, Key
 from antiphon.services.paging import Page, item_page
+from antiphon.services.placing import move_head
 from antiphon.services.trimming import GRACE_US
 from antiphon.services.turn_plans import MAX_CONFLICTS, branch_name, new_branch
 
@@ -185,9 +186,7 @@ class Branches:
         before = run.parent.depth if run.parent is not None else -1
         if branch.run_id is not None or branch.head.depth != before:
             return False
-        kept = ws.AdvanceHead(
-            conversation_id=conversation.id, branch_id=branch.id, expected=branch.head, head=run.input_end
-        )
+        kept = move_head(branch, run.input_end)
         try:
             await self._storage.unit_of_work.commit(
                 kept, self._change(who, conversation, "branch.advanced", branch)

@@ -14,6 +14,7 @@ from antiphon.domain.items import Position
 from antiphon.ports import write_sets as ws
 from antiphon.ports.storage import Storage
 from antiphon.services.import_trees import ROOT, Planting
+from antiphon.services.placing import move_head
 from antiphon.services.turn_plans import new_branch
 
 PAGE: Final = 200
@@ -39,14 +40,7 @@ async def branch_moves(
             active = None
         else:
             del heads[continued.head.item_id or ROOT]
-            commands.append(
-                ws.AdvanceHead(
-                    conversation_id=conversation.id,
-                    branch_id=continued.id,
-                    expected=continued.head,
-                    head=head,
-                )
-            )
+            commands.append(move_head(continued, head))
     return commands
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
-from antiphon.domain.conversations import MAIN_BRANCH, Conversation, open_segment, segment_start
+from antiphon.domain.conversations import MAIN_BRANCH, Branch, Conversation, open_segment, segment_start
 from antiphon.domain.inputs import InputItem, new_item
 from antiphon.domain.items import Item, NewItem, Position
 from antiphon.ports import write_sets as ws
@@ -54,6 +54,13 @@ def advance(after: Position, new: Sequence[NewItem]) -> Position:
         return after
     tokens = after.tokens + sum(item.token_count for item in new)
     return Position(after.segment_id, after.depth + len(new), tokens, new[-1].id)
+
+
+def move_head(branch: Branch, head: Position) -> ws.AdvanceHead:
+    """Return what has a branch end elsewhere; lost if a turn holds it or it has moved since it was read."""
+    return ws.AdvanceHead(
+        conversation_id=branch.conversation_id, branch_id=branch.id, expected=branch.head, head=head
+    )  # fmt: skip
 
 
 def put_items(who: Principal, after: Position, new: Sequence[NewItem], now_us: int) -> list[ws.Command]:

@@ -25,6 +25,7 @@ from antiphon.ports.clock import Clock
 from antiphon.ports.purging import Owned
 from antiphon.ports.storage import Storage
 from antiphon.services.erasure import Erasures, Purged
+from antiphon.services.placing import move_head
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.live import LiveRun, LiveRuns
@@ -253,10 +254,7 @@ class Purges:
         if run.parent is None and await self._is_alone(conversation, run):
             return True, []
         before = run.parent or Position((run.input_end or end).segment_id, -1, 0)
-        retreat = ws.AdvanceHead(
-            conversation_id=conversation.id, branch_id=branch.id, expected=branch.head, head=before
-        )
-        return False, [retreat]
+        return False, [move_head(branch, before)]
 
     async def _is_alone(self, conversation: Conversation, run: Run) -> bool:
         """Whether a chain has this one answer and one branch."""

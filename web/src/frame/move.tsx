@@ -20,7 +20,7 @@ export default function Move({ conversation, onClose }: { conversation: Conversa
       <form className="form" onSubmit={submit}>
         <label>
           Folder
-          <input name="folder" list="folders" required maxLength={100} autoFocus data-first autoComplete="off" defaultValue={conversation.folder ?? ""} />
+          <input name="folder" list="folders" required maxLength={100} data-first autoComplete="off" defaultValue={conversation.folder ?? ""} />
         </label>
         <datalist id="folders">
           {folders.map((one) => (

@@ -188,7 +188,7 @@ function NewBranch({ from, onClose }: { from: Preview; onClose: () => void }) {
       <form className="form" onSubmit={submit}>
         <label>
           Name
-          <input name="name" required maxLength={200} autoFocus data-first />
+          <input name="name" required maxLength={200} data-first />
         </label>
         <Submit onClose={onClose}>Make it</Submit>
       </form>

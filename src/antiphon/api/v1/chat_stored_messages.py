@@ -44,7 +44,7 @@ def _said(role: str | None, body: dict[str, Any]) -> dict[str, Any]:
     content = "".join(part["text"] for part in rest) if plain and rest else None
     parts = None if plain else [_content_part(part) for part in rest]
     more = {"refusal": "".join(refusals) or None} if role == "assistant" else {}
-    return _message(role, content, parts, **more) | {"name": body.get("name")}
+    return _message(role, content, parts, name=body.get("name"), **more)
 
 
 def _content_part(part: dict[str, Any]) -> dict[str, Any]:

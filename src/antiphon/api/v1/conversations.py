@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -15,9 +16,12 @@ from antiphon.api.v1.conversation_objects import conversation_object, deleted_ob
 from antiphon.api.v1.pages import Order, answer, included, page_object, raw_answer
 from antiphon.api.v1.response_objects import PLACE, known_includes, placed_item, stored_item
 from antiphon.api.v1.wire_json import encode_object
+from antiphon.application import Application
+from antiphon.domain.accounts import Principal
 from antiphon.domain.conversations import ALL, MAX_FOLDER, Chosen
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.inputs import parse_input
+from antiphon.domain.items import Item
 from antiphon.services.paging import use_cursor
 
 Sort = Literal["created", "used"]
@@ -187,10 +191,7 @@ async def list_items(
     page = await application.conversations.items(
         who, conversation_id, branch_id=branch, after=after, limit=limit, descending=order == "desc"
     )
-    data = [stored_item(item) for item in page.data]
-    if PLACE in known_includes(included(request, include), own=(PLACE,)):
-        runs = await application.answers.of_items(who, conversation_id, page.data)
-        data = [placed_item(item, runs.get(item.run_id or "")) for item in page.data]
+    data = await _shown(application, who, conversation_id, page.data, included(request, include))
     return answer(page_object(data, has_more=page.has_more))
 
 
@@ -198,16 +199,25 @@ async def list_items(
 async def retrieve_item(
     application: App,
     who: Caller,
+    request: Request,
     conversation_id: str,
     item_id: str,
     include: Annotated[list[str] | None, Query(description="`antiphon`: where the item stands.")] = None,
 ) -> Response:
     """Return any item of the conversation's tree; on demand with its place and its answer."""
     item = await application.conversations.item(who, conversation_id, item_id)
-    if PLACE not in known_includes(include or (), own=(PLACE,)):
-        return answer(stored_item(item))
-    runs = await application.answers.of_items(who, conversation_id, [item])
-    return answer(placed_item(item, runs.get(item.run_id or "")))
+    (shown,) = await _shown(application, who, conversation_id, [item], included(request, include))
+    return answer(shown)
+
+
+async def _shown(
+    application: Application, who: Principal, conversation_id: str, items: Sequence[Item], include: list[str]
+) -> list[dict[str, Any]]:
+    """Return items as they are told, on demand with their places and their answers."""
+    if PLACE not in known_includes(include, own=(PLACE,)):
+        return [stored_item(item) for item in items]
+    runs = await application.answers.of_items(who, conversation_id, items)
+    return [placed_item(item, runs.get(item.run_id or "")) for item in items]
 
 
 @router.delete("/{conversation_id}/items/{item_id}", summary="Delete an item")

@@ -112,7 +112,7 @@ function NewKey({
       <form className="form" onSubmit={submit}>
         <label>
           Key
-          <input name="key" type="password" required minLength={8} maxLength={4096} autoComplete="off" autoFocus data-first />
+          <input name="key" type="password" required minLength={8} maxLength={4096} autoComplete="off" data-first />
         </label>
         <p className="note">It is stored encrypted, and nobody can read it again.</p>
         <Problem text={problem} />

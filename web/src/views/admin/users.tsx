@@ -147,7 +147,7 @@ function NewUser({ groups, onClose, onMade }: { groups: Group[]; onClose: () => 
       <form className="form" onSubmit={submit}>
         <label>
           Name
-          <input name="name" required maxLength={64} autoComplete="off" autoCapitalize="none" autoFocus data-first />
+          <input name="name" required maxLength={64} autoComplete="off" autoCapitalize="none" data-first />
         </label>
         <label>
           E-mail address (may be left out)
@@ -235,7 +235,7 @@ function NewPassword({ user, onClose }: { user: User; onClose: () => void }) {
       <form className="form" onSubmit={submit}>
         <label>
           New password
-          <input name="password" type="password" minLength={8} maxLength={256} required autoComplete="new-password" autoFocus data-first />
+          <input name="password" type="password" minLength={8} maxLength={256} required autoComplete="new-password" data-first />
         </label>
         <Problem text={problem} />
         <Submit onClose={onClose}>Set it</Submit>

@@ -94,7 +94,7 @@ function Rename({ id, name, onClose }: { id: string; name: string; onClose: () =
       >
         <label>
           Name
-          <input name="name" defaultValue={name} required maxLength={256} autoFocus data-first />
+          <input name="name" defaultValue={name} required maxLength={256} data-first />
         </label>
         <Submit onClose={onClose}>Rename</Submit>
       </form>
