@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from antiphon.domain import ids
+from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.inputs import parse_input
 from antiphon.services.answers import Answer
 from tests.services.hand import BROKEN, ECHO, HAND, SILENT
@@ -159,10 +160,13 @@ class TreeMachine(RuleBasedStateMachine):
         item = self.item(talk, what)
         if item is None:
             return
-        answer = self.do(
-            self.world.ended(self.do(self.world.regenerate(self.wire(item), conversation_id=talk.wire_id)))
-        )
-        self.opened(talk, self.model.asked.get(item, item), answer)
+        again = self.world.regenerate(self.wire(item), conversation_id=talk.wire_id)
+        asked = self.model.asked.get(item, item)
+        if talk.hidden.issuperset(self.model.line(asked)):  # nothing that was asked is left to answer
+            with pytest.raises(InvalidRequest):
+                self.do(again)
+            return
+        self.opened(talk, asked, self.do(self.world.ended(self.do(again))))
 
     def role(self, item: str) -> str:
         ((role,),) = self.world.rows("SELECT role FROM items WHERE id=?", item)

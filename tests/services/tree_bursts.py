@@ -104,11 +104,11 @@ class Burst:
                 assert heads[wire] in self.model.line(head), "a head has left its line"
         self.talk.branches = found
         self.talk.active = await self.world.active(self.talk.wire_id)
-        hidden = self.world.rows(
-            "SELECT item_id FROM hidden_items WHERE conversation_id=?",
-            self.talk.wire_id.removeprefix(ids.CONVERSATION),
-        )
-        self.talk.hidden = {row[0] for row in hidden}
+        self.talk.hidden = self._hidden_in(self.talk.wire_id.removeprefix(ids.CONVERSATION))
+
+    def _hidden_in(self, conversation_id: str) -> set[str]:
+        rows = self.world.rows("SELECT item_id FROM hidden_items WHERE conversation_id=?", conversation_id)
+        return {row[0] for row in rows}
 
     # --- writers
 
@@ -188,7 +188,10 @@ class Burst:
         )
         branch = ids.BRANCH + made.active_branch_id
         line = dict.fromkeys(self.model.line(item))
-        self.model.talks.append(Talk(ids.CONVERSATION + made.id, {branch: item}, branch, members=line))
+        hidden = self._hidden_in(made.id)  # others may hide more at the same time
+        assert self.talk.hidden <= hidden, "a fork shows what was deleted before"
+        fork = Talk(ids.CONVERSATION + made.id, {branch: item}, branch, hidden=hidden, members=line)
+        self.model.talks.append(fork)
 
     async def do_previous(self, number: int) -> None:
         wire = self._pick(self.responses, number)
