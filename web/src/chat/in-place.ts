@@ -1,8 +1,23 @@
 /** Keeps one's place, and the keyboard's, on a message while an alternative takes its place. */
 
+import { createStore, useStore } from "../state/store";
+
 const MESSAGES = ".messages [data-message-id]";
 
-let left: { number: number; top: number; name: string } | null = null;
+interface Left {
+  number: number;
+  top: number;
+  name: string;
+}
+
+let left: Left | null = null;
+
+/** While a place is being kept the end is not followed, which what comes in its stead may seem to be. */
+const keeping = createStore(() => ({ place: false }));
+
+export function useKeepsPlace(): boolean {
+  return useStore(keeping, ({ place }) => place);
+}
 
 /** Notes where a message stands whose button is being pressed: it is gone before anybody asks. */
 export function leave(button: Element): void {
@@ -16,15 +31,30 @@ export function leave(button: Element): void {
 export async function inPlace(change: () => Promise<void>): Promise<void> {
   const from = left;
   left = null;
-  await change();
-  await drawn();
-  if (!from) return;
-  const message = document.querySelectorAll(MESSAGES)[from.number];
+  if (!from) return change();
+  keeping.setState({ place: true });
+  try {
+    await change();
+    await drawn();
+    bringTo(from);
+    await drawn(); // what is in view only now has its height, too
+    bringTo(from);
+    refocus(from);
+  } finally {
+    keeping.setState({ place: false });
+  }
+}
+
+function bringTo({ number, top }: Left): void {
+  const message = document.querySelectorAll(MESSAGES)[number];
   const viewport = message?.closest(".viewport");
-  if (!message || !viewport) return;
-  viewport.scrollTop += message.getBoundingClientRect().top - from.top;
-  const buttons = [...message.querySelectorAll<HTMLButtonElement>(".siblings button:not(:disabled)")];
-  const same = buttons.find((one) => one.getAttribute("aria-label") === from.name);
+  if (message && viewport) viewport.scrollTop += message.getBoundingClientRect().top - top;
+}
+
+function refocus({ number, name }: Left): void {
+  const message = document.querySelectorAll(MESSAGES)[number];
+  const buttons = [...(message?.querySelectorAll<HTMLButtonElement>(".siblings button:not(:disabled)") ?? [])];
+  const same = buttons.find((one) => one.getAttribute("aria-label") === name);
   (same ?? buttons[0])?.focus({ preventScroll: true });
 }
 

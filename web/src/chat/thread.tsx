@@ -6,6 +6,7 @@ import { onlyOffline, useModels } from "../state/models";
 import { tellError } from "../state/notices";
 import { setTemporary, useTemporary } from "../state/temporary";
 import { Composer } from "./composer";
+import { useKeepsPlace } from "./in-place";
 import { Presence } from "./presence";
 import { AnswerMessage, EditAnswer, EditMessage, SaidMessage, SystemMessage } from "./message";
 
@@ -21,6 +22,7 @@ const components = {
 export function Thread() {
   const empty = useChat((chat) => chat.path.length === 0 && chat.state === "read");
   const busy = useChat((chat) => chat.busy > 0);
+  const keepsPlace = useKeepsPlace();
   const failed = useChat((chat) => (chat.state === "failed" ? chat.problem : null));
   if (failed) {
     return (
@@ -36,7 +38,7 @@ export function Thread() {
   return (
     <ThreadPrimitive.Root className="thread" data-busy={busy || undefined}>
       <ComposerPrimitive.AttachmentDropzone className="dropzone">
-        <ThreadPrimitive.Viewport className={empty ? "viewport fresh" : "viewport"} autoScroll scrollToBottomOnRunStart={false /* others ask, too */}>
+        <ThreadPrimitive.Viewport className={empty ? "viewport fresh" : "viewport"} autoScroll={!keepsPlace} scrollToBottomOnRunStart={false /* others ask, too */}>
           {empty ? (
             <Welcome />
           ) : (
