@@ -36,15 +36,13 @@ WIRE = {
 
 
 def every_route() -> list[BaseRoute]:
-    """Every route the application has, those of its routers too."""
+    """Every route the application has, those of what it mounts too."""
     api = create_app(lambda: None)._inner  # type: ignore[arg-type,return-value]
     pending, found = list(api.routes), []  # type: ignore[attr-defined]
     while pending:
         route = pending.pop()
         found.append(route)
-        pending += getattr(route, "routes", None) or getattr(
-            getattr(route, "original_router", None), "routes", []
-        )
+        pending += getattr(route, "routes", None) or []
     return found
 
 
