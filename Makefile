@@ -45,6 +45,7 @@ redis: $(REDIS) ## install what counting and caching in Redis need
 mongo: $(MONGO) ## install what conversations in MongoDB need
 
 test: $(DEV) $(MODELS)/.stamp page-if-possible ## run the tests (choose some with ARGS="tests/cli -k doctor")
+	@$(PY) -m compileall -q src tests # hundreds of servers are started, and Python may be told to write no byte code
 	@$(if $(ARGS),$(PY) -m pytest $(ARGS),scripts/test_all $(PY))
 
 check: $(DEV) $(PAGE_TOOLS) ## style, types, layers, sizes, links and text
@@ -84,6 +85,7 @@ $(RUNTIME): requirements.lock pyproject.toml | $(PY)
 	@echo "Installing Antiphon into $(VENV) (once; about half a minute)"
 	@$(PIP) install --require-hashes --no-deps -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(PY) -m compileall -q src # 0.6 s of every start where Python is told to write no byte code
 	@touch $@
 
 $(DEV): requirements-dev.lock $(RUNTIME)
