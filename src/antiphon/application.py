@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from antiphon.domain.accounts import Principal
@@ -81,6 +82,7 @@ class Policy:
     allowed_hosts: frozenset[str] | None
     needs_credentials: bool
     cors_origins: frozenset[str]
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     metrics_token_hash: bytes | None
     environment: str
     dialects: frozenset[str]

@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     keycloak_client_secret: SecretStr | None = None
     allowed_hosts: str = ""
     cors_origins: str = ""
+    trusted_proxies: str = ""
     metrics_token: SecretStr | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     config_file: Path = CONFIG_FILE
@@ -218,6 +219,15 @@ class Settings(BaseSettings):
                 raise ValueError("is a list of origins like https://chat.example.org; '*' is none")
         return value
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        try:
+            networks_in(value)
+        except ValueError as error:
+            raise ValueError(f"is a list of addresses and networks like 10.0.0.0/8: {error}") from error
+        return value
+
     @field_validator("dialects")
     @classmethod
     def _are_dialects(cls, value: str) -> str:
@@ -286,6 +296,11 @@ class Settings(BaseSettings):
 def names_in(text: str) -> list[str]:
     """Return the entries of a comma-separated list."""
     return [name for part in text.split(",") if (name := part.strip())]
+
+
+def networks_in(text: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Return the networks of a comma-separated list; an address is the smallest one. Raises ValueError."""
+    return [ipaddress.ip_network(name, strict=False) for name in names_in(text)]
 
 
 def weakness(text: str) -> str | None:

@@ -132,6 +132,21 @@ async def test_a_host_that_is_not_ours_is_refused_where_names_are_given(
             assert (await ada.call("GET", "/v1/models", headers={"host": host})).status_code == status
 
 
+async def test_what_watches_the_server_may_know_it_by_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api: Api
+) -> None:
+    """A cluster's Prometheus asks every pod; without credentials a name that leads here may be an attack."""
+    address = {"host": "10.1.2.3:8000"}
+    settings = {"allowed_hosts": "chat.example.org", "metrics_token": "m" * 32}
+    async with opened_town(tmp_path / "town", monkeypatch, **settings) as town:
+        token = {"authorization": "Bearer " + "m" * 32}
+        assert (await town.http.get("/metrics", headers=address | token)).status_code == 200
+        assert (await town.http.get("/metrics", headers=address)).status_code == 401
+        assert (await town.http.get("/health/ready", headers=address)).status_code == 200
+        assert (await town.http.get("/v1/models", headers=address)).status_code == 403
+    await api.refused("GET", "/metrics", status=403, headers=address)
+
+
 async def test_a_host_changes_no_decision_about_the_path(town: Town) -> None:
     """Starlette CVE-2026-48710: the path is the scope's, not that of a URL built with the Host."""
     ada = await town.person("ada")

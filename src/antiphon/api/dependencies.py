@@ -13,6 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from antiphon.api.authentication import caller_and_body, principal_of
 from antiphon.api.errors import field_problem
+from antiphon.api.forwarding import client_address
 from antiphon.api.http import Handler, decode_json, header, read_body, send_error
 from antiphon.application import Application
 from antiphon.domain.accounts import Principal, Visit
@@ -152,9 +153,9 @@ class AsgiResponse(Response):
 
 
 def visit_of(request: Request) -> Visit:
-    """Return where a request came from; forwarding headers are not believed."""
-    client = request.scope.get("client")
-    return Visit(client[0] if client else "", header(request.scope, b"user-agent") or "")
+    """Return where a request came from; forwarding headers are believed of trusted proxies alone."""
+    address = client_address(request.scope, application_of(request).policy.trusted_proxies)
+    return Visit(address, header(request.scope, b"user-agent") or "")
 
 
 App = Annotated[Application, Depends(application_of)]

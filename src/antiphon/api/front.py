@@ -19,6 +19,8 @@ from antiphon.domain.errors import Forbidden
 
 METHODS = SAFE_METHODS | {"POST", "PUT", "PATCH", "DELETE"}
 UNKNOWN_ROUTE = "unknown"
+WATCHED = frozenset({"/metrics", "/health", "/health/live", "/health/ready"})
+"""What machines ask that know a server by its address alone."""
 CLIENT_GONE = 499
 """What is counted for a client that left before it had an answer; nginx's number for it."""
 
@@ -107,7 +109,8 @@ class Front:
             return
         policy = application.policy
         host, origin = header(scope, b"host"), header(scope, b"origin")
-        if policy.allowed_hosts is not None and host is not None and _name(host) not in policy.allowed_hosts:
+        foreign = host is not None and not _is_named(host, policy.allowed_hosts)
+        if foreign and not (policy.needs_credentials and scope["path"] in WATCHED):
             raise Forbidden("This host name is not served here.", code="host_not_allowed")
         if policy.needs_credentials and scope["type"] == "http":
             return  # other origins cannot read answers, and a cookie alone changes nothing for them
@@ -117,6 +120,10 @@ class Front:
             navigates = scope.get("method") in SAFE_METHODS and header(scope, b"sec-fetch-mode") == "navigate"
             if not navigates:
                 raise Forbidden("Requests from other sites are not served.", code="origin_not_allowed")
+
+
+def _is_named(host: str, allowed: frozenset[str] | None) -> bool:
+    return allowed is None or _name(host) in allowed
 
 
 def _name(host: str) -> str:

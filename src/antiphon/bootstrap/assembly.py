@@ -66,7 +66,7 @@ from antiphon.services.turn_order import TurnOrder
 from antiphon.services.turns import Turns
 from antiphon.services.usage import Usage
 from antiphon.services.users import Stopping
-from antiphon.settings import Settings, names_in
+from antiphon.settings import Settings, names_in, networks_in
 from antiphon.storage.announced import AnnouncedStorage
 from antiphon.storage.refusing import RefusingStorage
 from antiphon.storage.with_blobs import StorageWithBlobs
@@ -86,6 +86,7 @@ def policy_of(settings: Settings) -> Policy:
         allowed_hosts=None if settings.needs_credentials and not names else LOOPBACK_NAMES | names,
         needs_credentials=settings.needs_credentials,
         cors_origins=frozenset(names_in(settings.cors_origins)),
+        trusted_proxies=tuple(networks_in(settings.trusted_proxies)),
         metrics_token_hash=hashlib.sha256(token.encode()).digest() if token else None,
         environment=settings.environment,
         dialects=settings.spoken_dialects,
