@@ -196,10 +196,12 @@ def search_for_it(tmp_path_factory: pytest.TempPathFactory, name: str, questions
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", IN_SQL)
-async def test_the_one_file_of_ten_thousand_that_passes_is_found(name: str, tmp_path: Path) -> None:
+async def test_the_one_file_of_thousands_that_passes_is_found(name: str, tmp_path: Path) -> None:
     """Though every other file has more of the words and is as near."""
+    count = 10_000 if name == "sqlite" else 2_000  # which takes as long
+    hidden = count * 7 // 9
     async with INDEXES[name](tmp_path / "data") as world:
-        sources = [new_source(SCOPES[0]) for _ in range(10_000)]
+        sources = [new_source(SCOPES[0]) for _ in range(count)]
         world.execute("BEGIN")
         for number, source in enumerate(sources):
             world.member(SCOPES[0], source.ref_id, {"number": number})
@@ -207,7 +209,7 @@ async def test_the_one_file_of_ten_thousand_that_passes_is_found(name: str, tmp_
         kept = "fox den far away"
         for start in range(0, len(sources), 500):
             part = sources[start : start + 500]
-            texts = [kept if source is sources[7_777] else f"fox fox {source.id}" for source in part]
+            texts = [kept if source is sources[hidden] else f"fox fox {source.id}" for source in part]
             adding = zip(part, texts, strict=True)
             await asyncio.gather(*(world.index.add(source, [passage(0, text)]) for source, text in adding))
             assert all(await asyncio.gather(*(world.index.publish(source.id) for source in part)))
@@ -215,10 +217,10 @@ async def test_the_one_file_of_ten_thousand_that_passes_is_found(name: str, tmp_
         await world.vectors.put(
             "o", "test/model", [(one.text_hash, vector("fox").tobytes()) for _, one in missing]
         )
-        found = await world.search(SCOPES[:1], "fox", filter=Comparison("eq", "number", 7_777), limit=1)
-        assert (found.total, found.embedded) == (10_000, 10_000)
+        found = await world.search(SCOPES[:1], "fox", filter=Comparison("eq", "number", hidden), limit=1)
+        assert (found.total, found.embedded) == (count, count)
         assert found.lexical[0].passage_id == found.dense[0].passage_id
         (one,) = await world.index.passages(SCOPES, [found.dense[0].passage_id])
-        assert (one.text, one.attributes) == (kept, {"number": 7_777})
-        most = await world.search(SCOPES[:1], "fox", filter=Comparison("ne", "number", 7_777), limit=200)
+        assert (one.text, one.attributes) == (kept, {"number": hidden})
+        most = await world.search(SCOPES[:1], "fox", filter=Comparison("ne", "number", hidden), limit=200)
         assert found.dense[0].passage_id not in {hit.passage_id for hit in (*most.lexical, *most.dense)}

@@ -15,6 +15,8 @@ from tests.e2e.test_hostile_bodies import HOST, MEMORY, MIB, measured
 from tests.e2e.watcher import STALLS, begin_peak, longest_stall, peak_bytes
 from tests.e2e.wire import call
 
+pytestmark = pytest.mark.alone
+
 LIMIT = 16 * MIB
 MULTIPART = {"content-type": "multipart/form-data; boundary=b"}
 

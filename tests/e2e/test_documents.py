@@ -161,6 +161,7 @@ def quantile(values: list[float], share: float) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_a_large_upload_does_not_slow_anothers_stream(new_server: NewServer) -> None:
     server = new_server()
     await asyncio.to_thread(server.start)

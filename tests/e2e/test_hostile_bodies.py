@@ -21,6 +21,8 @@ from tests.e2e.test_bad_input import require_error, require_no_5xx
 from tests.e2e.watcher import STALLS, begin_peak, cpu_seconds, health_watched, longest_stall, peak_bytes
 from tests.e2e.wire import Exchange, call, request_bytes, send
 
+pytestmark = pytest.mark.alone
+
 MIB = 1 << 20
 MEMORY = 64 * MIB
 SECONDS = 1.0

@@ -147,6 +147,7 @@ def test_a_logout_holds_over_a_kill(server: ServerProcess) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("same", [True, False], ids=["one name", "many names"])
 def test_two_hundred_logins_at_once_take_neither_the_machine_nor_the_memory(
     server: ServerProcess, same: bool

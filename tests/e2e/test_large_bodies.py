@@ -16,6 +16,8 @@ from tests.e2e.server_process import ServerProcess, running, upstream_settings
 from tests.e2e.watcher import STALLS, begin_peak, longest_stall, peak_bytes
 from tests.harness.upstream import Upstream
 
+pytestmark = pytest.mark.alone
+
 MIB = 1 << 20
 BODY = 32 * MIB
 STALL = 0.085

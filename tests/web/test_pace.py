@@ -18,7 +18,7 @@ from playwright.async_api import Browser
 from tests.e2e.server_process import CANARY, running
 from tests.web.browser import Tab, executable, tab
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="session")]
 
 MESSAGES = 10_000
 OPEN_MS = 500

@@ -174,6 +174,8 @@ async def test_prompts_of_two_devices_stand_beside_each_other_and_nobody_else_se
         await two.page.fill("[name=username]", "jan")
         await two.page.fill("[name=password]", PASSWORD)
         await two.page.keyboard.press("Enter")
+        await expect(two.page.locator(".footer .composer-input")).to_be_visible()
+        await two.page.evaluate("location.hash = '#/settings/prompts'")
         await expect(two.page.get_by_role("button", name="Add the prompt")).to_be_visible()
         await expect(two.page.locator("tbody tr")).to_have_count(0)
 

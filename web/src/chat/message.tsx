@@ -13,7 +13,7 @@ import { copyText } from "../markdown/markdown";
 import { regenerate } from "../state/asking";
 import { chat, goTo, useChat, useTurn } from "../state/chat";
 import { isRest, restOf, whole } from "../state/joining";
-import { costOf, shortName, useModels } from "../state/models";
+import { costOf, MANY, modelsLike, shortName, useModels } from "../state/models";
 import { tell, tellError } from "../state/notices";
 import { useShallow } from "../state/store";
 import { answerIn, isRunning, textOf, type Turn } from "../state/turns";
@@ -235,11 +235,11 @@ function Aloud() {
 function Again({ turn }: { turn: Turn }) {
   const list = useModels((state) => state.list);
   return (
-    <Menu label="Answer again" trigger={<Icon name="retry" />}>
-      {(close) => (
+    <Menu label="Answer again" trigger={<Icon name="retry" />} search={list.length > MANY && "Find a model"}>
+      {(close, sought) => (
         <>
-          <MenuItem onClick={() => (close(), void regenerate(turn.id))}>Try again</MenuItem>
-          {list
+          {!sought && <MenuItem onClick={() => (close(), void regenerate(turn.id))}>Try again</MenuItem>}
+          {modelsLike(list, sought)
             .filter((one) => one.id !== turn.model)
             .map((one) => (
               <MenuItem key={one.id} onClick={() => (close(), void regenerate(turn.id, one.id))}>

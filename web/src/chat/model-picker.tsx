@@ -1,6 +1,6 @@
 import { Icon } from "../frame/icons";
 import { Menu, MenuItem } from "../frame/menu";
-import { chooseModels, MOST_AT_ONCE, shortName, useModels } from "../state/models";
+import { chooseModels, MANY, modelsLike, MOST_AT_ONCE, shortName, useModels } from "../state/models";
 
 /** Which model answers next. Several can be ticked: each answers, side by side. */
 export function ModelPicker() {
@@ -13,6 +13,7 @@ export function ModelPicker() {
       label={`Model: ${shown}`}
       className="model-button"
       align="start"
+      search={list.length > MANY && "Find a model"}
       trigger={
         <>
           <span>{shown}</span>
@@ -20,18 +21,22 @@ export function ModelPicker() {
         </>
       }
     >
-      {(close) => (
-        <>
-          {list.map((one) => (
-            <ModelRow key={one.id} model={one} chosen={chosen} isOnly={list.length === 1} close={close} />
-          ))}
-          {list.length > 1 && (
-            <p className="menu-note" role="presentation">
-              Tick several to compare their answers.
-            </p>
-          )}
-        </>
-      )}
+      {(close, sought) => {
+        const found = modelsLike(list, sought);
+        const note = found.length ? "Tick several to compare their answers." : "No model is called that.";
+        return (
+          <>
+            {found.map((one) => (
+              <ModelRow key={one.id} model={one} chosen={chosen} isOnly={list.length === 1} close={close} />
+            ))}
+            {list.length > 1 && (
+              <p className="menu-note" role="presentation">
+                {note}
+              </p>
+            )}
+          </>
+        );
+      }}
     </Menu>
   );
 }

@@ -3,23 +3,21 @@ import { useEffect, useId, useLayoutEffect, useRef, useState, type KeyboardEvent
 const GAP = 4;
 const EDGE = 8;
 
-/**
- * A button with a list of actions, by mouse and by keyboard as the ARIA menu pattern has it. The list is a native
- * popover, so that nothing around it cuts it off; it opens where there is more room.
- */
-export function Menu({
-  label,
-  trigger,
-  children,
-  className = "icon",
-  align = "end",
-}: {
+interface Opened {
   label: string;
   trigger: ReactNode;
-  children: (close: () => void) => ReactNode;
+  children: (close: () => void, sought: string) => ReactNode;
   className?: string;
   align?: "start" | "end";
-}) {
+  search?: string | false;
+}
+
+/**
+ * A button with a list of actions, by mouse and by keyboard as the ARIA menu pattern has it. The list is a native
+ * popover, so that nothing around it cuts it off; it opens where there is more room. With `search`, which names a
+ * field above the list, what is written there is for `children` to look for.
+ */
+export function Menu({ label, trigger, children, className = "icon", align = "end", search }: Opened) {
   const [open, setOpen] = useState(false);
   const root = useRef<HTMLDivElement>(null);
   const button = useRef<HTMLButtonElement>(null);
@@ -36,7 +34,7 @@ export function Menu({
 
   useEffect(() => {
     if (!open) return;
-    items(root.current)[0]?.focus();
+    first(root.current!)?.focus();
     return onLeaving(root.current!, () => setOpen(false));
   }, [open]);
 
@@ -59,12 +57,54 @@ export function Menu({
         {trigger}
       </button>
       {open && (
-        <div ref={list} popover="manual" className="menu-list" role="menu" id={id} aria-label={label}>
-          {children(close)}
+        <div ref={list} popover="manual" className="menu-list">
+          <List id={id} label={label} search={search} actions={(sought) => children(close, sought)} />
         </div>
       )}
     </div>
   );
+}
+
+interface Listed {
+  id: string;
+  label: string;
+  search?: string | false;
+  actions: (sought: string) => ReactNode;
+}
+
+/** The actions, and where `search` names it a field above them for what is looked for. Enter takes the first one. */
+function List({ id, label, search, actions }: Listed) {
+  const [sought, setSought] = useState("");
+  const take = (event: KeyboardEvent<HTMLInputElement>) => {
+    if (event.key !== "Enter" || event.nativeEvent.isComposing) return;
+    event.preventDefault();
+    if (sought) items(event.currentTarget.closest<HTMLElement>(".menu"))[0]?.click();
+  };
+  return (
+    <>
+      {search && (
+        <input
+          type="search"
+          className="menu-search"
+          aria-label={search}
+          aria-controls={id}
+          placeholder={search}
+          value={sought}
+          onChange={(event) => setSought(event.target.value)}
+          onKeyDown={take}
+        />
+      )}
+      <div role="menu" id={id} aria-label={label}>
+        {actions(sought.trim().toLowerCase())}
+      </div>
+    </>
+  );
+}
+
+/** What has the focus when a menu opens; on a touch screen a field would bring up the keyboard over the list. */
+function first(root: HTMLElement): HTMLElement | undefined {
+  const field = matchMedia("(pointer: coarse)").matches ? null : root.querySelector<HTMLElement>(".menu-search");
+  return field ?? items(root)[0];
 }
 
 /** Calls `leave` when anything outside is touched or focused, or the menu is scrolled away. Returns what undoes it. */
@@ -95,10 +135,12 @@ function onKey(event: KeyboardEvent, all: HTMLElement[], close: () => void, leav
 
 /** Moves the focus among the items as a key says; returns whether it is such a key. */
 function moved(all: HTMLElement[], key: string): boolean {
-  const at = all.indexOf(document.activeElement as HTMLElement);
+  const active = document.activeElement as HTMLElement;
+  const at = all.indexOf(active);
+  if (!all.length || (active.matches("input") && !key.startsWith("Arrow"))) return false;
   const moves: Record<string, number> = {
     ArrowDown: (at + 1) % all.length,
-    ArrowUp: (at - 1 + all.length) % all.length,
+    ArrowUp: at < 0 ? all.length - 1 : (at - 1 + all.length) % all.length,
     Home: 0,
     End: all.length - 1,
   };
@@ -113,6 +155,7 @@ function place(list: HTMLElement, button: DOMRect, align: "start" | "end"): void
   const upwards = below < list.offsetHeight + EDGE && button.top > below;
   const room = (upwards ? button.top : below) - GAP - EDGE;
   const left = align === "start" ? button.left : button.right - list.offsetWidth;
+  list.style.minWidth = `${list.offsetWidth}px`; // a list that is looked through keeps its width
   list.style.maxHeight = `${Math.min(room, 420)}px`;
   list.style.left = `${Math.max(EDGE, Math.min(left, innerWidth - list.offsetWidth - EDGE))}px`;
   if (upwards) list.style.bottom = `${innerHeight - button.top + GAP}px`;

@@ -55,6 +55,18 @@ export function onlyOffline(state: Models): boolean {
   return state.list.length > 0 && state.list.every((one) => one.id === OFFLINE || one.owned_by === "scripted");
 }
 
+/** From so many on one looks for a model by a part of its name. */
+export const MANY = 8;
+
+/** The models whose name or provider has each of the words, which are in lower case. */
+export function modelsLike(list: Model[], words: string): Model[] {
+  const parts = words.split(/\s+/);
+  return list.filter((one) => {
+    const name = `${one.id} ${one.owned_by}`.toLowerCase();
+    return parts.every((part) => name.includes(part));
+  });
+}
+
 /** The name without its provider, for places with little room. */
 export function shortName(id: string): string {
   return id.slice(id.indexOf("/") + 1);
