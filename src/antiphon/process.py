@@ -11,7 +11,7 @@ import re
 import signal
 import socket
 import traceback
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ import structlog
 import uvicorn
 import uvloop
 
-from antiphon.api.app import create_app
+from antiphon.api.front import Front
 from antiphon.api.http_protocol import BoundedHttp
 from antiphon.application import Application
 from antiphon.bootstrap import Drain, open_application, open_at_rest
@@ -57,6 +57,7 @@ def serve(settings: Settings) -> None:
     """Run the server until it is told to stop; raises what keeps it from starting, see `refusals`."""
     configure_logging(settings.log_level)
     _tame_allocator()
+    create_app = _create_app()
     drain = Drain(settings.drain_seconds)
     opening = Opening(settings, drain)
     config = _server_config(settings, create_app(opening.opened, settings.spoken_dialects))
@@ -72,6 +73,13 @@ def serve(settings: Settings) -> None:
         if opening.refused is not None:
             raise opening.refused from None
         raise
+
+
+def _create_app() -> Callable[..., Front]:
+    """Import the surfaces, which commands that call no route do without: it is half of their start."""
+    from antiphon.api.app import create_app  # noqa: PLC0415
+
+    return create_app
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -209,7 +217,7 @@ class DirectCalls:
         self._runner = runner
         policy = replace(application.policy, needs_credentials=False, allowed_hosts=None)
         opened = replace(application, policy=policy)
-        self._front = create_app(lambda: nullcontext(opened), ())
+        self._front = _create_app()(lambda: nullcontext(opened), ())
         self._front.application = opened
 
     def request(

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser, Route, expect
 
 from tests.web.browser import PHONE, Tab, tab
-from tests.web.views import api
+from tests.web.views import api, pick_of_open
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -67,6 +67,29 @@ async def test_a_document_is_dropped_and_its_own_words_answer_with_their_place(p
     await page.page.reload()
     await expect(page.page.locator(".said .chip")).to_have_text("handbook.md")
     await expect(page.page.locator(".answer .cite").first).to_be_visible()
+
+
+async def test_what_was_attached_in_chats_stands_apart_from_ones_collections(page: Tab) -> None:
+    chats = []
+    for text in ("Who has the keys?", "Who has the boats?"):
+        await page.open()
+        await page.choose("echo")
+        await give(page, "handbook.md", "text/markdown", HANDBOOK.encode(), "drop")
+        await page.say(text)
+        await expect(page.page.locator(".top-title")).to_have_text(text)
+        chats.append(text)
+    await pick_of_open(page, "Collections")
+    dialog = page.page.locator("dialog")
+    await expect(dialog.get_by_label("What was attached here")).to_be_checked()
+    await expect(dialog.locator("li").filter(has_text="attached")).to_have_count(1)
+    await page.page.keyboard.press("Escape")
+    await page.page.goto(f"{page.url}#/collections")
+    attached = page.page.get_by_role("region", name="From chats").locator("tbody tr")
+    await expect(attached).to_contain_text(chats[::-1])
+    made = page.page.get_by_role("region", name="Collections", exact=True)
+    assert not await made.get_by_text("keys").count()
+    await attached.first.get_by_role("link").click()
+    await expect(page.page.get_by_role("button", name="handbook.md", exact=True)).to_be_visible()
 
 
 async def test_a_picture_is_uploaded_when_it_is_pasted_and_the_message_names_it(page: Tab) -> None:

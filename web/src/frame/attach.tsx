@@ -12,6 +12,7 @@ interface Collection {
   id: string;
   name: string | null;
   file_counts: { total: number };
+  metadata: Record<string, string>;
 }
 
 interface Standing {
@@ -26,11 +27,11 @@ export default function Attach({ id, onClose }: { id: string; onClose: () => voi
   useEffect(() => {
     Promise.all([call<Page<Collection>>("/v1/vector_stores", { query: { limit: MOST } }), call<Standing>(path)])
       .then(([page, standing]) => {
-        setAll(page.data);
+        setAll(page.data.filter(({ metadata }) => !metadata.conversation || metadata.conversation === id));
         setChosen(standing.vector_store_ids);
       })
       .catch(tellError);
-  }, [path]);
+  }, [path, id]);
   const save = () => {
     call<Standing>(path, { method: "PUT", body: { vector_store_ids: chosen } })
       .then(() => {
@@ -57,7 +58,7 @@ export default function Attach({ id, onClose }: { id: string; onClose: () => voi
                   setChosen(event.target.checked ? [...chosen, one.id] : chosen.filter((other) => other !== one.id))
                 }
               />
-              <span className="grow">{one.name || "Untitled"}</span>
+              <span className="grow">{one.metadata.conversation ? "What was attached here" : one.name || "Untitled"}</span>
               <span className="note">{one.file_counts.total} files</span>
             </label>
           </li>

@@ -21,6 +21,8 @@ export interface Collection {
   status: string;
   file_counts: { in_progress: number; completed: number; failed: number; total: number };
   expires_at: number | null;
+  /** `conversation` names the one whose attachments are in it. */
+  metadata: Record<string, string>;
 }
 
 export type Attributes = Record<string, string | number | boolean>;

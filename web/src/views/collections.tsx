@@ -1,5 +1,6 @@
 import { useEffect, type FormEvent } from "react";
-import { createCollection, readCollections, useCollections } from "../state/collections";
+import { createCollection, readCollections, useCollections, type Collection } from "../state/collections";
+import { useConversations } from "../state/conversations";
 import { tellError } from "../state/notices";
 import { go, link } from "../state/router";
 import { OneCollection } from "./collections/one";
@@ -17,7 +18,10 @@ function All() {
   const list = useCollections((state) => state.list);
   const isRead = useCollections((state) => state.isRead);
   const hasMore = useCollections((state) => state.hasMore);
-  const standing = useCollections((state) => state.standing);
+  const chats = useConversations((state) => state.list);
+  const titles = new Map(chats.map((one) => [one.id, one.title]));
+  const made = list.filter((one) => !one.metadata.conversation);
+  const attached = list.filter((one) => one.metadata.conversation);
   useEffect(() => void readCollections().catch(tellError), []);
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
@@ -35,26 +39,38 @@ function All() {
         <input name="name" aria-label="Name of the new collection" placeholder="A new collection" required maxLength={256} autoComplete="off" />
         <button className="primary">Make it</button>
       </form>
-      {isRead && !list.length && <p className="empty">There are none yet.</p>}
-      {list.length > 0 && (
-        <Table label="Collections" columns={["Name", "#Files", "#Size", "Last used", ""]}>
-          {list.map((one) => (
-            <tr key={one.id}>
-              <td>
-                <a href={link("collections", one.id)}>{one.name || "Untitled"}</a>
-              </td>
-              <td className="number">{one.file_counts.total}</td>
-              <td className="number">{bytes(one.usage_bytes)}</td>
-              <td>{day(one.last_active_at)}</td>
-              <td className="acts">
-                {one.status === "in_progress" && <span className="badge">being read</span>}
-                {standing.includes(one.id) && <span className="badge good">in every chat</span>}
-              </td>
-            </tr>
-          ))}
-        </Table>
+      {isRead && !made.length && <p className="empty">There are none yet.</p>}
+      {made.length > 0 && <List label="Collections" of={made} name={(one) => one.name || "Untitled"} />}
+      {attached.length > 0 && (
+        <>
+          <h2>From chats</h2>
+          <p className="note">What was attached in a chat. That chat alone is answered from it.</p>
+          <List label="From chats" of={attached} name={(one) => titles.get(one.metadata.conversation!) || "A chat"} />
+        </>
       )}
       {hasMore && <More onClick={() => readCollections(true).catch(tellError)} />}
     </div>
+  );
+}
+
+function List({ label, of, name }: { label: string; of: Collection[]; name: (one: Collection) => string }) {
+  const standing = useCollections((state) => state.standing);
+  return (
+    <Table label={label} columns={["Name", "#Files", "#Size", "Last used", ""]}>
+      {of.map((one) => (
+        <tr key={one.id}>
+          <td>
+            <a href={link("collections", one.id)}>{name(one)}</a>
+          </td>
+          <td className="number">{one.file_counts.total}</td>
+          <td className="number">{bytes(one.usage_bytes)}</td>
+          <td>{day(one.last_active_at)}</td>
+          <td className="acts">
+            {one.status === "in_progress" && <span className="badge">being read</span>}
+            {standing.includes(one.id) && <span className="badge good">in every chat</span>}
+          </td>
+        </tr>
+      ))}
+    </Table>
   );
 }
