@@ -12,6 +12,26 @@ from antiphon.ports.storage import Storage
 from tests import mongo
 from tests.contracts.adapters import KNOWLEDGES, STORAGES
 
+IN_MONGODB_ALONE = frozenset(
+    f"test_{name}"
+    for name in (
+        "tree_port", "conversations_and_runs_ports", "purge_port", "journal_port", "history_port",
+        "branch_forks_port", "chat_sessions_port", "aliases_port", "known_prefixes", "index_filters",
+        "index_machine", "passage_index_port", "vectors_port",
+    )
+)  # fmt: skip
+"""Suites of what lies in MongoDB, whichever SQL store has the accounts beside it: one of the two does."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what would be shown a second time, by the slowest server of all."""
+    twice = [one for one in items if "mongo+postgres" in one.name and one.path.stem in IN_MONGODB_ALONE]
+    if twice:
+        config.hook.pytest_deselected(items=twice)
+        left_out = set(twice)
+        items[:] = [one for one in items if one not in left_out]
+
+
 Reopen = Callable[[], AbstractAsyncContextManager[Storage]]
 
 

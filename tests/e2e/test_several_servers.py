@@ -48,7 +48,7 @@ Found = TypeVar("Found")
 TOKENS = 60
 MODEL = f"openai/paced-n{TOKENS}-i20-hash"
 ROUNDS = 5
-STARTS, SIGN_UPS = 5, 4
+STARTS, SIGN_UPS = 3, 7
 WRITERS = 20
 
 

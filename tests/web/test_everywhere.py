@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -340,7 +340,7 @@ def titles() -> list[str]:
     return found
 
 
-async def look(page: Tab, town: Town, area: str) -> dict[str, str]:
+async def look(page: Tab, town: Town, area: str, *schemes: Literal["light", "dark"]) -> dict[str, str]:
     """Go everywhere in an area; returns what is wrong, by place."""
     wrong: dict[str, str] = {}
     opened = True
@@ -356,7 +356,7 @@ async def look(page: Tab, town: Town, area: str) -> dict[str, str]:
         try:
             await open_it(page, town)
             SEEN.setdefault(area, []).extend(await page.texts("dialog h2"))
-            await require_accessible(page)
+            await require_accessible(page, *schemes)
             overhang = await page.page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert overhang <= 0, f"{overhang} pixels too wide"
         except Exception as error:
@@ -370,10 +370,11 @@ async def look(page: Tab, town: Town, area: str) -> dict[str, str]:
 async def test_everything_can_be_used_by_everybody(
     browser: Browser, town: Town, area: str, viewport: dict[str, int]
 ) -> None:
+    """Colours are those of the desktop on a phone, too, so dark is looked at once."""
     async with logged_in(browser, town.url, *ROOT) as page:
         await page.page.set_viewport_size(viewport)  # type: ignore[arg-type]
         page.page.set_default_timeout(15_000)
-        wrong = await look(page, town, area)
+        wrong = await (look(page, town, area, "light") if viewport is PHONE else look(page, town, area))
     assert wrong == {}, "\n".join(f"{name}: {what}" for name, what in wrong.items())
 
 

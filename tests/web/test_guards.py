@@ -107,6 +107,7 @@ async def test_axe_finds_nothing_wrong_on_a_phone(browser: Browser, url: str) ->
 
 
 @looks
+@pytest.mark.alone
 async def test_one_can_write_within_a_second(browser: Browser, url: str) -> None:
     """The best of three, since others use this machine; the figure is in docs/page.md."""
     took = []
