@@ -45,7 +45,6 @@ redis: $(REDIS) ## install what counting and caching in Redis need
 mongo: $(MONGO) ## install what conversations in MongoDB need
 
 test: $(DEV) $(MODELS)/.stamp page-if-possible ## run the tests (choose some with ARGS="tests/cli -k doctor")
-	@$(PY) -m compileall -q src tests # hundreds of servers are started, and Python may be told to write no byte code
 	@$(if $(ARGS),$(PY) -m pytest $(ARGS),scripts/test_all $(PY))
 
 check: $(DEV) $(PAGE_TOOLS) ## style, types, layers, sizes, links and text

@@ -137,7 +137,8 @@ if __name__ == "__main__":
 
 
 _USUAL_SECONDS = 0.03
-"""What the work of `pace` takes on the two quiet cores that the limits of the tests were measured on."""
+"""What the work of `pace` is reckoned to take where the limits of the tests were set: there the longest step
+of a body of 32 MiB, which is this and little else, took 30 ms. Twice that was measured on a slow day."""
 
 
 def pace() -> float:
