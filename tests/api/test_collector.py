@@ -13,6 +13,8 @@ import msgspec
 import pytest
 
 from antiphon.api.v1 import chat_completions, responses
+from tests.api.client import front_of
+from tests.api.test_error_shape import ALL, filled
 from tests.services.hand import ECHO
 from tests.services.world import World
 
@@ -59,3 +61,62 @@ async def test_an_answer_leaves_nothing_for_the_collector(world: World, surface:
         gc.garbage.clear()
         gc.enable()
     assert left == set()
+
+
+WITH_BODY = [(method, filled(path)) for method, path in ALL if method in ("POST", "PUT", "PATCH")]
+LONG = 40_000
+REFUSED = {
+    "no JSON": b'"' * LONG,
+    "a field of another kind": b'{"model":5,"name":5,"title":5,"message":5,"k":"%b"}' % (b"x" * LONG),
+    "no object": b'["%b"]' % (b"x" * LONG),
+}
+
+
+async def send_body(front: Any, method: str, path: str, body: bytes) -> int:
+    """Call by ASGI, for a client that keeps nothing of what it sent; returns the status."""
+    unread = [body]
+    del body
+    found: list[int] = []
+
+    async def receive() -> Any:
+        if not unread:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": unread.pop()}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            found.append(message["status"])
+
+    headers = [(b"host", b"testserver"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "headers": headers}
+    await front(scope | {"query_string": b"", "client": ("127.0.0.1", 1), "scheme": "http"}, receive, send)
+    return found[0]
+
+
+def long_ones() -> list[Any]:
+    """What lives since `gc.freeze` and holds something long, as the names of its kind."""
+    return [
+        type(one).__name__
+        for one in gc.get_objects()
+        if any(isinstance(held, bytes | str) and len(held) >= LONG for held in gc.get_referents(one))
+    ]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_a_refused_body_is_freed_at_once(world: World, name: str) -> None:
+    """Errors hold the frames they passed through, and those what was read.
+
+    Frames that hold their error too waited for the collector: a hundred bodies of 10 MB lay there.
+    """
+    front = front_of(world)
+    gc.disable()
+    try:
+        for method, path in WITH_BODY:
+            assert await send_body(front, method, path, REFUSED[name]) < 500
+            gc.collect()
+            gc.freeze()
+            await send_body(front, method, path, bytes(bytearray(REFUSED[name])))
+            assert long_ones() == [], f"{method} {path}"
+    finally:
+        gc.enable()
+        gc.unfreeze()
