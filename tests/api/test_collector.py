@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
+from types import TracebackType
 from typing import Any
 
 import msgspec
 import pytest
+from websockets.asyncio.client import connect
 
 from antiphon.api.v1 import chat_completions, responses
-from tests.api.client import front_of
+from antiphon.api.v1.responses_websocket import Session
+from tests.api.client import Api, front_of
 from tests.api.test_error_shape import ALL, filled
-from tests.services.hand import ECHO
+from tests.services.hand import ECHO, PATIENCE_SECONDS
 from tests.services.world import World
 
 
@@ -64,6 +68,7 @@ async def test_an_answer_leaves_nothing_for_the_collector(world: World, surface:
 
 
 WITH_BODY = [(method, filled(path)) for method, path in ALL if method in ("POST", "PUT", "PATCH")]
+NOT_STORED = {"type": "response.create", "model": ECHO, "input": "hello", "store": False}
 LONG = 40_000
 REFUSED = {
     "no JSON": b'"' * LONG,
@@ -120,3 +125,40 @@ async def test_a_refused_body_is_freed_at_once(world: World, name: str) -> None:
     finally:
         gc.enable()
         gc.unfreeze()
+
+
+@pytest.mark.parametrize("model", ["scripted/fail-before", "hand/broken"])
+async def test_a_failed_answer_is_freed_at_once(world: World, model: str) -> None:
+    """With its history: errors of providers and of what reads their answers hold the call's frames."""
+    front = front_of(world)
+    body = msgspec.json.encode({"model": model, "input": "hello status=400", "store": False})
+    gc.disable()
+    try:
+        await send_body(front, "POST", "/v1/responses", body)
+        gc.collect()
+        gc.freeze()
+        await send_body(front, "POST", "/v1/responses", body)
+        assert not any(isinstance(one, TracebackType) for one in gc.get_objects())
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
+async def test_a_closed_socket_is_freed_at_once(served: tuple[Api, int]) -> None:
+    """With what waits in it and the last answer that is not stored."""
+
+    def sessions() -> int:
+        return sum(isinstance(one, Session) for one in gc.get_objects())
+
+    url = f"ws://127.0.0.1:{served[1]}/v1/responses"
+    gc.disable()
+    try:
+        async with connect(url, proxy=None) as connection:
+            await connection.send(msgspec.json.encode(NOT_STORED).decode())
+            while json.loads(await connection.recv())["type"] != "response.completed":
+                assert sessions() == 1
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while sessions():  # noqa: ASYNC110 - nothing tells of what is freed
+                await asyncio.sleep(0.01)
+    finally:
+        gc.enable()

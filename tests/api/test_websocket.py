@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.api.client import Api
+from antiphon.api.v1.responses_websocket import Inbox
+from tests.api.client import Api, over_sockets
 from tests.services.hand import BROKEN, ECHO, HAND, PATIENCE_SECONDS
+from tests.services.world import with_policy
 
 ENDS = {"response.completed", "response.failed", "response.incomplete", "error"}
 
@@ -184,3 +186,34 @@ async def test_a_silent_run_that_is_not_stored_dies_with_its_socket_too(served: 
         await Socket(connection).send(input="x", model=HAND, store=False)
         call = await api.world.hand.next()
     await asyncio.wait_for(call.closed.wait(), PATIENCE_SECONDS)
+
+
+async def test_while_much_waits_nothing_more_is_read() -> None:
+    """Of 64 messages that wait each may be as large as a body; what is not read, the client keeps."""
+    inbox = Inbox(most_bytes=100)
+    for message in (b"x" * 60, b"y" * 40):
+        await asyncio.wait_for(inbox.put(message), PATIENCE_SECONDS)
+    third = asyncio.create_task(inbox.put(b"z" * 50))
+    await asyncio.sleep(0)
+    assert not third.done()
+    assert await inbox.get() == b"x" * 60
+    await asyncio.wait_for(third, PATIENCE_SECONDS)
+    assert [await inbox.get(), await inbox.get()] == [b"y" * 40, b"z" * 50]
+
+
+async def require_bounded(socket: Socket) -> None:
+    first = await socket.ask("x" * 1_500, store=False)
+    await socket.send(input="y" * 1_500, store=False, previous_response_id=first["id"])
+    refused = (await socket.turn())[-1]
+    assert (refused["status"], refused["error"]["code"]) == (413, "request_too_large")
+    assert (await socket.ask("a new one", store=False))["status"] == "completed"
+
+
+async def test_a_chain_that_is_not_stored_is_no_larger_than_a_body(served: tuple[Api, int]) -> None:
+    api, _ = served
+    small = with_policy(api.world.application, max_body_bytes=4_000)
+    async with (
+        over_sockets(api.world, small) as (_, port),
+        connect(f"ws://127.0.0.1:{port}/v1/responses", proxy=None) as connection,
+    ):
+        await require_bounded(Socket(connection))

@@ -10,6 +10,7 @@ from fastapi import Depends, Query, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from antiphon.api.authentication import caller_and_body, principal_of
@@ -73,6 +74,11 @@ def application_of(request: Request) -> Application:
     return application
 
 
+async def _running(request: Request) -> Application:
+    """Return the running application as a parameter: what is no coroutine goes by another thread and back."""
+    return application_of(request)
+
+
 async def caller_of(request: Request) -> Principal:
     """Return who asks; raises Unauthenticated and Forbidden.
 
@@ -87,17 +93,15 @@ def wants_caller(dependant: Dependant) -> bool:
     return any(one.call is caller_of or wants_caller(one) for one in dependant.dependencies)
 
 
-def forget_frames(error: BaseException | None) -> None:
-    """Free what the frames hold that an error passed through, and those of the errors it came from.
+def forget_frames(error: Exception) -> None:
+    """Free what the framework's frames hold that made this error.
 
-    The framework's own keeps its error and the body in variables: a cycle, which held every refused
-    body until the collector's next round, hundreds of requests later. Lines of a traceback stay.
+    They keep it and the body in variables: a cycle, which held every refused body until the collector's
+    next round, hundreds of requests later. Other errors are not of its making, and may be known to
+    frames that still wait for something. The lines of a traceback stay.
     """
-    cause, seen = error, set[int]()
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
-        traceback.clear_frames(cause.__traceback__)
-        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, RequestValidationError | HTTPException):
+        traceback.clear_frames(error.__traceback__)
 
 
 class JsonRoute(APIRoute):
@@ -173,13 +177,13 @@ class AsgiResponse(Response):
             await send_error(send, error)
 
 
-def visit_of(request: Request) -> Visit:
+async def visit_of(request: Request) -> Visit:
     """Return where a request came from; forwarding headers are believed of trusted proxies alone."""
     address = client_address(request.scope, application_of(request).policy.trusted_proxies)
     return Visit(address, header(request.scope, b"user-agent") or "")
 
 
-App = Annotated[Application, Depends(application_of)]
+App = Annotated[Application, Depends(_running)]
 Caller = Annotated[Principal, Depends(caller_of)]
 Visitor = Annotated[Visit, Depends(visit_of)]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many entries a page holds.")]

@@ -35,12 +35,13 @@ class Authenticate(msgspec.Struct, tag="session.authenticate", forbid_unknown_fi
 _decode: Final = msgspec.json.Decoder(Authenticate).decode
 
 
-def token_in(text: str) -> str | None:
+def token_in(message: bytes | str) -> str | None:
     """Return the token of a `session.authenticate` message, or None if it is another message."""
-    if "session.authenticate" not in text:
+    sent = message.encode() if isinstance(message, str) else message
+    if b"session.authenticate" not in sent:
         return None
     try:
-        return _decode(text).token
+        return _decode(sent).token
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
 
@@ -112,6 +113,11 @@ class SocketCaller:
     def release(self) -> None:
         """Stop watching; call when the socket is closed."""
         self._release()
+        self._end = _nothing  # its owner's, who has this: both would wait for the garbage collector
+
+
+def _nothing() -> None:
+    """What an ended socket calls."""
 
 
 def _offered_token(socket: WebSocket) -> str | None:

@@ -155,3 +155,16 @@ class ProviderError(AntiphonError):
         self.retryable = retryable
         self.retry_after_seconds = retry_after_seconds
         self.status = status
+
+
+def without_frames(error: BaseException | None) -> None:
+    """Let an error that has been dealt with, and those it came from, go of the frames they passed through.
+
+    A frame that has its error in a variable is a cycle with it, which keeps all that its call was given
+    until the garbage collector comes: of a thousand failed calls the whole histories.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

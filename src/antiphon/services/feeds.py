@@ -142,9 +142,13 @@ class Feeds:
         found = await self.conversations.get(who, conversation_id)
         feed = Feed(self, who, found, found.revision if after is None else after, deltas=deltas)
         self._open.add(feed)
-        feed.running = [ids.RESPONSE + run.id for run in await self._running(found.id)]
-        for run_id in feed.running if deltas else ():
-            await feed.follow(run_id)
+        try:
+            feed.running = [ids.RESPONSE + run.id for run in await self._running(found.id)]
+            for run_id in feed.running if deltas else ():
+                await feed.follow(run_id)
+        except BaseException:
+            feed.close()  # nobody else has it: its reader would be there for ever
+            raise
         return feed
 
     async def _running(self, conversation_id: str) -> list[Run]:

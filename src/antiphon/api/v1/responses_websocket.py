@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from fastapi import WebSocket, WebSocketDisconnect
@@ -25,7 +25,7 @@ from antiphon.api.websocket_authentication import FORBIDDEN, UNAUTHENTICATED, So
 from antiphon.application import Application
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
-from antiphon.domain.errors import AntiphonError, Forbidden, InvalidRequest, Unauthenticated
+from antiphon.domain.errors import AntiphonError, Forbidden, InvalidRequest, TooLarge, Unauthenticated
 from antiphon.domain.inputs import InputItem
 from antiphon.services.runs.follow import Interrupted
 from antiphon.services.runs.live import LiveRun
@@ -51,6 +51,49 @@ async def serve(socket: WebSocket) -> None:
         session.caller.release()
 
 
+class Ephemeral(NamedTuple):
+    """An answer that is not stored, with all that it answers; `size` is the bytes of all of it."""
+
+    response: str
+    items: list[InputItem]
+    size: int
+
+
+class Inbox:
+    """What was sent and is not taken yet, in order.
+
+    Bytes, since a text costs four times its own where it has one rare character. No more than
+    `MAX_WAITING` messages lie here, and while they hold more than `most_bytes` no further one is read.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._bytes = 0
+        self._messages: asyncio.Queue[bytes | None] = asyncio.Queue(MAX_WAITING)
+        self._room = asyncio.Event()
+
+    async def put(self, message: bytes) -> None:
+        """Put a message last; returns when there is room for another."""
+        self._bytes += len(message)
+        await self._messages.put(message)
+        while self._bytes > self._most:
+            self._room.clear()
+            await self._room.wait()
+
+    async def get(self) -> bytes | None:
+        """Take the first, None where no more will come."""
+        message = await self._messages.get()
+        if message is not None:
+            self._bytes -= len(message)
+            self._room.set()
+        return message
+
+    def end(self) -> None:
+        """No more will come."""
+        with contextlib.suppress(asyncio.QueueFull):
+            self._messages.put_nowait(None)
+
+
 class Session:
     """One connection: requests wait in order, one answer runs at a time."""
 
@@ -59,8 +102,9 @@ class Session:
         self.caller = SocketCaller(application, socket, self._end)
         self._ending: asyncio.Task[None] | None = None
         self._socket = socket
-        self._waiting: asyncio.Queue[str | None] = asyncio.Queue(MAX_WAITING)
-        self._last: tuple[str, list[InputItem]] | None = None
+        self._most = application.policy.max_body_bytes
+        self._waiting = Inbox(self._most)
+        self._last: Ephemeral | None = None
         self._running: LiveRun | None = None
 
     async def run(self) -> None:
@@ -68,9 +112,9 @@ class Session:
         reader = asyncio.create_task(self._read())
         try:
             async with asyncio.timeout(LIFETIME_SECONDS):
-                while (text := await self._waiting.get()) is not None:
-                    if not await self._renewed(text):
-                        await self._answer(text)
+                while (message := await self._waiting.get()) is not None:
+                    if not await self._renewed(message):
+                        await self._answer(message)
         except TimeoutError:
             expired = InvalidRequest(
                 "This connection is 60 minutes old.", code="websocket_connection_limit_reached"
@@ -92,9 +136,9 @@ class Session:
         with contextlib.suppress(RuntimeError, WebSocketDisconnect):
             await self._socket.close(code)
 
-    async def _renewed(self, text: str) -> bool:
+    async def _renewed(self, message: bytes) -> bool:
         """Whether a message was about who is there, and no turn may come of it; asked of every message."""
-        token = token_in(text)
+        token = token_in(message)
         try:
             if token is not None:
                 await self.caller.renew(token)
@@ -112,36 +156,34 @@ class Session:
                 message = await self._socket.receive()
                 if message["type"] == "websocket.disconnect":
                     break
-                await self._waiting.put(
-                    message.get("text") or (message.get("bytes") or b"").decode("utf-8", "replace")
-                )
+                await self._waiting.put((message.get("text") or "").encode() or message.get("bytes") or b"")
         finally:
             if self._running is not None:
                 self._application.answers.abandon(self._running)
-            with contextlib.suppress(asyncio.QueueFull):
-                self._waiting.put_nowait(None)
+            self._waiting.end()
 
-    async def _answer(self, text: str) -> None:
+    async def _answer(self, message: bytes) -> None:
         previous = stream_id = None
         try:
-            body = self._parse(text)
+            body = self._parse(message)
             previous, stream_id = body.previous_response_id, body.stream_id
-            request = self._continued(turn_request(body), previous)
+            request, size = self._continued(turn_request(body), previous, len(message))
             request = with_cache_use(self._application, self._socket.scope, request)
             if body.generate is False:
                 request = msgspec.structs.replace(request, generate=False)
             who = await self.caller.caller()
             begun = await self._application.turns.begin(who, request)
-            await self._relay(who, begun, request, body.stream_id)
+            if await self._relay(who, begun, body.stream_id):
+                self._remember(begun, request, size)
         except AntiphonError as error:
-            if self._last is not None and previous == self._last[0]:
+            if self._last is not None and previous == self._last.response:
                 self._last = None  # a failed continuation evicts what it continued
             await self._error(error, stream_id)
 
-    def _parse(self, text: str) -> WebSocketCreate:
-        require_few_values(text.encode())
+    def _parse(self, message: bytes) -> WebSocketCreate:
+        require_few_values(message)
         try:
-            body = _decode(text)
+            body = _decode(message)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise decoding_error(error) from None
         if body.background:
@@ -152,14 +194,21 @@ class Session:
             )
         return body
 
-    def _continued(self, request: TurnRequest, previous: str | None) -> TurnRequest:
-        """Put the socket's own last ephemeral answer before the input that continues it."""
-        if previous is None or self._last is None or self._last[0] != previous:
-            return request
-        items = (*self._last[1], *request.items)
-        return msgspec.structs.replace(request, previous_response_id=None, items=items)
+    def _continued(self, request: TurnRequest, previous: str | None, size: int) -> tuple[TurnRequest, int]:
+        """Put the socket's own last ephemeral answer before the input that continues it, if it does.
 
-    async def _relay(self, who: Principal, begun: Begun, request: TurnRequest, stream_id: str | None) -> None:
+        Returns the request and its size in bytes; raises TooLarge if it is above what a body may have.
+        """
+        if previous is None or self._last is None or self._last.response != previous:
+            return request, size
+        size += self._last.size
+        if size > self._most:
+            raise TooLarge(f"What this connection keeps of answers not stored is above {self._most} bytes.")
+        items = (*self._last.items, *request.items)
+        return msgspec.structs.replace(request, previous_response_id=None, items=items), size
+
+    async def _relay(self, who: Principal, begun: Begun, stream_id: str | None) -> bool:
+        """Send the events of an answer; returns whether all were sent."""
         live = begun.live
         assert live is not None  # noqa: S101 - no idempotency keys on a socket
         self._running = live
@@ -178,16 +227,16 @@ class Session:
         except Interrupted:
             if follower.revoked:
                 raise closed_to(follower) from None
-            return
+            return False
         except (WebSocketDisconnect, RuntimeError):
             self._application.answers.abandon(live)
             raise
         finally:
             self._running = None
             follower.release()
-        self._remember(begun, request)
+        return True
 
-    def _remember(self, begun: Begun, request: TurnRequest) -> None:
+    def _remember(self, begun: Begun, request: TurnRequest, size: int) -> None:
         if request.store or begun.live is None:
             self._last = None
             return
@@ -198,7 +247,8 @@ class Session:
             InputItem(type=out.type, role=out.payload.get("role"), status=out.status, payload=out.payload)
             for out in answer.outputs
         ]
-        self._last = (ids.RESPONSE + begun.run_id, [*request.items, *made])
+        size += sum(len(msgspec.json.encode(one.payload)) for one in made)
+        self._last = Ephemeral(ids.RESPONSE + begun.run_id, [*request.items, *made], size)
 
     async def _error(self, error: AntiphonError, stream_id: str | None = None) -> None:
         status, body, _ = describe(error)

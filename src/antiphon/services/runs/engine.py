@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from antiphon.domain.errors import ProviderError
+from antiphon.domain.errors import ProviderError, without_frames
 from antiphon.domain.run_events import OPENING_OPS, RunLog
 from antiphon.domain.runs import Ending, Run, RunError, State
 from antiphon.ports.clock import Clock
@@ -105,8 +105,10 @@ class Engine:
         except ProviderError as refused:
             error = RunError(refused.code or "server_error", refused.message)
             ending = _broken_end(emitter, live.log, request, error)
-        except Exception:
+            without_frames(refused)
+        except Exception as fault:
             log.exception("run %s failed", live.run.id)
+            without_frames(fault)
             error = RunError("server_error", "Internal error.")
             ending = _broken_end(emitter, live.log, request, error)
         self._finish(live, emitter, route, ending)

@@ -11,12 +11,12 @@ from antiphon.services.admin import Administration
 from antiphon.services.administration import Administrator, administrator
 
 
-def admin_of(who: Caller, visit: Visitor) -> Administrator:
+async def admin_of(who: Caller, visit: Visitor) -> Administrator:
     """Return the caller as administrator; raises Unauthenticated, Forbidden."""
     return administrator(who, visit)
 
 
-def services_of(application: App) -> Administration:
+async def services_of(application: App) -> Administration:
     """Return the services of administration."""
     return application.administration
 
