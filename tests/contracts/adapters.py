@@ -220,7 +220,7 @@ CACHES: dict[str, Callable[[int, Clock], AbstractAsyncContextManager[Cache]]] = 
 @asynccontextmanager
 async def process_limiter() -> AsyncIterator[RateLimiter]:
     """The limiter of one server."""
-    yield MemoryRateLimiter()
+    yield MemoryRateLimiter(lambda: time.time())
 
 
 @asynccontextmanager

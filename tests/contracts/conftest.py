@@ -57,7 +57,5 @@ async def storage(opening: Reopen) -> AsyncIterator[Storage]:
         yield opened
     # Those of pymongo are the tests' own: what looks into their MongoDB is no coroutine.
     loops_own = ("MainThread", "asyncio", "uvloop", "upstream", "pymongo")
-    # The rate limiter's library sweeps by timers, which end by themselves.
-    threads = [thread for thread in threading.enumerate() if not isinstance(thread, threading.Timer)]
-    left = [thread.name for thread in threads if not thread.name.startswith(loops_own)]
+    left = [thread.name for thread in threading.enumerate() if not thread.name.startswith(loops_own)]
     assert left == []

@@ -15,6 +15,7 @@ from antiphon.domain.accounts import Principal
 from antiphon.domain.errors import Conflict
 from antiphon.domain.limits import DAY_US, EVERYONE, new_limit
 from antiphon.domain.usage import Usage
+from antiphon.ports import account_writes as aw
 from antiphon.ports import quota_writes as qw
 from antiphon.ports import write_sets as ws
 from antiphon.ports.limits import Rate, RateLimiter
@@ -22,6 +23,7 @@ from antiphon.ports.quotas import Counter
 from antiphon.ports.storage import Storage
 from tests.contracts.adapters import RATE_LIMITERS
 from tests.contracts.builders import OWNER, SLOT, finish, new_run
+from tests.contracts.test_accounts_port import new_key, stored
 
 WINDOW = 20_000 * DAY_US
 
@@ -169,12 +171,20 @@ async def test_a_limit_is_set_found_by_scope_set_anew_and_deleted(storage: Stora
 
 
 async def test_scopes_name_what_exists(storage: Storage) -> None:
-    account = Principal(ids.new_id(SLOT), SLOT, "ada")
-    await storage.unit_of_work.commit(ws.PutAccount(account=account, created_us=1))
+    account = await stored(storage)
     assert await storage.quotas.knows(EVERYONE)
-    assert await storage.quotas.knows(f"user:{account.account_id}")
+    assert await storage.quotas.knows(f"user:{account.id}")
     for kind in ("user", "group", "key"):
         assert not await storage.quotas.knows(f"{kind}:{ids.new_id(SLOT)}")
+    key = new_key(account, "secret")
+    await storage.unit_of_work.commit(key)
+    assert await storage.quotas.knows(f"key:{key.key.id}")
+    await storage.unit_of_work.commit(
+        aw.RevokeApiKey(account_id=account.id, key_id=key.key.id, now_us=5),
+        aw.DeleteAccount(account_id=account.id, now_us=5),
+    )
+    assert not await storage.quotas.knows(f"key:{key.key.id}")
+    assert not await storage.quotas.knows(f"user:{account.id}")
 
 
 # --- the ledger

@@ -60,7 +60,7 @@ class RedisFound(msgspec.Struct, frozen=True):
 def in_process(settings: Settings, clock: Clock) -> Beside:
     """Return what one server keeps for itself."""
     return Beside(
-        limiter=MemoryRateLimiter(),
+        limiter=MemoryRateLimiter(clock.monotonic),
         cache=InProcessCache(settings.response_cache_mb * MEGABYTE, clock),
         attempts=InProcessAttempts(clock.monotonic),
         mirror=FileAdministratorMirror(settings.data_dir),

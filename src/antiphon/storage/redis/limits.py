@@ -14,15 +14,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
 from typing import Any, Final
 
 from antiphon.ports.limits import Rate, RateState
+from antiphon.storage.minute_counts import MINUTE_SECONDS, MinuteCounts
 from antiphon.storage.redis.link import BEAT_SECONDS, Away, RedisLink, Refused, Script
 
-MINUTE_SECONDS: Final = 60.0
 TOLD_AT_ONCE: Final = 500
 SETTLING_SECONDS: Final = 2 * BEAT_SECONDS
 """So long after it was emptied Redis is not asked: by then each server has told it what passed there."""
@@ -76,51 +75,6 @@ return generation
 )
 """now or '', a new generation's name, then age in microseconds and name of each member."""
 
-_Own = deque[tuple[float, str]]
-
-
-class _OwnCounts:
-    """What this server let through in the last minute: times and members by counter."""
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
-        self._counters: OrderedDict[str, _Own] = OrderedDict()
-
-    def note(self, counter: str, member: str, cost: int) -> None:
-        """Add a request, which lets go of counters that nobody used for a minute."""
-        at = self._now()
-        own = self._counters.setdefault(counter, deque())
-        self._counters.move_to_end(counter)
-        own.extend((at, f"{member}:{number}") for number in range(1, cost + 1))
-        for other in list(islice(self._counters, 2)):
-            if not self.of(other):
-                del self._counters[other]
-
-    def of(self, counter: str) -> _Own:
-        """Return what was let through on a counter."""
-        own = self._counters.get(counter, _Own())
-        since = self._now() - MINUTE_SECONDS
-        while own and own[0][0] <= since:
-            own.popleft()
-        return own
-
-    def state(self, rate: Rate, amount: int) -> RateState:
-        """Return how a rate stands by these counts alone."""
-        own = self.of(rate.counter)
-        left = max(amount - len(own), 0)
-        free = max(own[0][0] + MINUTE_SECONDS - self._now(), 0.0) if own else 0.0
-        return RateState(rate.cost <= left, left, free)
-
-    def told(self) -> Iterator[tuple[str, list[str | int]]]:
-        """Yield counters with the ages and names of some of their members, until all were named."""
-        for counter in list(self._counters):
-            own = list(self.of(counter))
-            for start in range(0, len(own), TOLD_AT_ONCE):
-                words: list[str | int] = []
-                for at, member in own[start : start + TOLD_AT_ONCE]:
-                    words += (max(int((self._now() - at) * 1_000_000), 0), member)
-                yield counter, words
-
 
 class RedisRateLimiter:
     """Port `RateLimiter`; `servers` is how many count together, as far as is known.
@@ -133,7 +87,8 @@ class RedisRateLimiter:
         settling_seconds: float = SETTLING_SECONDS,
     ) -> None:  # fmt: skip
         self._link = link
-        self._own = _OwnCounts(monotonic)
+        self._monotonic = monotonic
+        self._own = MinuteCounts(monotonic)
         self._now_us = now_us
         self._settling_us = int(settling_seconds * 1_000_000)
         self._name = secrets.token_hex(6)
@@ -156,7 +111,7 @@ class RedisRateLimiter:
         if not all(state.allowed for state in states):
             return states
         for rate in rates:
-            self._own.note(rate.counter, member, rate.cost)
+            self._own.note(rate.counter, rate.cost, member)
         return [
             RateState(True, state.remaining - rate.cost, state.free_seconds or MINUTE_SECONDS)
             for rate, state in zip(rates, states, strict=True)
@@ -190,7 +145,8 @@ class RedisRateLimiter:
         """Return how a rate stands for this server alone: nobody's share is nothing, nor the whole."""
         if rate.amount < 1:
             return RateState(rate.cost < 1, 0, MINUTE_SECONDS)
-        return self._own.state(rate, max(rate.amount // max(self.servers, 1), 1))
+        share = max(rate.amount // max(self.servers, 1), 1)
+        return self._own.state(rate.counter, share, rate.cost)
 
     async def _ask(self, rates: Sequence[Rate], member: str) -> list[RateState]:
         keys = [self._born, *(self._key(rate.counter) for rate in rates)]
@@ -217,11 +173,25 @@ class RedisRateLimiter:
         async with self._telling:
             if self._generation == generation:
                 return
-            for counter, words in self._own.told():
+            for counter, words in self._told():
                 keys = [self._born, self._key(counter)]
                 with contextlib.suppress(Refused):
                     await self._link.run(TELL, keys, self._now, self._fresh(), *words)
             self._generation = generation
+
+    def _told(self) -> Iterator[tuple[str, list[str | int]]]:
+        """Yield counters with the ages and names of some of their members, until all were named."""
+        for counter in self._own.counters():
+            members = (
+                (at, f"{name}:{number}")
+                for at, name, cost in self._own.hits(counter)
+                for number in range(1, cost + 1)
+            )
+            while some := list(islice(members, TOLD_AT_ONCE)):
+                words: list[str | int] = []
+                for at, member in some:
+                    words += (max(int((self._monotonic() - at) * 1_000_000), 0), member)
+                yield counter, words
 
     def _fresh(self) -> str:
         """Return a name that nobody else gives."""

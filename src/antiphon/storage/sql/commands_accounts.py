@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from antiphon.ports import account_writes as aw
+from antiphon.storage.sql.commands_quotas import forget_scope
 from antiphon.storage.sql.steps import Compiler, Step
 
 NEW_ACCOUNT: Final = (
@@ -97,8 +98,22 @@ def _delete_account(c: aw.DeleteAccount) -> Iterator[Step]:
     yield "DELETE FROM external_identities WHERE owner_id=?", (c.account_id,), None
 
 
+LIMITS_OF_KEYS: Final = (
+    "DELETE FROM limits WHERE scope IN (SELECT 'key:' || k.id FROM api_keys k WHERE k.owner_id=?)"
+)
+COUNTERS_OF_KEYS: Final = (
+    "DELETE FROM quota_counters WHERE (counter,window_start) IN (SELECT q.counter,q.window_start"
+    " FROM api_keys k JOIN quota_counters q ON q.counter>='key:' || k.id || '|'"
+    " AND q.counter<'key:' || k.id || '}' WHERE k.owner_id=?)"
+)
+
+
 def _erase_account(c: aw.EraseAccount) -> Iterator[Step]:
+    gone = "AND EXISTS (SELECT 1 FROM accounts a WHERE a.id=? AND a.state='deleting')"
+    yield from forget_scope(f"user:{c.account_id}", gone, c.account_id)
     for statement in (
+        LIMITS_OF_KEYS,
+        COUNTERS_OF_KEYS,
         "DELETE FROM login_sessions WHERE owner_id=?",
         "DELETE FROM api_keys WHERE owner_id=?",
         "DELETE FROM preferences WHERE account_id=?",
@@ -107,7 +122,6 @@ def _erase_account(c: aw.EraseAccount) -> Iterator[Step]:
         "DELETE FROM aliases WHERE owner_id=?",
         "DELETE FROM aliases WHERE target_id=?",
     ):
-        gone = "AND EXISTS (SELECT 1 FROM accounts a WHERE a.id=? AND a.state='deleting')"
         yield f"{statement} {gone}", (c.account_id, c.account_id), None
     yield "DELETE FROM accounts WHERE id=? AND state='deleting'", (c.account_id,), None
 
@@ -179,6 +193,7 @@ def _revoke_api_key(c: aw.RevokeApiKey) -> Iterator[Step]:
         (c.now_us, c.key_id, c.account_id),
         1,
     )
+    yield from forget_scope(f"key:{c.key_id}")
 
 
 def _touch_api_keys(c: aw.TouchApiKeys) -> Iterator[Step]:

@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import UNSET
 
 from antiphon.ports import group_writes as gw
+from antiphon.storage.sql.commands_quotas import forget_scope
 from antiphon.storage.sql.steps import Compiler, Step
 
 
@@ -39,7 +40,7 @@ def _delete_group(c: gw.DeleteGroup) -> Iterator[Step]:
     yield "DELETE FROM groups WHERE id=?", (c.group_id,), 1
     yield "UPDATE accounts SET group_id=NULL WHERE group_id=?", (c.group_id,), None
     yield "UPDATE invites SET group_id=NULL WHERE group_id=?", (c.group_id,), None
-    yield "DELETE FROM limits WHERE scope=?", (f"group:{c.group_id}",), None
+    yield from forget_scope(f"group:{c.group_id}")
 
 
 def _require_group(c: gw.RequireGroup) -> Iterator[Step]:

@@ -23,6 +23,19 @@ def _delete_limit(c: qw.DeleteLimit) -> Iterator[Step]:
     yield "DELETE FROM limits WHERE id=?", (c.limit_id,), 1
 
 
+def forget_scope(scope: str, condition: str = "", *values: str) -> Iterator[Step]:
+    """Delete a scope's limits and counters, under a condition; reservations end with their runs.
+
+    A counter is named by its scope, a bar and what is counted. The brace comes next after the bar.
+    """
+    yield f"DELETE FROM limits WHERE scope=? {condition}", (scope, *values), None
+    yield (
+        f"DELETE FROM quota_counters WHERE counter>=? AND counter<? {condition}",
+        (scope + "|", scope + "}", *values),
+        None,
+    )
+
+
 # The first condition guards the first reservation in a window, the second all later ones.
 RESERVE: Final = (
     "INSERT INTO quota_counters (counter,window_start,used,reserved)"

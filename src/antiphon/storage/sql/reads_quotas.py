@@ -27,7 +27,12 @@ ABANDONED: Final = (
 USAGE: Final = (
     f"SELECT created/{DAY_US} AS day,model,{SUMS} FROM ledger WHERE author_id=? AND created>=? AND created<?"
 )
-_HOLDER: Final = {"user": "accounts", "group": "groups", "key": "api_keys"}
+# A limit set on what is about to go, or never comes back, would be there for nobody.
+_HOLDER: Final = {
+    "user": "SELECT 1 FROM accounts WHERE deleted IS NULL AND id=?",
+    "group": "SELECT 1 FROM groups WHERE id=?",
+    "key": "SELECT 1 FROM api_keys WHERE revoked IS NULL AND id=?",
+}
 
 
 def _limit(row: Any) -> Limit:
@@ -56,7 +61,7 @@ def knows(db: Db, scope: str) -> bool:
     if scope == EVERYONE:
         return True
     kind, _, identifier = scope.partition(":")
-    return db.execute(f"SELECT 1 FROM {_HOLDER[kind]} WHERE id=?", (identifier,)).fetchone() is not None
+    return db.execute(_HOLDER[kind], (identifier,)).fetchone() is not None
 
 
 def counters(db: Db, keys: Sequence[CounterKey]) -> list[Counter]:
