@@ -382,6 +382,9 @@ async def test_an_administrator_counts_when_a_password_lets_it_in(storage: Stora
 async def test_forgetting_sessions_takes_those_that_expired_long_ago(storage: Storage) -> None:
     account = await stored(storage)
     old, new = await open_session(storage, account, expires_us=100), await open_session(storage, account)
+    with pytest.raises(Conflict, match="ForgetSessions"):
+        await commit(storage, aw.ForgetSessions(before_us=500, limit=2, full=True))
+    assert set(await storage.credentials.holding([old.id, new.id])) == {old.id, new.id}
     await commit(storage, aw.ForgetSessions(before_us=500, limit=10))
     assert set(await storage.credentials.holding([old.id, new.id])) == {new.id}
 

@@ -92,6 +92,9 @@ async def test_audit_entries_are_forgotten_in_slices_the_oldest_first(storage: S
 
     await storage.unit_of_work.commit(ow.ForgetAudit(before_id=cut, limit=3))
     assert await left() == [4, 5, 6]
+    with pytest.raises(Conflict, match="ForgetAudit"):
+        await storage.unit_of_work.commit(ow.ForgetAudit(before_id=cut, limit=3, full=True))
+    assert await left() == [4, 5, 6]
     await storage.unit_of_work.commit(ow.ForgetAudit(before_id=cut, limit=3))
     assert await left() == [5, 6]
 

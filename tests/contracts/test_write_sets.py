@@ -296,6 +296,17 @@ async def test_forgetting_takes_what_has_expired_and_nothing_else(storage: Stora
     assert len(await storage.conversations.changes(conversation.id, after=0, limit=10)) == 1
 
 
+async def test_a_full_slice_of_keys_is_forgotten_or_there_are_fewer(storage: Storage) -> None:
+    await storage.unit_of_work.commit(*(key(f"k{n}", expires=50) for n in range(5)))
+    slices = ws.Forget(
+        now_us=50, changes_before_us=0, first_conversation_id="", last_conversation_id="", limit=2, full=True
+    )
+    await storage.unit_of_work.commit(slices)
+    await storage.unit_of_work.commit(slices)
+    with pytest.raises(Conflict, match="Forget"):
+        await storage.unit_of_work.commit(slices)
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "\0", "a\0b", "\u2028\x85", "𝔘𝔫𝔦", '{"a": 1.10}', "' OR 1=1 --", "x" * 300_000],

@@ -56,11 +56,12 @@ async def no_cache(owner_id: str) -> None:
     """There is no cache of answers here."""
 
 
-def purges_of(world: World, notes: Notes) -> Purges:
+def purges_of(world: World, notes: Notes, clock: SystemClock | None = None) -> Purges:
     application = world.application
     return Purges(
         world.storage, world.knowledge.stores.said, world.engine, application.runs,
-        application.journal, SystemClock(), response_ttl_days=30, forget=no_cache, erasures=Erasures([notes]),
+        application.journal, clock or SystemClock(), response_ttl_days=30, forget=no_cache,
+        erasures=Erasures([notes]),
     )  # fmt: skip
 
 

@@ -191,7 +191,8 @@ class RevokeInvite(Command, frozen=True, kw_only=True):
 
 
 class ForgetSessions(Command, frozen=True, kw_only=True):
-    """Erase up to `limit` sessions that expired before a time."""
+    """Erase up to `limit` sessions that expired before a time; with `full` a lost guard if they are fewer."""
 
     before_us: int
     limit: int
+    full: bool = False

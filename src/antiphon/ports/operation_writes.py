@@ -54,7 +54,11 @@ class DropSetting(Command, frozen=True, kw_only=True):
 
 
 class ForgetAudit(Command, frozen=True, kw_only=True):
-    """Erase up to `limit` audit entries with ids below `before_id`, the oldest first."""
+    """Erase up to `limit` audit entries with ids below `before_id`, the oldest first.
+
+    With `full` a lost guard if they are fewer.
+    """
 
     before_id: str
     limit: int
+    full: bool = False

@@ -309,7 +309,8 @@ class Forget(Command, frozen=True, kw_only=True):
     """Erase up to `limit` expired idempotency keys, and the old changes of some conversations.
 
     Those of the conversations from `first_conversation_id` to `last_conversation_id` (by id)
-    that are older than `changes_before_us`: a slice at a time holds up nothing else.
+    that are older than `changes_before_us`: a slice at a time holds up nothing else. With `full` a lost
+    guard if fewer keys than `limit` have expired.
     """
 
     now_us: int
@@ -317,6 +318,7 @@ class Forget(Command, frozen=True, kw_only=True):
     first_conversation_id: str
     last_conversation_id: str
     limit: int
+    full: bool = False
 
 
 class PutLedger(Command, frozen=True, kw_only=True):

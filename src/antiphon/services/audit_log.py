@@ -10,6 +10,7 @@ from antiphon.ports.operation_writes import ForgetAudit
 from antiphon.ports.storage import Storage
 from antiphon.services.administration import Administrator
 from antiphon.services.conversations import cursor_of
+from antiphon.services.pacing import Round, erase_slices
 from antiphon.services.paging import Page
 
 AUDIT_ID: Final = "audit_"
@@ -36,10 +37,9 @@ class AuditLog:
         return Page(found[:limit], len(found) > limit)
 
     async def forget(self) -> None:
-        """Erase a slice of what is too old."""
+        """Erase what is too old, slice by slice."""
         if not self._days:
             return
         cut = max(0, self._clock.now_us() - self._days * DAY_US)
-        await self._storage.unit_of_work.commit(
-            ForgetAudit(before_id=f"{cut // 1000:012x}", limit=FORGET_ROWS)
-        )
+        slices = ForgetAudit(before_id=f"{cut // 1000:012x}", limit=FORGET_ROWS)
+        await erase_slices(self._storage.unit_of_work.commit, slices, Round(self._clock))

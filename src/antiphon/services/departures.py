@@ -14,6 +14,7 @@ from antiphon.ports.account_writes import EraseAccount
 from antiphon.ports.clock import Clock
 from antiphon.ports.operation_writes import Audit
 from antiphon.ports.storage import Storage
+from antiphon.services.pacing import Round
 
 LOOK_SECONDS: Final = 5.0
 GRACE_US: Final = 5_000_000
@@ -41,17 +42,23 @@ class Departures:
 
     async def settle(self) -> None:
         """Erase the accounts deleted a moment ago or before a restart."""
+        before = self._clock.now_us() - GRACE_US
+        find = self._storage.retention.deleting
+        this = Round(self._clock)
+        await this.work_off(lambda: find(before, AT_ONCE), self._erase, AT_ONCE)
+        this.finish()
+
+    async def _erase(self, account_id: str) -> None:
         now = self._clock.now_us()
-        for account_id in await self._storage.retention.deleting(now - GRACE_US, AT_ONCE):
-            await self._purge.purge_account(account_id)
-            await self._storage.unit_of_work.commit(
-                EraseAccount(account_id=account_id),
-                Audit(
-                    id=ids.new_id(ids.slot_of(account_id), now_us=now),
-                    created_us=now,
-                    actor_id=None,
-                    action="user.erase",
-                    target=USER + account_id,
-                ),
-            )
-            log.info("account %s is erased", account_id)
+        await self._purge.purge_account(account_id)
+        await self._storage.unit_of_work.commit(
+            EraseAccount(account_id=account_id),
+            Audit(
+                id=ids.new_id(ids.slot_of(account_id), now_us=now),
+                created_us=now,
+                actor_id=None,
+                action="user.erase",
+                target=USER + account_id,
+            ),
+        )
+        log.info("account %s is erased", account_id)

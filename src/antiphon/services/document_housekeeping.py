@@ -13,6 +13,7 @@ from antiphon.ports.passage_index import PassageIndex
 from antiphon.services.collections import Collections
 from antiphon.services.contents import Contents
 from antiphon.services.files import Files
+from antiphon.services.pacing import Round
 from antiphon.services.uploads import Uploads
 
 EXPIRE_SECONDS: Final = 30.0
@@ -70,7 +71,9 @@ class DocumentHousekeeping:
             pass
         while await self._uploads.erase_stale(AT_ONCE) == AT_ONCE:
             pass
-        await self._kept.forget(self._clock.now_us(), KEYS)
+        this = Round(self._clock)
+        while await self._kept.forget(self._clock.now_us(), KEYS) == KEYS:
+            await this.rest()
 
     async def sweep(self) -> None:
         """Erase withdrawn passages until none are left, unless another server is at it."""

@@ -9,6 +9,7 @@ from antiphon.ports.clock import Clock
 from antiphon.ports.jobs import Jobs
 from antiphon.ports.storage import Conversations, UnitOfWork
 from antiphon.ports.workers import Workers
+from antiphon.services.pacing import Round, erase_slices
 from antiphon.services.runs.journal import RunJournal
 from antiphon.services.runs.leases import Leases
 from antiphon.services.runs.live import LiveRuns
@@ -18,6 +19,8 @@ SWEEP_SECONDS: Final = 5.0
 FORGET_SECONDS: Final = 60.0
 FORGET_ROWS: Final = 500
 FORGET_CONVERSATIONS: Final = 200
+WALK_SECONDS: Final = 3600.0
+"""Old changes are looked for in all conversations, which finds nothing new in less."""
 CHANGES_KEPT_US: Final = 7 * 24 * 3600 * 1_000_000
 
 
@@ -38,6 +41,7 @@ class Housekeeping:
         self._unit_of_work = unit_of_work
         self._conversations = conversations
         self._after = ""
+        self._walked: float | None = None
         self._recovery = recovery
         self._journal = journal
         self._runs = runs
@@ -77,17 +81,27 @@ class Housekeeping:
             await self._recovery.recover(restart, is_alive=lambda run_id: run_id in self._runs)
 
     async def forget(self) -> None:
-        """Erase a slice of expired idempotency keys and old changes, beginning where the last ended."""
+        """Erase all expired idempotency keys and, once an hour, old changes; it rests in between."""
+        this = Round(self._clock)
+        await erase_slices(self._unit_of_work.commit, self._slice("", ""), this)
+        if self._walked is None or self._clock.monotonic() - self._walked >= WALK_SECONDS:
+            await self._forget_changes(this)
+            self._walked = self._clock.monotonic()
+
+    async def _forget_changes(self, this: Round) -> None:
+        """Erase the old changes of all conversations, beginning where a walk that failed ended."""
+        while found := await self._conversations.slice(self._after, FORGET_CONVERSATIONS):
+            await self._unit_of_work.commit(self._slice(*found))
+            self._after = found[1]
+            await this.rest()
+        self._after = ""
+
+    def _slice(self, first: str, last: str) -> ws.Forget:
         now = self._clock.now_us()
-        found = await self._conversations.slice(self._after, FORGET_CONVERSATIONS)
-        first, last = found or ("", "")
-        self._after = last
-        await self._unit_of_work.commit(
-            ws.Forget(
-                now_us=now,
-                changes_before_us=now - CHANGES_KEPT_US,
-                first_conversation_id=first,
-                last_conversation_id=last,
-                limit=FORGET_ROWS,
-            )
+        return ws.Forget(
+            now_us=now,
+            changes_before_us=now - CHANGES_KEPT_US,
+            first_conversation_id=first,
+            last_conversation_id=last,
+            limit=FORGET_ROWS,
         )

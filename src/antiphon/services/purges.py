@@ -25,6 +25,7 @@ from antiphon.ports.clock import Clock
 from antiphon.ports.purging import Owned
 from antiphon.ports.storage import Storage
 from antiphon.services.erasure import Erasures, Purged
+from antiphon.services.pacing import Round
 from antiphon.services.placing import move_head
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.journal import RunJournal
@@ -35,7 +36,7 @@ RUNS: Final = 16
 ROWS: Final = 128
 ROUNDS: Final = 1000
 BATCH: Final = 50
-"""Conversations that one pass of housekeeping handles."""
+"""Conversations that housekeeping looks for at a time."""
 
 DAY_US: Final = 24 * 3600 * 1_000_000
 CANCEL_SECONDS: Final = 5.0
@@ -124,16 +125,25 @@ class Purges:
         return purged
 
     async def purge_expired(self, now_us: int) -> Purged:
-        """Do one pass of what is due: purges cut off, what expired or was deleted long ago, sweeps, blobs."""
-        purged = self._erasures.begin()
-        await self._resume(purged)
+        """Do all that is due: purges cut off, what expired or was deleted long ago, sweeps, blobs.
+
+        It rests in between, so that turns go on.
+        """
+        purged, this = self._erasures.begin(), Round(self._clock)
+        await self._resume(purged, this)
         garbage = self._storage.garbage
-        for conversation in await garbage.expired(now_us, now_us - self._ttl_us, BATCH):
+
+        async def erase(conversation: Owned) -> None:
             await self._purge(conversation, purged)
             await self._settle(conversation.owner_id, purged)
-        for conversation in await garbage.sweeps(now_us, BATCH):
+
+        async def sweep(conversation: Owned) -> None:
             await self._sweep(conversation, purged, now_us=now_us)
-        purged.blobs += await self._erase_blobs(now_us - GRACE_US, None)
+
+        await this.work_off(lambda: garbage.expired(now_us, now_us - self._ttl_us, BATCH), erase, BATCH)
+        await this.work_off(lambda: garbage.sweeps(now_us, BATCH), sweep, BATCH)
+        purged.blobs += await self._erase_blobs(now_us - GRACE_US, None, this)
+        this.finish()
         return purged
 
     async def recover(self) -> Purged:
@@ -147,15 +157,22 @@ class Purges:
         purged.blobs += await self._erase_blobs(self._clock.now_us(), None)
         return purged
 
-    async def _resume(self, purged: Purged) -> None:
+    async def _resume(self, purged: Purged, this: Round) -> None:
         """Finish the purges that were cut off."""
         after = ""
-        while found := await self._storage.garbage.purging(BATCH, after=after):
-            after = found[-1].id
-            for conversation in found:
-                if conversation.id not in self._busy:
-                    await self._finish(conversation, purged)
-                    await self._settle(conversation.owner_id, purged)
+
+        async def find() -> list[Owned]:
+            nonlocal after
+            found = await self._storage.garbage.purging(BATCH, after=after)
+            after = found[-1].id if found else after
+            return found
+
+        async def finish(conversation: Owned) -> None:
+            if conversation.id not in self._busy:
+                await self._finish(conversation, purged)
+                await self._settle(conversation.owner_id, purged)
+
+        await this.work_off(find, finish, BATCH)
 
     # --- a conversation
 
@@ -307,7 +324,9 @@ class Purges:
         purged.blobs += await self._erase_blobs(self._clock.now_us(), owner_id)
         await self._forget(owner_id)
 
-    async def _erase_blobs(self, loose_before_us: int, owner_id: str | None) -> int:
+    async def _erase_blobs(
+        self, loose_before_us: int, owner_id: str | None, this: Round | None = None
+    ) -> int:
         """Erase blobs that nothing holds; one that somebody comes to hold stays."""
         count = 0
         find = self._storage.garbage.unheld_blobs
@@ -322,4 +341,6 @@ class Purges:
                 await self._blobs.delete(owner, digest)
                 await self._commit(wb.ForgetBlob(owner_id=owner, digest=digest))
                 count += 1
+            if this is not None:
+                await this.rest()
         return count

@@ -16,13 +16,14 @@ from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
 from antiphon.ports.retention import Passed
 from antiphon.ports.storage import Storage
+from antiphon.services.pacing import Round
 from antiphon.services.runtime_settings import RuntimeSettings
 
 EXPIRE_SECONDS: Final = 5.0
 SWEEP_SECONDS: Final = 60.0
 EXPIRED_AT_ONCE: Final = 200
 LOOKED_AT: Final = 5_000
-"""Conversations looked at in one sweep: a few milliseconds of a reader thread."""
+"""Conversations looked at together: a few milliseconds of a reader thread."""
 
 
 class Retention:
@@ -37,18 +38,32 @@ class Retention:
         """Ephemeral sessions hidden since the start because their time had come."""
 
     async def expire(self) -> None:
-        """Hide a slice of the conversations whose own time has come."""
-        found = await self._storage.retention.expired(self._clock.now_us(), EXPIRED_AT_ONCE)
-        hidden = await self._hide(found)
-        self.expired_sessions += sum(one.kind == EPHEMERAL for one in hidden)
+        """Hide the conversations whose own time has come, slice by slice."""
+        this = Round(self._clock)
+        while found := await self._storage.retention.expired(self._clock.now_us(), EXPIRED_AT_ONCE):
+            hidden = await self._hide(found)
+            self.expired_sessions += sum(one.kind == EPHEMERAL for one in hidden)
+            if len(found) < EXPIRED_AT_ONCE or not hidden:
+                return
+            await this.rest()
 
     async def sweep(self) -> None:
-        """Look at the next slice of all conversations, and hide those kept for long enough."""
-        found, self._after = await self._storage.retention.outdated(
-            self._clock.now_us(), self._settings.current.retention_days, after=self._after, limit=LOOKED_AT
-        )
-        for start in range(0, len(found), EXPIRED_AT_ONCE):
-            await self._hide(found[start : start + EXPIRED_AT_ONCE])
+        """Look at the next slice of all conversations, and hide those kept for long enough.
+
+        Where there were some, there may be more: it goes on, up to the last conversation.
+        """
+        this = Round(self._clock)
+        outdated = self._storage.retention.outdated
+        while True:
+            days = self._settings.current.retention_days
+            found, self._after = await outdated(
+                self._clock.now_us(), days, after=self._after, limit=LOOKED_AT
+            )
+            for start in range(0, len(found), EXPIRED_AT_ONCE):
+                await self._hide(found[start : start + EXPIRED_AT_ONCE])
+                await this.rest()
+            if not found or not self._after:
+                return
 
     async def _hide(self, passed: list[Passed]) -> list[Passed]:
         """Return those that were hidden."""

@@ -14,6 +14,7 @@ from antiphon.ports.storage import Storage
 from antiphon.services.access import not_found
 from antiphon.services.audit_lines import audit
 from antiphon.services.credentials import Credentials
+from antiphon.services.pacing import Round, erase_slices
 from antiphon.services.paging import Page
 
 FORGET_SECONDS: Final = 3600.0
@@ -36,7 +37,8 @@ class Sessions:
     async def forget_old(self) -> None:
         """Erase sessions that expired a month ago; until then an old token is known to be an old one."""
         before = self._clock.now_us() - KEPT_US
-        await self._storage.unit_of_work.commit(aw.ForgetSessions(before_us=before, limit=FORGET_ROWS))
+        slices = aw.ForgetSessions(before_us=before, limit=FORGET_ROWS)
+        await erase_slices(self._storage.unit_of_work.commit, slices, Round(self._clock))
 
     async def own(self, who: Principal) -> Credential:
         """Return the login session of the caller; raises Forbidden for a key."""

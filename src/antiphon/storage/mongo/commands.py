@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from antiphon.domain.errors import Conflict
 from antiphon.domain.items import Position
 from antiphon.ports import account_writes as aw
 from antiphon.ports import write_sets as ws
@@ -210,7 +211,9 @@ async def forget(database: Database, c: ws.Forget) -> None:
     """Erase what has expired, beside all logs: nothing is decided by it."""
     found = await database.find(db.KEYS, {"expires_us": {"$lte": c.now_us}}, limit=c.limit, fields=["_id"])
     expired = {"_id": {"$in": [one["_id"] for one in found]}, "expires_us": {"$lte": c.now_us}}
-    await database.delete(db.KEYS, expired)
+    gone = await database.delete(db.KEYS, expired)
+    if c.full and gone < c.limit:
+        raise Conflict(type(c).__name__)  # those that went may be gone: they had expired
     old = {
         "conversation_id": {"$gte": c.first_conversation_id, "$lte": c.last_conversation_id},
         "created_us": {"$lt": c.changes_before_us},

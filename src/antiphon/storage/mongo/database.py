@@ -59,9 +59,10 @@ RATED: Final[tuple[str, tuple[str, ...], Document]] = (RUNS, ("created_us",), {"
 FOLDERS: Final[tuple[str, tuple[str, ...], Document]] = (
     CONVERSATIONS, ("owner_id", "folder"), {"folder": _SOME},
 )  # fmt: skip
-LATER: Final = (RATED, FOLDERS)
-"""The few answers that were rated, and conversations in folders: databases of older releases get these with
-the next start."""
+DECIDED: Final[tuple[str, tuple[str, ...], Document]] = (DECISIONS, ("at",), {})
+LATER: Final = (RATED, FOLDERS, DECIDED)
+"""The few answers that were rated, conversations in folders, and decisions by age: databases of older
+releases get these with the next start."""
 
 INDEXES: Final[tuple[tuple[str, tuple[str, ...], Document], ...]] = (
     (CONVERSATIONS, ("owner_id", "_id"), {}),
@@ -106,6 +107,7 @@ INDEXES: Final[tuple[tuple[str, tuple[str, ...], Document], ...]] = (
     (CHUNKS, ("run_id", "first_seq"), {}),
     (LOG, ("p", "n"), {}),
     (LOG, ("open",), {"open": True}),
+    DECIDED,
     (PASSAGES, ("words",), {}),
     (PASSAGES, ("no",), {}),
     (PASSAGES, ("source", "no"), {}),
@@ -115,7 +117,7 @@ INDEXES: Final[tuple[tuple[str, tuple[str, ...], Document], ...]] = (
     (PASSAGES, ("embedded", "no"), {}),
 )
 
-NAMES: Final = tuple(sorted({index[0] for index in INDEXES} | {WORKERS, DECISIONS, ABOUT}))
+NAMES: Final = tuple(sorted({index[0] for index in INDEXES} | {WORKERS, ABOUT}))
 
 FERRETDB: Final = "ferretdbVersion"
 UPDATES: Final = 16

@@ -143,7 +143,7 @@ class Log:
         self.flying.add(token)
         try:
             records = await self.propose(operations, tail, heads, token, decider)
-            if decider is not None and not await self._decide(token, commits=True):
+            if decider is not None and not await self._stand(records[0]):
                 raise Lost
             await self.finish(records)
         finally:
@@ -339,14 +339,21 @@ class Log:
 
     async def let_go(self, held: Document) -> bool:
         """Give up a hold; returns whether it lasted until now."""
-        lasted = await self._decide(held["token"], commits=True)
+        lasted = await self._stand(held)
         self._done.append(held)
         await self.close_done()
         return lasted
 
+    async def _stand(self, record: Document) -> bool:
+        """Decide that a commit of one's own counts, unless one slept: others may have decided it away since,
+        and erased what they decided. Returns whether it counts.
+        """
+        commits = _now_us() - record["at"] < FRESH_SECONDS * 1_000_000
+        return await self._decide(record["token"], commits=commits) and commits
+
     async def _decide(self, token: str, *, commits: bool) -> bool:
         """Decide a commit of several owners; returns whether it is decided like this."""
-        decision = {"_id": token, "token": token, "commits": commits}
+        decision = {"_id": token, "token": token, "commits": commits, "at": _now_us()}
         if await self._database.insert(db.DECISIONS, decision):
             return True
         there = await self._database.get(db.DECISIONS, token)

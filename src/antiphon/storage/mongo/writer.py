@@ -8,7 +8,9 @@ whoever comes next if this server dies.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -23,6 +25,7 @@ from antiphon.storage.mongo import database as db
 from antiphon.storage.mongo.batches import Batches, Waiting
 from antiphon.storage.mongo.commands import HANDLERS, OF_BOTH, forget
 from antiphon.storage.mongo.database import Database
+from antiphon.storage.mongo.decisions import forget_decisions
 from antiphon.storage.mongo.documents import pair_id, place_id
 from antiphon.storage.mongo.draft import Draft, Key, Operation
 from antiphon.storage.mongo.log import Log, Lost
@@ -31,6 +34,7 @@ from antiphon.storage.mongo.tails import REPEATABLE
 from antiphon.storage.mongo.turns import Turns
 
 BUSY: Final = "Others write the same conversations at the same time; try again."
+DECISIONS_SECONDS: Final = 60.0
 ROUNDS: Final = 100
 """Commits of others that one gives way to before it gives up."""
 
@@ -65,6 +69,7 @@ class MongoWriter:
         self._database = database
         self._accounts = accounts
         self.owners = Owners(database)
+        self._looked: float | None = None
         self.turns = Turns()
         self._batches = Batches(self.turns, self._commit_some)
 
@@ -73,6 +78,7 @@ class MongoWriter:
         parts = Split(commands)
         for beside in parts.beside:
             await forget(self._database, beside)
+            await self._forget_decisions()
         if not parts.here and not parts.beside:
             await self._accounts.unit_of_work.commit(*commands)
             return
@@ -88,6 +94,13 @@ class MongoWriter:
         if parts.last:
             await self._accounts.unit_of_work.commit(*parts.last)
         await self._ring(parts)
+
+    async def _forget_decisions(self) -> None:
+        """Erase old decisions along with what has expired, if that was not done a moment ago."""
+        now = asyncio.get_running_loop().time()
+        if self._looked is None or now - self._looked >= DECISIONS_SECONDS:
+            self._looked = now
+            await forget_decisions(self._database, time.time_ns() // 1000)
 
     async def _ring(self, parts: Split) -> None:
         """Tell other servers what they are asked for; if the bell is lost they read it with their leases."""

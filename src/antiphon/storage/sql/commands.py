@@ -270,7 +270,7 @@ def _forget(c: ws.Forget) -> Iterator[Step]:
         "DELETE FROM idempotency WHERE (owner_id,key) IN"
         " (SELECT owner_id,key FROM idempotency WHERE expires<=? LIMIT ?)",
         (c.now_us, c.limit),
-        None,
+        c.limit if c.full else None,
     )
     yield (
         "DELETE FROM conversation_changes WHERE conversation_id BETWEEN ? AND ? AND created<?",

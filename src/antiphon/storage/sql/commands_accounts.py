@@ -257,7 +257,7 @@ def _forget_sessions(c: aw.ForgetSessions) -> Iterator[Step]:
     yield (
         "DELETE FROM login_sessions WHERE id IN (SELECT id FROM login_sessions WHERE expires<? LIMIT ?)",
         (c.before_us, c.limit),
-        None,
+        c.limit if c.full else None,
     )
 
 

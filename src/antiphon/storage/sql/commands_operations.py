@@ -42,7 +42,7 @@ def _forget_audit(c: ow.ForgetAudit) -> Iterator[Step]:
     yield (
         "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE id<? ORDER BY id LIMIT ?)",
         (c.before_id, c.limit),
-        None,
+        c.limit if c.full else None,
     )
 
 
