@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from functools import partial
+from collections.abc import Awaitable
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request, Response
@@ -145,15 +145,18 @@ async def _begun(
 ) -> tuple[ChatSession, Begun]:
     """Begin to answer in a session; in another of its name if it went since it was opened."""
     sessions = application.chat_sessions
-    begins = partial(
-        begin, application, who, request, text=text, most_before=sessions.most_messages,
-        **_params(application),
-    )  # fmt: skip
+
+    def begins(within: ChatSession) -> Awaitable[Begun]:
+        return begin(
+            application, who, request, within.conversation.id, text, most_before=sessions.most_messages,
+            **_params(application),
+        )  # fmt: skip
+
     try:
-        return session, await begins(session.conversation.id)
+        return session, await begins(session)
     except NotFound:
         session = await sessions.open(who, session.name, ephemeral=True)
-        return session, await begins(session.conversation.id)
+        return session, await begins(session)
 
 
 def _is_chat_message(asked: Asked) -> bool:
