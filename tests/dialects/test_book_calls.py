@@ -142,6 +142,18 @@ async def test_an_answer_to_an_earlier_message_leaves_the_history_as_it_is(api: 
         assert refused.status_code == 404 and "messages/" in refused.json()["error"]
 
 
+async def test_answers_to_one_message_asked_for_at_once_stand_beside_each_other(held: Api) -> None:
+    asked = await held.post("/sessions/s/messages/", {"text": "q", "user_id": "u"}, status=201)
+    body = {"message_id": asked["id"], "user_id": "u"}
+    asking = [asyncio.create_task(held.post("/sessions/s/responses/", body)) for _ in range(4)]
+    for number in range(4):
+        call = await held.world.hand.next()
+        assert call.prompts == ["user:q"], "none is shown the answer of another"
+        call.answer(f"a{number}")
+    answers = sorted([one["response"] for one in await asyncio.gather(*asking)])
+    assert answers == ["a0", "a1", "a2", "a3"] and await texts(held, "s") == ["q", "a0"]
+
+
 async def test_a_conversation_that_goes_while_the_list_is_made_is_left_out(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
