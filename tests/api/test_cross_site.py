@@ -47,6 +47,14 @@ async def test_an_allowed_page_may_ask_and_read(shared: Town, path: str) -> None
     assert answered.headers["access-control-allow-origin"] == GOOD, "errors can be read too"
 
 
+async def test_a_page_may_name_its_session_and_read_which_one_it_was(shared: Town) -> None:
+    asking = {**PREFLIGHT, "access-control-request-headers": "content-type,session_id"}
+    asked = await shared.http.options("/chat", headers={"origin": GOOD, **asking})
+    assert asked.headers["access-control-allow-headers"] == "content-type,session_id"
+    answered = await shared.http.get("/chat", headers={"origin": GOOD})
+    assert {"link", "session-id"} <= set(answered.headers["access-control-expose-headers"].split(", "))
+
+
 @pytest.mark.parametrize("origin", EVIL)
 async def test_any_other_page_gets_no_leave(shared: Town, origin: str) -> None:
     ada = await shared.person("ada")

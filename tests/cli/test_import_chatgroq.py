@@ -83,6 +83,14 @@ def test_one_that_was_broken_off_goes_on_and_one_that_differs_is_left(data: Path
     assert "b: differs from what is here (2 messages), left" in said
 
 
+def test_odd_messages_of_a_session_are_left_out_and_counted(data: Path, tmp_path: Path) -> None:
+    odd = [*talk(2), {"role": "tool", "content": "x"}, {"role": "assistant", "content": ""}]
+    file = written(tmp_path / "dump", ADMIN, ("a", odd))
+    left = "message without words or of an unknown role left out (2)"
+    assert f"a: 2 messages added, 2 in all; {left}" in taken(file, data).output
+    assert f"a: here already, 2 messages; {left}" in taken(file, data).output
+
+
 def test_the_old_password_logs_in_once_by_bcrypt_and_then_by_argon2(data: Path, tmp_path: Path) -> None:
     taken(written(tmp_path / "dump", ADMIN), data)
     assert rows(data, "SELECT password_hash FROM accounts WHERE name='boss'") == [(HASH,)]

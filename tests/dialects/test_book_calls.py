@@ -13,6 +13,7 @@ import pytest
 
 from tests.api.client import Api
 from tests.api.people_fixtures import Town
+from tests.dialects.going import going_after
 from tests.dialects.rooms import Room, listening, opened_room
 
 
@@ -139,6 +140,27 @@ async def test_an_answer_to_an_earlier_message_leaves_the_history_as_it_is(api: 
     for wrong in ("message_id", "0" * 32):
         refused = await api.http.post("/sessions/s/responses/", json={"message_id": wrong})
         assert refused.status_code == 404 and "messages/" in refused.json()["error"]
+
+
+async def test_answers_to_one_message_asked_for_at_once_stand_beside_each_other(held: Api) -> None:
+    asked = await held.post("/sessions/s/messages/", {"text": "q", "user_id": "u"}, status=201)
+    body = {"message_id": asked["id"], "user_id": "u"}
+    asking = [asyncio.create_task(held.post("/sessions/s/responses/", body)) for _ in range(4)]
+    for number in range(4):
+        call = await held.world.hand.next()
+        assert call.prompts == ["user:q"], "none is shown the answer of another"
+        call.answer(f"a{number}")
+    answers = sorted([one["response"] for one in await asyncio.gather(*asking)])
+    assert answers == ["a0", "a1", "a2", "a3"] and await texts(held, "s") == ["q", "a0"]
+
+
+async def test_a_conversation_that_goes_while_the_list_is_made_is_left_out(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        await api.post("/send_message", {"session_id": name, "message": "x"})
+    going_after("page", monkeypatch, lambda found: found.data[1])
+    assert [one["session_id"] for one in await api.get("/conversations")] == ["a", "c"]
 
 
 async def test_a_long_conversation_is_saved_whole_with_its_times(api: Api) -> None:

@@ -10,9 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
+from antiphon.services.search import Search
 from scripts.project_files import ROOT
 from tests.api.client import Api, in_process
 from tests.api.people_fixtures import Town
+from tests.dialects.going import going_after
 from tests.dialects.rooms import Room, opened_room
 from tests.e2e.server_process import eventually, running
 from tests.harness.library import Library
@@ -308,6 +310,20 @@ async def test_q12_a_message_is_found_by_its_word(tmp_path: Path) -> None:
                 ("My cat sleeps on the piano", "re: My cat sleeps on the piano")
             ]
             assert found[0]["session_id"] == "s"
+
+
+async def test_q12_a_conversation_that_goes_meanwhile_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with recalling(tmp_path / "data") as world, in_process(world) as api:
+        for name in "ab":
+            await api.post("/send_message", {"session_id": name, "message": f"The piano of {name}"})
+        await world.indexed()
+        going_after(
+            "search", monkeypatch, lambda found: found.data[0].shown.conversation, of=Search,
+            conversations=world.application.conversations,
+        )  # fmt: skip
+        assert len(await api.get("/chat/search", query="piano")) == 1
 
 
 async def test_q12_a_message_is_found_by_a_paraphrase(tmp_path: Path) -> None:

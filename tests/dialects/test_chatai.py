@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.api.client import Api, Reader, parse_events
+from tests.dialects.going import going_after
 from tests.services.hand import ECHO, Call
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
@@ -255,6 +256,14 @@ async def test_the_newest_hundred_are_listed_oldest_first_with_a_link_to_the_oth
     assert [one["id"] for one in response.json()] == made[2:]
     older = await api.http.get(re.fullmatch(r'<(.+)>; rel="next"', response.headers["link"])[1])  # type: ignore[index]
     assert [one["id"] for one in older.json()] == made[:2] and "link" not in older.headers
+
+
+async def test_a_conversation_that_goes_while_the_list_is_made_is_left_out(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [(await api.call("POST", "/conversation"))["id"] for _ in range(3)]
+    going_after("page", monkeypatch, lambda found: found.data[1])
+    assert [one["id"] for one in await api.get("/conversation")] == [made[0], made[2]]
 
 
 async def test_a_long_conversation_shows_its_newest_hundred_messages(api: Api) -> None:

@@ -108,6 +108,14 @@ async def test_no_more_sessions_are_held_than_configured(town: Town, admin: Pers
     assert (await admin.call("DELETE", "/chat/sessions/a")).status_code == 200
 
 
+async def test_more_new_sessions_at_once_than_are_held_are_all_answered(town: Town, admin: Person) -> None:
+    count = 3 * MOST
+    answers = await asyncio.gather(*(say(admin, f"s{n}", f"m{n}") for n in range(count)))
+    assert [one["response"] for one in answers] == [f"re: m{n}" for n in range(count)]
+    found = await statistics(admin)
+    assert (found["active_sessions"], found["evicted"]) == (MOST, count - MOST)
+
+
 async def test_memory_statistics_count_what_is_held(town: Town, admin: Person) -> None:
     assert await statistics(admin) == {
         "active_sessions": 0, "max_cache_size": MOST, "ttl_seconds": TTL, "total_messages": 0, "evicted": 0,

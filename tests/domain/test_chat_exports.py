@@ -325,6 +325,9 @@ def test_histories_of_a_redis() -> None:
     newest = [{"type": "ai", "data": {"content": "b"}}, {"type": "human", "data": {"content": "a"}}]
     chat = redis.chat("message_store:abc", [json.dumps(one) for one in newest])
     assert chat is not None and (told(chat), chat.session) == ([("user", "a"), ("assistant", "b")], "abc")
+    chat = redis.chat("session:abc", [*said, {"role": "tool", "content": "c"}, {"role": "user"}])
+    assert chat is not None and told(chat) == [("user", "a"), ("assistant", "b")]
+    assert chat.notes == ("message without words or of an unknown role left out (2)",)
     assert redis.chat("x", 7) is None and redis.chat("session:", said) is None
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from antiphon.domain.old_chats import (
     OldAdministrator,
+    OldHistory,
     OldMessage,
     administrator_of,
-    messages_of,
+    history_of,
     session_name_of,
 )
 
@@ -34,7 +35,7 @@ PLAIN = [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content":
     ],
 )
 def test_a_history_is_one_in_every_form(value: Any) -> None:
-    assert messages_of(value) == SAID
+    assert history_of(value) == OldHistory(SAID)
 
 
 LANGCHAINS = [
@@ -56,16 +57,35 @@ LANGCHAINS = [
     ids=["its list", "as objects", "under another key", "the oldest first", "one text", "not its form"],
 )
 def test_lists_that_langchain_wrote_begin_with_the_newest(key: str, value: Any) -> None:
-    assert messages_of(value, key) == SAID
+    assert history_of(value, key) == OldHistory(SAID)
 
 
 @pytest.mark.parametrize(
     "value",
     ["", "words", 7, None, True, [], {}, "[", "[1]", [7], {"messages": 7}, [{"role": "tool", "content": "x"}],
-     [{"role": "user", "content": ""}], [{"role": "user", "content": 7}], [*PLAIN, "more"], "[" * 5000],
+     [{"role": "user", "content": ""}], [{"role": "user", "content": 7}], ["more"], "[" * 5000],
 )  # fmt: skip
-def test_anything_else_is_none_and_none_in_part(value: Any) -> None:
-    assert messages_of(value) is None
+def test_what_holds_no_message_is_none(value: Any) -> None:
+    assert history_of(value) is None
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"role": "assistant", "content": ""}, {"role": "assistant", "content": None},
+        {"role": "tool", "content": "x"}, {"role": "user", "content": [{"type": "image_url"}]}, "more", 7,
+    ],
+)  # fmt: skip
+def test_an_odd_message_is_left_out_and_counted(odd: Any) -> None:
+    assert history_of([PLAIN[0], odd, PLAIN[1]]) == OldHistory(SAID, 1)
+    assert history_of([odd, *map(json.dumps, LANGCHAINS[::-1])], "message_store:s") == OldHistory(SAID, 1)
+
+
+def test_the_words_of_parts_are_read() -> None:
+    parts = [{"type": "text", "text": "Hello!"}, {"type": "image_url", "image_url": {}}, "You there?"]
+    value = [{"role": "user", "content": parts}, {"type": "ai", "data": {"content": parts[:1]}}]
+    said = [OldMessage("user", "Hello!\nYou there?"), OldMessage("assistant", "Hello!")]
+    assert history_of(value) == OldHistory(said)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,15 @@ No container is started here. What the image's build does, and Kubernetes, nobod
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import re
 import shutil
 import subprocess
+import threading
 import tomllib
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,8 @@ from antiphon.process import CLOSING_SECONDS
 from antiphon.services.runs import follow
 from antiphon.settings import Settings
 from scripts.project_files import ROOT
+from tests.e2e.server_process import eventually
+from tests.ports import free_port
 from tests.project.test_project import environment_names
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -176,6 +182,50 @@ def test_nginx_reads_its_configuration(tmp_path: Path) -> None:
     copy.write_text(local.replace("/tmp/", f"{tmp_path}/"))
     done = subprocess.run(["nginx", "-t", "-c", str(copy)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+class Told(BaseHTTPRequestHandler):
+    """Answers with the session that a request's header names."""
+
+    def do_GET(self) -> None:
+        body = (self.headers["session_id"] or "none").encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_nginx_passes_a_header_with_an_underscore_on(tmp_path: Path) -> None:
+    if shutil.which("nginx") is None:
+        pytest.skip("nginx is not installed")
+    port = free_port()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Told) as behind:
+        text = re.sub(r"server antiphon-\d:8000", f"server 127.0.0.1:{behind.server_port}", NGINX.read_text())
+        text = re.sub(r"listen \d+;", f"listen 127.0.0.1:{port};", text).replace("/tmp/", f"{tmp_path}/")
+        copy = tmp_path / "nginx.conf"
+        copy.write_text(text.replace("worker_processes auto;", "worker_processes 1;"))
+        serving = threading.Thread(target=behind.serve_forever)
+        serving.start()
+        nginx = subprocess.Popen(["nginx", "-c", str(copy), "-g", "daemon off;"])
+        try:
+            assert eventually(lambda: _named(port), "an answer through nginx") == "session123"
+        finally:
+            nginx.terminate()
+            nginx.wait(10)
+            behind.shutdown()
+            serving.join()
+
+
+def _named(port: int) -> str | None:
+    """The session that the server behind nginx is told, None as long as nginx does not listen."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    with contextlib.closing(connection), contextlib.suppress(OSError):
+        connection.request("GET", "/", headers={"session_id": "session123"})
+        return connection.getresponse().read().decode()
+    return None
 
 
 # --- Kubernetes

@@ -115,7 +115,10 @@ class Front:
         if policy.needs_credentials and scope["type"] == "http":
             return  # other origins cannot read answers, and a cookie alone changes nothing for them
         if origin is not None and not is_own(scope, policy.cors_origins):
-            raise Forbidden("Requests from other origins are not served.", code="origin_not_allowed")
+            raise Forbidden(
+                "Requests from other origins are not served; CORS_ORIGINS names those that are.",
+                code="origin_not_allowed",
+            )
         if origin is None and header(scope, b"sec-fetch-site") in ("cross-site", "same-site"):
             navigates = scope.get("method") in SAFE_METHODS and header(scope, b"sec-fetch-mode") == "navigate"
             if not navigates:

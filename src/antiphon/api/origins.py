@@ -9,11 +9,12 @@ from antiphon.api.http import NO_STORE, Message, Scope, Send, header
 
 ALLOWED_METHODS: Final = b"GET, POST, PUT, PATCH, DELETE"
 EXPOSED: Final = (
-    b"x-request-id, retry-after, x-ratelimit-limit-requests, x-ratelimit-remaining-requests,"
+    b"x-request-id, retry-after, link, session-id,"
+    b" x-ratelimit-limit-requests, x-ratelimit-remaining-requests,"
     b" x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens,"
     b" x-ratelimit-reset-tokens"
 )
-NAMES: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-, ")
+NAMES: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_, ")
 MAX_AGE_SECONDS: Final = b"600"
 
 Headers = list[tuple[bytes, bytes]]

@@ -10,7 +10,7 @@ import typer
 from antiphon.cli.configuration import settings_or_exit
 from antiphon.domain.accounts import LOCAL_OWNER
 from antiphon.domain.errors import AntiphonError, Unavailable
-from antiphon.domain.old_chats import ADMINISTRATOR, administrator_of, messages_of, session_name_of
+from antiphon.domain.old_chats import ADMINISTRATOR, LEFT_OUT, administrator_of, history_of, session_name_of
 from antiphon.parsers.chat_exports.redis_dump import BadDump, entries
 from antiphon.process import DirectImport, direct_import
 
@@ -59,20 +59,21 @@ def _sessions(importing: DirectImport, file: Path, owner: str, *, expiring: bool
     for key, value in entries(file):
         if key == ADMINISTRATOR:
             continue
-        name, messages = session_name_of(key), messages_of(value, key)
-        if messages is None or not name:
+        name, history = session_name_of(key), history_of(value, key)
+        if history is None or not name:
             left += 1
             typer.echo(f"{_shown(key)}: no history, left")
             continue
         try:
-            done = importing.run(importing.old_chats.session(who, name, messages, ephemeral=expiring))
+            done = importing.run(importing.old_chats.session(who, name, history.messages, ephemeral=expiring))
         except AntiphonError as error:
             left += 1
             typer.echo(f"{_shown(key)}: {error.message} Left.")
             continue
         taken += 1
         added += done.added or 0
-        typer.echo(f"{_shown(done.name)}: {_told(done.added, done.total)}")
+        odd = f"; {LEFT_OUT} ({history.left_out})" if history.left_out else ""
+        typer.echo(f"{_shown(done.name)}: {_told(done.added, done.total)}{odd}")
     typer.echo(f"{taken} sessions of {owner}, {added} messages added; {left} other entries left")
 
 

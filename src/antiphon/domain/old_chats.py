@@ -17,6 +17,7 @@ ROLES: Final = {
 }  # fmt: skip
 LANGCHAIN: Final = "message_store:"
 """What LangChain's keys begin with, unless somebody chose otherwise."""
+LEFT_OUT: Final = "message without words or of an unknown role left out"
 _PREFIX: Final = re.compile(
     rf"(?:sessions?|chats?|memory|history|conversation|chat_history):+|{LANGCHAIN}", re.IGNORECASE
 )
@@ -34,6 +35,13 @@ class OldMessage(msgspec.Struct, frozen=True):
 
     role: str
     text: str
+
+
+class OldHistory(msgspec.Struct, frozen=True):
+    """The messages of a session; those without words or of another role are `left_out` and only counted."""
+
+    messages: list[OldMessage]
+    left_out: int = 0
 
 
 def administrator_of(value: Any) -> OldAdministrator | None:
@@ -55,8 +63,8 @@ def session_name_of(key: str) -> str:
     return key.strip()
 
 
-def messages_of(value: Any, key: str = "") -> list[OldMessage] | None:
-    """Return the messages of a history from the oldest on, None if a value is none.
+def history_of(value: Any, key: str = "") -> OldHistory | None:
+    """Return the messages of a history from the oldest on, None if a value holds no message.
 
     A JSON list of messages, a list with one message (or its JSON) an element, or an object that holds
     one of these under `messages`, `history` or `memory`. `key` is where it lay.
@@ -64,14 +72,17 @@ def messages_of(value: Any, key: str = "") -> list[OldMessage] | None:
     found = _decoded(value)
     if isinstance(found, Mapping):
         found = next((_decoded(found[key]) for key in HISTORIES if key in found), None)
-    if not isinstance(found, Sequence) or isinstance(found, str) or not found:
+    if not isinstance(found, Sequence) or isinstance(found, str):
         return None
     values = [_decoded(one) for one in found]
-    messages = [message for one in values if (message := _message_of(one)) is not None]
-    if len(messages) < len(values):
+    read = [(one, message) for one in values if (message := _message_of(one)) is not None]
+    if not read:
         return None
-    is_list = found is value and all(_is_langchains(one) for one in values)
-    return messages[::-1] if is_list and _is_newest_first(key, messages) else messages
+    messages = [message for _, message in read]
+    is_list = found is value and all(_is_langchains(one) for one, _ in read)
+    if is_list and _is_newest_first(key, messages):
+        messages.reverse()
+    return OldHistory(messages, len(values) - len(read))
 
 
 def _is_langchains(value: Any) -> bool:
@@ -92,11 +103,19 @@ def _message_of(value: Any) -> OldMessage | None:
     if not isinstance(value, Mapping):
         return None
     data = value.get("data")
-    text = value.get("content", value.get("message"))
-    if text is None and isinstance(data, Mapping):
-        text = data.get("content")
+    content = value.get("content", value.get("message"))
+    if content is None and isinstance(data, Mapping):
+        content = data.get("content")
     role = ROLES.get(str(value.get("role") or value.get("type") or "").lower())
-    return OldMessage(role, text) if role is not None and isinstance(text, str) and text else None
+    text = _text_of(content)
+    return OldMessage(role, text) if role is not None and text else None
+
+
+def _text_of(content: Any) -> str:
+    """Return the words of a content, which may be a list of parts; "" if it has none."""
+    parts = content if isinstance(content, list) else [content]
+    texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
+    return "\n".join(text for text in texts if isinstance(text, str) and text)
 
 
 def _decoded(value: Any) -> Any:

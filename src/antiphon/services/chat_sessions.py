@@ -6,6 +6,11 @@ server keeps: the longest unused goes first. A session keeps the kind it was mad
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.chat_sessions import ChatSession, SessionMemory, is_session_name, session_name, uuid_of
@@ -49,6 +54,9 @@ class ChatSessions:
         self._ttl_seconds = ttl_seconds
         self._most_sessions = most_sessions
         self.most_messages = most_messages
+        self._evicting = asyncio.Lock()
+        self._in_use: Counter[str] = Counter()
+        self._too_many = False
         self._evicted = 0
         self._expired = 0
 
@@ -69,6 +77,18 @@ class ChatSessions:
             if await self._renewed(found):
                 return ChatSession(wanted or uuid_of(found.id), found)
         raise Conflict("The session changes too fast; try again.")
+
+    @asynccontextmanager
+    async def using(self, who: Principal, name: str | None) -> AsyncIterator[ChatSession]:
+        """Open an ephemeral session that makes no room for others as long as it is used here."""
+        session = await self.open(who, name, ephemeral=True)
+        self._in_use[session.conversation.id] += 1
+        try:
+            yield session
+        finally:
+            self._in_use -= Counter({session.conversation.id: 1})
+            if self._too_many:
+                await self._evict()
 
     async def get(self, who: Principal, name: str) -> ChatSession:
         """Return the caller's session of a name, whose time goes on; raises NotFound."""
@@ -115,7 +135,8 @@ class ChatSessions:
         if found is None or not self._has_passed(found):
             return found
         # The sweep has not come by yet; the name is free all the same.
-        self._expired += await self._end(found)
+        ended = await self._end(found)  # before the count is read: others count meanwhile
+        self._expired += ended
         return None
 
     def _has_passed(self, one: Conversation) -> bool:
@@ -132,7 +153,11 @@ class ChatSessions:
         )  # fmt: skip
         await self._storage.unit_of_work.commit(*commands)
         if ephemeral:
-            await self._evict()
+            self._in_use[made.id] += 1
+            try:
+                await self._evict()
+            finally:
+                self._in_use -= Counter({made.id: 1})
         return ChatSession(name or uuid_of(made.id), made)
 
     async def _renewed(self, found: Conversation) -> bool:
@@ -150,12 +175,22 @@ class ChatSessions:
         return True
 
     async def _evict(self) -> None:
-        """End the longest unused sessions of those that are too many."""
-        held, _ = await self._storage.chat_sessions.held(self._clock.now_us())
-        if held <= self._most_sessions:
-            return
-        for one in await self._storage.chat_sessions.longest_unused(held - self._most_sessions):
-            self._evicted += await self._retention.end(one)
+        """End the longest unused sessions of those that are too many, but none that is in use.
+
+        One at a time counts and ends them.
+        """
+        async with self._evicting:
+            held, _ = await self._storage.chat_sessions.held(self._clock.now_us())
+            excess = held - self._most_sessions
+            self._too_many = excess > 0
+            if excess <= 0:
+                return
+            for one in await self._storage.chat_sessions.longest_unused(excess + len(self._in_use)):
+                if excess and one.conversation_id not in self._in_use:
+                    ended = await self._retention.end(one)
+                    self._evicted += ended
+                    excess -= ended
+            self._too_many = excess > 0
 
 
 def _proper(text: str | None) -> str | None:

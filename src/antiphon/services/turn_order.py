@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -31,6 +31,8 @@ POLL_SECONDS: Final = 0.25
 PATIENCE_SECONDS: Final = 300.0
 """Who has waited for so long is answered beside what still runs, on a branch."""
 
+Place = Callable[[TurnRequest], Awaitable[TurnRequest]]
+
 
 class TurnOrder:
     """Begins a turn when the active branch of its conversation is free."""
@@ -45,9 +47,10 @@ class TurnOrder:
         self._runs = runs
         self._queues: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def begin(self, who: Principal, request: TurnRequest) -> Begun:
+    async def begin(self, who: Principal, request: TurnRequest, *, place: Place | None = None) -> Begun:
         """Begin a turn of a named conversation once nothing runs before it.
 
+        `place` says then where it attaches, since what the conversation ends with changes meanwhile.
         Raises what `Turns.begin` does. If what runs does not end, or a turn of another surface comes
         in between, this one gets a branch of its own.
         """
@@ -56,7 +59,7 @@ class TurnOrder:
             return await self._turns.begin(who, request)
         async with self._queue(name):
             await self._until_free(who, name)
-            return await self._turns.begin(who, request)
+            return await self._turns.begin(who, request if place is None else await place(request))
 
     async def add_items(
         self, who: Principal, conversation_id: str, items: Sequence[InputItem], *, key: Key | None = None

@@ -49,8 +49,17 @@ def is_document(value: Value) -> bool:
 
 def document_group(value: Value) -> str:
     """Return the session that a document belongs to or is, or else its user."""
-    fields = (*SESSIONS, "id", "_id", *USERS) if _holds_history(value) else (*SESSIONS, *USERS)
-    return next((found for field in fields if (found := name(value.get(field)))), ALONE)
+    if not _holds_history(value):
+        return _named(value, (*SESSIONS, *USERS)) or ALONE
+    found = _named(value, (*SESSIONS, "id", "_id"))
+    if found is None and value.get("_id") is not None:
+        # An id of a type that is not known is one all the same: two histories are not put together.
+        return f"{ALONE} {chat_key(None, instead=value['_id'])[:16]}"
+    return found or _named(value, USERS) or ALONE
+
+
+def _named(value: Value, fields: Sequence[str]) -> str | None:
+    return next((found for field in fields if (found := name(value.get(field)))), None)
 
 
 def _holds_history(value: Value) -> bool:
@@ -90,8 +99,8 @@ def chat_of(group: str, documents: Iterable[Value]) -> Chat:
 
 
 def _order(document: Value) -> tuple[int, str]:
-    by_id = name(document.get("_id")) if isinstance(document.get("_id"), dict) else None
-    return _time(document) or 0, by_id or ""
+    by_id = mapping(document.get("_id")).get("$oid")  # a UUID tells nothing of the time
+    return _time(document) or 0, text(by_id)
 
 
 def _without_copies(histories: Sequence[list[Entry]]) -> list[list[Entry]]:

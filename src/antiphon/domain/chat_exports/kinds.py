@@ -7,7 +7,7 @@ from typing import Any
 
 from antiphon.domain.chat_exports import antiphon, book, branching, chatgpt, claude, librechat, open_webui
 from antiphon.domain.chat_exports.chats import Kind
-from antiphon.domain.old_chats import ADMINISTRATOR, messages_of
+from antiphon.domain.old_chats import ADMINISTRATOR, history_of
 
 
 def kind_of(value: Any) -> Kind | None:
@@ -33,4 +33,4 @@ def kind_of(value: Any) -> Kind | None:
 
 def is_history(key: str, value: Any) -> bool:
     """Whether a key and its value are what a Redis of an older chat service holds."""
-    return key == ADMINISTRATOR or messages_of(value) is not None
+    return key == ADMINISTRATOR or history_of(value) is not None

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
@@ -18,6 +19,8 @@ _CONTROLS: Final = re.compile("[\x00-\x1f\x7f]+")
 _DATA_URL: Final = re.compile(r"data:[\w.+/-]*(?:;[\w=.+-]+)*;base64,", re.ASCII)
 LAST_US: Final = 4_102_444_800_000_000
 """2100-01-01: what lies beyond is no time."""
+UUID_TYPES: Final = frozenset({"3", "03", "4", "04"})
+"""Types of binary values that are UUIDs; 3 in the order of bytes that Python's driver wrote them in."""
 MILLISECONDS, MICROSECONDS = 1e11, 1e14
 """Numbers above are no seconds, or no milliseconds: as seconds they lie beyond the year 5000."""
 
@@ -47,12 +50,25 @@ def listing(value: Any) -> list[Any]:
 
 
 def name(value: Any) -> str | None:
-    """Return an id as text; numbers and MongoDB's ids are ids, too."""
+    """Return an id as text; numbers, UUIDs and MongoDB's ids are ids, too."""
     if isinstance(value, dict):
-        value = value.get("$oid")
+        value = value.get("$oid") or _uuid(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return text(value) or None
+
+
+def _uuid(value: Mapping[str, Any]) -> str | None:
+    """Return the UUID of MongoDB's `$uuid` or `$binary`, whose older form has the type beside the bytes."""
+    found, kind = value.get("$binary"), value.get("$type")
+    if isinstance(found, dict):
+        kind, found = found.get("subType"), found.get("base64")
+    try:
+        if isinstance(found, str) and str(kind) in UUID_TYPES:
+            return str(UUID(bytes=base64.b64decode(found)))
+        return str(UUID(text(value.get("$uuid"))))
+    except ValueError:
+        return None
 
 
 def moment(value: Any) -> int | None:

@@ -14,6 +14,7 @@ from antiphon.api.dialects.book.forms import TAG, both_keys, fault, label_of, op
 from antiphon.api.dialects.book.lists import read_list
 from antiphon.api.dialects.book.reading import bounds, link_to
 from antiphon.api.dialects.book.speaking import Call, conversation_of, keep, message, newest, say
+from antiphon.api.dialects.bounded import still_there
 from antiphon.api.dialects.dialect import router_of
 from antiphon.api.dialects.fields import fields_of
 from antiphon.api.dialects.forms import uuid_text
@@ -21,6 +22,7 @@ from antiphon.api.v1.pages import answer
 from antiphon.application import Application
 from antiphon.domain import ids
 from antiphon.domain.accounts import USER, Principal
+from antiphon.domain.conversations import Conversation
 from antiphon.services.conversations import MAX_ITEMS_PER_POST
 
 router = router_of(TAG, both_keys)
@@ -94,23 +96,19 @@ async def conversations(application: App, who: Caller, request: Request) -> Resp
     page = await application.conversations.page(who, after=after, limit=limit, descending=True)
     found = list(reversed(page.data))
     numbers = await application.aliases.numbers(who, CONVERSATIONS, [one.id for one in found])
-    shown = [
-        {
-            "id": numbers[one.id],
-            "messages": await _dated(application, who, one.id),
-            "session_id": sessions.called(one).name,
-        }
-        for one in found
-    ]
-    headers = link_to(call, uuid_text(found[0].id), limit) if page.has_more and found else {}
-    return answer(shown, headers=headers)
+    shown = await still_there(_shown(application, who, one, numbers[one.id]) for one in found)
+    headers = link_to(call, uuid_text(shown[0][0]), limit) if page.has_more and shown else {}
+    return answer([body for _, body in shown], headers=headers)
 
 
-async def _dated(application: Application, who: Principal, conversation_id: str) -> list[dict[str, Any]]:
+async def _shown(
+    application: Application, who: Principal, one: Conversation, number: int
+) -> tuple[str, dict[str, Any]]:
     page = await application.conversations.items(
-        who, ids.CONVERSATION + conversation_id, branch_id=None, after=None, limit=100, descending=True
+        who, ids.CONVERSATION + one.id, branch_id=None, after=None, limit=100, descending=True
     )
-    return wire.dated(wire.messages_of(reversed(page.data)))
+    messages = wire.dated(wire.messages_of(reversed(page.data)))
+    return one.id, {"id": number, "messages": messages, "session_id": sessions.called(one).name}
 
 
 @router.post(

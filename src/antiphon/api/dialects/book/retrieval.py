@@ -13,6 +13,7 @@ from antiphon.api.dialects.book import sessions, wire
 from antiphon.api.dialects.book.documented import asks, takes
 from antiphon.api.dialects.book.forms import TAG, both_keys, optional_text, text_field, text_of, told
 from antiphon.api.dialects.book.speaking import Call, ask_once, message, say
+from antiphon.api.dialects.bounded import still_there
 from antiphon.api.dialects.dialect import router_of
 from antiphon.api.dialects.fields import fields_of
 from antiphon.api.http import header
@@ -118,7 +119,7 @@ async def search(application: App, who: Caller, request: Request) -> Response:
     """Find messages by words and, with an embedding model, by meaning; each with its question or answer."""
     query = await text_field(request, "query")
     found = await application.search.search(who, SearchRequest(query=query, limit=HITS))
-    pairs = [await _pair(application, who, hit) for hit in found.data]
+    pairs = await still_there(_pair(application, who, hit) for hit in found.data)
     distinct = {(one["chat_message"], one["response"], one["session_id"]): one for one in reversed(pairs)}
     return answer(list(reversed(distinct.values())))
 

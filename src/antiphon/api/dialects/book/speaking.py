@@ -99,15 +99,23 @@ async def answer_to(call: Call, session: ChatSession, item_id: str) -> Reply:
     """Have a message of the session answered: at its end in line, further up as an alternative beside it."""
     application, who = call.application, call.who
     item = await application.conversations.item(who, conversation_of(session), item_id)
-    last = await newest(call, session, limit=1)
-    is_last = bool(last) and last[-1].id == item.id
     turn = TurnRequest(
         surface="responses", items=(), echo={"conversation": True}, conversation_id=conversation_of(session),
-        parent_item_id=None if is_last else item.wire_id,
         key=key_of(call.request.scope, await call.request.body()),
     )  # fmt: skip
-    begin = application.turn_order.begin if is_last else application.turns.begin
-    return await _run(call, session, turn, lambda one: begin(who, one))
+
+    async def place(one: TurnRequest) -> TurnRequest:
+        last = await newest(call, session, limit=1)
+        is_last = bool(last) and last[-1].id == item.id
+        return msgspec.structs.replace(one, parent_item_id=None if is_last else item.wire_id)
+
+    async def begin(one: TurnRequest) -> Begun:
+        placed = await place(one)
+        if placed.parent_item_id is not None:
+            return await application.turns.begin(who, placed)
+        return await application.turn_order.begin(who, one, place=place)
+
+    return await _run(call, session, turn, begin)
 
 
 async def _run(call: Call, session: ChatSession, turn: TurnRequest, begin: Begin) -> Reply:

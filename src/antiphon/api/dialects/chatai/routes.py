@@ -9,7 +9,7 @@ from fastapi import Request, Response
 
 from antiphon.api.dependencies import App, AsgiResponse, Caller
 from antiphon.api.dialects.asking import begin, reply_of
-from antiphon.api.dialects.bounded import MOST, Before, Newest, listed
+from antiphon.api.dialects.bounded import MOST, Before, Newest, listed, still_there
 from antiphon.api.dialects.chatai.wire import (
     Completion,
     conversation_object,
@@ -85,7 +85,7 @@ async def view(
 ) -> Response:
     """Return conversations with their messages, oldest first: the newest of either, up to a hundred."""
     page = await application.conversations.page(who, after=after, limit=limit, descending=True)
-    shown = [await _with_messages(application, who, one) for one in reversed(page.data)]
+    shown = await still_there(_with_messages(application, who, one) for one in reversed(page.data))
     return listed(request, shown, "id", has_more=page.has_more)
 
 

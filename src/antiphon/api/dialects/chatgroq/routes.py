@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request, Response
@@ -19,8 +20,11 @@ from antiphon.api.v1.admin.caller import admin_of
 from antiphon.api.v1.auth import SAY_IN_BODY
 from antiphon.api.v1.pages import answer
 from antiphon.application import Application
+from antiphon.domain.accounts import Principal
+from antiphon.domain.chat_sessions import ChatSession
 from antiphon.domain.errors import NotFound
 from antiphon.services.administration import Administrator
+from antiphon.services.turns import Begun
 
 TAG: Final = "chatgroq"
 PLACEHOLDER: Final = "string"
@@ -129,15 +133,30 @@ async def chat(asked: Asked) -> Response:
     application, who, request = asked.application, asked.who, asked.request
     body = read_fields(asked.fields, wire.ChatMessage)
     name = None if body.session_id == PLACEHOLDER else body.session_id
-    sessions = application.chat_sessions
-    session = await sessions.open(who, name, ephemeral=True)
-    begun = await begin(
-        application, who, request, session.conversation.id, body.message, most_before=sessions.most_messages,
-        **_params(application),
-    )  # fmt: skip
-    reply = await reply_of(application, who, begun)
-    await sessions.renew(session)
+    async with application.chat_sessions.using(who, name) as opened:
+        session, begun = await _begun(application, who, request, opened, body.message)
+        reply = await reply_of(application, who, begun)
+        await application.chat_sessions.renew(session)
     return answer(translate.chat_answer(reply.text, session.name, reply.run, who.name))
+
+
+async def _begun(
+    application: Application, who: Principal, request: Request, session: ChatSession, text: str
+) -> tuple[ChatSession, Begun]:
+    """Begin to answer in a session; in another of its name if it went since it was opened."""
+    sessions = application.chat_sessions
+
+    def begins(within: ChatSession) -> Awaitable[Begun]:
+        return begin(
+            application, who, request, within.conversation.id, text, most_before=sessions.most_messages,
+            **_params(application),
+        )  # fmt: skip
+
+    try:
+        return session, await begins(session)
+    except NotFound:
+        session = await sessions.open(who, session.name, ephemeral=True)
+        return session, await begins(session)
 
 
 def _is_chat_message(asked: Asked) -> bool:
