@@ -30,9 +30,14 @@ export function useGivenBack(): number {
   return useStore(given, ({ count }) => count);
 }
 
+/** Who writes here. A login that has run out leaves them so: what it did not let through is still theirs. */
+let writer: string | null = null;
+session.subscribe(({ me }) => {
+  if (me) writer = me.id;
+});
+
 function keyOf(conversationId: string | null): string | null {
-  const { me } = session.getState();
-  return me && `${PREFIX}${me.id}:${conversationId ?? NEW}`;
+  return writer && `${PREFIX}${writer}:${conversationId ?? NEW}`;
 }
 
 export function draftOf(conversationId: string | null): Draft {
@@ -87,3 +92,4 @@ onLogOut(() => {
     // Then nothing was kept.
   }
 });
+  writer = null;
