@@ -1,6 +1,7 @@
-import { lazy, memo, Suspense, useMemo, useState } from "react";
+import { memo, useMemo, useState } from "react";
 import type { Citation, Item, Part, RunState } from "../api/types";
 import { Icon } from "../frame/icons";
+import { onDemand } from "../frame/on-demand";
 import { withMarks } from "../markdown/lexer";
 import { Markdown } from "../markdown/markdown";
 import { goOn } from "../state/asking";
@@ -8,7 +9,7 @@ import { useChat } from "../state/chat";
 import { isLocal } from "../state/receiving";
 import { isRunning, type Turn } from "../state/turns";
 
-const Passage = lazy(() => import("./passage"));
+const Passage = onDemand(() => import("./passage"));
 
 /** Everything an answer consists of, in its order: thoughts, searches, calls, text, and how it ended. */
 export const Answer = memo(function Answer({ turn }: { turn: Turn }) {
@@ -94,9 +95,7 @@ function AnswerPart({ part, growing }: { part: Part; growing: boolean }) {
         </ol>
       )}
       {open && (
-        <Suspense>
-          <Passage citation={open} onClose={() => setOpen(null)} />
-        </Suspense>
+        <Passage citation={open} onClose={() => setOpen(null)} />
       )}
     </>
   );
