@@ -123,6 +123,7 @@ async def test_what_is_begun_in_a_chat_that_is_deleted_elsewhere_goes_to_the_nex
 
 
 async def test_who_deletes_a_chat_is_not_told_of_it_and_keeps_nothing_of_it(page: Tab) -> None:
+    page.expected.append("status of 404")  # its title may still be asked for
     await page.choose("echo")
     await page.say("soon gone")
     await writing(page).fill("begun and not wanted")
