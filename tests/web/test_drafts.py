@@ -11,11 +11,19 @@ from playwright.async_api import Browser, Locator, Route, expect
 from tests.e2e.server_process import running
 from tests.web.browser import Tab
 from tests.web.test_documents import PIXEL, give
-from tests.web.views import ACCOUNTS, accounts, logged_in
+from tests.web.views import ACCOUNTS, accounts, api, logged_in, pick_of_open
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 KEPT = "() => Object.keys(sessionStorage).filter((key) => key.startsWith('antiphon.draft')).length"
+
+SEEN = """() => {
+    window.noticed = [];
+    new MutationObserver(() => {
+        for (const one of document.querySelectorAll(".notice")) window.noticed.push(one.textContent);
+    }).observe(document.body, { childList: true, subtree: true });
+}"""
+"""Notes every notice from now on, since they go by themselves."""
 
 
 def writing(page: Tab) -> Locator:
@@ -90,6 +98,44 @@ async def test_files_that_are_stored_stay_with_what_one_writes(page: Tab) -> Non
     await page.page.wait_for_function("() => document.querySelector('.said img')?.naturalWidth === 1")
     await page.settled()
     await expect(page.page.locator(".footer .chip")).to_have_count(0)
+
+
+async def test_what_is_begun_in_a_chat_that_is_deleted_elsewhere_goes_to_the_next_one(
+    page: Tab, url: str
+) -> None:
+    await page.choose("echo")
+    await writing(page).fill("begun in a new one")
+    await page.page.wait_for_function(f"async () => ({KEPT})() === 1")
+    async with api(url) as client:
+        made = (await client.post("/v1/conversations", json={})).raise_for_status().json()["id"]
+        await to(page, f"c/{made}")
+        await expect(writing(page)).to_have_value("")
+        await give(page, "pixel.png", "image/png", PIXEL, "paste")
+        await writing(page).fill("begun in one that is deleted")
+        await page.page.wait_for_function(f"async () => ({KEPT})() === 2")
+        await page.page.wait_for_selector(".thread:not([data-busy])")
+        (await client.delete(f"/v1/conversations/{made}")).raise_for_status()
+    await expect(page.page.locator(".notice")).to_contain_text("was deleted")
+    await expect(page.page.locator(".welcome")).to_be_visible()
+    await expect(writing(page)).to_have_value("begun in one that is deleted\nbegun in a new one")
+    await expect(page.page.locator(".footer .chip")).to_have_text("pixel.png")
+    assert await page.page.evaluate(KEPT) == 1
+
+
+async def test_who_deletes_a_chat_is_not_told_of_it_and_keeps_nothing_of_it(page: Tab) -> None:
+    page.expected.append("status of 404")  # its title may still be asked for
+    await page.choose("echo")
+    await page.say("soon gone")
+    await writing(page).fill("begun and not wanted")
+    await page.page.wait_for_function(f"async () => ({KEPT})() === 1")
+    await page.page.evaluate(SEEN)
+    await pick_of_open(page, "Delete")
+    await page.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(page.page.locator(".welcome")).to_be_visible()
+    await expect(writing(page)).to_have_value("")
+    await page.say("goes on")
+    assert await page.page.evaluate("window.noticed") == []
+    assert await page.page.evaluate(KEPT) == 0
 
 
 async def test_who_logs_out_leaves_nothing_behind(browser: Browser, tmp_path: Path) -> None:

@@ -12,9 +12,12 @@ from playwright.async_api import Browser, expect
 
 from antiphon.api import page as served
 from scripts.check_text import REGISTRY_HOSTS
+from tests.e2e.server_process import running
 from tests.e2e.watcher import pace
-from tests.web.browser import PHONE, executable, tab
+from tests.web.browser import PHONE, Tab, executable, tab
 from tests.web.test_journey import MARKDOWN
+from tests.web.test_resuming import LOST
+from tests.web.views import pick_of_open
 
 looks = pytest.mark.asyncio(loop_scope="session")
 
@@ -105,6 +108,42 @@ async def test_axe_finds_nothing_wrong_on_a_phone(browser: Browser, url: str) ->
         await page.page.wait_for_selector(".model-button")
         await page.page.click("[aria-label='Show conversations']")
         assert await page.axe() == []
+
+
+async def require_untouched(page: Tab) -> None:
+    """The page says that something could not be loaded, once, and stands."""
+    notice = page.page.locator(".notice.error")
+    await expect(notice).to_have_text(
+        "This part of the page could not be loaded. Try again, or load the page again."
+    )
+    await notice.get_by_label("Dismiss").click()
+    await expect(page.page.locator(".bubble")).to_have_text("a question")
+    await expect(page.page.locator("dialog")).to_have_count(0)
+
+
+@looks
+async def test_a_dialog_that_cannot_be_loaded_leaves_the_page_and_is_loaded_when_it_can_be(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with running(tmp_path, {"LIST_SCRIPTED_MODELS": "true"}) as server:
+        async with tab(browser, f"http://127.0.0.1:{server.port}/") as page:
+            page.expected += [*LOST, "WebSocket"]
+            await page.open()
+            await page.choose("echo")
+            await page.say("a question")
+            await page.page.route("**/assets/share-*.js", lambda route: route.fulfill(status=404))
+            await pick_of_open(page, "Share")
+            await require_untouched(page)
+            await page.page.unroute_all()
+            await pick_of_open(page, "Share")
+            await expect(page.page.get_by_label("Name of the person")).to_be_visible()
+            await page.page.keyboard.press("Escape")
+            server.kill()
+            await pick_of_open(page, "Folder")
+            await require_untouched(page)
+            server.start()
+            await pick_of_open(page, "Folder")
+            await expect(page.page.get_by_label("Folder", exact=True)).to_be_visible()
 
 
 @looks

@@ -16,9 +16,37 @@ FAILS = "it fails status=400"
 """As the request's own fault: after several of the provider's it would be left alone, with another word."""
 
 
+NOTHING = "say nothing tokens=0"
+
+
 async def require_unanswered(page: Tab, *bubbles: str) -> None:
     await expect(page.page.locator(".bubble")).to_have_text(list(bubbles))
     await expect(page.page.locator(".ending.problem")).to_have_text([WHY])
+
+
+@pytest.mark.parametrize("before", [[], ["it answers"]], ids=["a new chat", "a chat"])
+async def test_one_to_which_a_model_said_nothing_stands_there_and_says_so(
+    page: Tab, before: list[str]
+) -> None:
+    await page.choose("text")
+    for text in before:
+        await page.say(text)
+    await page.choose("slow")
+    await page.say(NOTHING)
+    for again in (False, True):
+        if again:
+            await page.page.reload()
+        await expect(page.page.locator(".bubble")).to_have_text([*before, NOTHING])
+        await expect(page.page.locator(".ending")).to_have_text(["The model said nothing."])
+        await page.settled()
+    await page.page.get_by_label("Answer again").last.click()
+    await page.page.get_by_role("menuitem", name="With text").click()
+    await expect(page.page.locator(".answer").last).to_contain_text("quick brown fox")
+    await page.settled()
+    await page.page.reload()
+    await expect(page.page.locator(".bubble")).to_have_text([*before, NOTHING])
+    await expect(page.page.locator(".answer").last).to_contain_text("quick brown fox")
+    await expect(page.page.locator(".ending")).to_have_count(0)
 
 
 @pytest.mark.parametrize("before", [[], ["it answers"]], ids=["a new chat", "a chat"])

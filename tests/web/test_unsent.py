@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import Browser, Locator, Route, expect
 
+from tests.e2e.server_process import running
 from tests.web.browser import Tab
 from tests.web.test_drafts import to, writing
 from tests.web.test_resuming import LOST
+from tests.web.views import ACCOUNTS, PASSWORD, accounts, logged_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -147,3 +150,48 @@ async def test_a_chat_that_is_opened_while_the_server_is_away_is_shown_when_it_i
     if by_hand:
         await again.click()
     await expect(page.page.locator(".bubble")).to_have_text("the first question")
+
+
+async def ask_after_the_login_ran_out(page: Tab, where: Locator, text: str, *, then: str = "ada") -> None:
+    """Write, send what nobody may send any more, and log in where the page asks for it."""
+    await where.fill(text)
+    await page.page.context.clear_cookies()
+    await where.press("Enter")
+    await log_in(page, then)
+
+
+async def log_in(page: Tab, name: str) -> None:
+    await page.page.fill("[name=username]", name)
+    await page.page.fill("[name=password]", PASSWORD)
+    await page.page.keyboard.press("Enter")
+    await page.page.wait_for_selector(".oneself")
+
+
+async def test_what_a_login_that_ran_out_did_not_let_through_comes_back_to_who_wrote_it(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with running(tmp_path, ACCOUNTS) as server:
+        url = f"http://127.0.0.1:{server.port}/"
+        await accounts(url, "ada", "ben")
+        async with logged_in(browser, url, "ada") as page:
+            page.expected += [*LOST, "WebSocket"]
+            await ask_after_the_login_ran_out(page, writing(page), "said in a new chat")
+            await expect(writing(page)).to_have_value("said in a new chat")
+            first = await asked_before(page)
+            await page.page.reload()  # whatever was still to be read of the answer is read
+            await page.settled()
+            await ask_after_the_login_ran_out(page, writing(page), "said in a chat")
+            await expect(writing(page)).to_have_value("said in a chat")
+            await writing(page).fill("")
+            await page.settled()
+            await page.page.hover(".said")
+            await page.page.click("[aria-label=Edit]")
+            instead = page.page.locator(".edit .composer-input")
+            await ask_after_the_login_ran_out(page, instead, "asked instead", then="ben")
+            await to(page, "")
+            await expect(writing(page)).to_have_value("")
+            await page.page.context.clear_cookies()
+            await page.page.reload()
+            await log_in(page, "ada")
+            await to(page, first)
+            await expect(writing(page)).to_have_value("asked instead")

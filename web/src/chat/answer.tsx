@@ -1,14 +1,15 @@
-import { lazy, memo, Suspense, useMemo, useState } from "react";
+import { memo, useMemo, useState } from "react";
 import type { Citation, Item, Part, RunState } from "../api/types";
 import { Icon } from "../frame/icons";
+import { onDemand } from "../frame/on-demand";
 import { withMarks } from "../markdown/lexer";
 import { Markdown } from "../markdown/markdown";
 import { goOn } from "../state/asking";
 import { useChat } from "../state/chat";
 import { isLocal } from "../state/receiving";
-import { isRunning, type Turn } from "../state/turns";
+import { isEmptyEnding, isRunning, type Turn } from "../state/turns";
 
-const Passage = lazy(() => import("./passage"));
+const Passage = onDemand(() => import("./passage"));
 
 /** Everything an answer consists of, in its order: thoughts, searches, calls, text, and how it ended. */
 export const Answer = memo(function Answer({ turn }: { turn: Turn }) {
@@ -94,9 +95,7 @@ function AnswerPart({ part, growing }: { part: Part; growing: boolean }) {
         </ol>
       )}
       {open && (
-        <Suspense>
-          <Passage citation={open} onClose={() => setOpen(null)} />
-        </Suspense>
+        <Passage citation={open} onClose={() => setOpen(null)} />
       )}
     </>
   );
@@ -177,10 +176,10 @@ const ENDINGS: Partial<Record<RunState, string>> = {
   incomplete: "The answer is not complete.",
 };
 
-/** How an answer ended that did not end by itself; where something was said one can have it go on. */
+/** How an answer ended that did not end by itself, or without a word; where something was said one can have it go on. */
 function Ending({ turn }: { turn: Turn }) {
   const last = useChat((chat) => chat.path.at(-1) === turn.id);
-  const text = ENDINGS[turn.status];
+  const text = ENDINGS[turn.status] ?? (isEmptyEnding(turn) ? "The model said nothing." : null);
   if (!text) return null;
   const failed = turn.status === "failed";
   const goesOn = last && turn.items.some((item) => item.type === "message");

@@ -5,9 +5,10 @@ import {
   MessagePrimitive,
   useAuiState,
 } from "@assistant-ui/react";
-import { lazy, Suspense, useMemo, useState, type ReactNode } from "react";
+import { useMemo, useState, type ReactNode } from "react";
 import type { Part } from "../api/types";
 import { Icon } from "../frame/icons";
+import { onDemand } from "../frame/on-demand";
 import { Menu, MenuItem } from "../frame/menu";
 import { copyText } from "../markdown/markdown";
 import { regenerate } from "../state/asking";
@@ -25,7 +26,7 @@ import { useAuthor } from "./presence";
 import { Rate } from "./rating";
 import { useCanSpeak } from "./speech";
 
-const Trace = lazy(() => import("./trace"));
+const Trace = onDemand(() => import("./trace"));
 
 function useMessageTurn(): Turn | undefined {
   return useTurn(useAuiState((state) => state.message.id));
@@ -204,9 +205,7 @@ function AnswerActions({ turn, canEdit = false }: { turn: Turn; canEdit?: boolea
       <Again turn={turn} />
       <Spent turn={turn} />
       {tracing && (
-        <Suspense>
-          <Trace responseId={turn.id} onClose={() => setTracing(false)} />
-        </Suspense>
+        <Trace responseId={turn.id} onClose={() => setTracing(false)} />
       )}
     </>
   );

@@ -1,4 +1,4 @@
-import { lazy, Suspense, useRef, useState } from "react";
+import { useRef, useState } from "react";
 import { save } from "../api/save";
 import type { Conversation } from "../api/types";
 import { deleteConversation, leaveConversation, updateConversation } from "../state/conversations";
@@ -8,10 +8,11 @@ import { go, link } from "../state/router";
 import { Confirm } from "./dialog";
 import { Icon } from "./icons";
 import { Menu, MenuItem } from "./menu";
+import { onDemand } from "./on-demand";
 
-const Share = lazy(() => import("./share"));
-const Attach = lazy(() => import("./attach"));
-const Move = lazy(() => import("./move"));
+const Share = onDemand(() => import("./share"));
+const Attach = onDemand(() => import("./attach"));
+const Move = onDemand(() => import("./move"));
 
 type Doing = "rename" | "delete" | "share" | "attach" | "move";
 
@@ -88,11 +89,9 @@ export function Entry({ conversation }: { conversation: Conversation }) {
         {title}
       </a>
       <EntryMenu conversation={conversation} title={title} onDoing={setDoing} />
-      <Suspense>
-        {doing === "share" && <Share id={conversation.id} title={title} onClose={() => setDoing(null)} />}
-        {doing === "move" && <Move conversation={conversation} onClose={() => setDoing(null)} />}
-        {doing === "attach" && <Attach id={conversation.id} onClose={() => setDoing(null)} />}
-      </Suspense>
+      {doing === "share" && <Share id={conversation.id} title={title} onClose={() => setDoing(null)} />}
+      {doing === "move" && <Move conversation={conversation} onClose={() => setDoing(null)} />}
+      {doing === "attach" && <Attach id={conversation.id} onClose={() => setDoing(null)} />}
       {doing === "delete" && (
         <Confirm
           title={role === "owner" ? "Delete this conversation?" : "Leave this conversation?"}

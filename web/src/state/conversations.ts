@@ -6,6 +6,7 @@
 
 import { call } from "../api/client";
 import type { Conversation, Page } from "../api/types";
+import { keepDraft, NOTHING } from "./drafts";
 import { tellError } from "./notices";
 import { createStore, useStore } from "./store";
 
@@ -116,8 +117,27 @@ export async function updateConversation(
 }
 
 /** Ends one's own membership in what another person shared. */
-export async function leaveConversation(id: string): Promise<void> {
-  await call(`/v1/conversations/${id}/members/me`, { method: "DELETE" });
+export function leaveConversation(id: string): Promise<void> {
+  return giveUp(id, `/v1/conversations/${id}/members/me`);
+}
+
+/** Those that this tab itself has given up, or is about to. */
+const givenUp = new Set<string>();
+
+export function isGivenUp(id: string): boolean {
+  return givenUp.has(id);
+}
+
+/** Noted before the server is asked, whose feed may end before it has answered. */
+async function giveUp(id: string, path: string): Promise<void> {
+  givenUp.add(id);
+  try {
+    await call(path, { method: "DELETE" });
+  } catch (error) {
+    givenUp.delete(id);
+    throw error;
+  }
+  keepDraft(id, NOTHING);
   forgetConversation(id);
 }
 
@@ -149,7 +169,6 @@ export async function deleteAll(onStep: (gone: number) => void, signal: AbortSig
   }
 }
 
-export async function deleteConversation(id: string): Promise<void> {
-  await call(`/v1/conversations/${id}`, { method: "DELETE" });
-  forgetConversation(id);
+export function deleteConversation(id: string): Promise<void> {
+  return giveUp(id, `/v1/conversations/${id}`);
 }

@@ -21,7 +21,7 @@ export interface Draft {
   files: Attached[];
 }
 
-const NOTHING: Draft = { text: "", files: [] };
+export const NOTHING: Draft = { text: "", files: [] };
 
 /** Counts what was given back: where one writes must take it up. */
 const given = createStore(() => ({ count: 0 }));
@@ -30,9 +30,14 @@ export function useGivenBack(): number {
   return useStore(given, ({ count }) => count);
 }
 
+/** Who writes here. A login that has run out leaves them so: what it did not let through is still theirs. */
+let writer: string | null = null;
+session.subscribe(({ me }) => {
+  if (me) writer = me.id;
+});
+
 function keyOf(conversationId: string | null): string | null {
-  const { me } = session.getState();
-  return me && `${PREFIX}${me.id}:${conversationId ?? NEW}`;
+  return writer && `${PREFIX}${writer}:${conversationId ?? NEW}`;
 }
 
 export function draftOf(conversationId: string | null): Draft {
@@ -63,6 +68,19 @@ export function moveDraft(conversationId: string): void {
   keepDraft(null, NOTHING);
 }
 
+/** What was begun in a conversation that is gone belongs to the next new chat, before what was begun there. */
+export function saveDraft(conversationId: string): void {
+  const { text, files } = draftOf(conversationId);
+  const next = draftOf(null);
+  keepDraft(null, { text: [text, next.text].filter(Boolean).join("\n"), files: joined(files, next.files) });
+  keepDraft(conversationId, NOTHING);
+}
+
+/** Returns these files and those of the others that are not among them. */
+function joined(these: readonly Attached[], others: readonly Attached[]): Attached[] {
+  return [...these, ...others.filter(({ part }) => !these.some((one) => fileOf(one.part) === fileOf(part)))];
+}
+
 /** Gives what was not asked back to where one writes, before what was written since. */
 export function giveBack(conversationId: string | null, parts: readonly Part[]): void {
   const now = draftOf(conversationId);
@@ -70,7 +88,7 @@ export function giveBack(conversationId: string | null, parts: readonly Part[]):
   const files = parts.filter((part) => part.antiphon || part.file_id || part.image_url).map((part) => ({ name: part.antiphon?.filename ?? "Picture", part }));
   keepDraft(conversationId, {
     text: [...said, now.text].filter(Boolean).join("\n"),
-    files: [...files, ...now.files.filter(({ part }) => !files.some((one) => fileOf(one.part) === fileOf(part)))],
+    files: joined(files, now.files),
   });
   given.setState(({ count }) => ({ count: count + 1 }));
 }
@@ -81,6 +99,7 @@ export function fileOf(part: Part): string | undefined {
 }
 
 onLogOut(() => {
+  writer = null;
   try {
     for (const key of Object.keys(sessionStorage)) if (key.startsWith(PREFIX)) sessionStorage.removeItem(key);
   } catch {

@@ -9,7 +9,8 @@ import { pause } from "../api/stream";
 import type { Conversation, FeedEvent, Member, Page, Someone } from "../api/types";
 import { attend } from "./asking";
 import { busily, chat, readTree, reread, running, whileOpen } from "./chat";
-import { forgetConversation, noteConversation } from "./conversations";
+import { forgetConversation, isGivenUp, noteConversation } from "./conversations";
+import { saveDraft } from "./drafts";
 import { tell, tellError } from "./notices";
 import { go } from "./router";
 import { noteRating } from "./rating";
@@ -88,7 +89,10 @@ async function keepFollowing(id: string, revision: number, signal: AbortSignal):
 function gone(id: string): void {
   forgetConversation(id);
   if (chat.getState().id !== id) return;
-  tell("This conversation was deleted, or is not shared with you any more.");
+  if (!isGivenUp(id)) {
+    saveDraft(id);
+    tell("This conversation was deleted, or is not shared with you any more.");
+  }
   go("");
 }
 

@@ -91,10 +91,14 @@ function summary(answered: Answered): Partial<Turn> {
   return { model, status, error, usage, continues, rating };
 }
 
-/** Returns the answer that a question got, where that ended without a word. */
-export function endingOf(said: Turn | undefined): Turn | null {
+/**
+ * Returns the answer that a question got, where that ended without a word. One that completed has words, which may
+ * stand elsewhere, unless it is known that nothing follows the question.
+ */
+export function endingOf(said: Turn | undefined, nothingFollows = false): Turn | null {
   const answered = said?.role === "user" ? said.items.at(-1)?.antiphon?.response : null;
-  if (!said || !answered || answered.status === "completed" || !ENDED.has(answered.status)) return null;
+  if (!said || !answered || !ENDED.has(answered.status)) return null;
+  if (answered.status === "completed" && !nothingFollows) return null;
   return emptyTurn(answered.id, "assistant", { at: said.at, ...summary(answered) });
 }
 

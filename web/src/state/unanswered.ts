@@ -31,12 +31,12 @@ export function withoutUnanswered(path: string[], turns: Readonly<Record<string,
   return [path.slice(0, -1), path.slice(0, -2)].find((one) => endsAt(one, turns, head)) ?? path;
 }
 
-/** Returns a question and how its answer ended; nothing where it was taken away, or is being answered. */
+/** Returns a question that nothing follows, and how its answer ended; nothing where it was taken away, or is being answered. */
 export async function readUnanswered(conversationId: string, itemId: string): Promise<Turn[]> {
   try {
     const item = await call<Item>(`/v1/conversations/${conversationId}/items/${itemId}`, { query: { include: "antiphon" } });
     const [said] = turnsOf([item]);
-    const ending = endingOf(said);
+    const ending = endingOf(said, true);
     return said && ending ? [said, ending] : [];
   } catch (error) {
     if (error instanceof ApiError && error.status === 404) return [];
