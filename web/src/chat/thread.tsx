@@ -2,11 +2,11 @@ import { ComposerPrimitive, ThreadPrimitive, useAuiState } from "@assistant-ui/r
 import { useEffect, useLayoutEffect, useRef } from "react";
 import { Icon } from "../frame/icons";
 import { openAgain, readEarlier, useChat } from "../state/chat";
+import { useKeepsPlace } from "../state/keeping";
 import { onlyOffline, useModels } from "../state/models";
 import { tellError } from "../state/notices";
 import { setTemporary, useTemporary } from "../state/temporary";
 import { Composer } from "./composer";
-import { useKeepsPlace } from "./in-place";
 import { Presence } from "./presence";
 import { AnswerMessage, EditAnswer, EditMessage, SaidMessage, SystemMessage } from "./message";
 

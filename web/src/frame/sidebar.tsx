@@ -56,7 +56,7 @@ function List() {
           {state === "reading" ? "Reading…" : "Earlier ones"}
         </button>
       )}
-      {state === "read" && !archiveIsRead && list.length > 0 && (
+      {state === "read" && !archiveIsRead && (
         <button className="quiet more" onClick={() => readArchive().catch(tellError)}>
           Archived ones
         </button>

@@ -5,6 +5,8 @@ import { call, messageOf, type Asked } from "../api/client";
 import type { Page } from "../api/types";
 
 const PAGE = 50;
+const LARGEST_PAGE = 100;
+const MOST = 1000;
 
 export interface Listed<T> {
   list: T[] | null;
@@ -48,4 +50,25 @@ export function useList<T extends { id: string }>(path: string, query: Asked["qu
     }
   };
   return { list, hasMore, problem, again: () => void read([]), more: () => void read(list ?? []), act };
+}
+
+/** All of a list, up to a thousand, for what is chosen from it or named by it; what cannot be read is left out. */
+export function useAll<T extends { id: string }>(path: string): T[] {
+  const [list, setList] = useState<T[]>([]);
+  useEffect(() => {
+    const ending = new AbortController();
+    readAll<T>(path, setList, ending.signal).catch(() => undefined);
+    return () => ending.abort();
+  }, [path]);
+  return list;
+}
+
+async function readAll<T extends { id: string }>(path: string, show: (list: T[]) => void, signal: AbortSignal): Promise<void> {
+  const known: T[] = [];
+  for (let hasMore = true; hasMore && known.length < MOST; ) {
+    const page = await call<Page<T>>(path, { query: { limit: LARGEST_PAGE, after: known.at(-1)?.id }, signal });
+    known.push(...page.data);
+    hasMore = page.has_more;
+    show([...known]);
+  }
 }

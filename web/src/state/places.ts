@@ -7,6 +7,7 @@ import { call, newKey } from "../api/client";
 import type { Branch, Conversation, Item, Page, Segment } from "../api/types";
 import { busily, chat, isViewer, readEarlier, readTree, reread, type Chat } from "./chat";
 import { noteConversation } from "./conversations";
+import { drawn, keepingPlace } from "./keeping";
 import { createStore, useStore } from "./store";
 import { passes, type Turn } from "./turns";
 
@@ -201,17 +202,26 @@ async function revealTurn(find: (state: Chat) => Turn | undefined): Promise<bool
   }
   const turn = find(chat.getState());
   if (!turn) return false;
-  for (let frame = 0; frame < FRAMES; frame++) {
-    const element = document.querySelector(`[data-message-id="${CSS.escape(turn.id)}"]`);
-    if (element) {
+  return keepingPlace(() => bringIntoView(turn.id));
+}
+
+/** Scrolls until the message stays: a thread that has just been opened goes to its end, and heights come late. */
+async function bringIntoView(turnId: string): Promise<boolean> {
+  const selector = `[data-message-id="${CSS.escape(turnId)}"]`;
+  let shown: Element | null = null;
+  for (let frame = 0, stayed = 0; frame < FRAMES && stayed < 2; frame++) {
+    const element = document.querySelector(selector);
+    if (element && element === shown) {
+      const before = element.getBoundingClientRect().top;
       element.scrollIntoView({ block: "center" });
-      element.classList.add("shown-place");
-      setTimeout(() => element.classList.remove("shown-place"), SHOWN_MILLISECONDS);
-      return true;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 16));
+      stayed = element.getBoundingClientRect().top === before ? stayed + 1 : 0;
+    } else stayed = 0; // once it has been drawn the end has been gone to
+    shown = element;
+    await drawn();
   }
-  return false;
+  shown?.classList.add("shown-place");
+  setTimeout(() => shown?.classList.remove("shown-place"), SHOWN_MILLISECONDS);
+  return shown !== null;
 }
 
 // --- what one does with branches

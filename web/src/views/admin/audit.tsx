@@ -1,5 +1,5 @@
 import { useState, type FormEvent } from "react";
-import { useList } from "../../state/lists";
+import { useAll, useList } from "../../state/lists";
 import { moment, More, Problem, Table } from "../parts";
 import type { User } from "./users";
 
@@ -17,8 +17,8 @@ interface Entry {
 export function Audit() {
   const [wanted, setWanted] = useState<Record<string, string>>({});
   const { list, problem, hasMore, more } = useList<Entry>("/v1/admin/audit", wanted);
-  const users = useList<User>("/v1/admin/users");
-  const nameOf = (id: string | null) => (id === null ? "the server" : (users.list?.find((one) => one.id === id)?.name ?? id));
+  const users = useAll<User>("/v1/admin/users");
+  const nameOf = (id: string | null) => (id === null ? "the server" : (users.find((one) => one.id === id)?.name ?? id));
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const given = new FormData(event.currentTarget);
@@ -31,7 +31,7 @@ export function Audit() {
         <input name="action" aria-label="What was done" placeholder="What was done, e.g. user.update" maxLength={128} autoComplete="off" />
         <select name="actor_id" aria-label="By whom">
           <option value="">by anybody</option>
-          {users.list?.map((one) => (
+          {users.map((one) => (
             <option key={one.id} value={one.id}>
               by {one.name}
             </option>

@@ -1,6 +1,6 @@
 import { type FormEvent } from "react";
 import { call, newKey } from "../../api/client";
-import { useList } from "../../state/lists";
+import { useAll, useList } from "../../state/lists";
 import { useModels } from "../../state/models";
 import { money, More, number, Problem, Table } from "../parts";
 import type { User } from "./users";
@@ -27,12 +27,12 @@ type Act = (done: Promise<unknown>) => Promise<boolean>;
 /** How much everybody, a person or a group may use. */
 export function Limits() {
   const { list, problem, act, hasMore, more } = useList<Limit>(PATH);
-  const users = useList<User>("/v1/admin/users");
-  const groups = useList<Group>("/v1/admin/groups");
-  const named = [...(users.list ?? []), ...(groups.list ?? [])];
+  const users = useAll<User>("/v1/admin/users");
+  const groups = useAll<Group>("/v1/admin/groups");
+  const named = [...users, ...groups];
   return (
     <section>
-      <NewLimit users={users.list ?? []} groups={groups.list ?? []} act={act} />
+      <NewLimit users={users} groups={groups} act={act} />
       <Problem text={problem} />
       {list?.length === 0 && <p className="empty">Nothing is limited.</p>}
       {list && list.length > 0 && (

@@ -3,7 +3,7 @@ import { call, messageOf } from "../../api/client";
 import { Confirm, Dialog, Submit } from "../../frame/dialog";
 import { Icon } from "../../frame/icons";
 import { Menu, MenuItem } from "../../frame/menu";
-import { useList } from "../../state/lists";
+import { useAll, useList } from "../../state/lists";
 import { tell } from "../../state/notices";
 import { day, Problem, Table } from "../parts";
 
@@ -29,7 +29,7 @@ interface Group {
 export function Users() {
   const [prefix, setPrefix] = useState("");
   const users = useList<User>(PATH, { prefix });
-  const groups = useList<Group>("/v1/admin/groups");
+  const groups = useAll<Group>("/v1/admin/groups");
   const [making, setMaking] = useState(false);
   return (
     <section>
@@ -43,7 +43,7 @@ export function Users() {
       {users.list && (
         <Table label="Accounts" columns={["Name", "E-mail address", "Role", "State", "Group", "Since", ""]}>
           {users.list.map((one) => (
-            <UserRow key={one.id} user={one} groups={groups.list ?? []} act={users.act} />
+            <UserRow key={one.id} user={one} groups={groups} act={users.act} />
           ))}
         </Table>
       )}
@@ -53,7 +53,7 @@ export function Users() {
           More
         </button>
       )}
-      {making && <NewUser groups={groups.list ?? []} onClose={() => setMaking(false)} onMade={users.again} />}
+      {making && <NewUser groups={groups} onClose={() => setMaking(false)} onMade={users.again} />}
     </section>
   );
 }
