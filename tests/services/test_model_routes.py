@@ -76,6 +76,15 @@ def test_names_that_lead_nowhere_name_what_there_is(name: str, words: list[str])
     assert all(word in missing.value.message for word in words)
 
 
+def test_a_name_without_end_is_no_models() -> None:
+    """An open provider takes any name, and what counts by model would keep each."""
+    models = models_of(Fake("open"), terms={"open": OpenTerms()})
+    assert models.resolve("open/" + "n" * 500).model == "n" * 500
+    with pytest.raises(NotFound) as refused:
+        models.resolve("open/" + "n" * 1_000_000)
+    assert refused.value.code == "model_not_found" and len(refused.value.message) < 200
+
+
 async def test_two_open_providers_are_told_apart_by_what_they_list() -> None:
     models = models_of(Fake("a", listed=["x", "both"]), Fake("b", listed=["y", "both"]))
     with pytest.raises(NotFound, match="a/y, b/y"):

@@ -15,6 +15,8 @@ OFFLINE: Final = "offline/extractive"
 BUILT_IN: Final = frozenset({"offline", "scripted"})
 NAMES_SHOWN: Final = 20
 ALIAS_HOPS: Final = 8
+LONGEST_NAME: Final = 512
+"""Of a model, in characters: open providers take any name, and counters, breakers and ledger keep it."""
 
 
 class ProviderTerms(Protocol):
@@ -85,6 +87,9 @@ class Routes:
     def resolve(self, name: str | None) -> ModelRoute:
         """Return the route of a name, or of the default model; raises NotFound `model_not_found`."""
         asked = name or self._default()
+        if len(asked) > LONGEST_NAME:
+            message = f"A model's name has at most {LONGEST_NAME} characters; this one has {len(asked)}."
+            raise NotFound(message, code="model_not_found", param="model")
         provider, model = self._decide(asked)
         route = self._route(provider, model)
         names = self._fallbacks.get(asked) or self._fallbacks.get(route.id) or self._fallbacks.get("*") or ()
