@@ -101,7 +101,7 @@ def database_of(directory: Path) -> str:
 
 
 _made: dict[str, Path] = {}
-"""The databases that tests were given, and the directory of each."""
+"""The databases that tests were given, and what there was of each one's directory: it may be a name alone."""
 
 
 async def _make(name: str, directory: Path, template: str = "") -> None:
@@ -112,7 +112,7 @@ async def _make(name: str, directory: Path, template: str = "") -> None:
             await _execute(f"DROP DATABASE IF EXISTS {one}")
         del _made[one]
     await _execute(f"CREATE DATABASE {name} {template}")
-    _made[name] = directory
+    _made[name] = next(place for place in (directory, *directory.parents) if place.exists())
 
 
 def prepared(directory: Path) -> str:
