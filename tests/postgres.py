@@ -110,7 +110,7 @@ async def _make(name: str, directory: Path, template: str = "") -> None:
     for one in gone:
         with contextlib.suppress(asyncpg.ObjectInUseError):
             await _execute(f"DROP DATABASE IF EXISTS {one}")
-        del _made[one]
+            del _made[one]
     await _execute(f"CREATE DATABASE {name} {template}")
     _made[name] = next(place for place in (directory, *directory.parents) if place.exists())
 

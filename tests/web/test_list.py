@@ -1,4 +1,4 @@
-"""The list of chats: what was put away is found again, and what other tabs do is seen when one comes back."""
+"""The list of chats: what was put away is found again."""
 
 from __future__ import annotations
 

@@ -107,6 +107,8 @@ def forget_frames(error: Exception) -> None:
 class JsonRoute(APIRoute):
     """A route whose requests are `_JsonRequest`s."""
 
+    reads: type[_JsonRequest] = _JsonRequest
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the framework's handler."""
         handler, closed = super().get_route_handler(), wants_caller(self.dependant)
@@ -114,7 +116,7 @@ class JsonRoute(APIRoute):
         async def handle(request: Request) -> Response:
             if closed:
                 await caller_of(request)
-            read = _JsonRequest(request.scope, request.receive)
+            read = self.reads(request.scope, request.receive)
             read.closed = closed
             try:
                 return await handler(read)
@@ -129,24 +131,19 @@ class _SmallRequest(_JsonRequest):
     most_bytes = SMALL_BYTES
 
 
-class IdentityRoute(APIRoute):
+class IdentityRoute(JsonRoute):
     """A route about people and their rights: small bodies, and fields it does not know are 422."""
 
+    reads = _SmallRequest
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap the framework's handler."""
-        handler, closed = super().get_route_handler(), wants_caller(self.dependant)
+        """Wrap the handler of all JSON routes."""
+        handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            if closed:
-                await caller_of(request)
-            read = _SmallRequest(request.scope, request.receive)
-            read.closed = closed
             try:
-                return await handler(read)
-            except Exception as error:
-                forget_frames(error)
-                if not isinstance(error, RequestValidationError):
-                    raise
+                return await handler(request)
+            except RequestValidationError as error:
                 message, param, code = field_problem(error.errors()[0])
                 raise Unprocessable(message, param=param, code=code) from None
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
@@ -82,13 +82,21 @@ class ChatSessions:
     async def using(self, who: Principal, name: str | None) -> AsyncIterator[ChatSession]:
         """Open an ephemeral session that makes no room for others as long as it is used here."""
         session = await self.open(who, name, ephemeral=True)
-        self._in_use[session.conversation.id] += 1
         try:
-            yield session
+            with self._held(session.conversation.id):
+                yield session
         finally:
-            self._in_use -= Counter({session.conversation.id: 1})
             if self._too_many:
                 await self._evict()
+
+    @contextmanager
+    def _held(self, conversation_id: str) -> Iterator[None]:
+        """Let a session make no room for others meanwhile."""
+        self._in_use[conversation_id] += 1
+        try:
+            yield
+        finally:
+            self._in_use -= Counter({conversation_id: 1})
 
     async def get(self, who: Principal, name: str) -> ChatSession:
         """Return the caller's session of a name, whose time goes on; raises NotFound."""
@@ -153,11 +161,8 @@ class ChatSessions:
         )  # fmt: skip
         await self._storage.unit_of_work.commit(*commands)
         if ephemeral:
-            self._in_use[made.id] += 1
-            try:
+            with self._held(made.id):
                 await self._evict()
-            finally:
-                self._in_use -= Counter({made.id: 1})
         return ChatSession(name or uuid_of(made.id), made)
 
     async def _renewed(self, found: Conversation) -> bool:

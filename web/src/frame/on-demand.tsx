@@ -17,6 +17,10 @@ export function onDemand<P extends Closes>(load: () => Promise<{ default: Compon
   return function OnDemand(props: P) {
     const [, show] = useState(loaded !== null);
     const { onClose } = props;
+    const failed = (text: string) => {
+      tell(text, "error");
+      onClose();
+    };
     useEffect(() => {
       if (loaded) return;
       let closed = false;
@@ -26,14 +30,17 @@ export function onDemand<P extends Closes>(load: () => Promise<{ default: Compon
           if (!closed) show(true);
         },
         () => {
-          if (closed) return;
-          tell(NOT_LOADED, "error");
-          onClose();
+          if (!closed) failed(NOT_LOADED);
         },
       );
       return () => void (closed = true);
     }, []);
     const Part = loaded;
-    return Part && <Boundary onProblem={(problem) => (tell(problem.message, "error"), onClose())}>{<Part {...props} />}</Boundary>;
+    if (!Part) return null;
+    return (
+      <Boundary onProblem={(problem) => failed(problem.message)}>
+        <Part {...props} />
+      </Boundary>
+    );
   };
 }

@@ -69,7 +69,7 @@ export function moveDraft(conversationId: string): void {
 }
 
 /** What was begun in a conversation that is gone belongs to the next new chat, before what was begun there. */
-export function saveDraft(conversationId: string): void {
+export function rescueDraft(conversationId: string): void {
   const { text, files } = draftOf(conversationId);
   const next = draftOf(null);
   keepDraft(null, { text: [text, next.text].filter(Boolean).join("\n"), files: joined(files, next.files) });

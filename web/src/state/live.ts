@@ -10,7 +10,7 @@ import type { Conversation, FeedEvent, Member, Page, Someone } from "../api/type
 import { attend } from "./asking";
 import { busily, chat, readTree, reread, running, whileOpen } from "./chat";
 import { forgetConversation, isGivenUp, noteConversation } from "./conversations";
-import { saveDraft } from "./drafts";
+import { rescueDraft } from "./drafts";
 import { tell, tellError } from "./notices";
 import { go } from "./router";
 import { noteRating } from "./rating";
@@ -90,7 +90,7 @@ function gone(id: string): void {
   forgetConversation(id);
   if (chat.getState().id !== id) return;
   if (!isGivenUp(id)) {
-    saveDraft(id);
+    rescueDraft(id);
     tell("This conversation was deleted, or is not shared with you any more.");
   }
   go("");
