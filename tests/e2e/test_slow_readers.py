@@ -18,6 +18,8 @@ from tests.e2e.wire import begin, call, get, request_bytes, tiny_reader, until
 from tests.harness.tokens import expected_text
 from tests.harness.upstream import Upstream
 
+pytestmark = pytest.mark.alone
+
 READERS = 500
 ALLOWED_BYTES = READERS * 128 * 1024
 """A transport buffer (16 KiB and a write), one event that may be as large as the answer, a connection."""
