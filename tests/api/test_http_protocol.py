@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from antiphon.api.http_protocol import HEADER_BYTES, MAX_HEAD_BYTES, BoundedHttp
+from antiphon.api.http_protocol import (
+    HEADER_BYTES,
+    MAX_HEAD_BYTES,
+    MAX_UNPARSED_BYTES,
+    PIECE_BYTES,
+    BoundedHttp,
+)
 
 START = b"GET /health HTTP/1.1\r\nhost: x\r\n"
 HEADS: dict[str, bytes] = {
@@ -29,6 +36,7 @@ class Line(asyncio.Transport):
         self.written = b""
         self.closed = False
         self.read = True
+        self.protocol: BoundedHttp | None = None
 
     def write(self, data: Any) -> None:
         self.written += bytes(data)
@@ -39,6 +47,12 @@ class Line(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.closed
 
+    def get_protocol(self) -> Any:
+        return self.protocol
+
+    def is_reading(self) -> bool:
+        return self.read
+
     def pause_reading(self) -> None:
         self.read = False
 
@@ -46,6 +60,16 @@ class Line(asyncio.Transport):
         self.read = True
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+
+class CountingHttp(BoundedHttp):
+    """Counts the heads that it has parsed."""
+
+    heads = 0
+
+    def on_headers_complete(self) -> None:
+        self.heads += 1
+        super().on_headers_complete()
 
 
 class Opened:
@@ -58,7 +82,8 @@ class Opened:
         config = uvicorn.Config(self._serve, interface="asgi3", lifespan="off", log_config=None)
         config.load()
         self.line = Line()
-        self.protocol = BoundedHttp(config=config, server_state=ServerState(), app_state={})
+        self.protocol = CountingHttp(config=config, server_state=ServerState(), app_state={})
+        self.line.protocol = self.protocol
         self.protocol.connection_made(self.line)
 
     async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
@@ -68,8 +93,14 @@ class Opened:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
 
+    async def until_served(self, number: int) -> None:
+        for _ in range(number + 10):
+            if len(self.served) < number:
+                await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
     async def send(self, data: bytes, *, at_once: int | None = None) -> None:
-        step = at_once or len(data)
+        step = at_once or max(1, len(data))
         for start in range(0, len(data), step):
             if not self.line.closed:
                 self.protocol.data_received(data[start : start + step])
@@ -128,3 +159,52 @@ async def test_a_body_that_nobody_takes_is_not_read_on() -> None:
     assert opened.line.read
     await opened.send(bytes(400_000))
     assert b"HTTP/1.1 200" in opened.line.written
+
+
+async def test_requests_behind_each_other_are_parsed_as_they_are_answered() -> None:
+    """Thousands in one read would take the loop for as long as all of them need, and lie in memory."""
+    opened = Opened()
+    request = START + b"\r\n"
+    opened.protocol.data_received(request * 9_000)
+    assert opened.protocol.heads <= PIECE_BYTES // len(request) + 1 and not opened.line.is_reading()
+    await opened.until_served(9_000)
+    assert opened.line.written.count(b"HTTP/1.1 200") == opened.protocol.heads == 9_000
+    assert opened.line.is_reading() and not opened.line.closed
+
+
+async def test_bodies_of_requests_that_wait_come_whole_and_late_ones_are_not_called_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened = Opened()
+    opened.taking.clear()
+    post = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 30000\r\n\r\n" + bytes(30_000)
+    await opened.send(post[:-10_000])  # this one is being answered
+    await opened.send(bytes(10_000) + post + post[:-1])
+    assert opened.served == [2] and not opened.line.written
+    with monkeypatch.context() as later:
+        later.setattr(opened.protocol, "loop", SimpleNamespace(time=lambda: 1e12))
+        opened.protocol.end_if_slow()
+    assert not opened.line.closed  # they wait for us
+    opened.taking.set()
+    await opened.send(b"")
+    assert opened.served == [2, 2, 2] and opened.line.written.count(b"HTTP/1.1 200") == 2
+    assert opened.line.is_reading()
+    await opened.send(b"\0")
+    assert opened.line.written.count(b"HTTP/1.1 200") == 3 and not opened.line.closed
+
+
+async def test_whoever_sends_on_and_on_behind_an_answer_is_not_read_until_it_is_there() -> None:
+    opened = Opened()
+    opened.taking.clear()
+    await opened.send(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n")
+    opened.protocol.data_received(b"x" + (START + b"\r\n") * (MAX_UNPARSED_BYTES // len(START)))
+    opened.protocol.flow.resume_reading()  # as whoever waits for its leaving does
+    assert opened.line.is_reading()
+    opened.protocol.data_received((START + b"\r\n") * 1_000)
+    opened.protocol.flow.resume_reading()
+    assert not opened.line.is_reading() and opened.protocol.heads < 1_000
+    opened.taking.set()
+    await opened.send(b"")
+    await opened.until_served(MAX_UNPARSED_BYTES // len(START) + 1_001)
+    assert opened.line.is_reading()
+    assert len(opened.served) == opened.protocol.heads == MAX_UNPARSED_BYTES // len(START) + 1_001

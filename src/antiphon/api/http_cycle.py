@@ -38,11 +38,12 @@ log = logging.getLogger(__name__)
 class Flow:
     """Whether a connection is read and takes what is written; as uvicorn's, at a fifth of its size."""
 
-    __slots__ = ("_transport", "_waiting", "read_paused", "write_paused")
+    __slots__ = ("_held", "_transport", "_waiting", "read_paused", "write_paused")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._waiting: list[asyncio.Future[None]] | None = None
+        self._held = False
         self.read_paused = False
         self.write_paused = False
 
@@ -59,9 +60,15 @@ class Flow:
             self.read_paused = True
             self._transport.pause_reading()
 
+    def hold(self, held: bool) -> None:
+        """Take nothing from the client while this is so, whoever asks for more."""
+        self._held = held
+        if held:
+            self.pause_reading()
+
     def resume_reading(self) -> None:
         """Take from the client again."""
-        if self.read_paused:
+        if self.read_paused and not self._held:
             self.read_paused = False
             self._transport.resume_reading()
 
@@ -108,7 +115,7 @@ class Cycle:
         self.disconnected = False
         self.keep_alive = keep_alive
         self.waiting_for_100_continue = expect_100_continue
-        self.body = b""
+        self.body: bytes | bytearray = b""
         self.more_body = True
         self.response_started = False
         self.response_complete = False
@@ -164,7 +171,7 @@ class Cycle:
             self._news = False
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
-        body, self.body = self.body, b""
+        body, self.body = bytes(self.body), b""
         return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: Message) -> None:
@@ -197,8 +204,12 @@ class Cycle:
 
     def arrived(self, body: bytes = b"") -> None:
         """Take some of the request's body, or its end, for whoever waits."""
-        if body:
-            self.body = self.body + body if self.body else body
+        if body and self.body:
+            if isinstance(self.body, bytes):
+                self.body = bytearray(self.body)  # grows without a copy of it for each piece
+            self.body += body
+        elif body:
+            self.body = body
         self._wake()
 
     def lose(self) -> None:

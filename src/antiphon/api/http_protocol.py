@@ -27,6 +27,12 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 HEADER_BYTES: Final = 32
 """What a header counts beside its name and value, as in HTTP/2 (RFC 9113, 6.5.2): small ones cost objects."""
 
+PIECE_BYTES: Final = 8 * 1024
+"""How much is parsed at once. One read of 256 KiB can bring 14,000 requests, half a second of parsing."""
+
+MAX_UNPARSED_BYTES: Final = 64 * 1024
+"""With more than this behind requests that wait a client is not read, not even for whether it has gone."""
+
 WRITE_BUFFER_BYTES: Final = 16 * 1024
 """With more than this unsent a writer waits for its client; the kernel's own buffer comes on top."""
 
@@ -56,8 +62,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     # With uvicorn's in one dictionary they would be too many for shared keys: 1.3 KB a connection.
     __slots__ = (
-        "_arrived_bytes", "_arriving_since", "_head_bytes", "_in_head", "_resting_since", "_useful",
-        "_useless_bytes", "_waiting",
+        "_arrived_bytes", "_arriving_since", "_head_bytes", "_in_head", "_resting_since", "_unparsed",
+        "_useful", "_useless_bytes", "_waiting",
     )  # fmt: skip
     cycle: Cycle | None  # type: ignore[assignment]
     flow: Flow  # type: ignore[assignment]
@@ -69,7 +75,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._arrived_bytes = self._useless_bytes = self._head_bytes = 0
         self._resting_since = 0.0
         self._in_head = self._useful = False
-        self._waiting: list[Cycle] | None = None
+        self._waiting: deque[Cycle] | None = None
+        self._unparsed: bytearray | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Set how much of an answer is held for a client that does not read."""
@@ -88,7 +95,29 @@ class BoundedHttp(HttpToolsProtocol):
         self.parser = None  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and count what led to nothing."""
+        """Parse; behind requests that wait for earlier answers the rest waits as it came."""
+        if self._unparsed is None and self._waiting is None and len(data) <= PIECE_BYTES:
+            self._parse(data)
+            return
+        if self._unparsed is None:
+            self._unparsed = bytearray()
+        self._unparsed += data
+        self._parse_pieces()
+
+    def _parse_pieces(self) -> None:
+        while self._unparsed is not None and self._waiting is None and self._goes_on():
+            piece = bytes(self._unparsed[:PIECE_BYTES])
+            del self._unparsed[:PIECE_BYTES]
+            if not self._unparsed:
+                self._unparsed = None
+            self._parse(piece)
+        self.flow.hold(self._unparsed is not None and len(self._unparsed) > MAX_UNPARSED_BYTES)
+
+    def _goes_on(self) -> bool:
+        return not self.transport.is_closing() and self.transport.get_protocol() is self  # else upgraded
+
+    def _parse(self, data: bytes) -> None:
+        """Parse a piece, and count what led to nothing."""
         self._useful = False
         if self._arriving_since is None:
             self._arriving_since, self._arrived_bytes = self.loop.time(), 0
@@ -179,7 +208,9 @@ class BoundedHttp(HttpToolsProtocol):
             self._start(cycle)
         else:
             self.flow.pause_reading()
-            self._waiting = [*(self._waiting or ()), cycle]
+            if self._waiting is None:
+                self._waiting = deque()
+            self._waiting.append(cycle)
 
     def _start(self, cycle: Cycle) -> None:
         task = self.loop.create_task(cycle.run_asgi(self.app, self.tasks))
@@ -218,15 +249,24 @@ class BoundedHttp(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._resting_since = self.loop.time()
-        self.flow.resume_reading()
-        if self._waiting:
-            cycle, *rest = self._waiting
-            self._waiting = rest or None
-            self._start(cycle)
+        if self._waiting is None:
+            self.flow.resume_reading()
+            return
+        self._start(self._waiting.popleft())
+        if not self._waiting:
+            self._waiting = None
+            if self._arriving_since is not None:
+                self._arriving_since = self._resting_since  # what it had to wait for is not its slowness
+            self.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        self._parse_pieces()
+        if self._waiting is None:
+            self.flow.resume_reading()
 
     def end_if_slow(self) -> None:
         """Close the connection if its request has not arrived in time, or if none has come for long."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._waiting is not None:
             return
         now = self.loop.time()
         if self._arriving_since is None:
