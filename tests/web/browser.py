@@ -137,12 +137,14 @@ class Tab:
         ARTEFACTS.mkdir(exist_ok=True)
         await self.page.screenshot(path=ARTEFACTS / f"{name}.png")
 
-    async def axe(self) -> list[str]:
-        """What the rules of accessibility find wrong."""
+    async def axe(self, *rules: str) -> list[str]:
+        """What the rules of accessibility find wrong: all of them, or those that are named."""
         if not AXE.is_file():
             pytest.skip("axe-core is not installed (make page-if-possible)")
-        await self.page.evaluate(AXE.read_text())
-        found = await self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        if not await self.page.evaluate("Boolean(window.axe)"):
+            await self.page.evaluate(AXE.read_text())
+        options = {"resultTypes": ["violations"], **({"runOnly": rules} if rules else {})}
+        found = await self.page.evaluate("(options) => axe.run(document, options)", options)
         return [f"{one['id']}: {node['html'][:200]}" for one in found["violations"] for node in one["nodes"]]
 
 
