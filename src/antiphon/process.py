@@ -61,14 +61,15 @@ def serve(settings: Settings) -> None:
     drain = Drain(settings.drain_seconds)
     opening = Opening(settings, drain)
     config = _server_config(settings, create_app(opening.opened, settings.spoken_dialects))
-    # uvicorn raises the signal again when it is done; being told to stop is not a failure.
+    server = DrainingServer(config, drain, opening.end_runs)
+    # For the time until uvicorn listens, and for its raising them again in the end: that is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, server.told)
     listening = _listening(settings.host, settings.port)
     # Connections inherit it: the kernel ends those whose client takes nothing for a minute.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(follow.STALLED_SECONDS * 1000))
     try:
-        DrainingServer(config, drain, opening.end_runs).run(sockets=[listening])
+        server.run(sockets=[listening])
     except SystemExit:
         if opening.refused is not None:
             raise opening.refused from None
@@ -178,6 +179,10 @@ class DrainingServer(uvicorn.Server):
         self._end_runs = end_runs
         self._unseen: list[Any] = []
         self._slice = 1
+
+    def told(self, sig: int, frame: FrameType | None) -> None:
+        """Stop as soon as the start is over, in order."""
+        self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop; told so a second time, stop waiting for answers."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from antiphon.cli.config_ini import BadConfigIni, names_of
+from tests import warm
 from tests.e2e.sdk.launch import clean_environment
 
 ALL = """
@@ -85,11 +85,8 @@ def test_what_is_not_known_is_refused_with_what_is_and_no_value(tmp_path: Path, 
 
 
 def serve(tmp_path: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "antiphon", "serve", *arguments]
     environment = clean_environment() | {"DATA_DIR": str(tmp_path / "data"), **settings}
-    return subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+    return warm.run(["serve", *arguments], cwd=tmp_path, env=environment, timeout=60)
 
 
 def test_a_file_that_is_wrong_or_missing_is_one_line_and_no_server(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from antiphon.services.keyring import Keyring
 from antiphon.services.sealing import Sealer
 from antiphon.services.secrets import PURPOSE
 from antiphon.storage.sql.sqlite import lock_directory
-from tests import postgres
+from tests import postgres, warm
 from tests.e2e.sdk.launch import clean_environment
 from tests.ports import free_port
 from tests.services.world import prepare
@@ -41,6 +41,8 @@ def run(
         if name not in ("DATABASE_URL", "LOG_LEVEL")
     }
     environment |= {"DATA_DIR": str(directory / "data"), "PORT": str(free_port()), **given}
+    if limit is None:
+        return warm.run(words, env=environment, cwd=directory, timeout=60)
     return subprocess.run(
         [sys.executable, "-m", "antiphon", *words], cwd=directory, env=environment, capture_output=True,
         text=True, timeout=60, check=False, preexec_fn=limit,

@@ -23,7 +23,7 @@ from antiphon.ports.storage import Storage
 from antiphon.storage.sql import migrate
 from antiphon.storage.sql.postgres import open_postgres
 from antiphon.storage.sql.sqlite import FILE_NAME, open_sqlite
-from tests import postgres
+from tests import postgres, warm
 from tests.contracts.builders import change, end_of, finish, new_conversation, new_item, new_run, put
 from tests.e2e.sdk.launch import clean_environment
 
@@ -87,10 +87,9 @@ class Place:
 
     def run(self, *words: str) -> str:
         """What a command says; it must succeed."""
-        process = self.start("-m", "antiphon", *words)
-        said, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, said
-        return said
+        done = warm.run(words, env=self.environment(), cwd=self.directory.parent, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

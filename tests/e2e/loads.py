@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+from tests import warm
 from tests.e2e.sdk.launch import clean_environment
 from tests.e2e.server_process import ServerProcess
 from tests.e2e.wire import call
@@ -40,12 +40,9 @@ def showing(number: int) -> list[dict[str, Any]]:
 
 async def run(*words: str, **settings: str) -> tuple[int, str]:
     """Exit code and words of a command."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "antiphon", *words, env=clean_environment() | settings, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    said, _ = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode or 0, said.decode()
+    environment = clean_environment() | settings
+    done = await asyncio.to_thread(warm.run, words, env=environment, cwd=Path.cwd(), timeout=60)
+    return done.returncode, done.stdout + done.stderr
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests import warm
 from tests.e2e.sdk.launch import clean_environment
 from tests.harness.upstream import Upstream
 from tests.ports import free_port
@@ -60,7 +61,7 @@ class ServerProcess:
         self.prefix: list[str] = []
         self.port = free_port()
         self.log_path = directory / "server.log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: warm.Running | None = None
 
     @property
     def pid(self) -> int:
@@ -83,10 +84,15 @@ class ServerProcess:
             **store_settings(self.data),
             **self.settings,
         }
-        program = ["-m", "antiphon", self.command]
-        if self.patch:
-            program = ["-c", f"{self.patch}\n{_RUN.format(self.command)}"]
         with self.log_path.open("ab") as log:
+            if not self.patch and not self.prefix:
+                self.process = warm.popen(
+                    [self.command], env=environment, cwd=self.directory, log=log.fileno()
+                )
+                return
+            program = ["-m", "antiphon", self.command]
+            if self.patch:
+                program = ["-c", f"{self.patch}\n{_RUN.format(self.command)}"]
             self.process = subprocess.Popen(
                 [*self.prefix, sys.executable, *program],
                 env=environment,

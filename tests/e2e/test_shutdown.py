@@ -17,7 +17,7 @@ from tests.e2e.events import (
     stored_text,
     text_of,
 )
-from tests.e2e.server_process import NewServer, ServerProcess
+from tests.e2e.server_process import NewServer, ServerProcess, eventually
 from tests.e2e.wire import Exchange, begin, call, gather_limited, get, request_bytes, send, tiny_reader, until
 from tests.harness.tokens import check_prefix, expected_text
 
@@ -203,4 +203,18 @@ async def test_both_signals_leave_the_data_whole(new_server: NewServer, number: 
     require_terminal(exchange.body)
     await asyncio.to_thread(server.start)
     await require_stored(server, f"signal{number}", exchange, "failed")
+    server.require_integrity()
+
+
+@pytest.mark.parametrize("number", [15, 2])
+async def test_a_server_that_is_told_to_stop_while_it_starts_stops(
+    new_server: NewServer, number: int
+) -> None:
+    """The port is bound then, and uvicorn does not listen to signals yet."""
+    server = new_server()
+    await asyncio.to_thread(server.launch)
+    await asyncio.to_thread(eventually, lambda: "listening on " in server.log, "a port", 30)
+    assert server.process is not None
+    server.process.send_signal(number)
+    assert await asyncio.to_thread(server.wait, 30) == 0
     server.require_integrity()

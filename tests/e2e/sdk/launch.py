@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import httpx
 
+from tests import warm
 from tests.ports import free_port
 
 START_SECONDS = 60.0
@@ -27,7 +27,7 @@ class Server:
     """A running server: where it listens and how to look at it from outside."""
 
     origin: str
-    process: subprocess.Popen[bytes]
+    process: warm.Running
     log_path: Path
 
     @property
@@ -66,13 +66,7 @@ def running_server(directory: Path, settings: Mapping[str, str] | None = None) -
     }
     log_path = directory / "server.log"
     with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "antiphon", "serve"],
-            env=environment,
-            cwd=directory,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+        process = warm.popen(["serve"], env=environment, cwd=directory, log=log.fileno())
     server = Server(f"http://127.0.0.1:{port}", process, log_path)
     try:
         _wait_until_healthy(server)
@@ -95,7 +89,7 @@ def _wait_until_healthy(server: Server) -> None:
     raise AssertionError(f"no healthy server after {START_SECONDS:.0f} s:\n{server.log_tail()}")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: warm.Running) -> None:
     process.terminate()
     try:
         process.wait(STOP_SECONDS)
