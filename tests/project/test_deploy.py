@@ -154,9 +154,11 @@ def test_addresses_in_the_environment_file_win_over_those_of_the_composition() -
                 assert service["environment"][address].startswith(f"${{{address}:-"), address
 
 
-def test_the_shipped_redis_throws_nothing_away_that_has_no_end() -> None:
+def test_the_shipped_redis_throws_nothing_away_and_has_room_for_the_cache() -> None:
     command = compose(PRODUCTION)["services"]["redis"]["command"]
-    assert command[command.index("--maxmemory-policy") + 1] == "volatile-lru"
+    assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
+    room = int(command[command.index("--maxmemory") + 1].removesuffix("mb"))
+    assert room >= 4 * Settings.model_fields["response_cache_mb"].default
 
 
 # --- nginx
