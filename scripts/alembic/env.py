@@ -12,6 +12,8 @@ from typing import Any
 
 from alembic import context
 
+from antiphon.bootstrap.stores import postgres_driver
+from antiphon.domain.errors import Unavailable
 from antiphon.settings import load_settings
 from antiphon.storage.sql import migrate
 from antiphon.storage.sql.sqlite import FILE_NAME
@@ -29,6 +31,10 @@ def main() -> None:
     """Open the database that the settings name."""
     settings = load_settings()
     if settings.database_url is not None:
+        try:
+            postgres_driver()
+        except Unavailable as missing:
+            raise SystemExit(f"antiphon: {missing.message}") from None
         asyncio.run(migrate.on_postgres(settings.database_url.get_secret_value(), run))
         return
     settings.data_dir.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from typer.testing import CliRunner, Result
 from antiphon.bootstrap import Drain, open_application
 from antiphon.cli.main import app
 from antiphon.domain.accounts import Visit
+from antiphon.domain.errors import Unauthenticated
 from antiphon.parsers.chat_exports.redis_dump import PIECE_CHARACTERS, BadDump, entries
 from tests.services.world import prepare, settings_for
 
@@ -107,6 +109,56 @@ def test_the_old_password_logs_in_once_by_bcrypt_and_then_by_argon2(data: Path, 
         assert asyncio.run(log_in(OLD_PASSWORD)) == "admin"
         ((stored,),) = rows(data, "SELECT password_hash FROM accounts WHERE name='boss'")
         assert stored.startswith("$argon2id$")
+
+
+def logs_in_after_a_start(data: Path, **settings: Any) -> set[str]:
+    """The names under which one can log in, each with the password it had, or is to have again."""
+    known = {"boss": OLD_PASSWORD, "admin": settings.get("default_admin_password", "admin123")}
+
+    async def names() -> set[str]:
+        found = set()
+        async with open_application(settings_for(data, **settings), Drain(0.0)) as application:
+            for name, password in known.items():
+                with suppress(Unauthenticated):
+                    await application.accounts.log_in_plainly(name, password, Visit())
+                    found.add(name)
+        return found
+
+    return asyncio.run(names())
+
+
+@pytest.mark.parametrize("configured", [{}, {"default_admin_password": "a long first password"}])
+def test_who_was_taken_over_is_reset_by_deleting_the_key(
+    data: Path, tmp_path: Path, configured: dict[str, str]
+) -> None:
+    file = written(tmp_path / "dump", ADMIN, ("a", talk(2)))
+    taken(file, data)
+    assert logs_in_after_a_start(data, **configured) == {"boss"}, "the first credentials do not come back"
+    taken(file, data)
+    (data / "admin_credentials").unlink()
+    assert logs_in_after_a_start(data, **configured) == {"admin"}
+    owned = rows(data, "SELECT a.name FROM conversations c JOIN accounts a ON a.id=c.owner_id")
+    assert owned == [("admin",)], "with everything that is theirs"
+
+
+def test_who_was_taken_over_before_there_were_notes_is_noted_by_a_second_run(
+    data: Path, tmp_path: Path
+) -> None:
+    file = written(tmp_path / "dump", ADMIN)
+    taken(file, data)
+    with sqlite3.connect(data / "antiphon.db") as connection:
+        connection.execute("DELETE FROM runtime_settings WHERE name='first_administrator'")
+    taken(file, data)
+    logs_in_after_a_start(data)
+    (data / "admin_credentials").unlink()
+    assert logs_in_after_a_start(data) == {"admin"}
+
+
+def test_who_was_made_here_first_stays_the_first(data: Path, tmp_path: Path) -> None:
+    assert logs_in_after_a_start(data) == {"admin"}
+    taken(written(tmp_path / "dump", ADMIN), data)
+    (data / "admin_credentials").unlink()
+    assert logs_in_after_a_start(data) == {"admin", "boss"}
 
 
 def test_sessions_can_be_let_end(data: Path, tmp_path: Path) -> None:

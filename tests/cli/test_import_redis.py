@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from antiphon.cli.main import app
 from scripts.project_files import ROOT
-from tests.cli.test_import_chatgroq import ADMIN, rows, talk
+from tests.cli.test_import_chatgroq import ADMIN, logs_in_after_a_start, rows, talk
 from tests.redis_server import RedisServer, running_redis
 from tests.services.world import prepare
 
@@ -48,6 +48,15 @@ def taken(kind: str, source: str, data: Path, *words: str, status: int = 0) -> R
 def everything(redis: RedisServer) -> dict[bytes, Any]:
     client = redis.client()
     return {key: client.dump(key) for key in client.scan_iter()}
+
+
+def test_deleting_the_key_of_the_old_server_resets_who_was_taken_over(data: Path, redis: RedisServer) -> None:
+    client = redis.client()
+    client.set(*ADMIN)
+    taken("chatgroq", redis.url, data)
+    assert logs_in_after_a_start(data, redis_url=redis.url) == {"boss"}
+    assert client.delete("admin:credentials") == 1
+    assert logs_in_after_a_start(data, redis_url=redis.url) == {"admin"}
 
 
 @pytest.mark.parametrize("spoken", ["address", "setting"])

@@ -77,6 +77,40 @@ def test_conversations_are_whose_they_are_said_to_be(data: Path, tmp_path: Path)
     assert owners(data) == [("ann", "A talk")]
 
 
+@pytest.fixture
+def closed(data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data of a server that wants logins, in which `ann` has an account."""
+    monkeypatch.delenv("API_KEY", raising=False)
+    monkeypatch.setenv("AUTH_REQUIRED", "true")
+    monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
+    made = CliRunner().invoke(app, ["user", "add", "ann", "--no-password", "--data-dir", str(data)])
+    assert made.exit_code == 0, made.output
+    return data
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("chatgpt", [talk()]),
+        ("book", [{"session_id": "s", "message": "Hello", "response": "Hi"}]),
+        ("redis", {"chat:a": [{"role": "user", "content": "Hello"}]}),
+        ("chatgroq", {"chat:a": [{"role": "user", "content": "Hello"}]}),
+    ],
+)  # fmt: skip
+def test_where_nobody_is_the_local_owner_an_owner_must_be_named(
+    closed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, content: Any
+) -> None:
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps(content))
+    assert "--owner NAME" in ran(closed, kind, file, status=1).output
+    assert owners(closed) == []
+    ran(closed, kind, file, "--owner", "ann")
+    assert [name for name, _ in owners(closed)] == ["ann"]
+    monkeypatch.setenv("API_KEY", KEY)
+    ran(closed, kind, file)
+    assert {name for name, _ in owners(closed)} == {"ann", "local"}, "whom the operator's key stands for"
+
+
 def test_each_line_can_be_an_object(data: Path, tmp_path: Path) -> None:
     said = ran(data, written(tmp_path / "x.json", talk()), "--json").stdout.splitlines()
     (line,) = [json.loads(one) for one in said if one.startswith("{")]

@@ -348,3 +348,17 @@ async def test_all_rates_are_taken_or_none(limiter: RateLimiter) -> None:
 async def test_a_rate_of_nothing_lets_nothing_through(limiter: RateLimiter) -> None:
     (none,) = await limiter.acquire([Rate("a", 0)])
     assert not none.allowed and none.free_seconds > 0
+
+
+async def test_a_changed_limit_holds_at_once_against_what_was_counted_so_far(limiter: RateLimiter) -> None:
+    for _ in range(3):
+        assert (await limiter.acquire([Rate("a", 5)]))[0].allowed
+    (lower,) = await limiter.acquire([Rate("a", 2)])
+    assert not lower.allowed and lower.remaining == 0 and lower.free_seconds == pytest.approx(60, abs=10)
+    (higher,) = await limiter.acquire([Rate("a", 4)])
+    assert higher.allowed and higher.remaining == 0
+    assert not (await limiter.acquire([Rate("a", 4)]))[0].allowed
+    (none,) = await limiter.acquire([Rate("a", 0)])
+    assert not none.allowed
+    (again,) = await limiter.states([Rate("a", 5)])
+    assert again.allowed and again.remaining == 1

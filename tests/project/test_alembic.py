@@ -14,12 +14,15 @@ from scripts.write_schema import schema_of
 from tests.e2e.sdk.launch import clean_environment
 
 
-def alembic(data: Path, *arguments: str) -> str:
-    environment = clean_environment() | {"DATA_DIR": str(data)}
-    done = subprocess.run(
-        [sys.executable, "-m", "alembic", *arguments], cwd=ROOT, env=environment, capture_output=True,
-        text=True, timeout=60, check=False,
+def ran(data: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "alembic", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60,
+        env=clean_environment() | {"DATA_DIR": str(data)} | settings, check=False,
     )  # fmt: skip
+
+
+def alembic(data: Path, *arguments: str) -> str:
+    done = ran(data, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -38,3 +41,11 @@ def test_data_of_an_older_revision_is_migrated(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
         found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
     assert found == [(NEWEST_REVISION,)]
+
+
+def test_without_the_driver_of_postgresql_a_sentence_tells_how_to_get_it(tmp_path: Path) -> None:
+    (tmp_path / "asyncpg.py").write_text("raise ModuleNotFoundError('no asyncpg', name='asyncpg')")
+    url = "postgresql://name:hunter2hunter2@127.0.0.1:1/x"
+    done = ran(tmp_path, "upgrade", "head", DATABASE_URL=url, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "'asyncpg'" in done.stderr and "make postgres" in done.stderr and "hunter2" not in done.stderr

@@ -147,6 +147,20 @@ def test_the_production_servers_share_a_database_that_is_waited_for() -> None:
             assert wanted == {"condition": "service_healthy"} and "healthcheck" in services[other]
 
 
+def test_addresses_in_the_environment_file_win_over_those_of_the_composition() -> None:
+    for name in (SINGLE, PRODUCTION):
+        for service in servers(name).values():
+            for address in {"DATABASE_URL", "REDIS_URL", "MONGODB_URL"} & set(service["environment"]):
+                assert service["environment"][address].startswith(f"${{{address}:-"), address
+
+
+def test_the_shipped_redis_throws_nothing_away_and_has_room_for_the_cache() -> None:
+    command = compose(PRODUCTION)["services"]["redis"]["command"]
+    assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
+    room = int(command[command.index("--maxmemory") + 1].removesuffix("mb"))
+    assert room >= 4 * Settings.model_fields["response_cache_mb"].default
+
+
 # --- nginx
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from antiphon.domain.errors import InvalidRequest, NotFound, RateLimited, TooLarge
-from antiphon.domain.files import FILE
+from antiphon.domain.files import FILE, File
+from antiphon.services import document_housekeeping, pacing
 from antiphon.services.contents import AT_ONCE
 from tests.services.library import Library, open_library, pieces
 from tests.services.world import another_person
@@ -130,6 +131,42 @@ async def test_expired_files_go_with_their_bytes(library: Library) -> None:
     there = await library.file("there", expires_after_seconds=3600)
     await library.application.document_housekeeping.expire()
     assert library.blobs() == [there.digest]
+
+
+async def test_the_erasing_of_expired_files_rests_in_between(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_at_rests = []
+
+    async def rest(_: pacing.Round) -> None:
+        left_at_rests.append(len(library.blobs()))
+
+    monkeypatch.setattr(document_housekeeping, "AT_ONCE", 2)
+    monkeypatch.setattr(pacing.Round, "rest", rest)
+    for number in range(5):
+        await library.file(f"gone {number}", expires_after_seconds=0)
+    await library.application.document_housekeeping.expire()
+    assert (left_at_rests, library.blobs()) == ([3, 1], [])
+
+
+async def test_an_expired_file_that_cannot_be_erased_holds_up_nothing_else(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = await library.file("stuck", expires_after_seconds=0)
+    await library.file("gone", expires_after_seconds=0)
+    emptied = await library.collection(await library.file("member"), expires_after_days=0)
+    erase = library.application.files.erase
+
+    async def failing(file: File) -> bool:
+        if file.id == stuck.id:
+            raise OSError("the disk")
+        return await erase(file)
+
+    monkeypatch.setattr(library.application.files, "erase", failing)
+    with pytest.raises(OSError, match="the disk"):
+        await library.application.document_housekeeping.expire()
+    assert len(library.blobs()) == 2 and stuck.digest in library.blobs()
+    assert (await library.counts(emptied)).total == 0
 
 
 async def test_a_foreign_file_is_as_one_never_issued(library: Library) -> None:

@@ -257,7 +257,7 @@ def conversations_of(
         "turn_order": TurnOrder(storage, access, turns, conversations, runs),
         "conversations": conversations,
         "chat_sessions": sessions,
-        "old_chats": OldChats(storage, conversations, sessions, clock),
+        "old_chats": OldChats(storage, conversations, sessions, people["first_administrator"], clock),
         "branches": branches,
         "branch_forks": BranchForks(storage, access, conversations, branches, idempotency, clock),
         "alternatives": Alternatives(storage, access, conversations, turns, idempotency, attached, clock),

@@ -111,6 +111,10 @@ async def first_administrator(settings: Settings, application: Application) -> N
         sys.stdout.flush()
 
 
+def _first_name(settings: Settings) -> str:
+    return (settings.default_admin_username or NAME).lower()
+
+
 def _announcement(made: Made) -> str:
     line = "=" * 72
     return (
@@ -176,7 +180,9 @@ def identity_of(
         ),
         "api_keys": ApiKeys(storage, credentials, clock),
         "preferences": Preferences(storage, clock),
-        "first_administrator": FirstAdministrator(storage, passwords, clock, beside.mirror),
+        "first_administrator": FirstAdministrator(
+            storage, passwords, clock, beside.mirror, first_name=_first_name(settings)
+        ),
     }
 
 
@@ -195,7 +201,7 @@ def _ways_in(
         "accounts": accounts,
         "account_credentials": AccountCredentials(
             storage, passwords, credentials, sessions, clock,
-            first_name=(settings.default_admin_username or NAME).lower(),
+            first_name=_first_name(settings),
         ),
         "sessions": sessions,
         "identities": identities,

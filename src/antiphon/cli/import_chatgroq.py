@@ -8,7 +8,7 @@ from typing import NoReturn
 import typer
 
 from antiphon.cli.configuration import settings_or_exit
-from antiphon.domain.accounts import LOCAL_OWNER
+from antiphon.cli.imports import local_owner_of
 from antiphon.domain.errors import AntiphonError, Unavailable
 from antiphon.domain.old_chats import ADMINISTRATOR, LEFT_OUT, administrator_of, history_of, session_name_of
 from antiphon.parsers.chat_exports.redis_dump import BadDump, entries
@@ -19,7 +19,7 @@ def run_import(file: Path, *, user: str | None, expiring: bool, data_dir: Path |
     settings = settings_or_exit(data_dir=data_dir)
     try:
         with direct_import(settings) as importing:
-            owner = _administrator(importing, file, user)
+            owner = _administrator(importing, file, user) or local_owner_of(settings)
             _sessions(importing, file, owner, expiring=expiring)
     except Unavailable as error:
         _fail(f"{error.message} Stop the server first.")
@@ -29,8 +29,8 @@ def run_import(file: Path, *, user: str | None, expiring: bool, data_dir: Path |
         _fail(f"{file}: {error.strerror}")
 
 
-def _administrator(importing: DirectImport, file: Path, user: str | None) -> str:
-    """Take over the administrator, if there is one; returns whose the sessions are."""
+def _administrator(importing: DirectImport, file: Path, user: str | None) -> str | None:
+    """Take over the administrator, if there is one; returns whose the sessions are, None if nobody says."""
     owner = user
     for key, value in entries(file):
         if key != ADMINISTRATOR:
@@ -47,7 +47,7 @@ def _administrator(importing: DirectImport, file: Path, user: str | None) -> str
         said = "the old password holds" if outcome == "made" else "has a password here already, kept"
         typer.echo(f"{account.name}: administrator, {said}")
         owner = owner or account.name
-    return owner or LOCAL_OWNER
+    return owner
 
 
 def _sessions(importing: DirectImport, file: Path, owner: str, *, expiring: bool) -> None:

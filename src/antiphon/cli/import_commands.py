@@ -48,13 +48,18 @@ Url = Annotated[
 Key = Annotated[
     str | None, typer.Option("--key", envvar="ANTIPHON_API_KEY", help="A key of whose they are to be.")
 ]
-Owner = Annotated[str, typer.Option("--owner", help="Whose the conversations are.")]
+Owner = Annotated[
+    str | None,
+    typer.Option(
+        "--owner", help="Whose the conversations are: the local owner's by default, if there are no logins."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a conversation.")]
 
 
 def _importing(kind: str | None) -> Callable[..., None]:
     def run(
-        path: File, owner: Owner = "local", url: Url = None, key: Key = None, data_dir: DataDir = None,
+        path: File, owner: Owner = None, url: Url = None, key: Key = None, data_dir: DataDir = None,
         as_json: AsJson = False, match: Match = None,
     ) -> None:  # fmt: skip
         from antiphon.cli.imports import run_import
@@ -83,7 +88,7 @@ def chatgroq(
     ],
     user: Annotated[
         str | None,
-        typer.Option("--user", help="Whose the sessions are, if not the file's administrator's."),
+        typer.Option("--owner", "--user", help="Whose the sessions are, if not the file's administrator's."),
     ] = None,
     expiring: Annotated[
         bool, typer.Option("--expiring", help="Let the sessions end like any other; they are kept otherwise.")

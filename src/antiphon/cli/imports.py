@@ -25,8 +25,8 @@ CAME = ("new", "grown", "same")
 
 
 def run_import(
-    path: Path, kind: Kind | None, *, owner: str, url: str | None, key: str | None, data_dir: Path | None,
-    as_json: bool,
+    path: Path, kind: Kind | None, *, owner: str | None, url: str | None, key: str | None,
+    data_dir: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Import through the server named, else into the data directory, or the server that has it.
 
@@ -44,11 +44,11 @@ def run_import(
 
 
 def _into(
-    settings: Settings, path: Path, kind: Kind | None, owner: str, key: str | None, *, as_json: bool
+    settings: Settings, path: Path, kind: Kind | None, owner: str | None, key: str | None, *, as_json: bool
 ) -> None:
     try:
         with direct_import(settings) as importing:
-            tell(importing.file(owner, path, kind), as_json=as_json)
+            tell(importing.file(owner or local_owner_of(settings), path, kind), as_json=as_json)
             return
     except Unavailable as error:
         url = base_url_of(settings.host, settings.port)
@@ -59,9 +59,17 @@ def _into(
     tell(_through(ApiClient(url, key or own_key(settings)), path, kind, owner), as_json=as_json)
 
 
-def _through(server: ApiClient, path: Path, kind: Kind | None, owner: str) -> Iterator[Line]:
+def local_owner_of(settings: Settings) -> str:
+    """Return whose imports are if nobody is named; ends the command where nobody could see them."""
+    if not settings.has_local_owner:
+        fail("this server wants logins, so whose the conversations are must be said: --owner NAME"
+             " (antiphon user list shows the names, antiphon user add makes one)")  # fmt: skip
+    return LOCAL_OWNER
+
+
+def _through(server: ApiClient, path: Path, kind: Kind | None, owner: str | None) -> Iterator[Line]:
     """Send a file to a server and follow its import; it is deleted there in the end."""
-    if owner != LOCAL_OWNER:
+    if owner not in (None, LOCAL_OWNER):
         fail("a running server imports for the owner of the key: --owner is for a stopped one")
     if path.is_dir():
         fail("a running server takes files: give the archive, or stop it to import a folder")

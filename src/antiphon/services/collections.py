@@ -175,13 +175,14 @@ class Collections:
         self._indexing.abandon(collection_id=collection.id)
         return gone
 
-    async def empty_expired(self, limit: int) -> int:
-        """Take the files out of collections whose end has come; returns how many there were."""
-        expired = await self._collections.expired(self._clock.now_us(), limit)
-        for collection in expired:
-            await self._collections.empty(collection.owner_id, collection.id)
-            self._indexing.abandon(collection_id=collection.id)
-        return len(expired)
+    async def expired(self, limit: int) -> list[Collection]:
+        """Return collections whose end has come, and that have files."""
+        return await self._collections.expired(self._clock.now_us(), limit)
+
+    async def empty(self, collection: Collection) -> None:
+        """Take the files out of a collection."""
+        await self._collections.empty(collection.owner_id, collection.id)
+        self._indexing.abandon(collection_id=collection.id)
 
     # --- collections that stand
 

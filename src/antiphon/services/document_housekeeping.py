@@ -65,15 +65,13 @@ class DocumentHousekeeping:
                 await self._expire()
 
     async def _expire(self) -> None:
-        while await self._files.erase_expired(AT_ONCE) == AT_ONCE:
-            pass
-        while await self._collections.empty_expired(AT_ONCE) == AT_ONCE:
-            pass
-        while await self._uploads.erase_stale(AT_ONCE) == AT_ONCE:
-            pass
-        this = Round(self._clock)
+        files, collections, uploads, this = self._files, self._collections, self._uploads, Round(self._clock)
+        await this.work_off(lambda: files.expired(AT_ONCE), files.erase, AT_ONCE)
+        await this.work_off(lambda: collections.expired(AT_ONCE), collections.empty, AT_ONCE)
+        await this.work_off(lambda: uploads.stale(AT_ONCE), uploads.erase, AT_ONCE)
         while await self._kept.forget(self._clock.now_us(), KEYS) == KEYS:
             await this.rest()
+        this.finish()
 
     async def sweep(self) -> None:
         """Erase withdrawn passages until none are left, unless another server is at it."""

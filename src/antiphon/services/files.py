@@ -209,10 +209,9 @@ class Files:
         await self._contents.erase(file.owner_id, digests)
         return True
 
-    async def erase_expired(self, limit: int) -> int:
-        """Erase files whose end has come; returns how many went."""
-        expired = await self._files.expired(self._clock.now_us(), limit)
-        return sum([await self.erase(file) for file in expired])
+    async def expired(self, limit: int) -> list[File]:
+        """Return files whose end has come."""
+        return await self._files.expired(self._clock.now_us(), limit)
 
 
 def new_file(who: Principal, content: StoredBlob, new: NewFile, now_us: int) -> File:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -73,16 +74,19 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 class FirstAdministrator:
     """Makes sure that there is an administrator, and none with a password from a guide.
 
-    `mirror` is where an operator who is locked out asks for the first credentials again.
+    `mirror` is where an operator who is locked out asks for the first credentials again, `first_name` what
+    the account is called that has them.
     """
 
     def __init__(
-        self, storage: Storage, passwords: Passwords, clock: Clock, mirror: AdministratorMirror
-    ) -> None:
+        self, storage: Storage, passwords: Passwords, clock: Clock, mirror: AdministratorMirror, *,
+        first_name: str,
+    ) -> None:  # fmt: skip
         self._storage = storage
         self._passwords = passwords
         self._clock = clock
         self._mirror = mirror
+        self._first_name = first_name
 
     async def ensure(self, wanted: Wanted) -> Made | None:
         """Make the configured administrator, or one with a random password where one is needed.
@@ -102,6 +106,20 @@ class FirstAdministrator:
             made = await self._first(wanted, name, is_new=known is None or known.username != name)
         await self._remember(name, known, mirrored)
         return made
+
+    async def taken_over(self, account: Account) -> Sequence[Command]:
+        """Return what notes an administrator of another server as the one that was made first.
+
+        Whatever it is called now, its first name was the one that is given by default. Returns nothing where
+        somebody was made first here.
+        """
+        known, name = await self._known(), self._first_name
+        named = await self._storage.accounts.by_name(name)
+        if known is not None and await self._storage.accounts.get(known.account_id) is not None:
+            return ()
+        if account.role != "admin" or (named is not None and named.id != account.id):
+            return ()
+        return (self._note(First(account.id, name)),)
 
     async def _known(self) -> First | None:
         text = (await self._storage.operations.runtime_settings()).get(FIRST_ADMINISTRATOR)
@@ -168,11 +186,13 @@ class FirstAdministrator:
             if found is None or found.role != "admin":
                 return
             known = First(found.id, name)
-            text = msgspec.json.encode(known).decode()
-            note = PutSetting(name=FIRST_ADMINISTRATOR, value=text, updated_us=self._clock.now_us())
-            await self._storage.unit_of_work.commit(note)
+            await self._storage.unit_of_work.commit(self._note(known))
         if mirrored.key != known.account_id or mirrored.mark is None:
             await self._mirror.write(known.account_id, known.username)
+
+    def _note(self, first: First) -> PutSetting:
+        text = msgspec.json.encode(first).decode()
+        return PutSetting(name=FIRST_ADMINISTRATOR, value=text, updated_us=self._clock.now_us())
 
     async def _disarm(self, names: set[str]) -> None:
         """Take the password from an administrator whose password stands in a guide."""

@@ -24,6 +24,7 @@ from antiphon.ports.write_sets import Command
 from antiphon.services.audit_lines import audit
 from antiphon.services.chat_sessions import ChatSessions
 from antiphon.services.conversations import MAX_ITEMS_PER_POST, Conversations
+from antiphon.services.first_administrator import FirstAdministrator
 from antiphon.services.passwords import is_bcrypt
 
 PAGE: Final = 100
@@ -42,16 +43,19 @@ class OldChats:
     """Takes over accounts and sessions."""
 
     def __init__(
-        self, storage: Storage, conversations: Conversations, sessions: ChatSessions, clock: Clock
-    ) -> None:
+        self, storage: Storage, conversations: Conversations, sessions: ChatSessions,
+        first: FirstAdministrator, clock: Clock,
+    ) -> None:  # fmt: skip
         self._storage = storage
         self._conversations = conversations
         self._sessions = sessions
+        self._first = first
         self._clock = clock
 
     async def administrator(self, old: OldAdministrator) -> tuple[Account, Literal["made", "kept"]]:
         """Make an administrator whose password is the old one; a password that is here is kept.
 
+        Where nobody was made first it is who gets the first credentials again after a reset.
         Raises Unprocessable for what is no name, and for a hash that is not bcrypt's.
         """
         name = account_name(old.username)
@@ -61,6 +65,8 @@ class OldChats:
             raise Unprocessable("The administrator's hash is not one of bcrypt.", code="invalid_hash")
         found = await self._storage.accounts.by_name(name)
         if found is not None and found.password_hash is not None:
+            if note := await self._first.taken_over(found):
+                await self._storage.unit_of_work.commit(*note)
             return found, "kept"
         now, slot = self._clock.now_us(), ids.new_slot()
         account = found or Account(
@@ -74,8 +80,10 @@ class OldChats:
                 account_id=found.id, now_us=now, ends_sessions=True, role="admin",
                 password_hash=old.password_hash,
             )  # fmt: skip
+        account = msgspec.structs.replace(account, role="admin")
+        note = await self._first.taken_over(account)
         line = audit(account.principal(), ACTION, now, target=USER + account.id)
-        await self._storage.unit_of_work.commit(change, line)
+        await self._storage.unit_of_work.commit(change, line, *note)
         return account, "made"
 
     async def account(self, name: str) -> Account | None:

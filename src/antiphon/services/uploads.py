@@ -172,12 +172,9 @@ class Uploads:
         """Erase an upload with its parts."""
         await self._contents.erase(upload.owner_id, await self._uploads.forget(upload.id))
 
-    async def erase_stale(self, limit: int) -> int:
-        """Erase uploads whose end has come; returns how many went."""
-        stale = await self._uploads.stale(self._clock.now_us(), limit)
-        for upload in stale:
-            await self.erase(upload)
-        return len(stale)
+    async def stale(self, limit: int) -> list[Upload]:
+        """Return uploads whose end has come."""
+        return await self._uploads.stale(self._clock.now_us(), limit)
 
 
 class _Whole:

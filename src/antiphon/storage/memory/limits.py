@@ -1,6 +1,6 @@
 """The rate limiter of one process: moving minutes in memory.
 
-A limit that is changed begins with an empty window, since its amount is part of the window's key.
+A window belongs to a counter, whatever the amount: a changed limit holds against what passed so far.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class MemoryRateLimiter:
         if not all(state.allowed for state in states):
             return states
         for rate in rates:
-            self._counts.note(_key(rate), rate.cost)
+            self._counts.note(rate.counter, rate.cost)
         return [
             RateState(True, state.remaining - rate.cost, state.free_seconds or MINUTE_SECONDS)
             for rate, state in zip(rates, states, strict=True)
@@ -39,8 +39,4 @@ class MemoryRateLimiter:
     def _state(self, rate: Rate) -> RateState:
         if rate.amount < 1:
             return RateState(rate.cost < 1, 0, MINUTE_SECONDS)
-        return self._counts.state(_key(rate), rate.amount, rate.cost)
-
-
-def _key(rate: Rate) -> str:
-    return f"{rate.counter}|{rate.amount}"
+        return self._counts.state(rate.counter, rate.amount, rate.cost)
