@@ -190,8 +190,6 @@ async def test_q6_anothers_session_message_and_label_are_404(town: Town) -> None
         "chat_history": []
     }
     assert (await eve.call("GET", "/chat")).json() == {"chat_history": [], "messages": []}
-    await eve.call("POST", "/send_message", {"session_id": session, "message": "mine of that name"})
-    assert len((await ann.call("GET", f"/chat/{session}/history")).json()) == 2, "hers is another session"
 
 
 def test_q7_the_time_to_the_first_token_that_the_server_adds_is_measured() -> None:
