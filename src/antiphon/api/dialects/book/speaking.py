@@ -121,13 +121,9 @@ async def answer_to(call: Call, session: ChatSession, item_id: str) -> Reply:
 async def _run(call: Call, session: ChatSession, turn: TurnRequest, begin: Begin) -> Reply:
     application, who = call.application, call.who
     await becomes_current(application, who, session)
+    turn = msgspec.structs.replace(turn, keeps_question=True)
     begun = await begin(with_cache_use(application, call.request.scope, turn))
-    try:
-        return await reply_of(application, who, begun)
-    except HTTPException:
-        if begun.live is not None:
-            await application.branches.keep_question(who, begun.live.run)
-        raise
+    return await reply_of(application, who, begun)
 
 
 async def acknowledged(reply: Awaitable[Reply]) -> Answered:

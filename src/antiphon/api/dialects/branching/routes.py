@@ -152,7 +152,7 @@ async def add_message(application: App, who: Caller, request: Request) -> Respon
     found = await application.conversations.get(who, body.chat_id)
     if body.response is not None:
         return await _store_pair(application, who, request, found, body.question, body.response)
-    begun = await begin(application, who, request, found.id, body.question)
+    begun = await begin(application, who, request, found.id, body.question, keeps_question=True)
     reply = await reply_of(application, who, begun)
     asked = await application.answers.input_items(
         who, ids.RESPONSE + begun.run_id, after=None, limit=1, descending=True
