@@ -56,6 +56,15 @@ async def test_a_history_of_one_user_was_said_by_that_user_but_for_its_answers(
     assert await said(api, OID["$oid"]) == [("Hello", "john"), ("Hi", None), ("Bye", "7")]
 
 
+async def test_an_answer_at_the_head_of_a_page_stands_under_the_number_of_who_asked(api: Api) -> None:
+    for number in (4, 7):
+        await api.post("/messages/", {"text": f"from {number}", "user_id": number})
+    whole = await api.get("/messages/")
+    assert [one["user_id"] for one in whole] == [4, 4, 7, 7]
+    for limit in range(1, 5):
+        assert await api.get("/messages/", limit=limit) == whole[-limit:]
+
+
 async def test_what_is_said_instead_is_said_by_the_same_one(api: Api) -> None:
     await api.post("/chat", {"session_id": "s", "text": "one", "user_id": "john"})
     await api.call("PUT", "/chat/s", {"message": "better"})

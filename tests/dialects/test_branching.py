@@ -70,14 +70,14 @@ async def test_a_chat_is_created_with_or_without_a_name_and_a_body(api: Api) -> 
 async def test_update_chat_changes_what_it_names(api: Api) -> None:
     identifier = await chat(api, name="first", metadata={"a": 1})
 
-    async def update(**fields: Any) -> tuple[Any, Any]:
-        body = {"chat_id": identifier, **fields}
-        changed = await api.call("PUT", f"{BASE}/chats/update-chat", body)
-        return changed["name"], changed["metadata"]
+    async def update(**fields: Any) -> Any:
+        return await api.call("PUT", f"{BASE}/chats/update-chat", {"chat_id": identifier, **fields})
 
-    assert await update(name="second") == ("second", {"a": 1})
-    assert await update(metadata={"b": 2}) == ("second", {"b": 2})
-    assert await update() == ("second", {"b": 2})
+    before = (await shown(api, identifier))["updated_at"]
+    named, noted, same = await update(name="second"), await update(metadata={"b": 2}), await update()
+    assert (named["name"], named["metadata"]) == ("second", {"a": 1})
+    assert (noted["name"], noted["metadata"]) == ("second", {"b": 2})
+    assert before < named["updated_at"] < noted["updated_at"] and same == noted, "nothing named, nothing done"
 
 
 async def test_a_deleted_chat_is_gone_and_its_branches_live_on(api: Api) -> None:

@@ -127,7 +127,9 @@ async def update_chat(application: App, who: Caller, request: Request) -> Respon
     body = await _asked(application, who, request, ChatUpdate)
     if body.name is None and body.metadata is None:
         return answer(await _told(application, who, await application.conversations.get(who, body.chat_id)))
-    found = await application.conversations.update(who, body.chat_id, title=body.name, metadata=body.encoded)
+    found = await application.conversations.update(
+        who, body.chat_id, title=body.name, metadata=body.encoded, is_use=True
+    )
     return answer(await _told(application, who, found))
 
 
