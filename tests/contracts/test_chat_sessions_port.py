@@ -59,6 +59,15 @@ async def test_a_key_is_free_again_when_its_conversation_is_gone(storage: Storag
     assert await storage.chat_sessions.by_key(OWNER, "chat123") == again
 
 
+async def test_an_id_is_taken_whosever_it_is_until_its_conversation_is_gone(storage: Storage) -> None:
+    for owner in (OWNER, STRANGER):
+        made = await named(storage, None, owner_id=owner)
+        assert await storage.chat_sessions.is_taken(made.id)
+        await storage.unit_of_work.commit(ws.DeleteConversation(conversation_id=made.id, now_us=9))
+        assert not await storage.chat_sessions.is_taken(made.id)
+    assert not await storage.chat_sessions.is_taken("0" * 32)
+
+
 async def test_what_is_held_are_the_ephemeral_ones_whose_time_has_not_passed(storage: Storage) -> None:
     assert await storage.chat_sessions.held(NOW) == (0, 0)
     await named(storage, "one", 3, kind=EPHEMERAL, expires_us=NOW + 1)

@@ -83,6 +83,20 @@ async def test_q16_a_model_that_fails_is_told_and_the_message_stays(tmp_path: Pa
         assert [one["message"] for one in history] == ["first", "second"]
 
 
+async def test_q16_a_prompt_that_fails_on_the_live_line_stays_and_everybody_hears_why(tmp_path: Path) -> None:
+    async with opened_room(tmp_path / "data", BROKEN) as room:
+        ann = await room.person("ann")
+        session = await room.shared_session(ann)
+        async with room.live(session, ann) as line:
+            await line.until("joined")
+            await line.say(prompt="keep me", user_id="ann")
+            ended = await line.until("ended", status="failed")
+            refused = await ann.call("POST", "/chat", {"session_id": session, "message": "me too"})
+            assert ended["error"] == refused.json()["error"] == "broken"
+        history = (await ann.call("GET", f"/chat/{session}/history")).json()
+        assert [one["message"] for one in history] == ["keep me", "me too"]
+
+
 async def test_q17_only_a_token_of_ours_that_has_an_end_is_one(town: Town) -> None:
     ann = await town.person("ann")
     claims = jwt.decode(ann.access, options={"verify_signature": False})

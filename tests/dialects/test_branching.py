@@ -70,14 +70,14 @@ async def test_a_chat_is_created_with_or_without_a_name_and_a_body(api: Api) -> 
 async def test_update_chat_changes_what_it_names(api: Api) -> None:
     identifier = await chat(api, name="first", metadata={"a": 1})
 
-    async def update(**fields: Any) -> tuple[Any, Any]:
-        body = {"chat_id": identifier, **fields}
-        changed = await api.call("PUT", f"{BASE}/chats/update-chat", body)
-        return changed["name"], changed["metadata"]
+    async def update(**fields: Any) -> Any:
+        return await api.call("PUT", f"{BASE}/chats/update-chat", {"chat_id": identifier, **fields})
 
-    assert await update(name="second") == ("second", {"a": 1})
-    assert await update(metadata={"b": 2}) == ("second", {"b": 2})
-    assert await update() == ("second", {"b": 2})
+    before = (await shown(api, identifier))["updated_at"]
+    named, noted, same = await update(name="second"), await update(metadata={"b": 2}), await update()
+    assert (named["name"], named["metadata"]) == ("second", {"a": 1})
+    assert (noted["name"], noted["metadata"]) == ("second", {"b": 2})
+    assert before < named["updated_at"] < noted["updated_at"] and same == noted, "nothing named, nothing done"
 
 
 async def test_a_deleted_chat_is_gone_and_its_branches_live_on(api: Api) -> None:
@@ -138,11 +138,12 @@ async def test_a_question_without_an_answer_yet_has_no_response(api: Api) -> Non
     assert await questions(api, aside) == ["unanswered"]
 
 
-async def test_a_model_that_fails_is_502_and_the_question_is_stored(broken: Api) -> None:
+async def test_a_model_that_fails_is_502_and_the_question_stands_in_the_chat(broken: Api) -> None:
     identifier = await chat(broken)
     body = {"chat_id": identifier, "question": "keep me"}
     assert await broken.post(f"{BASE}/messages/add-message", body, status=502) == {"detail": "broken"}
-    assert "keep me" in broken.world.rows("SELECT payload FROM items")[0][0]
+    (pair,) = await pairs(broken, identifier)
+    assert (pair["question"], pair["response"]) == ("keep me", None)
 
 
 async def test_questions_sent_at_once_all_stand_in_the_chat(held: Api) -> None:

@@ -88,7 +88,7 @@ def claiming(name: str, field: str | None, path: str = "/say/") -> Dialect:
         return answer({"by": name})
 
     claim = Claim(
-        operation=("POST", path), accepts=f"{{{field}}}", answer=says,
+        operation=("POST", path), accepts=f"{{{field}}}", answer=says, knows=frozenset({field or "text"}),
         fits=lambda asked: field is None or field in asked.fields,
     )  # fmt: skip
     return Dialect(

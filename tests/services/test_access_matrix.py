@@ -10,7 +10,6 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
@@ -19,7 +18,6 @@ from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
 from antiphon.domain.errors import AntiphonError, Forbidden, InvalidRequest, NotFound
 from antiphon.domain.inputs import parse_input, parse_item
-from antiphon.domain.items import Position
 from antiphon.services.alternatives import Alternatives
 from antiphon.services.answers import Answers
 from antiphon.services.branches import Branches
@@ -56,16 +54,6 @@ def turn(s: Scene, **fields: Any) -> TurnRequest:
     return TurnRequest(surface="responses", items=tuple(X), model=ECHO, conversation_id=s.id, **fields)
 
 
-def unanswered(s: Scene) -> Any:
-    """A run that asked at the root of the scene's branch."""
-    end = Position(ids.new_id(1), 0, 1)
-    names = {
-        "conversation_id": ids.parse(s.id, ids.CONVERSATION),
-        "branch_id": ids.parse(s.branch, ids.BRANCH),
-    }
-    return SimpleNamespace(**names, parent=None, input_end=end)
-
-
 CONVERSATIONS: dict[str, tuple[str, Call]] = {
     "conversations.get": ("viewer", lambda a, w, s: a.get(w, s.id)),
     "conversations.update": ("editor", lambda a, w, s: a.update(w, s.id, title="t", metadata=None)),
@@ -82,7 +70,6 @@ CONVERSATIONS: dict[str, tuple[str, Call]] = {
     "branches.create": ("editor", lambda a, w, s: a.create(w, s.id, name="n", item_id=None, activate=True)),
     "branches.rename": ("editor", lambda a, w, s: a.rename(w, s.id, s.branch, "n")),
     "branches.activate": ("editor", lambda a, w, s: a.activate(w, s.id, s.branch)),
-    "branches.keep_question": ("editor", lambda a, w, s: a.keep_question(w, unanswered(s))),
     "branches.delete": ("editor", lambda a, w, s: a.delete(w, s.id, s.branch)),
     "branches.fork": ("viewer", lambda a, w, s: a.fork(w, s.id, item_id=None, title=None)),
     "branches.tree": ("viewer", lambda a, w, s: a.tree(w, s.id, **PAGE)),

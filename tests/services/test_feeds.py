@@ -15,7 +15,7 @@ from antiphon.domain.items import text_of
 from antiphon.domain.run_events import RunLog
 from antiphon.services.feeds import Began, Changed, Delta, Ended, Feed, Heard, Said, text_in
 from antiphon.services.runs.live import LiveRun
-from tests.services.hand import HAND, PATIENCE_SECONDS, until
+from tests.services.hand import BROKEN, HAND, PATIENCE_SECONDS, until
 from tests.services.world import World, another_person, running_world, say
 
 
@@ -144,6 +144,19 @@ async def test_one_goes_on_from_a_revision(world: World) -> None:
     assert await again.text() == "re: ask", "what ended is told whole"
     assert isinstance(await again.next(), Ended)
     again.feed.close()
+
+
+async def test_an_answer_that_failed_is_told_with_the_reason_also_afterwards(world: World) -> None:
+    conversation = await world.conversation()
+    ear = await listening(world, conversation)
+    seen = ear.feed.revision
+    begun = await world.begin("ask", conversation_id=conversation, model=BROKEN)
+    again = await listening(world, conversation, after=seen)
+    for one in (ear, again):
+        assert await one.text() == "ask"
+        assert isinstance(await one.next(), Began)
+        assert await one.next() == Ended("resp_" + begun.run_id, "failed", "broken")
+        one.feed.close()
 
 
 async def test_a_stranger_hears_nothing_and_a_deleted_one_ends(world: World) -> None:

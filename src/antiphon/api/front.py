@@ -21,6 +21,7 @@ METHODS = SAFE_METHODS | {"POST", "PUT", "PATCH", "DELETE"}
 UNKNOWN_ROUTE = "unknown"
 WATCHED = frozenset({"/metrics", "/health", "/health/live", "/health/ready"})
 """What machines ask that know a server by its address alone."""
+FOREIGN = "Requests from other origins are not served; the setting CORS_ORIGINS names those that are."
 CLIENT_GONE = 499
 """What is counted for a client that left before it had an answer; nginx's number for it."""
 
@@ -54,14 +55,16 @@ class Front:
             send = sharing(scope, send, shared)
         try:
             self._guard(scope)
+            if scope["type"] == "http" and is_preflight(scope):
+                _require_leave(scope, shared or frozenset())
+                await _answer_preflight(scope, send)
+                return
         except Forbidden as error:
             refusing = self._refusing(scope, error) if scope["type"] == "http" else None
             await (refusing(scope, receive, send) if refusing else _refuse(scope, receive, send, error))
             return
-        if shared and scope["type"] == "http" and is_preflight(scope):
-            await _answer_preflight(scope, receive, send, shared)
-            return
         if scope["type"] != "http":
+            scope["path"] = self._respell(scope["path"])
             await self._inner(scope, receive, send)
             return
         handler = self._hot.get((scope["method"], scope["path"]))
@@ -115,10 +118,7 @@ class Front:
         if policy.needs_credentials and scope["type"] == "http":
             return  # other origins cannot read answers, and a cookie alone changes nothing for them
         if origin is not None and not is_own(scope, policy.cors_origins):
-            raise Forbidden(
-                "Requests from other origins are not served; CORS_ORIGINS names those that are.",
-                code="origin_not_allowed",
-            )
+            raise Forbidden(FOREIGN, code="origin_not_allowed")
         if origin is None and header(scope, b"sec-fetch-site") in ("cross-site", "same-site"):
             navigates = scope.get("method") in SAFE_METHODS and header(scope, b"sec-fetch-mode") == "navigate"
             if not navigates:
@@ -136,11 +136,13 @@ def _name(host: str) -> str:
     return host.partition(":")[0].rstrip(".").lower()
 
 
-async def _answer_preflight(scope: Scope, receive: Receive, send: Send, allowed: frozenset[str]) -> None:
+def _require_leave(scope: Scope, allowed: frozenset[str]) -> None:
+    """Raise Forbidden for a page that asks for leave and has none."""
     if header(scope, b"origin") not in allowed:
-        refusal = Forbidden("Requests from this origin are not served.", code="origin_not_allowed")
-        await _refuse(scope, receive, send, refusal)
-        return
+        raise Forbidden(FOREIGN, code="origin_not_allowed")
+
+
+async def _answer_preflight(scope: Scope, send: Send) -> None:
     await send({"type": "http.response.start", "status": 204, "headers": preflight_headers(scope)})
     await send({"type": "http.response.body", "body": b""})
 

@@ -10,6 +10,13 @@ from antiphon.domain import ids
 from antiphon.domain.errors import InvalidRequest
 
 ROLES: Final = frozenset({"user", "assistant", "system", "developer"})
+EXTENSION: Final = "antiphon"
+"""The field of a message's payload that holds what clients of named sessions say of it.
+
+That is `user_id`, the label of its participant, and `timestamp`, its sender's time.
+"""
+MAX_LABEL: Final = 256
+"""Characters of a participant's label."""
 
 
 class Position(msgspec.Struct, frozen=True):

@@ -22,6 +22,9 @@ ANSWERED: Final = frozenset({"completed", "incomplete"})
 
 Surface = Literal["responses", "chat"]
 
+KEEPS_QUESTION: Final = "keeps_question"
+"""The key of a run's `request` that says that its question stays in line though no answer comes."""
+
 WIRE_VERSION: Final = 1
 """Raised by a release that changes a frame's bytes; old encoders stay for old runs."""
 

@@ -15,6 +15,10 @@ class ChatSessions(Protocol):
         """Return the account's own conversation of that external key, or None."""
         ...
 
+    async def is_taken(self, conversation_id: str) -> bool:
+        """Whether a conversation of that id is there, whosever it is: only to refuse the id as a name."""
+        ...
+
     async def held(self, now_us: int) -> tuple[int, int]:
         """Return how many ephemeral conversations there are, and the items on their active branches.
 

@@ -154,10 +154,10 @@ class Answers:
         raw, is_script = await self._storage.runs.log(run)
         return choices_from_log(run, outputs, raw, is_script)
 
-    async def gave(self, who: Principal, wire_id: str) -> list[Item]:
-        """Return the items that the end of an answer stored; raises NotFound."""
+    async def gave(self, who: Principal, wire_id: str) -> tuple[Run, list[Item]]:
+        """Return a run that has ended, and the items that its end stored; raises NotFound."""
         found = await self._access.run(who, wire_id)
-        return await self._storage.runs.outputs(found.run)
+        return found.run, await self._storage.runs.outputs(found.run)
 
     async def cancel(self, who: Principal, wire_id: str) -> Answer:
         """Stop an answer and return it as it then is; harmless for one that has ended.

@@ -16,7 +16,6 @@ from antiphon.domain.conversations import (
 from antiphon.domain.errors import Conflict, InvalidRequest
 from antiphon.domain.items import Item, Position, require_text_limit
 from antiphon.domain.members import EDITOR
-from antiphon.domain.runs import Run
 from antiphon.ports import purge_writes as wp
 from antiphon.ports import write_sets as ws
 from antiphon.ports.clock import Clock
@@ -26,7 +25,6 @@ from antiphon.services.conversations import Conversations, cursor_of
 from antiphon.services.copies import Copies
 from antiphon.services.idempotency import Idempotency, Key
 from antiphon.services.paging import Page, item_page
-from antiphon.services.placing import move_head
 from antiphon.services.trimming import GRACE_US
 from antiphon.services.turn_plans import MAX_CONFLICTS, branch_name, new_branch
 
@@ -172,28 +170,6 @@ class Branches:
         except Conflict:
             not_found("Branch", branch_id)
         return await self.get(who, conversation_id, branch_id)
-
-    async def keep_question(self, who: Principal, run: Run) -> bool:
-        """Let a branch go on after the question of a turn that got no answer, so that linear views show it.
-
-        False, with nothing done, if the branch has moved on or another turn holds it.
-        """
-        if run.branch_id is None or run.conversation_id is None or run.input_end is None:
-            return False
-        _, conversation, branch = await self._access.branch(
-            who, ids.CONVERSATION + run.conversation_id, ids.BRANCH + run.branch_id, EDITOR
-        )
-        before = run.parent.depth if run.parent is not None else -1
-        if branch.run_id is not None or branch.head.depth != before:
-            return False
-        kept = move_head(branch, run.input_end)
-        try:
-            await self._storage.unit_of_work.commit(
-                kept, self._change(who, conversation, "branch.advanced", branch)
-            )
-        except Conflict:
-            return False
-        return True
 
     async def delete(self, who: Principal, conversation_id: str, branch_id: str) -> str:
         """Delete a branch's pointer; the active one is refused. Returns the branch's id."""

@@ -106,6 +106,14 @@ class ChatSessions:
             raise NotFound(f"Session '{name}' not found.", code="session_not_found")
         return ChatSession(wanted, found)
 
+    async def is_somebodys(self, name: str) -> bool:
+        """Whether a name is the id of a conversation, whosever it is.
+
+        That an id is taken is all that this tells; ids are too long to be tried out, and open nothing.
+        """
+        identifier = ids.parse(session_name(name), ids.CONVERSATION)
+        return identifier is not None and await self._storage.chat_sessions.is_taken(identifier)
+
     async def renew(self, session: ChatSession) -> None:
         """Let a session's time begin anew; does nothing to one that has ended."""
         await self._renewed(session.conversation)

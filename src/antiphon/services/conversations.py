@@ -128,10 +128,12 @@ class Conversations:
         pinned: bool | None = None,
         archived: bool | None = None,
         folder: str | UnsetType | None = UNSET,
+        is_use: bool = False,
     ) -> Conversation:
         """Change title, metadata, end (None: never) or place in lists; only if of that `revision`.
 
-        The end and the place are the owner's to set. None of this is a use of the conversation.
+        The end and the place are the owner's to set. None of this is a use of the conversation, but with
+        `is_use`, where clients know of one time only.
         """
         seconds, now = expires_after_seconds, self._clock.now_us()
         in_lists = pinned is not None or archived is not None or folder is not UNSET
@@ -144,7 +146,7 @@ class Conversations:
         )  # fmt: skip
         try:
             change = self.change(who, found.id, "conversation.updated", told(command))
-            await self._storage.unit_of_work.commit(command, quiet(change))
+            await self._storage.unit_of_work.commit(command, change if is_use else quiet(change))
         except Conflict:
             await self._access.enter(who, conversation_id)
             raise PreconditionFailed("The conversation has changed since it was read.") from None

@@ -69,10 +69,11 @@ class Delta(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """An answer has ended; its messages came before."""
+    """An answer has ended; its messages came before. `error` says why it failed, if it did."""
 
     run_id: str
     state: str
+    error: str | None = None
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -172,6 +173,7 @@ class Feeds:
         """Return a change with its items, but for those that were hidden or erased meanwhile."""
         body: dict[str, Any] = change.json()
         items: list[Item] = []
+        runs: dict[str, Run] = {}
         with contextlib.suppress(NotFound):
             if change.kind == "items.added":
                 for item_id in body.get("item_ids", ()):
@@ -183,10 +185,11 @@ class Feeds:
                 )
                 items = page.data
             elif change.kind == "turn.ended":
-                items = await self.answers.gave(who, body["run_id"])
+                ended, items = await self.answers.gave(who, body["run_id"])
+                runs = {ended.id: ended}
             if items:
-                return Happened(change, body, items, await self.answers.of_items(who, conversation_id, items))
-        return Happened(change, body, items)
+                runs |= await self.answers.of_items(who, conversation_id, items)
+        return Happened(change, body, items, runs)
 
     async def typing(self, who: Principal, conversation_id: str, *, is_typing: bool) -> None:
         """Tell the others that the caller writes, or has stopped. Raises NotFound; takes an editor."""
@@ -369,7 +372,9 @@ def _spelled(happened: Happened) -> Iterator[Heard]:
         yield Began(body["run_id"], body["model"])
     elif kind == "turn.ended":
         yield from messages
-        yield Ended(body["run_id"], body["state"])
+        ended = happened.runs.get(body["run_id"].removeprefix(ids.RESPONSE))
+        error = ended.error if ended is not None else None
+        yield Ended(body["run_id"], body["state"], error.message if error is not None else None)
     else:
         yield Changed(kind, body)
 

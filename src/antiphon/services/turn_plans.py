@@ -23,7 +23,7 @@ from antiphon.domain.file_search import FileSearch
 from antiphon.domain.inputs import InputItem, new_item
 from antiphon.domain.items import Item, NewItem, Position
 from antiphon.domain.limits import Standing
-from antiphon.domain.runs import Run, Surface
+from antiphon.domain.runs import KEEPS_QUESTION, Run, Surface
 from antiphon.domain.sources import sources_budget
 from antiphon.domain.usage import estimate_item_tokens
 from antiphon.ports import purge_writes as wp
@@ -54,6 +54,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     is set once it is decided that the answer is given sources, which need room. Of what went before,
     at most `most_before` items are shown to the model, 0: as many as there is room for. With `continues`
     the model is to go on with the answer at which the turn attaches; nothing is said besides.
+    With `keeps_question` the branch goes on after what is asked though no answer comes of it.
     """
 
     surface: Surface
@@ -85,6 +86,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     grounded: bool = False
     most_before: int = 0
     continues: bool = False
+    keeps_question: bool = False
 
 
 def answer_budget(request: TurnRequest, context_tokens: int) -> int:
@@ -151,6 +153,8 @@ def plan_turn(request: TurnRequest, run: Run, at: Attachment, *, worker_id: str)
         "parent_id": _parent_id(at),
         "input_item_ids": [ids.item_wire_id(item.type, item.id) for item in items],
         **({"continues": True} if request.continues else {}),
+        # Kept with the run, so that whoever ends it knows, also after a kill.
+        **({KEEPS_QUESTION: True} if request.keeps_question and items else {}),
     }
     plan.commands.append(ws.OpenRun(run=run, worker_id=worker_id))
     if at.base is not None:

@@ -46,12 +46,13 @@ class Reply(msgspec.Struct, frozen=True):
 
 async def begin(
     application: Application, who: Principal, request: Request, conversation_id: str, text: str,
-    *, most_before: int = 0, **params: Any,
+    *, most_before: int = 0, keeps_question: bool = False, **params: Any,
 ) -> Begun:  # fmt: skip
     """Begin to answer a user's message at the end of a conversation (the core's id).
 
-    The message is stored, whatever comes of the answer. `params` go to the model as they are, and of what
-    was said before at most `most_before` messages, 0: as many as it has room for.
+    The message is stored, whatever comes of the answer; with `keeps_question` it also stays in line.
+    `params` go to the model as they are, and of what was said before at most `most_before` messages, 0: as
+    many as it has room for.
     """
     turn = TurnRequest(
         surface="responses",
@@ -60,6 +61,7 @@ async def begin(
         echo={"conversation": True},
         conversation_id=ids.CONVERSATION + conversation_id,
         most_before=most_before,
+        keeps_question=keeps_question,
         key=key_of(request.scope, await request.body()),
     )
     return await application.turn_order.begin(who, with_cache_use(application, request.scope, turn))

@@ -62,7 +62,10 @@ ERROR: Final[dict[int | str, dict[str, Any]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A request on a path that several dialects share; body and query are one mapping, the body wins."""
+    """A request on a path that several dialects share; body and query are one mapping, the body wins.
+
+    A field that none of them knows is left out, so it decides nothing; but a body of nothing else is shown.
+    """
 
     application: Application
     who: Principal
@@ -74,10 +77,11 @@ class Asked:
 class Claim:
     """What a dialect answers on a path that others have too; the first claim that fits decides.
 
-    `accepts` tells a caller whose request nobody fits what would have.
+    `accepts` tells a caller whose request nobody fits what would have, `knows` are the fields it looks at.
     """
 
     operation: Operation
+    knows: frozenset[str]
     accepts: str
     fits: Callable[[Asked], bool]
     answer: Callable[[Asked], Awaitable[Response]]

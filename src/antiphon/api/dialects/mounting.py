@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from starlette.routing import Match, Route, compile_path
+from starlette.routing import Match, Route, WebSocketRoute, compile_path
 
 from antiphon.api.dependencies import App, Caller
 from antiphon.api.dialects.dialect import (
@@ -71,7 +71,8 @@ def mount(dialects: Sequence[Dialect]) -> Mounted:
     """Return what the given dialects, in order of precedence, add to an application."""
     shared = _shared_router(dialects)
     routers = (*([shared] if shared.routes else []), *(one.router for one in dialects))
-    paths = [route.path for router in routers for route in router.routes if isinstance(route, Route)]
+    kinds = (Route, WebSocketRoute)
+    paths = [route.path for router in routers for route in router.routes if isinstance(route, kinds)]
     if dialects:
         paths += CORE_PATHS
     return Mounted(dialects=tuple(dialects), routers=routers, respell=_respelling(paths))
@@ -115,11 +116,11 @@ def _add_shared(router: APIRouter, operation: Operation, claimed: list[tuple[Cla
     method, path = operation
     claims = list(dict.fromkeys(claim for claim, _ in claimed))  # two may have the same call
     tags: list[str | Enum] = list(dict.fromkeys(one.tag for _, one in claimed))
+    known = frozenset[str]().union(*(claim.knows for claim in claims))
 
     async def decide(application: App, who: Caller, request: Request) -> Response:
-        asked = Asked(
-            application=application, who=who, request=request, fields=await fields_of(request)
-        )  # fmt: skip
+        fields = await _known_fields(request, known)
+        asked = Asked(application=application, who=who, request=request, fields=fields)
         for claim in claims:
             if claim.fits(asked):
                 return await claim.answer(asked)
@@ -134,3 +135,13 @@ def _add_shared(router: APIRouter, operation: Operation, claimed: list[tuple[Cla
         openapi_extra={"requestBody": body}, responses={201: {"description": "Successful Response"}},
         route_class_override=route_of(widest),
     )  # fmt: skip
+
+
+async def _known_fields(request: Request, known: frozenset[str]) -> dict[str, Any]:
+    """Return the fields that say which call a request is.
+
+    A body of unknown fields alone stays: it is no empty one, and is refused.
+    """
+    fields = await fields_of(request)
+    found = {name: value for name, value in fields.items() if name in known}
+    return found or {name: value for name, value in fields.items() if name not in request.query_params}

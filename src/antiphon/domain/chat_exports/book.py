@@ -16,6 +16,7 @@ import msgspec
 from antiphon.domain.chat_exports.chats import Chat, Draft, Text, chat_key
 from antiphon.domain.chat_exports.trees import TreeBuilder
 from antiphon.domain.chat_exports.values import line, listing, mapping, moment, name, text
+from antiphon.domain.items import MAX_LABEL
 
 Value = Mapping[str, Any]
 
@@ -37,6 +38,7 @@ class Entry(msgspec.Struct, frozen=True):
     role: str
     text: str
     created_us: int | None
+    speaker: str | None = None
 
 
 def is_document(value: Value) -> bool:
@@ -76,7 +78,7 @@ def chat_of(group: str, documents: Iterable[Value]) -> Chat:
     single: list[Entry] = []
     for document in sorted(documents, key=_order):
         found = _listed(document)
-        said = list(_pair(document, _time(document))) if found is None else found
+        said = list(_pair(document, _time(document), None)) if found is None else found
         if not said:
             tree.note("document without words left out")
         elif found is None:
@@ -88,7 +90,8 @@ def chat_of(group: str, documents: Iterable[Value]) -> Chat:
         tree.note("earlier copy of a history left out", copies)
     entries = [one for said in whole for one in said] + single
     for number, one in enumerate(entries):
-        tree.add(str(number), before, [Draft(role=one.role, parts=(Text(one.text),))], one.created_us)
+        draft = Draft(role=one.role, parts=(Text(one.text),), speaker=one.speaker)
+        tree.add(str(number), before, [draft], one.created_us)
         before = str(number)
     messages, current = tree.build(before)
     return Chat(
@@ -120,25 +123,34 @@ def _listed(document: Value) -> list[Entry] | None:
     for field in LISTS:
         found = document.get(field)
         if isinstance(found, str) and found and field != ANSWERS:
-            return [Entry("user", text(found), _time(document))]
+            return [Entry("user", text(found), _time(document), _speaker(document))]
         if isinstance(found, list):
-            return [entry for one in listing(found) for entry in _element(one)]
+            user = _speaker(document)
+            return [entry for one in listing(found) for entry in _element(one, user)]
     return None
 
 
-def _element(one: Any) -> Iterator[Entry]:
+def _element(one: Any, user: str | None) -> Iterator[Entry]:
     if isinstance(one, str) and one:
-        yield Entry("user", text(one), None)
+        yield Entry("user", text(one), None, user)
     elif isinstance(one, dict):
-        yield from _pair(one, _time(one))
+        yield from _pair(one, _time(one), user)
 
 
-def _pair(value: Value, created_us: int | None) -> Iterator[Entry]:
-    """Yield what was asked and what was answered, as far as a value says either."""
+def _speaker(value: Value) -> str | None:
+    """Return the label of who speaks in a document or in an entry of one."""
+    return line(_named(value, USERS), MAX_LABEL)
+
+
+def _pair(value: Value, created_us: int | None, user: str | None) -> Iterator[Entry]:
+    """Yield what was asked and what was answered, as far as a value says either.
+
+    It was asked by `user`, unless the value says by whom.
+    """
     role = "assistant" if mapping(value).get("role") in ("assistant", "ai", "bot") else "user"
     asked = next((found for field in (*ASKED, "content") if (found := text(value.get(field)))), None)
     answered = next((found for field in (*ANSWERED, ANSWERS) if (found := text(value.get(field)))), None)
     if asked is not None:
-        yield Entry(role, asked, created_us)
+        yield Entry(role, asked, created_us, (_speaker(value) or user) if role == "user" else None)
     if answered is not None:
         yield Entry("assistant", answered, created_us)

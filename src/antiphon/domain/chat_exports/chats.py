@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from antiphon.domain.chat_exports.values import encoded
+from antiphon.domain.items import EXTENSION
 from antiphon.domain.usage import estimate_item_tokens
 
 Kind = Literal["antiphon", "chatgpt", "claude", "librechat", "open-webui", "branching", "book", "redis"]
@@ -63,7 +64,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """One thing said or done: a message, the thoughts before one, or the use of a tool.
 
     `tool` is a tool's name, `asked` what it was given and `parts` what it returned. Of an `item` whatever
-    it holds is in `verbatim`.
+    it holds is in `verbatim`. `speaker` is the label of who said a message, where several people speak.
     """
 
     kind: Said = "message"
@@ -74,6 +75,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     asked: str = ""
     status: str = "completed"
     verbatim: Mapping[str, Any] = {}
+    speaker: str | None = None
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
@@ -166,7 +168,8 @@ class StoredFile(msgspec.Struct, frozen=True):
 def fingerprint(draft: Draft) -> str:
     """Return a short hash of what a draft says: the same message later, changed, has another.
 
-    What a list calls its attachments does not count: one export has such a list, another has none.
+    What a list calls its attachments does not count: one export has such a list, another has none. Nor does
+    who spoke, which earlier imports left out.
     """
     return _hashed(draft, [one.name for one in draft.attachments])
 
@@ -211,7 +214,8 @@ def payload_of(kind: Kind, message: Message, files: Mapping[str, StoredFile]) ->
             "output": output, IMPORTED: source,
         }  # fmt: skip
     content = [_part(draft.role, part, files) for part in draft.parts]
-    return {"type": "message", "role": draft.role, "content": content, IMPORTED: source}
+    spoken = {EXTENSION: {"user_id": draft.speaker}} if draft.speaker is not None else {}
+    return {"type": "message", "role": draft.role, "content": content, **spoken, IMPORTED: source}
 
 
 def _part(role: str, part: Part, files: Mapping[str, StoredFile]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from antiphon.domain.chat_messages import chain_hash
 from antiphon.domain.conversations import open_segment, segment_start
 from antiphon.domain.items import NewItem, Position
 from antiphon.domain.run_events import FILE_SEARCH, Output, RunLog, compact
-from antiphon.domain.runs import Run
+from antiphon.domain.runs import KEEPS_QUESTION, Run
 from antiphon.domain.usage import Price, estimate_item_tokens
 from antiphon.ports import write_sets as ws
 from antiphon.services.runs.metering import account_for
@@ -92,14 +92,24 @@ def finish_set(
     commands: list[ws.Command] = [ws.FinishRun(run=run, log=kept, is_script=is_script, sealed=sealed), *items]
     if run.conversation_id is not None:
         if run.branch_id is not None:
-            # Who only searched has not answered: a retry must not stack the question twice.
-            head = run.output_end if log.answered else None
+            head = _head(run, log)
             commands.append(_end_claim(run, run.conversation_id, run.branch_id, head))
         commands.append(_change(run, run.conversation_id))
     commands += account_for(run, price, model, cached=cached)
     if run.error is not None and not log.answered:
         commands.append(ws.FreeKey(owner_id=run.author_id, run_id=run.id))
     return tuple(commands)
+
+
+def _head(run: Run, log: RunLog) -> Position | None:
+    """Return where the branch goes on, None for where it was before the turn.
+
+    Who only searched has not answered. Then a retry must not stack the question twice, but for surfaces that
+    show one line of messages: what was said there stays.
+    """
+    if log.answered:
+        return run.output_end
+    return run.input_end if run.request.get(KEEPS_QUESTION) else None
 
 
 def _end_claim(run: Run, conversation_id: str, branch_id: str, head: Position | None) -> ws.EndClaim:

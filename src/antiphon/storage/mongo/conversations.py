@@ -133,6 +133,11 @@ class MongoChatSessions:
         found = await self._database.first(db.CONVERSATIONS, wanted)
         return doc.conversation(found) if found else None
 
+    async def is_taken(self, conversation_id: str) -> bool:
+        """See the port."""
+        found = await self._database.get(db.CONVERSATIONS, conversation_id)
+        return found is not None and found["deleted"] is None
+
     async def held(self, now_us: int) -> tuple[int, int]:
         """See the port."""
         wanted = {"kind": EPHEMERAL, "expires_us": {"$gt": now_us}, "deleted": None}

@@ -18,6 +18,10 @@ class SqlChatSessions:
         """See the port."""
         return await self._read(reads.by_key, account_id, key)
 
+    async def is_taken(self, conversation_id: str) -> bool:
+        """See the port."""
+        return await self._read(reads.is_taken, conversation_id)
+
     async def held(self, now_us: int) -> tuple[int, int]:
         """See the port."""
         return await self._read(reads.held, now_us)

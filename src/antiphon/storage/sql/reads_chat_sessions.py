@@ -23,6 +23,12 @@ def by_key(db: Db, account_id: str, key: str) -> Conversation | None:
     return rows.conversation(row) if row else None
 
 
+def is_taken(db: Db, conversation_id: str) -> bool:
+    """See port `ChatSessions.is_taken`."""
+    found = db.execute("SELECT 1 FROM conversations WHERE id=? AND deleted IS NULL", (conversation_id,))
+    return found.fetchone() is not None
+
+
 def held(db: Db, now_us: int) -> tuple[int, int]:
     """See port `ChatSessions.held`."""
     row = db.execute(

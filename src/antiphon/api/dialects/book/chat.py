@@ -10,7 +10,15 @@ from fastapi import Request, Response
 from antiphon.api.dependencies import App, Caller
 from antiphon.api.dialects.book import sessions, wire
 from antiphon.api.dialects.book.documented import asks
-from antiphon.api.dialects.book.forms import TAG, both_keys, optional_text, text_field, told
+from antiphon.api.dialects.book.forms import (
+    TAG,
+    both_keys,
+    label_of,
+    optional_text,
+    text_field,
+    text_of,
+    told,
+)
 from antiphon.api.dialects.book.reading import Body, bounds, history, history_or_nothing, link_to
 from antiphon.api.dialects.book.speaking import Call, acknowledged, message, newest, say, say_again
 from antiphon.api.dialects.dialect import router_of
@@ -175,15 +183,20 @@ async def speak(application: App, who: Caller, request: Request, chat_session: s
     openapi_extra=asks({"message": "Hello, again!"}),
 )  # fmt: skip
 async def change(application: App, who: Caller, request: Request, chat_session: str) -> Response:
-    """Put another message in the place of the user's last one and answer it; the earlier one stays beside."""
-    text = await text_field(request, "message")
+    """Put another message in the place of the user's last one and answer it; the earlier one stays beside.
+
+    It is said by the same participant, unless `user_id` names another.
+    """
+    fields = await fields_of(request)
+    text, label = text_of(fields, "message"), label_of(optional_text(fields, "user_id"))
     message(text)
     call = Call(application, who, request)
     session = await sessions.existing(application, who, chat_session, latest=True)
     last = _last_said(await newest(call, session, limit=100))
     if last is None:
         raise NotFound("Nothing has been said in this session yet; POST a message first.")
-    reply = await say_again(call, session, last, text)
+    said = message(text, label=label or wire.message_of(last).user_id)
+    reply = await say_again(call, session, last, said)
     return told(session, {"message": reply.text})
 
 

@@ -203,7 +203,9 @@ def _checked(answer: Callable[[Asked], Awaitable[Response]]) -> Callable[[Asked]
 
 
 CLAIMS: Final = tuple(
-    Claim(operation=("POST", path), accepts=accepts, fits=fits, answer=_checked(answer))
+    Claim(
+        operation=("POST", path), accepts=accepts, knows=frozenset(FIELDS), fits=fits, answer=_checked(answer)
+    )
     for path in PATHS
     for accepts, fits, answer in ROWS
 )

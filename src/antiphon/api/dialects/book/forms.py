@@ -14,11 +14,11 @@ from antiphon.api.dialects.fields import fields_of
 from antiphon.api.v1.pages import answer
 from antiphon.domain.chat_sessions import ChatSession
 from antiphon.domain.errors import InvalidRequest
+from antiphon.domain.items import MAX_LABEL
 
 TAG: Final = "book"
 UNFORESEEN: Final = "Something went wrong in the server. Try again; if it stays so tell whoever runs it."
 SESSION_HEADER: Final = "Session-ID"
-MAX_LABEL: Final = 256
 
 
 def both_keys(detail: Detail) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from antiphon.api.dependencies import App, Caller
 from antiphon.api.dialects.book import sessions, wire
 from antiphon.api.dialects.book.documented import MADE, asks, takes
 from antiphon.api.dialects.book.forms import (
-    MAX_LABEL,
     TAG,
     both_keys,
     fault,
@@ -31,6 +30,7 @@ from antiphon.api.dialects.fields import fields_of
 from antiphon.api.dialects.forms import uuid_text
 from antiphon.domain.chat_sessions import ChatSession
 from antiphon.domain.errors import NotFound
+from antiphon.domain.items import MAX_LABEL
 
 router = router_of(TAG, both_keys)
 

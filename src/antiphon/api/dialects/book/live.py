@@ -16,6 +16,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from antiphon.api.dialects.asking import STOPPED
 from antiphon.api.dialects.book import sessions, wire
 from antiphon.api.dialects.book.forms import both_keys, label_of, optional_text, text_of
 from antiphon.api.dialects.book.speaking import conversation_of, message
@@ -137,15 +138,16 @@ class Connection:
             return
         who = await self.caller.caller()
         fields = _fields(text)
-        label, prompt = label_of(fields.get("user_id")), optional_text(fields, "prompt")
+        label, prompt = label_of(optional_text(fields, "user_id")), optional_text(fields, "prompt")
         said = message(prompt if prompt is not None else text_of(fields, "text"), label=label)
         order, wire_id = self._application.turn_order, conversation_of(session)
         if prompt is None:
             await order.add_items(who, wire_id, [said])
             return
         turn = TurnRequest(
-            surface="responses", items=(said,), echo={"conversation": True}, conversation_id=wire_id
-        )
+            surface="responses", items=(said,), echo={"conversation": True}, conversation_id=wire_id,
+            keeps_question=True,
+        )  # fmt: skip
         await order.begin(who, await self._application.recall.with_earlier(who, turn))
 
     async def _send(self, body: dict[str, Any]) -> None:
@@ -171,6 +173,12 @@ def frame(heard: Heard) -> dict[str, Any]:
     if isinstance(heard, Delta):
         return {"type": "delta", "response_id": heard.run_id, "text": heard.text}
     if isinstance(heard, Ended):
-        return {"type": "ended", "response_id": heard.run_id, "status": heard.state}
+        return {"type": "ended", "response_id": heard.run_id, "status": heard.state, **_why(heard)}
     assert isinstance(heard, Changed)  # noqa: S101 - the last of the kinds
     return {"type": "change", "change": heard.kind, "data": heard.body}
+
+
+def _why(ended: Ended) -> dict[str, str]:
+    """Return why an answer ended without being one, in the words in which a call is told."""
+    error = ended.error or (STOPPED if ended.state == "cancelled" else None)
+    return {"error": error} if error is not None else {}

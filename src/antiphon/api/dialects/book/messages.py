@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import Request, Response
@@ -14,7 +15,7 @@ from antiphon.api.dialects.book.forms import TAG, both_keys, fault, label_of, op
 from antiphon.api.dialects.book.lists import read_list
 from antiphon.api.dialects.book.reading import bounds, link_to
 from antiphon.api.dialects.book.speaking import Call, conversation_of, keep, message, newest, say
-from antiphon.api.dialects.bounded import still_there
+from antiphon.api.dialects.bounded import MOST, still_there
 from antiphon.api.dialects.dialect import router_of
 from antiphon.api.dialects.fields import fields_of
 from antiphon.api.dialects.forms import uuid_text
@@ -22,6 +23,7 @@ from antiphon.api.v1.pages import answer
 from antiphon.application import Application
 from antiphon.domain import ids
 from antiphon.domain.accounts import USER, Principal
+from antiphon.domain.chat_sessions import ChatSession
 from antiphon.domain.conversations import Conversation
 from antiphon.services.conversations import MAX_ITEMS_PER_POST
 
@@ -81,11 +83,24 @@ async def messages(application: App, who: Caller, request: Request) -> Response:
     limit, before = bounds(call)
     items = await newest(call, session, limit=limit + 1, before=before)
     shown = wire.messages_of(items[-limit:])
-    authors = list(dict.fromkeys(one.author for one in shown if one.author is not None))
+    earlier = await _up_to_question(call, session, shown)
+    said = earlier + shown
+    authors = list(dict.fromkeys(one.author for one in said if one.author is not None))
     known = await application.aliases.numbers(who, "user", [one.removeprefix(USER) for one in authors])
     headers = link_to(call, shown[0].id, limit) if len(items) > limit and shown else {}
-    counted = wire.counted(shown, {USER + author: number for author, number in known.items()})
-    return answer(counted, headers=headers)
+    counted = wire.counted(said, {USER + author: number for author, number in known.items()})
+    return answer(counted[len(earlier) :], headers=headers)
+
+
+async def _up_to_question(
+    call: Call, session: ChatSession, shown: Sequence[wire.Message]
+) -> list[wire.Message]:
+    """Return what was said before an answer that comes first, from its question on; nothing before others."""
+    if not shown or shown[0].role == "user":
+        return []
+    said = wire.messages_of(await newest(call, session, limit=MOST, before=shown[0].id))
+    asked = next((at for at in range(len(said) - 1, -1, -1) if said[at].role == "user"), len(said))
+    return said[asked:]
 
 
 @router.get("/conversations", summary="Conversations")

@@ -5,6 +5,7 @@ All are looked up among what the caller may see; none of them grants anything.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
 from fastapi import Request
@@ -57,14 +58,17 @@ async def find(application: Application, who: Principal, name: str) -> ChatSessi
 
 
 async def _named(application: Application, who: Principal, name: str) -> ChatSession | None:
-    try:
-        return await application.chat_sessions.get(who, name)
-    except NotFound:
-        pass
+    named: ChatSession | None = None
+    with contextlib.suppress(NotFound):
+        named = await application.chat_sessions.get(who, name)
+    identifier = ids.parse(name.strip(), ids.CONVERSATION)
+    if named is not None and identifier in (None, named.conversation.id):
+        return named
+    # An id leads to what has it, also past a session that was called so before its caller was let in.
     try:
         shared = await application.conversations.get(who, name.strip())
     except NotFound:
-        return None
+        return named
     return ChatSession(uuid_of(shared.id), shared)
 
 
@@ -94,20 +98,26 @@ async def existing(
 
 
 async def opened(application: Application, who: Principal, name: str | None) -> ChatSession:
-    """Return the session of a name, made by its first message if there is none; a new one without a name."""
+    """Return the session of a name, made by its first message if there is none; a new one without a name.
+
+    Raises NotFound for an id that is not theirs: a session that is called so would hide the one that has it.
+    A UUID that is nobody's is a name like any other, since clients choose such.
+    """
     wanted = session_name(name)
     found = await find(application, who, wanted) if wanted is not None else None
-    if found is None and wanted is not None and wanted.startswith(ids.CONVERSATION) and is_id(wanted):
-        raise UnknownSession  # an id of ours, and not theirs
+    if found is None and wanted is not None and await _is_foreign(application, wanted):
+        raise UnknownSession
     if found is None:
         return await application.chat_sessions.open(who, wanted, ephemeral=False)
     await application.chat_sessions.renew(found)
     return found
 
 
-def is_id(name: str) -> bool:
-    """Whether a name has the form of a conversation's id."""
-    return ids.parse(name, ids.CONVERSATION) is not None
+async def _is_foreign(application: Application, name: str) -> bool:
+    """Whether a name that leads its caller nowhere is an id of ours, or a UUID that is somebody's."""
+    if name.startswith(ids.CONVERSATION) and ids.parse(name, ids.CONVERSATION) is not None:
+        return True
+    return await application.chat_sessions.is_somebodys(name)
 
 
 async def made(application: Application, who: Principal, label: str | None) -> ChatSession:

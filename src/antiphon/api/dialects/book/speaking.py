@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from fastapi import Request
@@ -21,12 +21,9 @@ from antiphon.domain.accounts import Principal
 from antiphon.domain.chat_sessions import ChatSession
 from antiphon.domain.file_search import FileSearch
 from antiphon.domain.inputs import InputItem, parse_item
-from antiphon.domain.items import Item, text_of
+from antiphon.domain.items import EXTENSION, Item, text_of
 from antiphon.services.turn_plans import TurnRequest
 from antiphon.services.turns import Begun
-
-EXTENSION: Final = "antiphon"
-"""The field of a message under which the label of its participant and its sender's time stand."""
 
 Begin = Callable[[TurnRequest], Awaitable[Begun]]
 
@@ -85,10 +82,10 @@ async def say(
     return await _run(call, session, turn, lambda one: call.application.turn_order.begin(call.who, one))
 
 
-async def say_again(call: Call, session: ChatSession, item: Item, text: str) -> Reply:
+async def say_again(call: Call, session: ChatSession, item: Item, said: InputItem) -> Reply:
     """Put another message beside one of the user's and have it answered; both become what is shown."""
     turn = TurnRequest(
-        surface="responses", items=(message(text),), echo={"conversation": True},
+        surface="responses", items=(said,), echo={"conversation": True},
         conversation_id=conversation_of(session), key=key_of(call.request.scope, await call.request.body()),
     )  # fmt: skip
     edit = call.application.alternatives.edit
@@ -121,13 +118,9 @@ async def answer_to(call: Call, session: ChatSession, item_id: str) -> Reply:
 async def _run(call: Call, session: ChatSession, turn: TurnRequest, begin: Begin) -> Reply:
     application, who = call.application, call.who
     await becomes_current(application, who, session)
+    turn = msgspec.structs.replace(turn, keeps_question=True)
     begun = await begin(with_cache_use(application, call.request.scope, turn))
-    try:
-        return await reply_of(application, who, begun)
-    except HTTPException:
-        if begun.live is not None:
-            await application.branches.keep_question(who, begun.live.run)
-        raise
+    return await reply_of(application, who, begun)
 
 
 async def acknowledged(reply: Awaitable[Reply]) -> Answered:

@@ -10,7 +10,7 @@ import msgspec
 
 from antiphon.api.dialects.forms import moment, uuid_text
 from antiphon.domain.accounts import USER
-from antiphon.domain.items import Item, text_of
+from antiphon.domain.items import EXTENSION, Item, text_of
 
 SPOKEN: Final = frozenset({"user", "assistant"})
 
@@ -37,7 +37,7 @@ def messages_of(items: Iterable[Item]) -> list[Message]:
 def message_of(item: Item) -> Message:
     """Return an item as a message."""
     body = item.body()
-    told = body.get("antiphon")
+    told = body.get(EXTENSION)
     extra: dict[str, Any] = told if isinstance(told, dict) else {}
     label, sent_at = extra.get("user_id"), extra.get("timestamp")
     return Message(

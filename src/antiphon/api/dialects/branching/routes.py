@@ -127,7 +127,9 @@ async def update_chat(application: App, who: Caller, request: Request) -> Respon
     body = await _asked(application, who, request, ChatUpdate)
     if body.name is None and body.metadata is None:
         return answer(await _told(application, who, await application.conversations.get(who, body.chat_id)))
-    found = await application.conversations.update(who, body.chat_id, title=body.name, metadata=body.encoded)
+    found = await application.conversations.update(
+        who, body.chat_id, title=body.name, metadata=body.encoded, is_use=True
+    )
     return answer(await _told(application, who, found))
 
 
@@ -152,7 +154,7 @@ async def add_message(application: App, who: Caller, request: Request) -> Respon
     found = await application.conversations.get(who, body.chat_id)
     if body.response is not None:
         return await _store_pair(application, who, request, found, body.question, body.response)
-    begun = await begin(application, who, request, found.id, body.question)
+    begun = await begin(application, who, request, found.id, body.question, keeps_question=True)
     reply = await reply_of(application, who, begun)
     asked = await application.answers.input_items(
         who, ids.RESPONSE + begun.run_id, after=None, limit=1, descending=True

@@ -29,6 +29,7 @@ from antiphon.services.turns import Begun
 TAG: Final = "chatgroq"
 PLACEHOLDER: Final = "string"
 """What a documentation page fills in for a text that nobody typed."""
+FIELDS: Final = frozenset(wire.ChatMessage.model_fields)
 LOGINS_SHOWN: Final = 100
 
 Admin = Annotated[Administrator, Depends(admin_of)]
@@ -160,11 +161,13 @@ async def _begun(
 
 
 def _is_chat_message(asked: Asked) -> bool:
-    return "message" in asked.fields and asked.fields.keys() <= {"message", "session_id"}
+    given = {name for name, value in asked.fields.items() if value is not None}
+    return "message" in asked.fields and given <= FIELDS
 
 
 CHAT: Final = Claim(
     operation=("POST", "/chat/"),
+    knows=FIELDS,
     accepts='{"session_id": "…", "message": "…"}, where the session may be left out',
     fits=_is_chat_message,
     answer=chat,
