@@ -84,3 +84,32 @@ async def test_going_on_has_no_input(api: Api) -> None:
     )
     assert error["param"] == "input"
     await api.refused("POST", "/v1/responses", {"model": ECHO, "antiphon": {"continues": True}}, status=400)
+
+
+async def test_where_it_is_read_elsewhere_the_rest_is_known_for_one(api: Api) -> None:
+    conversation = await api.conversation()
+    first = await cut_off(api, conversation)
+    last = await api.post("/v1/responses", going_on(conversation, model=NUMBERED, max_output_tokens=3))
+    rests = [last, await api.post("/v1/responses", going_on(conversation, model=NUMBERED))]
+    path = f"/v1/conversations/{conversation}"
+    link = (await api.post(f"{path}/shares", status=201))["token"]
+    for order in ("asc", "desc"):
+        for limit in (1, 100):
+            found, after = [], {}
+            while len(found) < 4:
+                page = await api.get(f"/v1/shared/{link}/items", order=order, limit=limit, **after)
+                found += page["data"]
+                after = {"after": page["last_id"]}
+            told = [one.get("antiphon") for one in found]
+            goes_on = [{"response": {"id": one["id"], "continues": True}} for one in rests]
+            assert told == ([None, None, *goes_on] if order == "asc" else [*goes_on[::-1], None, None])
+    text = (await api.http.get(f"{path}/export", params={"format": "markdown"})).text
+    whole = "".join(text_of(one["output"][0]) for one in (first, *rests))
+    assert text.endswith(f"\n## User\n\nstream=c tokens=12\n\n## Assistant ({NUMBERED})\n\n{whole}\n")
+    branch = await api.post(f"{path}/branches", {"item_id": first["output"][0]["id"]})
+    main = next(one["id"] for one in (await api.get(f"{path}/branches"))["data"] if one["active"])
+    sides = await api.get(f"{path}/compare", left=branch["id"], right=main, include="antiphon")
+    answered = [item["antiphon"]["response"] for item in sides["right"]["data"]]
+    assert [(one["id"], one["continues"]) for one in answered] == [(one["id"], True) for one in rests]
+    plain = await api.get(f"{path}/compare", left=branch["id"], right=main)
+    assert all("antiphon" not in item for item in plain["right"]["data"])

@@ -117,8 +117,15 @@ async def test_results_are_shown_where_they_are_asked_for(api: Api, docs: str) -
     for name in ("include", "include[]"):
         shown = await api.get(f"/v1/responses/{answer['id']}", **{name: "file_search_call.results"})
         assert shown["output"][0]["results"] == [result]
-    items = await api.get(f"/v1/conversations/{answer['antiphon']['conversation_id']}/items")
-    assert "They sting" not in json.dumps(items)
+    path = f"/v1/conversations/{answer['antiphon']['conversation_id']}/items"
+    assert "They sting" not in json.dumps(await api.get(path))
+    for name in ("include", "include[]"):
+        asked = {name: ["antiphon", "file_search_call.results"]}
+        found = {item["type"]: item for item in (await api.get(path, order="asc", **asked))["data"]}
+        assert found["file_search_call"]["results"] == [result] and "results" not in found["message"]
+        assert found["file_search_call"]["antiphon"]["response"]["id"] == answer["id"]
+        one = await api.get(f"{path}/{answer['output'][0]['id']}", **{name: "file_search_call.results"})
+        assert one["results"] == [result] and "antiphon" not in one
 
 
 async def test_a_replay_is_the_stream_again_byte_for_byte_from_any_event(api: Api, docs: str) -> None:
@@ -174,24 +181,6 @@ async def test_the_official_client_follows_a_search(world: World, docs: str) -> 
             input=[*[item.model_dump() for item in final.output], {"role": "user", "content": "ok"}],
         )  # type: ignore[call-overload]
         assert sent_back.output_text == "ok"
-
-
-async def test_the_trace_explains_the_search(api: Api, docs: str) -> None:
-    answer = await api.post("/v1/responses", asking(docs))
-    found = await api.get(f"/v1/responses/{answer['id']}/retrieval")
-    (search,) = found["searches"]
-    assert search["id"] == answer["output"][0]["id"] and search["status"] == "completed"
-    trace = search["trace"]
-    assert trace["mode"] == "lexical" and trace["collections"] == [docs] and trace["queries"] == [QUESTION]
-    (passage,) = trace["passages"]
-    assert passage["lexical"]["rank"] == 1 and passage["dense"] is None
-    assert (passage["outcome"], passage["source"]) == ("used", 1) and passage["score"] > 0.7
-    assert {"index", "passages", "files"} <= trace["times_ms"].keys()
-    assert found["citations"] == {"cited": 1, "unknown": 0, "unverified": 0, "too_many": 0}
-    plain = await api.ask("x")
-    nothing = await api.get(f"/v1/responses/{plain['id']}/retrieval")
-    assert (nothing["searches"], nothing["citations"]) == ([], None)
-    await api.refused("GET", "/v1/responses/resp_" + "0" * 32 + "/retrieval", status=404)
 
 
 # --- what is asked

@@ -65,6 +65,7 @@ CONVERSATIONS: dict[str, tuple[str, Call]] = {
     "conversations.hide_item": ("editor", lambda a, w, s: a.hide_item(w, s.id, s.item)),
     "conversations.changes": ("viewer", lambda a, w, s: a.changes(w, s.id, after=0, limit=10)),
     "answers.of_items": ("viewer", lambda a, w, s: a.of_items(w, s.id, [])),
+    "answers.records_of": ("viewer", lambda a, w, s: a.records_of(w, s.id, [])),
     "branches.page": ("viewer", lambda a, w, s: a.page(w, s.id, **PAGE)),
     "branches.get": ("viewer", lambda a, w, s: a.get(w, s.id, s.branch)),
     "branches.create": ("editor", lambda a, w, s: a.create(w, s.id, name="n", item_id=None, activate=True)),

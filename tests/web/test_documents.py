@@ -69,6 +69,29 @@ async def test_a_document_is_dropped_and_its_own_words_answer_with_their_place(p
     await expect(page.page.locator(".answer .cite").first).to_be_visible()
 
 
+async def test_what_was_found_has_the_name_of_its_file_and_opens_there(page: Tab) -> None:
+    await give(page, "handbook.md", "text/markdown", HANDBOOK.encode(), "drop")
+    await page.say("Who is the harbour master?")
+    search = page.page.locator(".answer .aside", has_text="Searched the documents")
+    dialog = page.page.locator("dialog")
+    for opened in ("when it has settled", "when it is opened again"):
+        await search.locator("summary").click()
+        found = search.locator("li", has_text="Ada Brandt").first
+        await found.get_by_role("button", name="handbook.md").click()
+        await expect(dialog.locator("mark"), opened).to_contain_text("harbour master is Ada Brandt")
+        await page.picture("result")
+        await page.page.keyboard.press("Escape")
+        await expect(dialog).to_have_count(0)
+        await page.page.reload()
+    await page.page.get_by_label("How the sources were found").click()
+    await dialog.locator(".trace").get_by_role("button", name="handbook.md").first.click()
+    await expect(dialog.locator("mark")).to_contain_text("harbour master is Ada Brandt")
+    await page.picture("trace-passage")
+    await page.page.keyboard.press("Escape")
+    await expect(dialog).to_have_count(1)
+    await expect(dialog.locator(".trace")).to_be_visible()
+
+
 async def test_what_was_attached_in_chats_stands_apart_from_ones_collections(page: Tab) -> None:
     chats = []
     for text in ("Who has the keys?", "Who has the boats?"):

@@ -147,6 +147,23 @@ async def test_a_dialog_that_cannot_be_loaded_leaves_the_page_and_is_loaded_when
 
 
 @looks
+@pytest.mark.parametrize("part", ["shared", "signup"])
+async def test_a_page_without_login_that_cannot_be_loaded_says_so(
+    browser: Browser, url: str, part: str
+) -> None:
+    async with tab(browser, url) as page:
+        page.expected += [*LOST, "dynamically imported module"]
+        await page.page.route("**/v1/auth/me", lambda route: route.fulfill(status=401, json={}))
+        await page.page.route(f"**/assets/{part}-*.js", lambda route: route.fulfill(status=404))
+        await page.page.goto(f"{url}#/{part}/something")
+        await expect(page.page.get_by_role("heading")).to_have_text("This part of the page failed")
+        await page.page.unroute(f"**/assets/{part}-*.js")
+        await page.page.get_by_role("button", name="Load the page again").click()
+        await expect(page.page.get_by_text("This part of the page failed")).to_have_count(0)
+        await expect(page.page.get_by_role("heading").first).to_be_visible()
+
+
+@looks
 @pytest.mark.alone
 async def test_one_can_write_within_a_second(browser: Browser, url: str) -> None:
     """The best of three, since others use this machine; the figure is in docs/page.md."""

@@ -72,6 +72,18 @@ async def test_a_key_is_shown_once_works_and_ends(browser: Browser, url: str) ->
             assert (await client.get("/v1/auth/me")).status_code == 401
 
 
+async def test_the_form_of_keys_fits_a_narrow_phone(browser: Browser, url: str) -> None:
+    await accounts(url, "kim")
+    async with logged_in(browser, url, "kim") as page:
+        await page.page.set_viewport_size({"width": 375, "height": 667})
+        await page.page.goto(f"{url}#/settings/keys")
+        for part in ("input[name=name]", "select", "button"):
+            box = await page.page.locator(f".inline-form > {part}").bounding_box()
+            assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 375, part
+            assert box["width"] > 60, part
+        assert await page.page.locator(".view").evaluate("view => view.scrollWidth <= view.clientWidth")
+
+
 async def test_how_one_wants_to_be_answered_is_sent_along_wherever_one_logs_in(
     browser: Browser, url: str
 ) -> None:

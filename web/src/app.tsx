@@ -1,4 +1,5 @@
 import { lazy, Suspense, useEffect } from "react";
+import { Boundary } from "./frame/boundary";
 import { Login } from "./frame/login";
 import { Notices } from "./frame/notices";
 import { Shell } from "./frame/shell";
@@ -20,17 +21,23 @@ export function App() {
   const invite = useRoute((route) => (route.view === "signup" ? (route.rest[0] ?? null) : null));
   if (invited && state !== "in") {
     return (
-      <Suspense>
-        <SignUp invite={invite} />
-      </Suspense>
+      <Boundary>
+        <Suspense>
+          <SignUp invite={invite} />
+        </Suspense>
+      </Boundary>
     );
   }
   if (shared === null) return <Own />;
   return (
-    <Suspense>
-      <Shared key={shared} token={shared} />
+    <>
+      <Boundary>
+        <Suspense>
+          <Shared key={shared} token={shared} />
+        </Suspense>
+      </Boundary>
       <Notices />
-    </Suspense>
+    </>
   );
 }
 

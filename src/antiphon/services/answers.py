@@ -69,6 +69,13 @@ class Retrieved(msgspec.Struct, frozen=True):
     searches: list[Output]
     citations: dict[str, int] | None
 
+    def filenames(self) -> dict[str, str | None]:
+        """Return the candidates' files by their wire ids, with their names as far as results tell them."""
+        records = [search.record for search in self.searches if search.record is not None]
+        names = {one["file_id"]: one["filename"] for record in records for one in record["results"]}
+        looked_at = (one["file_id"] for record in records for one in record["trace"]["passages"])
+        return {**dict.fromkeys(looked_at), **names}
+
 
 class Answers:
     """Stored answers of a caller, live or long ended."""
@@ -130,6 +137,15 @@ class Answers:
         owner_id = conversation.owner_id
         found = await asyncio.gather(*(self._storage.runs.get(owner_id, run_id) for run_id in run_ids))
         return {run.id: run for run in found if run is not None}
+
+    async def records_of(
+        self, who: Principal, conversation_id: str, items: Sequence[Item]
+    ) -> dict[str, dict[str, Any]]:
+        """Return what the searches among a conversation's items found, by the ids of their items."""
+        searches = [item for item in items if item.type == FILE_SEARCH]
+        runs = await self.of_items(who, conversation_id, searches)
+        logs = await asyncio.gather(*(self._followers.stored_log(run) for run in runs.values()))
+        return {identifier: record for log in logs for identifier, record in _records(log).items()}
 
     async def retrieval(self, who: Principal, wire_id: str) -> Retrieved:
         """Return how an answer's searches went, as far as it is committed; raises NotFound."""

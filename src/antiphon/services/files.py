@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final, Protocol
@@ -132,6 +133,12 @@ class Files:
         identifier = ids.parse(file_id, FILE)
         found = await self._files.get(who.actor_id, identifier) if identifier else None
         return found if found is not None else not_found("File", file_id, param)
+
+    async def names(self, who: Principal, file_ids: Iterable[str]) -> dict[str, str]:
+        """Return the names of those of some files that are the caller's, by their wire ids."""
+        asked = {file_id: ids.parse(file_id, FILE) for file_id in file_ids}
+        reads = (self._files.get(who.actor_id, one) for one in asked.values() if one)
+        return {FILE + file.id: file.filename for file in await asyncio.gather(*reads) if file is not None}
 
     async def page(
         self, who: Principal, *, after: str | None, limit: int, descending: bool, purpose: str | None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Final, NoReturn
 
 import msgspec
@@ -41,6 +43,14 @@ class Shared(msgspec.Struct, frozen=True):
     link: ShareLink
     conversation: Conversation
     branch: Branch
+
+
+class SharedPage(msgspec.Struct, frozen=True):
+    """Items that a link shows; `rests` are the runs of theirs that go on with the answer before."""
+
+    data: list[Item]
+    has_more: bool
+    rests: frozenset[str]
 
 
 class Shares:
@@ -141,14 +151,27 @@ class Shares:
         branch = await self._storage.conversations.branch(conversation.id, shown)
         return Shared(link, conversation, branch) if branch is not None else no_link()
 
-    async def items(self, token: str, *, after: str | None, limit: int, descending: bool) -> Page[Item]:
+    async def items(self, token: str, *, after: str | None, limit: int, descending: bool) -> SharedPage:
         """List the items of a link's branch as they are now; a cursor must lie on it."""
         shared = await self.open(token)
         cursor = await self._cursor(shared, after) if after is not None else None
-        return await item_page(
+        page = await item_page(
             self._storage.tree, shared.conversation, shared.branch.head, after=cursor, limit=limit,
             descending=descending,
         )  # fmt: skip
+        return SharedPage(page.data, page.has_more, await self._rests(shared, page.data))
+
+    async def _rests(self, shared: Shared, items: Sequence[Item]) -> frozenset[str]:
+        """Return the runs that go on with the answer before; one that follows what was asked is not read."""
+        begun: list[str] = []
+        before: str | None = None
+        for item in sorted(items, key=lambda one: one.depth):
+            if item.author_id is None and item.run_id is not None and item.run_id != before:
+                begun.append(item.run_id)
+            before = item.run_id
+        owner_id = shared.conversation.owner_id
+        found = await asyncio.gather(*(self._storage.runs.get(owner_id, run_id) for run_id in begun))
+        return frozenset(run.id for run in found if run is not None and run.request.get("continues"))
 
     async def item(self, token: str, item_id: str) -> tuple[Shared, Item]:
         """Return one item of a link's branch as it is now, and what the link shows; raises NotFound."""

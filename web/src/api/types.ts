@@ -113,20 +113,24 @@ export interface Someone {
   name: string;
 }
 
-export interface Citation {
-  type: "file_citation";
-  index: number;
+/** A stretch of a file's text; `quote` is what stands there, where that is known. */
+export interface Excerpt {
   file_id: string;
   filename: string;
   antiphon?: {
     version: number;
     start: number;
     end: number;
-    quote: string;
+    quote?: string;
     page?: number | null;
     heading?: string | null;
     collection_id?: string | null;
   };
+}
+
+export interface Citation extends Excerpt {
+  type: "file_citation";
+  index: number;
 }
 
 export interface Part {
@@ -141,9 +145,7 @@ export interface Part {
   antiphon?: { file_id: string; filename: string; bytes?: number };
 }
 
-export interface SearchResult {
-  file_id: string;
-  filename: string;
+export interface SearchResult extends Excerpt {
   score: number;
   text: string;
 }

@@ -1,11 +1,13 @@
 import { memo, useMemo, useState } from "react";
-import type { Citation, Item, Part, RunState } from "../api/types";
+import { call } from "../api/client";
+import type { Citation, Excerpt, Item, Part, RunState, SearchResult } from "../api/types";
 import { Icon } from "../frame/icons";
 import { onDemand } from "../frame/on-demand";
 import { withMarks } from "../markdown/lexer";
 import { Markdown } from "../markdown/markdown";
 import { goOn } from "../state/asking";
-import { useChat } from "../state/chat";
+import { chat, useChat } from "../state/chat";
+import { tellError } from "../state/notices";
 import { isLocal } from "../state/receiving";
 import { isEmptyEnding, isRunning, type Turn } from "../state/turns";
 
@@ -44,11 +46,13 @@ function Pending() {
   );
 }
 
+const NO_OUTPUTS: ReadonlyMap<string, Item> = new Map();
+
 function outputsOf(items: Item[]): Map<string, Item> {
   return new Map(items.filter((item) => item.type === "function_call_output").map((item) => [item.call_id ?? "", item]));
 }
 
-function AnswerItem({ item, outputs, growing }: { item: Item; outputs: Map<string, Item>; growing: boolean }) {
+function AnswerItem({ item, outputs, growing }: { item: Item; outputs: ReadonlyMap<string, Item>; growing: boolean }) {
   switch (item.type) {
     case "message":
       return (item.content ?? []).map((part, index) => <AnswerPart key={index} part={part} growing={growing} />);
@@ -66,6 +70,12 @@ function AnswerItem({ item, outputs, growing }: { item: Item; outputs: Map<strin
 interface Source {
   number: number;
   citation: Citation;
+}
+
+/** The words of an answer with what they cite, without what came about on the way. */
+export function AnswerWords({ turn }: { turn: Turn }) {
+  const messages = turn.items.filter((item) => item.type === "message");
+  return messages.map((item) => <AnswerItem key={item.id} item={item} outputs={NO_OUTPUTS} growing={false} />);
 }
 
 function AnswerPart({ part, growing }: { part: Part; growing: boolean }) {
@@ -94,9 +104,7 @@ function AnswerPart({ part, growing }: { part: Part; growing: boolean }) {
           ))}
         </ol>
       )}
-      {open && (
-        <Passage citation={open} onClose={() => setOpen(null)} />
-      )}
+      {open && <Passage excerpt={open} onClose={() => setOpen(null)} />}
     </>
   );
 }
@@ -124,28 +132,63 @@ function Reasoning({ item, growing }: { item: Item; growing: boolean }) {
   );
 }
 
+/** What a search found: told by its events; with the items stored later it is read when somebody looks. */
+function useResults(item: Item): { results: SearchResult[]; look: () => void } {
+  const [known, setKnown] = useState<SearchResult[] | null>(null);
+  const told = item.results ?? null;
+  if (told && told !== known) setKnown(told);
+  const look = () => {
+    if (known || item.status !== "completed") return;
+    const path = `/v1/conversations/${chat.getState().id}/items/${item.id}`;
+    call<Item>(path, { query: { include: "file_search_call.results" } })
+      .then(({ results }) => setKnown(results ?? []))
+      .catch(tellError);
+  };
+  return { results: told ?? known ?? [], look };
+}
+
+const MOST_RESULTS = 10;
+const RESULT_CHARACTERS = 300;
+
 function FileSearch({ item }: { item: Item }) {
+  const { results, look } = useResults(item);
   const done = item.status === "completed";
-  const found = item.results?.length;
   const said = done ? "Searched the documents" : item.status === "failed" ? "The search failed" : "Searching the documents…";
   return (
-    <details className="aside">
+    <details className="aside" onToggle={(event) => event.currentTarget.open && look()}>
       <summary>
         <Icon name="search" /> {said}
-        {found ? ` · ${found} passages` : ""}
+        {results.length > 0 && ` · ${results.length === 1 ? "1 passage" : `${results.length} passages`}`}
       </summary>
       <ul className="passages">
         {(item.queries ?? []).map((query, index) => (
           <li key={`q${index}`}>“{query}”</li>
         ))}
-        {(item.results ?? []).slice(0, 10).map((one, index) => (
-          <li key={index}>
-            <strong>{one.filename}</strong> <span className="score">{one.score.toFixed(2)}</span>
-            <p>{one.text.slice(0, 300)}</p>
-          </li>
+        {results.slice(0, MOST_RESULTS).map((one, index) => (
+          <Result key={index} found={one} />
         ))}
       </ul>
     </details>
+  );
+}
+
+function Result({ found }: { found: SearchResult }) {
+  const [open, setOpen] = useState<Excerpt | null>(null);
+  const { text, antiphon: place } = found;
+  const excerpt = place && { ...found, antiphon: { ...place, quote: text } };
+  return (
+    <li>
+      {excerpt ? (
+        <button className="file-link" onClick={() => setOpen(excerpt)}>
+          {found.filename}
+        </button>
+      ) : (
+        <strong>{found.filename}</strong>
+      )}{" "}
+      <span className="score">{found.score.toFixed(2)}</span>
+      <p>{text.slice(0, RESULT_CHARACTERS)}</p>
+      {open && <Passage excerpt={open} onClose={() => setOpen(null)} />}
+    </li>
   );
 }
 

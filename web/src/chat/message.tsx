@@ -14,7 +14,7 @@ import { copyText } from "../markdown/markdown";
 import { regenerate } from "../state/asking";
 import { chat, goTo, useChat, useTurn } from "../state/chat";
 import { isRest, restOf, whole } from "../state/joining";
-import { costOf, MANY, modelsLike, shortName, useModels } from "../state/models";
+import { costOf, MANY, modelsLike, money, shortName, useModels } from "../state/models";
 import { tell, tellError } from "../state/notices";
 import { useShallow } from "../state/store";
 import { answerIn, isRunning, textOf, type Turn } from "../state/turns";
@@ -260,7 +260,7 @@ function Spent({ turn: last }: { turn: Turn }) {
   if (turn.usage) {
     parts.push(`${turn.usage.input_tokens} → ${turn.usage.output_tokens} tokens`);
     const cost = costOf(price, turn.usage);
-    if (cost !== null) parts.push(cost < 0.01 ? `$${cost.toPrecision(2)}` : `$${cost.toFixed(2)}`);
+    if (cost !== null) parts.push(`$${money(cost)}`);
   }
   return <span className="spent">{parts.join(" · ")}</span>;
 }

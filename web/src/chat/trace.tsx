@@ -1,6 +1,11 @@
-import { useEffect, useState } from "react";
+import { createContext, useContext, useEffect, useState } from "react";
 import { call, messageOf } from "../api/client";
+import type { Excerpt } from "../api/types";
 import { Dialog } from "../frame/dialog";
+import { onDemand } from "../frame/on-demand";
+
+const Passage = onDemand(() => import("./passage"));
+const Opens = createContext<(excerpt: Excerpt) => void>(() => undefined);
 
 interface Retrieval {
   searches: { id: string; status: string; queries: string[]; trace: Record<string, unknown> | null }[];
@@ -11,6 +16,7 @@ interface Retrieval {
 export default function Trace({ responseId, onClose }: { responseId: string; onClose: () => void }) {
   const [found, setFound] = useState<Retrieval | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
+  const [open, setOpen] = useState<Excerpt | null>(null);
   useEffect(() => {
     call<Retrieval>(`/v1/responses/${responseId}/retrieval`)
       .then(setFound)
@@ -24,12 +30,14 @@ export default function Trace({ responseId, onClose }: { responseId: string; onC
         </p>
       )}
       <div className="trace" tabIndex={0} role="region" aria-label="Trace">
-        {found?.searches.map((search) => (
-          <section key={search.id}>
-            <h3>{search.queries.map((query) => `“${query}”`).join(", ")}</h3>
-            <Value value={search.trace} />
-          </section>
-        ))}
+        <Opens.Provider value={setOpen}>
+          {found?.searches.map((search) => (
+            <section key={search.id}>
+              <h3>{search.queries.map((query) => `“${query}”`).join(", ")}</h3>
+              <Value value={search.trace} />
+            </section>
+          ))}
+        </Opens.Provider>
         {found?.citations && (
           <section>
             <h3>Markers</h3>
@@ -37,6 +45,7 @@ export default function Trace({ responseId, onClose }: { responseId: string; onC
           </section>
         )}
       </div>
+      {open && <Passage excerpt={open} onClose={() => setOpen(null)} />}
     </Dialog>
   );
 }
@@ -63,12 +72,15 @@ function Value({ value }: { value: unknown }) {
 }
 
 function Table({ rows }: { rows: Record<string, unknown>[] }) {
-  const columns = [...new Set(rows.flatMap(Object.keys))].filter((name) => !name.endsWith("_id"));
+  const names = [...new Set(rows.flatMap(Object.keys))];
+  const columns = names.filter((name) => !name.endsWith("_id") && name !== "filename");
+  const ofFiles = names.includes("file_id");
   return (
     <div className="table-frame" tabIndex={0} role="region" aria-label="Table">
       <table>
         <thead>
           <tr>
+            {ofFiles && <th>file</th>}
             {columns.map((name) => (
               <th key={name}>{name.replaceAll("_", " ")}</th>
             ))}
@@ -77,6 +89,11 @@ function Table({ rows }: { rows: Record<string, unknown>[] }) {
         <tbody>
           {rows.map((row, index) => (
             <tr key={index}>
+              {ofFiles && (
+                <td>
+                  <File row={row} />
+                </td>
+              )}
               {columns.map((name) => (
                 <td key={name}>{cell(row[name])}</td>
               ))}
@@ -85,6 +102,20 @@ function Table({ rows }: { rows: Record<string, unknown>[] }) {
         </tbody>
       </table>
     </div>
+  );
+}
+
+/** The name of the file that a passage is of, which opens it; a file that is gone, or not the reader's, has none. */
+function File({ row }: { row: Record<string, unknown> }) {
+  const open = useContext(Opens);
+  const { file_id, filename, version, start, end, page } = row;
+  if (!filename) return shown(filename);
+  const place = { version: Number(version), start: Number(start), end: Number(end), page: Number(page) || null };
+  const excerpt = { file_id: String(file_id), filename: String(filename), antiphon: place };
+  return (
+    <button className="file-link" onClick={() => open(excerpt)}>
+      {excerpt.filename}
+    </button>
   );
 }
 

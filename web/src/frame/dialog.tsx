@@ -31,6 +31,7 @@ export function Dialog({
       className={wide ? "dialog wide" : "dialog"}
       aria-labelledby={label}
       onCancel={(event) => {
+        if (event.target !== element.current) return; // of a dialog within this one, or of a choice of files
         event.preventDefault();
         onClose();
       }}

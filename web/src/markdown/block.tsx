@@ -84,11 +84,13 @@ function showText(holder: HTMLElement | null, text: string): void {
   } else if (holder && holder.textContent !== text) holder.textContent = text;
 }
 
-/** Adds what is ours: citations as buttons, a head for code, a frame for wide tables. */
+/** Adds what is ours: citations as buttons, a head for code, a frame for wide tables, the side on which lists begin. */
 function decorate(root: DocumentFragment): void {
+  for (const one of root.querySelectorAll<HTMLElement>("ul, ol, blockquote")) one.dir = "auto";
   for (const table of root.querySelectorAll("table")) {
     const frame = document.createElement("div");
     frame.className = "table-frame";
+    frame.dir = "auto"; // the frame: what is wider than it is scrolled to from where it begins
     frame.tabIndex = 0;
     frame.setAttribute("role", "region");
     frame.setAttribute("aria-label", "Table");

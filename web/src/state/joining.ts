@@ -32,6 +32,17 @@ export function whole(turns: readonly Turn[]): Turn {
   }));
 }
 
+/** Returns turns with every answer as one that others go on with. */
+export function wholes(turns: readonly Turn[]): Turn[] {
+  const found: Turn[] = [];
+  for (const turn of turns) {
+    const before = found.at(-1);
+    if (turn.continues && before?.role === "assistant") found[found.length - 1] = whole([before, turn]);
+    else found.push(turn);
+  }
+  return found;
+}
+
 /** The first message of `rest` goes on in the last one of `items`, in the middle of a word if need be. */
 function joined(items: readonly Item[], rest: readonly Item[]): Item[] {
   const last = items.at(-1);

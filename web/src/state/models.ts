@@ -72,6 +72,13 @@ export function shortName(id: string): string {
   return id.slice(id.indexOf("/") + 1);
 }
 
+/** An amount as a plain number; of a small one what counts of it. */
+export function money(amount: number): string {
+  if (!amount) return "0";
+  if (amount >= 0.01) return amount.toFixed(2);
+  return amount.toLocaleString("en", { maximumSignificantDigits: 2 });
+}
+
 export function costOf(price: Price | undefined, usage: Usage): number | null {
   if (!price || (!price.input && !price.output)) return null;
   return (usage.input_tokens * price.input + usage.output_tokens * price.output) / 1e6;

@@ -66,7 +66,8 @@ export function turnsOf(items: readonly Item[]): Turn[] {
   const turns: Turn[] = [];
   for (const item of items) {
     const place = item.antiphon;
-    const answered = place?.author_id === null ? (place.response ?? null) : null;
+    // Who reads by a link is told of no author, and of an answer only where it is the rest of the one before.
+    const answered = place && !place.author_id ? place.response : null;
     const before = turns.at(-1);
     const continues = answered ? before?.id === answered.id : item.type === "function_call_output";
     if (before && continues && before.role === "assistant") {

@@ -1,8 +1,9 @@
 import { useEffect, useState } from "react";
 import { call, messageOf } from "../api/client";
 import type { Branch, Item, Page } from "../api/types";
-import { Markdown } from "../markdown/markdown";
+import { AnswerWords } from "../chat/answer";
 import { useChat } from "../state/chat";
+import { wholes } from "../state/joining";
 import { tellError } from "../state/notices";
 import { goToBranch } from "../state/places";
 import { go, link, replace } from "../state/router";
@@ -33,7 +34,7 @@ export default function Compare({ rest }: ViewProps) {
   const [found, setFound] = useState<Comparison | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
   useEffect(() => {
-    const query = { left, right, limit: PAGE };
+    const query = { left, right, limit: PAGE, include: "antiphon" };
     call<Comparison>(`/v1/conversations/${id}/compare`, { query })
       .then((read) => (setFound(read), setProblem(null)))
       .catch((error: unknown) => setProblem(messageOf(error)));
@@ -98,7 +99,7 @@ function Line({
     setHasMore(side.has_more);
   }, [side]);
   const more = () => {
-    const query = { branch: side.branch_id, order: "asc", after: items.at(-1)?.id, limit: PAGE };
+    const query = { branch: side.branch_id, order: "asc", after: items.at(-1)?.id, limit: PAGE, include: "antiphon" };
     call<Page<Item>>(`/v1/conversations/${id}/items`, { query })
       .then((page) => {
         setItems([...items, ...page.data]);
@@ -123,9 +124,9 @@ function Line({
         </button>
       </div>
       {!items.length && <p className="empty">Nothing more on this branch.</p>}
-      {turnsOf(items).map((turn) => (
+      {wholes(turnsOf(items)).map((turn) => (
         <article key={turn.id} className={turn.role === "user" ? "compare-said" : "compare-answer"}>
-          {turn.role === "user" ? <p className="plain">{textOf(turn)}</p> : <Markdown text={textOf(turn)} />}
+          {turn.role === "user" ? <p className="plain">{textOf(turn)}</p> : <AnswerWords turn={turn} />}
         </article>
       ))}
       {hasMore && <More onClick={more} />}

@@ -94,8 +94,3 @@ export function bytes(count: number): string {
 export function number(count: number): string {
   return count.toLocaleString();
 }
-
-export function money(amount: number): string {
-  if (!amount) return "0";
-  return amount < 0.01 ? amount.toPrecision(2) : amount.toFixed(2);
-}

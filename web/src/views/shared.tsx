@@ -2,9 +2,10 @@ import { useEffect, useState } from "react";
 import { ApiError, call, send } from "../api/client";
 import { eventsOf, pause } from "../api/stream";
 import type { Item, Page } from "../api/types";
+import { AnswerWords } from "../chat/answer";
 import { SaidPart } from "../chat/message";
 import { ShownAt } from "../chat/pictures";
-import { Markdown } from "../markdown/markdown";
+import { wholes } from "../state/joining";
 import { textOf, turnsOf } from "../state/turns";
 import "../styles/views.css";
 import "../styles/shared.css";
@@ -54,7 +55,7 @@ export default function Shared({ token }: { token: string }) {
         <h1>{head ? head.title || "Untitled" : "…"}</h1>
       </header>
       <ShownAt.Provider value={`/v1/shared/${token}`}>
-        {turnsOf(items).map((turn) =>
+        {wholes(turnsOf(items)).map((turn) =>
           turn.role === "user" ? (
             <article key={turn.id} className="shared-said" aria-label="Question">
               {turn.items.flatMap(({ id, content }) =>
@@ -64,7 +65,7 @@ export default function Shared({ token }: { token: string }) {
           ) : (
             textOf(turn) && (
               <article key={turn.id} aria-label="Answer">
-                <Markdown text={textOf(turn)} />
+                <AnswerWords turn={turn} />
               </article>
             )
           ),

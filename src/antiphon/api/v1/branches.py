@@ -20,7 +20,8 @@ from antiphon.api.v1.conversation_objects import (
     conversation_object,
     segment_object,
 )
-from antiphon.api.v1.pages import answer, page_object, raw_answer
+from antiphon.api.v1.items import Include, shown_items
+from antiphon.api.v1.pages import answer, included, page_object, raw_answer
 from antiphon.api.v1.response_objects import stored_item
 from antiphon.api.v1.responses import send_answer, stream_begun, wait_for
 from antiphon.api.v1.wire_json import encode_object
@@ -124,11 +125,23 @@ async def fork(
 
 @router.get("/compare", summary="Compare two branches")
 async def compare(
-    application: App, who: Caller, conversation_id: str, left: str, right: str, limit: Limit = 20
+    application: App,
+    who: Caller,
+    request: Request,
+    conversation_id: str,
+    left: str,
+    right: str,
+    limit: Limit = 20,
+    include: Include = None,
 ) -> Response:
     """Return what two branches share last, and the first items of either line after that."""
+    named = included(request, include)
     found = await application.branches.compare(who, conversation_id, left, right, limit=limit)
-    return answer(comparison_object(left, right, found))
+    lines = [
+        await shown_items(application, who, conversation_id, items, named)
+        for items in (found.left, found.right)
+    ]
+    return answer(comparison_object(found, (left, lines[0]), (right, lines[1])))
 
 
 @router.get("/items/{item_id}/siblings", summary="List alternatives of an item")

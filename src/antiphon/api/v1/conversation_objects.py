@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from antiphon.api.v1.response_objects import stored_item
 from antiphon.domain import ids
 from antiphon.domain.conversations import Branch, Conversation
 from antiphon.domain.items import Item, text_of
@@ -103,19 +102,21 @@ def segment_object(summary: Segments) -> dict[str, Any]:
     }
 
 
-def comparison_object(left: str, right: str, comparison: Comparison) -> dict[str, Any]:
-    """Return two branches side by side."""
+def comparison_object(
+    comparison: Comparison, left: tuple[str, list[dict[str, Any]]], right: tuple[str, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    """Return two branches side by side, each by its id and its items as they are told."""
     return {
         "object": "conversation.comparison",
         "common_depth": comparison.common.depth if comparison.common else -1,
         "left": {
-            "branch_id": left,
-            "data": [stored_item(item) for item in comparison.left],
+            "branch_id": left[0],
+            "data": left[1],
             "has_more": comparison.left_has_more,
         },
         "right": {
-            "branch_id": right,
-            "data": [stored_item(item) for item in comparison.right],
+            "branch_id": right[0],
+            "data": right[1],
             "has_more": comparison.right_has_more,
         },
     }

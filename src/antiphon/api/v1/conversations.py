@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,15 +12,13 @@ from antiphon.api.dependencies import After, App, Caller, JsonRoute, Limit, Purg
 from antiphon.api.idempotency import key_of, once
 from antiphon.api.v1.conversation_bodies import AddItems, CreateConversation, UpdateConversation
 from antiphon.api.v1.conversation_objects import conversation_object, deleted_object
+from antiphon.api.v1.items import Include, shown_items
 from antiphon.api.v1.pages import Order, answer, included, page_object, raw_answer
-from antiphon.api.v1.response_objects import PLACE, known_includes, placed_item, stored_item
+from antiphon.api.v1.response_objects import stored_item
 from antiphon.api.v1.wire_json import encode_object
-from antiphon.application import Application
-from antiphon.domain.accounts import Principal
 from antiphon.domain.conversations import ALL, MAX_FOLDER, Chosen
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.inputs import parse_input
-from antiphon.domain.items import Item
 from antiphon.services.paging import use_cursor
 
 Sort = Literal["created", "used"]
@@ -185,13 +182,13 @@ async def list_items(
     limit: Limit = 20,
     order: Order = "desc",
     branch: Annotated[str | None, Query(description="A branch other than the active one.")] = None,
-    include: Annotated[list[str] | None, Query(description="`antiphon`: where each item stands.")] = None,
+    include: Include = None,
 ) -> Response:
-    """List the items on a branch's path; on demand with their place in the tree and their answers."""
+    """List the items on a branch's path; on demand with their places, answers and results of searches."""
     page = await application.conversations.items(
         who, conversation_id, branch_id=branch, after=after, limit=limit, descending=order == "desc"
     )
-    data = await _shown(application, who, conversation_id, page.data, included(request, include))
+    data = await shown_items(application, who, conversation_id, page.data, included(request, include))
     return answer(page_object(data, has_more=page.has_more))
 
 
@@ -202,22 +199,12 @@ async def retrieve_item(
     request: Request,
     conversation_id: str,
     item_id: str,
-    include: Annotated[list[str] | None, Query(description="`antiphon`: where the item stands.")] = None,
+    include: Include = None,
 ) -> Response:
-    """Return any item of the conversation's tree; on demand with its place and its answer."""
+    """Return any item of the conversation's tree; on demand with its place, its answer and its results."""
     item = await application.conversations.item(who, conversation_id, item_id)
-    (shown,) = await _shown(application, who, conversation_id, [item], included(request, include))
+    (shown,) = await shown_items(application, who, conversation_id, [item], included(request, include))
     return answer(shown)
-
-
-async def _shown(
-    application: Application, who: Principal, conversation_id: str, items: Sequence[Item], include: list[str]
-) -> list[dict[str, Any]]:
-    """Return items as they are told, on demand with their places and their answers."""
-    if PLACE not in known_includes(include, own=(PLACE,)):
-        return [stored_item(item) for item in items]
-    runs = await application.answers.of_items(who, conversation_id, items)
-    return [placed_item(item, runs.get(item.run_id or "")) for item in items]
 
 
 @router.delete("/{conversation_id}/items/{item_id}", summary="Delete an item")

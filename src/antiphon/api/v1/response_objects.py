@@ -80,12 +80,12 @@ def shows_results(run: Run) -> bool:
     return RESULTS in run.request.get("include", ())
 
 
-def stored_item(item: Item) -> dict[str, Any]:
-    """Return a stored item on the wire."""
-    return output_item(item.id, item.type, item.status, item.body())
+def stored_item(item: Item, record: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return a stored item on the wire; `record` is a search's, where its results are to be shown."""
+    return output_item(item.id, item.type, item.status, item.body(), record)
 
 
-def placed_item(item: Item, run: Run | None) -> dict[str, Any]:
+def placed_item(item: Item, run: Run | None, record: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return a stored item with its place in the tree, and the answer that took it in or gave it out."""
     answered = None
     if run is not None:
@@ -105,7 +105,7 @@ def placed_item(item: Item, run: Run | None) -> dict[str, Any]:
         "created_at": item.created_us // 1_000_000,
         "response": answered,
     }
-    return {**stored_item(item), "antiphon": place}
+    return {**stored_item(item, record), "antiphon": place}
 
 
 def usage_object(usage: Usage | None) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -62,12 +62,12 @@ def answer_object(answer: Answer, *, results: bool = False) -> dict[str, Any]:
     return response_object(answer.run, outputs)
 
 
-def retrieval_object(wire_id: str, found: Retrieved) -> dict[str, Any]:
-    """Return how an answer's searches went."""
+def retrieval_object(wire_id: str, found: Retrieved, names: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return how an answer's searches went; `names` are files' names by their ids."""
     searches = [
         {
             "id": ids.item_wire_id(one.type, one.id), "status": one.status, "queries": one.queries,
-            "trace": one.record["trace"] if one.record is not None else None,
+            "trace": _named(one.record["trace"], names) if one.record is not None else None,
         }
         for one in found.searches
     ]  # fmt: skip
@@ -77,6 +77,12 @@ def retrieval_object(wire_id: str, found: Retrieved) -> dict[str, Any]:
         "searches": searches,
         "citations": found.citations,
     }
+
+
+def _named(trace: dict[str, Any], names: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return a trace, which others share, with the names of its passages' files."""
+    passages = [{**one, "filename": names.get(one["file_id"])} for one in trace["passages"]]
+    return {**trace, "passages": passages}
 
 
 def wants_results(named: Sequence[str]) -> bool:

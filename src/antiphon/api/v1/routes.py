@@ -131,7 +131,10 @@ async def retrieve_response(
 async def retrieve_retrieval(application: App, who: Caller, response_id: str) -> Response:
     """Return how a response's sources were found: queries, ranks of both legs, what was left out and why."""
     found = await application.answers.retrieval(who, response_id)
-    return answer(responses.retrieval_object(response_id, found))
+    names = found.filenames()
+    unnamed = [file_id for file_id, name in names.items() if name is None]
+    names |= await application.files.names(who, unnamed)
+    return answer(responses.retrieval_object(response_id, found, names))
 
 
 @router.get("/responses/{response_id}/usage", summary="What a response used", tags=["tree"])

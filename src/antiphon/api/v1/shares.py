@@ -6,7 +6,7 @@ keeps it, no search engine lists it, no link on the page tells where the reader 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -25,6 +25,7 @@ from antiphon.api.v1.response_objects import stored_item
 from antiphon.api.v1.wire_json import encode_object
 from antiphon.domain import ids
 from antiphon.domain.errors import AntiphonError, NotFound
+from antiphon.domain.items import Item
 from antiphon.domain.shares import SHARE, ShareLink
 from antiphon.services.shares import Shared
 
@@ -144,8 +145,16 @@ async def list_shared_items(
         page = await application.shares.items(token, after=after, limit=limit, descending=order == "desc")
     except NotFound as error:
         return _no_link(error)
-    data = [stored_item(item) for item in page.data]
+    data = [_shared_item(item, page.rests) for item in page.data]
     return answer(page_object(data, has_more=page.has_more), headers=PRIVATE)
+
+
+def _shared_item(item: Item, rests: Container[str]) -> dict[str, Any]:
+    """Return an item; of one that is the rest of the answer before, that it is."""
+    if item.author_id is not None or item.run_id is None or item.run_id not in rests:
+        return stored_item(item)
+    response = {"id": ids.RESPONSE + item.run_id, "continues": True}
+    return {**stored_item(item), "antiphon": {"response": response}}
 
 
 @public.get("/items/{item_id}/pictures/{picture_id}", summary="Retrieve a picture of a shared item")

@@ -1,8 +1,8 @@
 import { type FormEvent } from "react";
 import { call, newKey } from "../../api/client";
 import { useAll, useList } from "../../state/lists";
-import { useModels } from "../../state/models";
-import { money, More, number, Problem, Table } from "../parts";
+import { money, useModels } from "../../state/models";
+import { More, number, Problem, Table } from "../parts";
 import type { User } from "./users";
 
 const PATH = "/v1/admin/limits";

@@ -1,7 +1,8 @@
 import { useEffect, useState } from "react";
 import { call, messageOf } from "../../api/client";
 import type { Page } from "../../api/types";
-import { number, money, Problem, Table } from "../parts";
+import { money } from "../../state/models";
+import { number, Problem, Table } from "../parts";
 import { Bars } from "../plot";
 import { lastDays, sumsByDay, type Sums } from "../usage";
 

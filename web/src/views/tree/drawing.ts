@@ -52,7 +52,9 @@ export class Drawing {
     const themes = new MutationObserver(() => this.recolour());
     themes.observe(document.documentElement, { attributeFilter: ["data-theme"] });
     this.watching.push(sizes, themes);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.recolour(), { signal });
+    for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
+      matchMedia(query).addEventListener("change", () => this.recolour(), { signal });
+    }
     this.resize();
   }
 
