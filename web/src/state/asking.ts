@@ -201,34 +201,17 @@ async function answered(path: string, body: object, answers: Turn[], said: Turn 
 
 /** After an answer the tree has grown: read how. */
 async function settle(): Promise<void> {
-  const { id, path, turns, hasEarlier } = chat.getState();
+  const { id, path, turns } = chat.getState();
   if (id === null || running().length) return;
   const last = turns[path.at(-1) ?? ""];
   try {
     // What failed without a word is in no branch's path: it stays on the screen until one goes elsewhere.
     await persist(readTree, whileOpen());
-    if (last && last.items.length && !hasEarlier) await reread();
-    else if (last?.items.length) await rereadTail();
+    if (last?.items.length) await reread();
     await readTitle(id, TITLE_TRIES);
   } catch (error) {
     tellError(error);
   }
-}
-
-/** With a window of a long conversation, what was read before stays where it is. */
-async function rereadTail(): Promise<void> {
-  const before = chat.getState();
-  await reread();
-  const now = chat.getState();
-  const first = now.path[0];
-  const at = first ? before.path.indexOf(first) : -1;
-  if (at <= 0) return;
-  const kept = before.path.slice(0, at);
-  chat.setState({
-    path: [...kept, ...now.path],
-    turns: { ...Object.fromEntries(kept.map((id) => [id, before.turns[id]!])), ...now.turns },
-    hasEarlier: before.hasEarlier,
-  });
 }
 
 /** Reads the conversation until it has a title: the server makes it in the background, after the first answer. */
