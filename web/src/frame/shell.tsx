@@ -2,6 +2,7 @@ import { Suspense, useEffect, useState } from "react";
 import { ChatRuntime } from "../chat/runtime";
 import { Thread } from "../chat/thread";
 import { stop } from "../state/asking";
+import { beginNew } from "../state/beginning";
 import { open, openNew, running, useChat } from "../state/chat";
 import { keepLive } from "../state/live";
 import { useConversations } from "../state/conversations";
@@ -93,7 +94,7 @@ function TopBar({ shown, onShow, title }: { shown: boolean; onShow: () => void; 
           <Icon name="tree" />
         </button>
       )}
-      <button className="icon" aria-label="New chat" onClick={() => go("")}>
+      <button className="icon" aria-label="New chat" onClick={beginNew}>
         <Icon name="add" />
       </button>
     </header>
@@ -106,7 +107,7 @@ function useShortcuts(toggle: () => void): void {
       const command = event.ctrlKey || event.metaKey;
       const typing = (event.target as HTMLElement).matches?.("input, textarea, select, [contenteditable]");
       const key = event.key.toLowerCase();
-      if (command && event.shiftKey && key === "o") go("");
+      if (command && event.shiftKey && key === "o") beginNew();
       else if (command && event.shiftKey && key === "s") toggle();
       else if (command && key === "/") go("keyboard");
       else if (command && !event.shiftKey && key === "k") go("search");

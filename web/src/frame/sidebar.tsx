@@ -1,4 +1,5 @@
 import type { Conversation } from "../api/types";
+import { beginNew } from "../state/beginning";
 import { readArchive, readConversations, useConversations } from "../state/conversations";
 import { tellError } from "../state/notices";
 import { go, link } from "../state/router";
@@ -23,7 +24,7 @@ export function Sidebar({ onHide, covers }: { onHide: () => void; covers: boolea
           <Icon name="sidebar" />
         </button>
       </header>
-      <button className="new-chat" onClick={() => go("")}>
+      <button className="new-chat" onClick={beginNew}>
         <Icon name="add" /> New chat
       </button>
       <a className="search-chats" href={link("search")}>
