@@ -1,4 +1,4 @@
-"""A chat begins with the first question that the server takes in: one that it refuses leaves no empty chat."""
+"""A chat begins with the first question that the server takes in: one that it refuses leaves no empty one."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ import { stop } from "../state/asking";
 import { beginNew } from "../state/beginning";
 import { open, openNew, running, useChat } from "../state/chat";
 import { keepLive } from "../state/live";
+import { keepRenewing } from "../state/renewing";
 import { useConversations } from "../state/conversations";
 import { go, useRoute } from "../state/router";
 import { moment } from "../views/parts";
@@ -19,6 +20,7 @@ const NARROW = "(max-width: 760px)";
 export function Shell() {
   const [shown, setShown] = useState(() => !matchMedia(NARROW).matches);
   useEffect(keepLive, []);
+  useEffect(keepRenewing, []);
   useShortcuts(() => setShown((now) => !now));
   const view = useRoute((route) => route.view);
   const rest = useRoute((route) => route.rest);

@@ -43,9 +43,11 @@ function List() {
   const hasMore = useConversations((state) => state.hasMore);
   const state = useConversations((state) => state.state);
   const archiveIsRead = useConversations((state) => state.archiveIsRead);
+  const problem = useConversations((state) => state.problem);
   const groups = grouped(list, archiveIsRead);
   return (
     <div className="conversations">
+      {problem && <Unread problem={problem} />}
       {state === "read" && !list.length && <p className="empty">Nothing yet. What you ask will stand here.</p>}
       <Group title="Pinned" list={list.filter((one) => Boolean(one.pinned) && !one.archived)} />
       <Folders />
@@ -62,6 +64,18 @@ function List() {
           Archived ones
         </button>
       )}
+    </div>
+  );
+}
+
+/** Says that the list is not there, and why. */
+function Unread({ problem }: { problem: string }) {
+  return (
+    <div className="empty">
+      <p role="alert">Your chats could not be read. {problem}</p>
+      <button className="quiet" onClick={() => void readConversations()}>
+        Try again
+      </button>
     </div>
   );
 }

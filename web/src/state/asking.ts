@@ -1,6 +1,6 @@
 /** Saying something: new questions, edits, other answers, several models at once, and stopping. */
 
-import { call, messageOf, newKey, send } from "../api/client";
+import { ApiError, call, messageOf, newKey, send } from "../api/client";
 import { begin, follow, persist } from "../api/stream";
 import type { Conversation, Part, Response } from "../api/types";
 import { unmake } from "./beginning";
@@ -9,7 +9,7 @@ import { noteConversation } from "./conversations";
 import { take } from "./documents";
 import { fileOf } from "./drafts";
 import { readManner } from "./manner";
-import { models } from "./models";
+import { models, readModels } from "./models";
 import { tellError } from "./notices";
 import { answerTurn, fan, isLocal, put, putBeside, Receiving, userTurn } from "./receiving";
 import { answerIn, emptyTurn, isEmptyEnding, type Turn } from "./turns";
@@ -60,6 +60,7 @@ async function asking(question: Unsent, work: () => Promise<void>): Promise<void
     await work();
   } catch (error) {
     question.refuse(messageOf(error));
+    if (error instanceof ApiError && error.code === "model_not_found") readModels().catch(tellError);
   } finally {
     question.done();
     if (question.made) unmake(question.made).catch(tellError);

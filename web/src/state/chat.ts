@@ -3,10 +3,10 @@
  * that are being made. It mirrors the server's tree and holds a window of it.
  */
 
-import { call, messageOf } from "../api/client";
+import { ApiError, call, messageOf } from "../api/client";
 import { persist } from "../api/stream";
 import type { Branch, Conversation, Item, Page, Segment } from "../api/types";
-import { noteConversation } from "./conversations";
+import { forgetConversation, noteConversation } from "./conversations";
 import { createStore, useStore } from "./store";
 import { endingOf, isRunning, onto, passes, siblingsAt, turnAt, turnsOf, type Turn } from "./turns";
 import { endsAt, hangingOn, readUnanswered, withoutUnanswered } from "./unanswered";
@@ -142,6 +142,7 @@ async function read(id: string, mine: number): Promise<void> {
     noteConversation(conversation);
     await persist(readTree, signal);
   } catch (error) {
+    if (error instanceof ApiError && error.status === 404) forgetConversation(id);
     return failed(error);
   }
   if (mine === opening) opened.forEach((tell) => tell(chat.getState()));

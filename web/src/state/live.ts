@@ -14,6 +14,7 @@ import { rescueDraft } from "./drafts";
 import { tell, tellError } from "./notices";
 import { go } from "./router";
 import { noteRating } from "./rating";
+import { renew } from "./renewing";
 import { look, session } from "./session";
 import { createStore, useStore } from "./store";
 import { isRunning } from "./turns";
@@ -70,6 +71,7 @@ async function keepFollowing(id: string, revision: number, signal: AbortSignal):
   let last = revision;
   let attempt = 0;
   const mine = new Feed(id, (event) => {
+    if (attempt > 0) renew();
     attempt = 0;
     if (event.revision !== undefined && event.type !== "ready") last = Math.max(last, event.revision);
     if (followed === id && !signal.aborted) hear(event).catch(tellError);
