@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from tests.web.browser import PHONE, Tab, tab
 from tests.web.views import require_accessible
@@ -29,6 +29,25 @@ async def test_a_model_is_found_by_parts_of_its_name(page: Tab) -> None:
     await page.page.keyboard.press("Enter")
     assert await rows.count() > 8, "what was looked for last time is forgotten"
     await expect(page.page.locator(".model-row [aria-checked=true]").first).to_contain_text("echo")
+
+
+async def test_a_model_that_is_taken_away_is_gone_from_the_list_when_one_opens_it(page: Tab) -> None:
+    await page.choose("echo")
+
+    async def without(route: Route) -> None:
+        found = await (await route.fetch()).json()
+        found["data"] = [one for one in found["data"] if one["id"] != "scripted/echo"]
+        await route.fulfill(json=found)
+
+    await page.page.route("**/v1/models?*", without)
+    button = page.page.locator(".model-button")
+    await button.click()
+    await expect(page.row("echo")).to_have_count(0)
+    await expect(page.row("text")).to_have_count(1)
+    await expect(button).not_to_have_text("echo")
+    await page.page.unroute_all()
+    await page.page.evaluate("() => dispatchEvent(new Event('focus'))")
+    await expect(button).to_have_text("echo")
 
 
 async def test_where_nothing_is_called_that_nothing_is_chosen(page: Tab) -> None:

@@ -1,6 +1,7 @@
+import { useEffect } from "react";
 import { Icon } from "../frame/icons";
 import { Menu, MenuItem } from "../frame/menu";
-import { chooseModels, MANY, modelsLike, MOST_AT_ONCE, shortName, useModels } from "../state/models";
+import { chooseModels, MANY, modelsLike, MOST_AT_ONCE, readModels, shortName, useModels } from "../state/models";
 
 /** Which model answers next. Several can be ticked: each answers, side by side. */
 export function ModelPicker() {
@@ -26,6 +27,7 @@ export function ModelPicker() {
         const note = found.length ? "Tick several to compare their answers." : "No model is called that.";
         return (
           <>
+            <Renewed />
             {found.map((one) => (
               <ModelRow key={one.id} model={one} chosen={chosen} isOnly={list.length === 1} close={close} />
             ))}
@@ -39,6 +41,12 @@ export function ModelPicker() {
       }}
     </Menu>
   );
+}
+
+/** Reads the models again when the list is opened: administrators add and remove some. */
+function Renewed() {
+  useEffect(() => void readModels().catch(() => undefined), []);
+  return null;
 }
 
 interface Row {

@@ -77,8 +77,8 @@ function Earlier() {
     const watch = new IntersectionObserver(
       ([entry]) => {
         if (!entry?.isIntersecting) return;
-        height.current = viewport?.scrollHeight ?? 0;
-        readEarlier().catch(tellError);
+        // Measured only then: meanwhile an answer may grow below.
+        readEarlier(() => (height.current = viewport?.scrollHeight ?? 0)).catch(tellError);
       },
       { root: viewport, rootMargin: "600px 0px 0px 0px" },
     );

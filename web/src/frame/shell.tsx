@@ -2,8 +2,10 @@ import { Suspense, useEffect, useState } from "react";
 import { ChatRuntime } from "../chat/runtime";
 import { Thread } from "../chat/thread";
 import { stop } from "../state/asking";
+import { beginNew } from "../state/beginning";
 import { open, openNew, running, useChat } from "../state/chat";
 import { keepLive } from "../state/live";
+import { keepRenewing } from "../state/renewing";
 import { useConversations } from "../state/conversations";
 import { go, useRoute } from "../state/router";
 import { moment } from "../views/parts";
@@ -18,6 +20,7 @@ const NARROW = "(max-width: 760px)";
 export function Shell() {
   const [shown, setShown] = useState(() => !matchMedia(NARROW).matches);
   useEffect(keepLive, []);
+  useEffect(keepRenewing, []);
   useShortcuts(() => setShown((now) => !now));
   const view = useRoute((route) => route.view);
   const rest = useRoute((route) => route.rest);
@@ -93,7 +96,7 @@ function TopBar({ shown, onShow, title }: { shown: boolean; onShow: () => void; 
           <Icon name="tree" />
         </button>
       )}
-      <button className="icon" aria-label="New chat" onClick={() => go("")}>
+      <button className="icon" aria-label="New chat" onClick={beginNew}>
         <Icon name="add" />
       </button>
     </header>
@@ -106,7 +109,7 @@ function useShortcuts(toggle: () => void): void {
       const command = event.ctrlKey || event.metaKey;
       const typing = (event.target as HTMLElement).matches?.("input, textarea, select, [contenteditable]");
       const key = event.key.toLowerCase();
-      if (command && event.shiftKey && key === "o") go("");
+      if (command && event.shiftKey && key === "o") beginNew();
       else if (command && event.shiftKey && key === "s") toggle();
       else if (command && key === "/") go("keyboard");
       else if (command && !event.shiftKey && key === "k") go("search");

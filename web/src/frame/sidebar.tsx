@@ -1,4 +1,5 @@
 import type { Conversation } from "../api/types";
+import { beginNew } from "../state/beginning";
 import { readArchive, readConversations, useConversations } from "../state/conversations";
 import { tellError } from "../state/notices";
 import { go, link } from "../state/router";
@@ -23,7 +24,7 @@ export function Sidebar({ onHide, covers }: { onHide: () => void; covers: boolea
           <Icon name="sidebar" />
         </button>
       </header>
-      <button className="new-chat" onClick={() => go("")}>
+      <button className="new-chat" onClick={beginNew}>
         <Icon name="add" /> New chat
       </button>
       <a className="search-chats" href={link("search")}>
@@ -42,9 +43,11 @@ function List() {
   const hasMore = useConversations((state) => state.hasMore);
   const state = useConversations((state) => state.state);
   const archiveIsRead = useConversations((state) => state.archiveIsRead);
+  const problem = useConversations((state) => state.problem);
   const groups = grouped(list, archiveIsRead);
   return (
     <div className="conversations">
+      {problem && <Unread problem={problem} />}
       {state === "read" && !list.length && <p className="empty">Nothing yet. What you ask will stand here.</p>}
       <Group title="Pinned" list={list.filter((one) => Boolean(one.pinned) && !one.archived)} />
       <Folders />
@@ -61,6 +64,18 @@ function List() {
           Archived ones
         </button>
       )}
+    </div>
+  );
+}
+
+/** Says that the list is not there, and why. */
+function Unread({ problem }: { problem: string }) {
+  return (
+    <div className="empty">
+      <p role="alert">Your chats could not be read. {problem}</p>
+      <button className="quiet" onClick={() => void readConversations()}>
+        Try again
+      </button>
     </div>
   );
 }

@@ -1,22 +1,20 @@
 /** Saying something: new questions, edits, other answers, several models at once, and stopping. */
 
-import { call, messageOf, newKey, send } from "../api/client";
+import { ApiError, call, messageOf, newKey, send } from "../api/client";
 import { begin, follow, persist } from "../api/stream";
 import type { Conversation, Part, Response } from "../api/types";
-import { adopt, busily, chat, onOpened, open, readTree, reread, running, standing, whileOpen } from "./chat";
+import { unmake } from "./beginning";
+import { busily, chat, onOpened, open, readTree, reread, running, standing, whileOpen } from "./chat";
 import { noteConversation } from "./conversations";
 import { take } from "./documents";
-import { fileOf, moveDraft } from "./drafts";
+import { fileOf } from "./drafts";
 import { readManner } from "./manner";
-import { models } from "./models";
+import { models, readModels } from "./models";
 import { tellError } from "./notices";
 import { answerTurn, fan, isLocal, put, putBeside, Receiving, userTurn } from "./receiving";
-import { replace, route } from "./router";
-import { newConversation } from "./temporary";
 import { answerIn, emptyTurn, isEmptyEnding, type Turn } from "./turns";
 import { forgetRefused, stopUnsent, Unsent } from "./unsent";
 
-const TITLE = 60;
 const TITLE_TRIES = 2;
 const TITLE_MILLISECONDS = 1000;
 const INCLUDE = ["file_search_call.results"];
@@ -29,7 +27,7 @@ export async function ask(parts: Part[], chosen: string[] = models.getState().ch
   put([...standing(), said.id, answers[0]!.id], [said, ...answers]);
   if (answers.length > 1) fan(said.id, answers);
   await asking(question, async () => {
-    const id = await conversation(parts, question);
+    const id = question.conversationId ?? (await question.make(parts));
     if (!(await taken(id, parts, question))) return;
     const input = [{ type: "message", role: "user", content: parts }];
     const common = { input, stream: true, background: true, include: INCLUDE };
@@ -62,8 +60,10 @@ async function asking(question: Unsent, work: () => Promise<void>): Promise<void
     await work();
   } catch (error) {
     question.refuse(messageOf(error));
+    if (error instanceof ApiError && error.code === "model_not_found") readModels().catch(tellError);
   } finally {
     question.done();
+    if (question.made) unmake(question.made).catch(tellError);
   }
 }
 
@@ -71,8 +71,8 @@ async function asking(question: Unsent, work: () => Promise<void>): Promise<void
 export async function edit(turnId: string, parts: Part[]): Promise<void> {
   const { id, path, turns } = chat.getState();
   const old = turns[turnId];
+  if (old && isLocal(old)) return askAgain(turnId, parts);
   if (id === null || !old) return;
-  if (isLocal(old)) return askAgain(turnId, parts);
   const said = userTurn(parts);
   const answer = answerTurn(models.getState().chosen[0] ?? null);
   const before = path.slice(0, path.indexOf(turnId));
@@ -108,11 +108,11 @@ export async function regenerate(turnId: string, model: string | null = null): P
   const old = turns[turnId];
   if (old?.continues && isEmptyEnding(old)) return goOn(turnId, model ?? old.model);
   const at = placeOf(turnId);
-  if (id === null || !old || at < 0) return;
+  if (!old || at < 0) return;
   const asked = turns[path[at - 1] ?? ""];
   if (asked && isLocal(asked)) return askAgain(asked.id, asked.items.flatMap((one) => one.content ?? []), model);
   const item = old.items[0]?.id ?? asked?.items.at(-1)?.id;
-  if (!item) return;
+  if (id === null || !item) return;
   const answer = answerTurn(model ?? old.model);
   const question = new Unsent([answer]);
   putBeside(path[at] ?? turnId, answer.id);
@@ -158,32 +158,6 @@ export async function stop(): Promise<void> {
   await Promise.all(begun.map((turn) => send(`/v1/responses/${turn.id}/cancel`, { method: "POST" }).catch(tellError)));
 }
 
-async function conversation(parts: Part[], question: Unsent): Promise<string> {
-  const { conversationId: id } = question;
-  if (id !== null) return id;
-  const how = { body: newConversation(), idempotencyKey: newKey(), signal: question.signal };
-  const read = await question.prepare(() => call<Conversation>("/v1/conversations", how));
-  const made = { ...read, title: titleOf(parts) }; // until the server has made one, in the background
-  question.conversationId = made.id;
-  question.branchId = made.active_branch_id;
-  if (question.isLeft) {
-    noteConversation(made);
-    return made.id;
-  }
-  adopt(made);
-  moveDraft(made.id);
-  if (route.getState().view === "") replace("c", made.id); // else one looks at something else meanwhile
-  return made.id;
-}
-
-function titleOf(parts: Part[]): string {
-  const text = parts.find((part) => part.text && !part.antiphon)?.text ?? parts[0]?.antiphon?.filename ?? "New chat";
-  const line = text.trim().split("\n")[0]!.replace(/[#*`>|\s]+/g, " ").trim();
-  if (line.length <= TITLE) return line;
-  const cut = line.slice(0, TITLE);
-  return `${cut.slice(0, Math.max(cut.lastIndexOf(" "), TITLE / 2))}…`;
-}
-
 // --- answers being made
 
 function run(path: string, body: object, answers: Turn[], said: Turn | null, question: Unsent): Promise<void> {
@@ -201,34 +175,17 @@ async function answered(path: string, body: object, answers: Turn[], said: Turn 
 
 /** After an answer the tree has grown: read how. */
 async function settle(): Promise<void> {
-  const { id, path, turns, hasEarlier } = chat.getState();
+  const { id, path, turns } = chat.getState();
   if (id === null || running().length) return;
   const last = turns[path.at(-1) ?? ""];
   try {
     // What failed without a word is in no branch's path: it stays on the screen until one goes elsewhere.
     await persist(readTree, whileOpen());
-    if (last && last.items.length && !hasEarlier) await reread();
-    else if (last?.items.length) await rereadTail();
+    if (last?.items.length) await reread();
     await readTitle(id, TITLE_TRIES);
   } catch (error) {
     tellError(error);
   }
-}
-
-/** With a window of a long conversation, what was read before stays where it is. */
-async function rereadTail(): Promise<void> {
-  const before = chat.getState();
-  await reread();
-  const now = chat.getState();
-  const first = now.path[0];
-  const at = first ? before.path.indexOf(first) : -1;
-  if (at <= 0) return;
-  const kept = before.path.slice(0, at);
-  chat.setState({
-    path: [...kept, ...now.path],
-    turns: { ...Object.fromEntries(kept.map((id) => [id, before.turns[id]!])), ...now.turns },
-    hasEarlier: before.hasEarlier,
-  });
 }
 
 /** Reads the conversation until it has a title: the server makes it in the background, after the first answer. */

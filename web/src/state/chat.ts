@@ -3,15 +3,18 @@
  * that are being made. It mirrors the server's tree and holds a window of it.
  */
 
-import { call, messageOf } from "../api/client";
+import { ApiError, call, messageOf } from "../api/client";
 import { persist } from "../api/stream";
 import type { Branch, Conversation, Item, Page, Segment } from "../api/types";
-import { noteConversation } from "./conversations";
+import { forgetConversation, noteConversation } from "./conversations";
 import { createStore, useStore } from "./store";
-import { endingOf, isRunning, passes, siblingsAt, turnsOf, type Turn } from "./turns";
+import { endingOf, isRunning, onto, passes, siblingsAt, turnAt, turnsOf, type Turn } from "./turns";
 import { endsAt, hangingOn, readUnanswered, withoutUnanswered } from "./unanswered";
 
 const WINDOW = 60;
+/** So many windows are read for what was shown before to stay, and so many for a turn that one goes to. */
+const MOST_TO_MEET = 5;
+const MOST_TO_REACH = 60;
 const SEGMENTS = 100;
 const MOST_SEGMENT_PAGES = 20;
 const MOST_BRANCH_PAGES = 5;
@@ -139,6 +142,7 @@ async function read(id: string, mine: number): Promise<void> {
     noteConversation(conversation);
     await persist(readTree, signal);
   } catch (error) {
+    if (error instanceof ApiError && error.status === 404) forgetConversation(id);
     return failed(error);
   }
   if (mine === opening) opened.forEach((tell) => tell(chat.getState()));
@@ -157,11 +161,14 @@ function readItems(id: string, after: string | null, branch: string | null): Pro
   return call<Page<Item>>(`/v1/conversations/${id}/items`, { query });
 }
 
+/** Shows the newest items of a path; of what was shown, that which is before them stays. */
 function show(conversation: Conversation | null, page: Page<Item>, branchId: string | null): void {
-  const turns = turnsOf([...page.data].reverse());
-  const ending = endingOf(turns.at(-1));
-  if (ending) turns.push(ending);
+  const newest = turnsIn(page);
+  const ending = endingOf(newest.at(-1));
+  if (ending) newest.push(ending);
   chat.setState((now) => {
+    const whole = page.has_more ? onto(shownTurns(now), newest) : null;
+    const turns = whole ?? newest;
     const fanned = new Set(Object.values(now.fans).flat());
     const live = Object.fromEntries(Object.entries(now.turns).filter(([id, turn]) => fanned.has(id) || isRunning(turn)));
     return {
@@ -171,32 +178,70 @@ function show(conversation: Conversation | null, page: Page<Item>, branchId: str
       turns: { ...live, ...Object.fromEntries(turns.map((turn) => [turn.id, turn])) },
       path: turns.map((turn) => turn.id),
       beside: {},
-      hasEarlier: page.has_more,
+      hasEarlier: whole ? now.hasEarlier : page.has_more,
       branchId,
     };
   });
   placeSiblings();
 }
 
-/** Reads the path of a branch anew, e.g. after an answer has ended or another branch was chosen. */
-export async function reread(branchId: string | null = chat.getState().branchId): Promise<void> {
-  const { id } = chat.getState();
+function turnsIn(page: Page<Item>): Turn[] {
+  return turnsOf([...page.data].reverse());
+}
+
+/** The turns of the path shown, root first. */
+export function shownTurns({ path, turns }: Chat = chat.getState()): Turn[] {
+  return path.flatMap((id) => turns[id] ?? []);
+}
+
+type Enough = (turns: Turn[]) => boolean;
+
+/**
+ * Reads the path of a branch anew, e.g. after an answer has ended or another branch was chosen: its newest items, and
+ * those before them until it is `enough`. What was shown before all these stays, if it is of this path.
+ */
+export async function reread(branchId: string | null = chat.getState().branchId, enough?: Enough): Promise<void> {
+  const { id, branchId: shown, path } = chat.getState();
   if (id === null) return;
   const mine = opening;
+  const most = enough ? MOST_TO_REACH : branchId === shown && path.length ? MOST_TO_MEET : 1;
   const page = await readItems(id, null, branchId);
+  for (let count = 1; mine === opening && page.has_more && count < most; count++) {
+    if ((enough ?? meets)(turnsIn(page))) break;
+    const { data, has_more } = await readItems(id, page.data.at(-1)!.id, branchId);
+    page.data.push(...data);
+    page.has_more = has_more;
+  }
   if (mine === opening) show(null, page, branchId);
 }
 
-/** Reads the turns before the oldest one shown. */
-export async function readEarlier(): Promise<void> {
-  const { id, path, turns, hasEarlier } = chat.getState();
-  const oldest = turns[path[0] ?? ""]?.items[0]?.id;
+/** Whether what is shown goes on with these turns, or begins with them. */
+function meets([first]: Turn[]): boolean {
+  return first !== undefined && chat.getState().path.includes(first.id);
+}
+
+/** Reads all that is shown anew, where something may have changed anywhere. */
+export function rereadAll(): Promise<void> {
+  const from = firstDepth();
+  return reread(undefined, ([first]) => first !== undefined && first.depth <= from);
+}
+
+function firstDepth(): number {
+  const { hasEarlier } = chat.getState();
+  return hasEarlier ? (shownTurns()[0]?.depth ?? 0) : 0;
+}
+
+/** Reads the turns before the oldest one shown; `before` is told when they are about to be shown. */
+export async function readEarlier(before?: () => void): Promise<void> {
+  const { id, branchId, hasEarlier } = chat.getState();
+  const oldest = shownTurns()[0]?.items[0]?.id;
   if (!hasEarlier || id === null || !oldest) return;
   const mine = opening;
-  const page = await readItems(id, oldest, null);
-  if (mine !== opening) return;
+  const page = await readItems(id, oldest, branchId);
+  if (mine !== opening || shownTurns()[0]?.items[0]?.id !== oldest) return;
+  before?.();
   chat.setState((now) => {
-    const earlier = turnsOf([...page.data].reverse());
+    const earlier = turnsIn(page);
     const first = now.turns[now.path[0] ?? ""];
     const last = earlier.at(-1);
     if (first && last && last.id === first.id) {
@@ -305,25 +350,31 @@ function located(now: Chat): Record<string, Turn> {
   return turns;
 }
 
-/** Goes to another turn of the same place: makes a branch that shows it the active one, and reads that. */
-export function goTo(turnId: string): Promise<void> {
+/**
+ * Goes to another turn of the same place: makes a branch that shows it the active one, and reads that back to there.
+ * Returns the id by which the turn is shown.
+ */
+export function goTo(turnId: string): Promise<string | null> {
   return busily(() => activate(turnId));
 }
 
-async function activate(turnId: string): Promise<void> {
+async function activate(turnId: string): Promise<string | null> {
   const { id, turns, segments, branches, branchId } = chat.getState();
   const turn = turns[turnId];
-  if (id === null || !turn?.segment) return;
-  const shows = branches.filter((one) => passes(segments, one, turn.segment!, turn.depth));
+  if (id === null || !turn?.segment) return null;
+  const { segment, depth } = turn;
+  const shows = branches.filter((one) => passes(segments, one, segment, depth));
   const found = shows.find((one) => one.id === branchId) ?? shows.at(-1);
   const base = `/v1/conversations/${id}/branches`;
   let wanted = found?.id;
   if (wanted) {
     await call<Branch>(`${base}/${wanted}/activate`, { method: "PUT" });
   } else {
-    const last = segments.get(turn.segment)?.last_item?.id ?? turn.items.at(-1)?.id;
+    const last = segments.get(segment)?.last_item?.id ?? turn.items.at(-1)?.id;
     wanted = (await call<Branch>(base, { body: { item_id: last, activate: true } })).id;
   }
-  await reread(wanted);
+  const isFirst = firstDepth() >= depth;
+  await reread(wanted, (read) => turnAt(read, segment, depth) !== undefined && (isFirst || meets(read)));
   await readTree();
+  return turnAt(shownTurns(), segment, depth)?.id ?? null;
 }

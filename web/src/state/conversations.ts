@@ -4,14 +4,14 @@
  * asks for it.
  */
 
-import { call } from "../api/client";
+import { ApiError, call, messageOf } from "../api/client";
 import type { Conversation, Page } from "../api/types";
 import { keepDraft, NOTHING } from "./drafts";
 import { tellError } from "./notices";
-import { createStore, useStore } from "./store";
+import { createStore, kept, useStore } from "./store";
 
 const PAGE = 40;
-const MOST_PINNED = 100;
+const LARGEST_PAGE = 100;
 
 export interface Folder {
   name: string;
@@ -28,9 +28,20 @@ export interface Conversations {
   archiveIsRead: boolean;
   hasMore: boolean;
   state: "unread" | "reading" | "read" | "failed";
+  /** Why the first page is not there, until it is. */
+  problem: string | null;
 }
 
-const NONE: Conversations = { folders: [], cursors: {}, list: [], cursor: null, archiveIsRead: false, hasMore: false, state: "unread" };
+const NONE: Conversations = {
+  folders: [],
+  cursors: {},
+  list: [],
+  cursor: null,
+  archiveIsRead: false,
+  hasMore: false,
+  state: "unread",
+  problem: null,
+};
 
 export const conversations = createStore<Conversations>(() => NONE);
 
@@ -46,7 +57,7 @@ export async function readConversations(more = false): Promise<void> {
   try {
     const usual = { limit: PAGE, sort: "used", pinned: false, archived: false, folder: "" };
     const first = [
-      { limit: MOST_PINNED, sort: "used", pinned: true, archived: false },
+      { limit: LARGEST_PAGE, sort: "used", pinned: true, archived: false },
       { limit: PAGE, sort: "used", shared: true },
     ];
     const asked = more ? [{ ...usual, after: cursor }] : [usual, ...first];
@@ -54,17 +65,78 @@ export async function readConversations(more = false): Promise<void> {
     const [pages] = await Promise.all([Promise.all(reading), more ? undefined : readFolders()]);
     const found = pages.flatMap((page) => page.data);
     const own = pages[0]!;
+    if (!more) readUpTo = own.data[0]?.updated_at ?? 0;
+    readFrom = own.data.at(-1)?.updated_at ?? 0;
     conversations.setState((now) => ({
       list: merged(more ? now.list : [], found),
       cursor: own.next_cursor ?? own.last_id,
       hasMore: own.has_more,
       archiveIsRead: more && now.archiveIsRead,
       state: "read",
+      problem: null,
     }));
   } catch (error) {
-    conversations.setState({ state: "failed" });
-    tellError(error);
+    if (more) tellError(error);
+    conversations.setState(more ? { state: "read" } : { state: "failed", problem: messageOf(error) });
   }
+}
+
+/** When the newest was used that was read, and the last one of the pages read so far, in seconds. */
+let readUpTo = 0;
+let readFrom = 0;
+
+/**
+ * Reads what was used last anew, about as much as is shown, and puts it into that, of which all else stays: further
+ * pages, folders, the archive, and the chat that is open. What would have to be there and is not is gone.
+ */
+export async function renewConversations(openId: string | null): Promise<void> {
+  const { list: asked, state } = conversations.getState();
+  if (state === "reading") return;
+  if (state !== "read") return readConversations();
+  const query = { limit: Math.min(asked.length + PAGE, LARGEST_PAGE), sort: "used" };
+  const page = await call<Page<Conversation>>("/v1/conversations", { query });
+  const now = conversations.getState();
+  if (now.state !== "read") return; // somebody else logged in, or all of it is being read
+  const list = renewed(now, asked, page, openId);
+  if (list.length !== now.list.length || list.some((one, at) => one !== now.list[at])) conversations.setState({ list });
+  // So much is new that some of it is on further pages.
+  const last = page.data.at(-1)?.updated_at ?? 0;
+  if (page.has_more && last > readUpTo) {
+    readFrom = last;
+    conversations.setState({ cursor: page.next_cursor ?? null, hasMore: true });
+  }
+  readUpTo = page.data[0]?.updated_at ?? 0;
+  if (refiled(now.list, list)) await readFolders();
+}
+
+/** Returns the list with the chats of its newest page as they are now; `asked` is the list as it was before that was read. */
+function renewed(now: Conversations, asked: Conversation[], page: Page<Conversation>, openId: string | null): Conversation[] {
+  const read = new Map(page.data.map((one) => [one.id, one]));
+  const since = page.has_more ? page.data.at(-1)!.updated_at : -1;
+  const isGone = (one: Conversation) => !one.antiphon && !read.has(one.id) && one.updated_at > since && asked.includes(one);
+  const stays = now.list.filter((one) => one.id === openId || !isGone(one));
+  const known = new Set([...now.list, ...asked].map((one) => one.id));
+  const came = page.data.filter((one) => !known.has(one.id) && !givenUp.has(one.id) && isShown(now, one));
+  return [...came, ...stays.map((one) => newer(one, read.get(one.id)))];
+}
+
+/** Whether a chat would be shown by what was read so far; others come with further pages, their folder, the archive. */
+function isShown({ archiveIsRead, cursors, hasMore }: Conversations, { archived, pinned, folder, updated_at }: Conversation): boolean {
+  if (archived) return archiveIsRead;
+  return pinned || !hasMore || updated_at >= readFrom || (folder != null && cursors[folder] !== undefined);
+}
+
+/** A chat without a title yet shows what was asked. */
+function newer(known: Conversation, read: Conversation | undefined): Conversation {
+  if (!read || read.revision < known.revision) return known;
+  return kept(known, { ...read, title: read.title ?? known.title });
+}
+
+/** Whether a chat came into a folder or out of one. */
+function refiled(before: Conversation[], after: Conversation[]): boolean {
+  const folders = (list: Conversation[]) => new Map(list.map((one) => [one.id, one.folder ?? null]));
+  const [old, fresh] = [folders(before), folders(after)];
+  return [...new Set([...old.keys(), ...fresh.keys()])].some((id) => (old.get(id) ?? null) !== (fresh.get(id) ?? null));
 }
 
 export async function readFolders(): Promise<void> {
@@ -85,7 +157,7 @@ export async function readFolder(name: string): Promise<void> {
 
 /** Reads those that were put away. */
 export async function readArchive(): Promise<void> {
-  const query = { limit: MOST_PINNED, sort: "used", archived: true };
+  const query = { limit: LARGEST_PAGE, sort: "used", archived: true };
   const page = await call<Page<Conversation>>("/v1/conversations", { query });
   conversations.setState((now) => ({ list: merged(now.list, page.data), archiveIsRead: true }));
 }
@@ -113,7 +185,12 @@ export async function updateConversation(
   id: string,
   changes: { title?: string; pinned?: boolean; archived?: boolean; expires_after?: null; folder?: string | null },
 ): Promise<void> {
-  noteConversation(await call<Conversation>(`/v1/conversations/${id}`, { body: changes }));
+  try {
+    noteConversation(await call<Conversation>(`/v1/conversations/${id}`, { body: changes }));
+  } catch (error) {
+    if (isMissing(error)) forgetConversation(id);
+    throw error;
+  }
 }
 
 /** Ends one's own membership in what another person shared. */
@@ -132,13 +209,26 @@ export function isGivenUp(id: string): boolean {
 async function giveUp(id: string, path: string): Promise<void> {
   givenUp.add(id);
   try {
-    await call(path, { method: "DELETE" });
+    await remove(path);
   } catch (error) {
     givenUp.delete(id);
     throw error;
   }
   keepDraft(id, NOTHING);
   forgetConversation(id);
+}
+
+/** Deletes what may have been deleted elsewhere by now: then it is done. */
+async function remove(path: string, signal?: AbortSignal): Promise<void> {
+  try {
+    await call(path, { method: "DELETE", signal });
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 404;
 }
 
 /** Takes a conversation out of the list, when it is gone or was taken away. */
@@ -158,7 +248,7 @@ export async function deleteAll(onStep: (gone: number) => void, signal: AbortSig
   for (;;) {
     const { data } = await call<Page<Conversation>>("/v1/conversations", { query: { limit: PAGE }, signal });
     for (const one of data) {
-      await call(`/v1/conversations/${one.id}`, { method: "DELETE", signal });
+      await remove(`/v1/conversations/${one.id}`, signal);
       takeOut(one.id);
       onStep(++gone);
     }

@@ -27,16 +27,28 @@ export async function take(conversationId: string, parts: Part[], signal: AbortS
   await Promise.all(files.map((file) => put(store, file.file_id, file.filename, signal)));
 }
 
-async function storeOf(conversationId: string): Promise<string> {
-  const path = `/v1/conversations/${conversationId}/vector_stores`;
-  const { vector_store_ids: known } = await call<{ vector_store_ids: string[] }>(path);
-  for (const id of known) {
-    const store = await call<Store>(`/v1/vector_stores/${id}`).catch(() => null);
-    if (store?.metadata.conversation === conversationId) return id;
+/** Takes away what was made for the documents of a conversation that is about to go. */
+export async function release(conversationId: string): Promise<void> {
+  for (const id of await attachedTo(conversationId)) {
+    if (await isMadeFor(id, conversationId)) await call(`/v1/vector_stores/${id}`, { method: "DELETE" });
   }
+}
+
+async function attachedTo(conversationId: string): Promise<string[]> {
+  return (await call<{ vector_store_ids: string[] }>(`/v1/conversations/${conversationId}/vector_stores`)).vector_store_ids;
+}
+
+async function isMadeFor(storeId: string, conversationId: string): Promise<boolean> {
+  const store = await call<Store>(`/v1/vector_stores/${storeId}`).catch(() => null);
+  return store?.metadata.conversation === conversationId;
+}
+
+async function storeOf(conversationId: string): Promise<string> {
+  const known = await attachedTo(conversationId);
+  for (const id of known) if (await isMadeFor(id, conversationId)) return id;
   const body = { name: NAME, metadata: { conversation: conversationId } };
   const made = await call<Store>("/v1/vector_stores", { body, idempotencyKey: newKey() });
-  await call(path, { method: "PUT", body: { vector_store_ids: [...known, made.id] } });
+  await call(`/v1/conversations/${conversationId}/vector_stores`, { method: "PUT", body: { vector_store_ids: [...known, made.id] } });
   return made.id;
 }
 

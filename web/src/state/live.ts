@@ -8,12 +8,13 @@ import { Feed } from "../api/feed";
 import { pause } from "../api/stream";
 import type { Conversation, FeedEvent, Member, Page, Someone } from "../api/types";
 import { attend } from "./asking";
-import { busily, chat, readTree, reread, running, whileOpen } from "./chat";
+import { busily, chat, readTree, reread, rereadAll, running, whileOpen } from "./chat";
 import { forgetConversation, isGivenUp, noteConversation } from "./conversations";
 import { rescueDraft } from "./drafts";
 import { tell, tellError } from "./notices";
 import { go } from "./router";
 import { noteRating } from "./rating";
+import { renew } from "./renewing";
 import { look, session } from "./session";
 import { createStore, useStore } from "./store";
 import { isRunning } from "./turns";
@@ -70,6 +71,7 @@ async function keepFollowing(id: string, revision: number, signal: AbortSignal):
   let last = revision;
   let attempt = 0;
   const mine = new Feed(id, (event) => {
+    if (attempt > 0) renew();
     attempt = 0;
     if (event.revision !== undefined && event.type !== "ready") last = Math.max(last, event.revision);
     if (followed === id && !signal.aborted) hear(event).catch(tellError);
@@ -112,16 +114,16 @@ async function hear(event: FeedEvent): Promise<void> {
     case "response.rated":
       return data.response_id ? noteRating(data.response_id, data.rating ?? null) : undefined;
     case "items.added":
+      return busily(() => changed("end"));
     case "item.deleted":
-      return busily(() => changed(true));
+    case "reset":
+      return busily(() => changed("all"));
     case "branch.deleted":
       return busily(() => branchGone(data.branch_id));
     case "conversation.updated":
       return busily(updated);
-    case "reset":
-      return busily(() => changed(true));
     default:
-      if (event.type.startsWith("branch.")) return busily(() => changed(false));
+      if (event.type.startsWith("branch.")) return busily(() => changed("tree"));
   }
 }
 
@@ -144,7 +146,7 @@ async function began(data: NonNullable<FeedEvent["data"]>): Promise<void> {
   const now = chat.getState();
   if (now.turns[id]) return;
   if (data.branch_id !== now.branchId) {
-    if (!data.activated || running().length) return changed(false);
+    if (!data.activated || running().length) return changed("tree");
     await reread(data.branch_id);
     if (signal.aborted) return;
   }
@@ -169,31 +171,34 @@ function nothingWaits(): Promise<boolean> {
 async function ended(data: NonNullable<FeedEvent["data"]>): Promise<void> {
   const { turns, branchId } = chat.getState();
   if (data.response_id && turns[data.response_id]) return; // whoever follows it reads on by itself
-  await changed(data.branch_id === branchId);
+  await changed(data.branch_id === branchId ? "end" : "tree");
 }
 
-let gathering: { path: boolean } | null = null;
+/** What of a chat changed: its tree alone, the end of the path shown, too, or whatever of that path. */
+type Change = "tree" | "end" | "all";
 
-/** Reads the tree, and the path if that changed, once for all that comes within a moment. */
-async function changed(path: boolean): Promise<void> {
+let gathering: Set<Change> | null = null;
+
+/** Reads what changed, once for all that comes within a moment. */
+async function changed(what: Change): Promise<void> {
   if (gathering) {
-    gathering.path ||= path;
+    gathering.add(what);
     return;
   }
-  gathering = { path };
+  const all = (gathering = new Set([what]));
   await new Promise((resolve) => setTimeout(resolve, GATHER_MILLISECONDS));
-  const what = gathering;
   gathering = null;
   // While an answer is being made its end reads all of this.
   if (running().length) return;
-  if (what.path) await reread();
+  if (all.has("all")) await rereadAll();
+  else if (all.has("end")) await reread();
   await readTree();
 }
 
 /** Other words stand in the place of what was said, and nobody answers them. */
 async function edited(branchId: string | undefined): Promise<void> {
   if (branchId && branchId !== chat.getState().branchId && !running().length) await reread(branchId);
-  await changed(false);
+  await changed("tree");
 }
 
 async function branchGone(branchId: string | undefined): Promise<void> {

@@ -2,7 +2,7 @@
 
 import { call } from "../api/client";
 import type { Model, Price, Usage } from "../api/types";
-import { createStore, useStore } from "./store";
+import { createStore, kept, useStore } from "./store";
 
 const KEPT = "antiphon.model";
 export const OFFLINE = "offline/extractive";
@@ -15,9 +15,12 @@ export interface Models {
   chosen: string[];
 }
 
-export const models = createStore<Models>(() => ({ list: [], chosen: kept() }));
+/** What one has chosen, whether the server offers it just now or not. */
+let wished = remembered();
 
-function kept(): string[] {
+export const models = createStore<Models>(() => ({ list: [], chosen: wished }));
+
+function remembered(): string[] {
   try {
     const found: unknown = JSON.parse(localStorage.getItem(KEPT) ?? "[]");
     return Array.isArray(found) ? found.filter((one) => typeof one === "string").slice(0, MOST_AT_ONCE) : [];
@@ -33,16 +36,16 @@ export function useModels<T>(select: (state: Models) => T): T {
 export async function readModels(): Promise<void> {
   const { data } = await call<{ data: Model[] }>("/v1/models", { query: { include: "antiphon" } });
   const list = data.filter((one) => one.antiphon);
-  models.setState(({ chosen }) => {
-    const known = chosen.filter((id) => list.some((one) => one.id === id));
-    const usual = list.find((one) => one.antiphon?.default) ?? list[0];
-    return { list, chosen: known.length ? known : usual ? [usual.id] : [] };
-  });
+  const known = wished.filter((id) => list.some((one) => one.id === id));
+  const usual = list.find((one) => one.antiphon?.default) ?? list[0];
+  const chosen = known.length ? known : usual ? [usual.id] : [];
+  models.setState((now) => ({ list: kept(now.list, list), chosen: kept(now.chosen, chosen) }));
 }
 
 export function chooseModels(chosen: string[]): void {
   if (!chosen.length) return;
-  models.setState({ chosen: chosen.slice(0, MOST_AT_ONCE) });
+  wished = chosen.slice(0, MOST_AT_ONCE);
+  models.setState({ chosen: wished });
   try {
     localStorage.setItem(KEPT, JSON.stringify(chosen));
   } catch {

@@ -5,11 +5,11 @@
 
 import { call, newKey } from "../api/client";
 import type { Branch, Conversation, Item, Page, Segment } from "../api/types";
-import { busily, chat, isViewer, readEarlier, readTree, reread, type Chat } from "./chat";
+import { busily, chat, isViewer, readEarlier, readTree, reread, shownTurns, type Chat } from "./chat";
 import { noteConversation } from "./conversations";
-import { drawn, keepingPlace } from "./keeping";
+import { keepingPlace, untilItStays } from "./keeping";
 import { createStore, useStore } from "./store";
-import { passes, type Turn } from "./turns";
+import { passes, turnAt, type Turn } from "./turns";
 
 export interface PlaceOf {
   segment: string;
@@ -27,7 +27,6 @@ const PAGE = 100;
 const MOST_PAGES = 10;
 const MOST_EARLIER = 60;
 const SHOWN_MILLISECONDS = 2000;
-const FRAMES = 30;
 const PREVIEW = 160;
 
 export function keyOf(place: PlaceOf): string {
@@ -179,21 +178,13 @@ async function shown(branchId: string, place?: PlaceOf): Promise<void> {
   if (place) await reveal(place);
 }
 
-function turnAt(state: Chat, place: PlaceOf): Turn | undefined {
-  return state.path
-    .map((id) => state.turns[id])
-    .find((turn) => turn?.segment === place.segment && turn.depth <= place.depth && place.depth < turn.depth + turn.items.length);
-}
-
-async function reveal(place: PlaceOf): Promise<void> {
-  await revealTurn((state) => turnAt(state, place));
+async function reveal({ segment, depth }: PlaceOf): Promise<void> {
+  await revealTurn((state) => turnAt(shownTurns(state), segment, depth));
 }
 
 /** Brings the message with an item onto the screen; false if it is not on the path shown. */
 export function revealItem(itemId: string): Promise<boolean> {
-  return revealTurn((state) =>
-    state.path.map((id) => state.turns[id]).find((turn) => turn?.items.some((item) => item.id === itemId)),
-  );
+  return revealTurn((state) => shownTurns(state).find((turn) => turn.items.some((item) => item.id === itemId)));
 }
 
 async function revealTurn(find: (state: Chat) => Turn | undefined): Promise<boolean> {
@@ -205,20 +196,8 @@ async function revealTurn(find: (state: Chat) => Turn | undefined): Promise<bool
   return keepingPlace(() => bringIntoView(turn.id));
 }
 
-/** Scrolls until the message stays: a thread that has just been opened goes to its end, and heights come late. */
 async function bringIntoView(turnId: string): Promise<boolean> {
-  const selector = `[data-message-id="${CSS.escape(turnId)}"]`;
-  let shown: Element | null = null;
-  for (let frame = 0, stayed = 0; frame < FRAMES && stayed < 2; frame++) {
-    const element = document.querySelector(selector);
-    if (element && element === shown) {
-      const before = element.getBoundingClientRect().top;
-      element.scrollIntoView({ block: "center" });
-      stayed = element.getBoundingClientRect().top === before ? stayed + 1 : 0;
-    } else stayed = 0; // once it has been drawn the end has been gone to
-    shown = element;
-    await drawn();
-  }
+  const shown = await untilItStays(turnId, (message) => message.scrollIntoView({ block: "center" }));
   shown?.classList.add("shown-place");
   setTimeout(() => shown?.classList.remove("shown-place"), SHOWN_MILLISECONDS);
   return shown !== null;

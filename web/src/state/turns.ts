@@ -35,6 +35,11 @@ export function isRunning(turn: Turn): boolean {
   return turn.role === "assistant" && !ENDED.has(turn.status);
 }
 
+/** Returns the turn that holds what stands at (segment, depth). */
+export function turnAt(turns: readonly Turn[], segment: string, depth: number): Turn | undefined {
+  return turns.find((turn) => turn.segment === segment && turn.depth <= depth && depth < turn.depth + turn.items.length);
+}
+
 /** Whether it is an answer that ended without a word. */
 export function isEmptyEnding(turn: Turn | undefined): boolean {
   return turn?.role === "assistant" && !turn.stub && !turn.items.length && ENDED.has(turn.status);
@@ -85,6 +90,20 @@ export function turnsOf(items: readonly Item[]): Turn[] {
     });
   }
   return turns;
+}
+
+/**
+ * Returns a path whose newest turns were read anew: what was shown before them stays. Null where the two do not meet.
+ * The newest may begin within an answer, since they are read by items.
+ */
+export function onto(shown: readonly Turn[], newest: readonly Turn[]): Turn[] | null {
+  const [first, ...rest] = newest;
+  const at = shown.findIndex((turn) => turn.id === first?.id);
+  const known = shown[at];
+  if (!first || !known) return null;
+  const begun = known.items.slice(0, Math.max(known.items.findIndex((item) => item.id === first.items[0]?.id), 0));
+  const { segment, depth } = known.segment ? known : { segment: first.segment, depth: first.depth - begun.length };
+  return [...shown.slice(0, at), { ...first, segment, depth, items: [...begun, ...first.items] }, ...rest];
 }
 
 function summary(answered: Answered): Partial<Turn> {

@@ -5,7 +5,8 @@
 
 import { send } from "../api/client";
 import { persist } from "../api/stream";
-import type { Part } from "../api/types";
+import type { Conversation, Part } from "../api/types";
+import { becomeChat, makeConversation } from "./beginning";
 import { chat, whileOpen } from "./chat";
 import { giveBack } from "./drafts";
 import { tellError } from "./notices";
@@ -20,6 +21,8 @@ export class Unsent {
   /** The conversation it is asked in, once there is one. */
   conversationId = chat.getState().id;
   branchId = chat.getState().branchId;
+  /** The conversation that was made for it, as long as the server has not taken it in. */
+  made: Conversation | null = null;
   private readonly before = chat.getState();
   private readonly open = whileOpen();
   private readonly ending = new AbortController();
@@ -54,6 +57,13 @@ export class Unsent {
     return persist(work, this.signal, this.onLost);
   }
 
+  /** Makes the conversation that it is the first question of; returns the id. */
+  async make(parts: readonly Part[]): Promise<string> {
+    this.made = await makeConversation(parts, (work) => this.prepare(work), this.signal);
+    this.branchId = this.made.active_branch_id;
+    return this.made.id;
+  }
+
   /** From now on the server may have it, though nothing was heard yet. */
   send(): void {
     this.state = "sent";
@@ -69,6 +79,11 @@ export class Unsent {
   /** The server has it: an answer begins. */
   take(responseId: string): void {
     this.state = "taken";
+    if (this.made) {
+      this.conversationId = this.made.id;
+      becomeChat(this.made, this.isLeft);
+      this.made = null;
+    }
     if (this.stopping) cancel(responseId);
     if (this.isLeft) this.end();
   }

@@ -1,7 +1,8 @@
 /** Small parts that several views are made of. */
 
-import { type ReactNode } from "react";
+import { Fragment, type ReactNode } from "react";
 import { copyText } from "../markdown/markdown";
+import type { Listed } from "../state/lists";
 import { tell } from "../state/notices";
 import { link } from "../state/router";
 import "../styles/views.css";
@@ -36,6 +37,32 @@ export function Table({ label, columns, children }: { label: string; columns: st
         <tbody>{children}</tbody>
       </table>
     </div>
+  );
+}
+
+interface RowsOf<T> {
+  listed: Listed<T>;
+  label: string;
+  columns: string[];
+  /** What is said where there are none. */
+  none: string;
+  children: (one: T) => ReactNode;
+}
+
+/** A list as a table, with what reads more of it. */
+export function Rows<T extends { id: string }>({ listed: { list, hasMore, more }, label, columns, none, children }: RowsOf<T>) {
+  return (
+    <>
+      {list?.length === 0 && <p className="empty">{none}</p>}
+      {list && list.length > 0 && (
+        <Table label={label} columns={columns}>
+          {list.map((one) => (
+            <Fragment key={one.id}>{children(one)}</Fragment>
+          ))}
+        </Table>
+      )}
+      {hasMore && <More onClick={more} />}
+    </>
   );
 }
 

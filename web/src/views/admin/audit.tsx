@@ -1,6 +1,6 @@
 import { useState, type FormEvent } from "react";
 import { useAll, useList } from "../../state/lists";
-import { moment, More, Problem, Table } from "../parts";
+import { moment, Problem, Rows } from "../parts";
 import type { User } from "./users";
 
 interface Entry {
@@ -16,7 +16,8 @@ interface Entry {
 /** Who changed what, newest first. */
 export function Audit() {
   const [wanted, setWanted] = useState<Record<string, string>>({});
-  const { list, problem, hasMore, more } = useList<Entry>("/v1/admin/audit", wanted);
+  const listed = useList<Entry>("/v1/admin/audit", wanted);
+  const { problem } = listed;
   const users = useAll<User>("/v1/admin/users");
   const nameOf = (id: string | null) => (id === null ? "the server" : (users.find((one) => one.id === id)?.name ?? id));
   const submit = (event: FormEvent<HTMLFormElement>) => {
@@ -40,22 +41,18 @@ export function Audit() {
         <button className="quiet">Show</button>
       </form>
       <Problem text={problem} />
-      {list?.length === 0 && <p className="empty">Nothing.</p>}
-      {list && list.length > 0 && (
-        <Table label="Audit log" columns={["When", "Who", "Did", "On", "How", "From"]}>
-          {list.map((one) => (
-            <tr key={one.id}>
-              <td className="when">{moment(one.created_at)}</td>
-              <td>{nameOf(one.actor_id)}</td>
-              <td>{one.action}</td>
-              <td className="file-name">{one.target ? nameOf(one.target) : "–"}</td>
-              <td className="note">{Object.keys(one.detail).length ? JSON.stringify(one.detail) : ""}</td>
-              <td>{one.address ?? "–"}</td>
-            </tr>
-          ))}
-        </Table>
-      )}
-      {hasMore && <More onClick={more} />}
+      <Rows listed={listed} label="Audit log" columns={["When", "Who", "Did", "On", "How", "From"]} none="Nothing.">
+        {(one) => (
+          <tr>
+            <td className="when">{moment(one.created_at)}</td>
+            <td>{nameOf(one.actor_id)}</td>
+            <td>{one.action}</td>
+            <td className="file-name">{one.target ? nameOf(one.target) : "–"}</td>
+            <td className="note">{Object.keys(one.detail).length ? JSON.stringify(one.detail) : ""}</td>
+            <td>{one.address ?? "–"}</td>
+          </tr>
+        )}
+      </Rows>
     </section>
   );
 }

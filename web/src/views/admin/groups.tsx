@@ -1,7 +1,7 @@
 import { type FormEvent } from "react";
 import { call } from "../../api/client";
 import { useList } from "../../state/lists";
-import { More, number, Problem, Table } from "../parts";
+import { number, Problem, Rows } from "../parts";
 
 interface Group {
   id: string;
@@ -12,7 +12,8 @@ interface Group {
 
 /** Groups, whose members share limits. */
 export function Groups() {
-  const { list, problem, act, hasMore, more } = useList<Group>("/v1/admin/groups");
+  const listed = useList<Group>("/v1/admin/groups");
+  const { problem, act } = listed;
   const submit = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const form = event.currentTarget;
@@ -26,24 +27,20 @@ export function Groups() {
         <button className="primary">Make it</button>
       </form>
       <Problem text={problem} />
-      {list?.length === 0 && <p className="empty">No groups yet.</p>}
-      {list && list.length > 0 && (
-        <Table label="Groups" columns={["Name", "#Accounts", "#Days kept", ""]}>
-          {list.map((one) => (
-            <tr key={one.id}>
-              <td>{one.name}</td>
-              <td className="number">{number(one.user_count)}</td>
-              <td className="number">{one.retention_days ?? "–"}</td>
-              <td className="acts">
-                <button className="quiet small" aria-label={`Delete ${one.name}`} onClick={() => void act(call(`/v1/admin/groups/${one.id}`, { method: "DELETE" }))}>
-                  Delete
-                </button>
-              </td>
-            </tr>
-          ))}
-        </Table>
-      )}
-      {hasMore && <More onClick={more} />}
+      <Rows listed={listed} label="Groups" columns={["Name", "#Accounts", "#Days kept", ""]} none="No groups yet.">
+        {(one) => (
+          <tr>
+            <td>{one.name}</td>
+            <td className="number">{number(one.user_count)}</td>
+            <td className="number">{one.retention_days ?? "–"}</td>
+            <td className="acts">
+              <button className="quiet small" aria-label={`Delete ${one.name}`} onClick={() => void act(call(`/v1/admin/groups/${one.id}`, { method: "DELETE" }))}>
+                Delete
+              </button>
+            </td>
+          </tr>
+        )}
+      </Rows>
     </section>
   );
 }

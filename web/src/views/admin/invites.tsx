@@ -2,7 +2,7 @@ import { useState, type FormEvent } from "react";
 import { call } from "../../api/client";
 import { useList } from "../../state/lists";
 import { link } from "../../state/router";
-import { day, More, Problem, Secret, Table } from "../parts";
+import { day, Problem, Rows, Secret } from "../parts";
 
 const DAY = 86_400;
 const ENDS: [number, string][] = [
@@ -22,7 +22,8 @@ interface Invite {
 
 /** Invites, each for one account; its link is shown once. */
 export function Invites() {
-  const { list, problem, act, hasMore, more } = useList<Invite>("/v1/admin/invites");
+  const listed = useList<Invite>("/v1/admin/invites");
+  const { problem, act } = listed;
   const [made, setMade] = useState<string | null>(null);
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
@@ -49,15 +50,11 @@ export function Invites() {
       </form>
       <Problem text={problem} />
       {made && <Secret value={made}>Whoever opens this can make an account. It is shown this once.</Secret>}
-      {list?.length === 0 && <p className="empty">No invites yet.</p>}
-      {list && list.length > 0 && (
-        <Table label="Invites" columns={["For", "Made", "Until", "State", ""]}>
-          {list.map((one) => (
-            <InviteRow key={one.id} invite={one} act={act} />
-          ))}
-        </Table>
-      )}
-      {hasMore && <More onClick={more} />}
+      <Rows listed={listed} label="Invites" columns={["For", "Made", "Until", "State", ""]} none="No invites yet.">
+        {(one) => (
+          <InviteRow invite={one} act={act} />
+        )}
+      </Rows>
     </section>
   );
 }

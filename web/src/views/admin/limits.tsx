@@ -2,7 +2,7 @@ import { type FormEvent } from "react";
 import { call, newKey } from "../../api/client";
 import { useAll, useList } from "../../state/lists";
 import { money, useModels } from "../../state/models";
-import { More, number, Problem, Table } from "../parts";
+import { number, Problem, Rows } from "../parts";
 import type { User } from "./users";
 
 const PATH = "/v1/admin/limits";
@@ -26,7 +26,8 @@ type Act = (done: Promise<unknown>) => Promise<boolean>;
 
 /** How much everybody, a person or a group may use. */
 export function Limits() {
-  const { list, problem, act, hasMore, more } = useList<Limit>(PATH);
+  const listed = useList<Limit>(PATH);
+  const { problem, act } = listed;
   const users = useAll<User>("/v1/admin/users");
   const groups = useAll<Group>("/v1/admin/groups");
   const named = [...users, ...groups];
@@ -34,15 +35,11 @@ export function Limits() {
     <section>
       <NewLimit users={users} groups={groups} act={act} />
       <Problem text={problem} />
-      {list?.length === 0 && <p className="empty">Nothing is limited.</p>}
-      {list && list.length > 0 && (
-        <Table label="Limits" columns={["For", "#At most", "Of", "In a", "Model", ""]}>
-          {list.map((one) => (
-            <LimitRow key={one.id} limit={one} name={named.find((other) => other.id === one.scope)?.name} act={act} />
-          ))}
-        </Table>
-      )}
-      {hasMore && <More onClick={more} />}
+      <Rows listed={listed} label="Limits" columns={["For", "#At most", "Of", "In a", "Model", ""]} none="Nothing is limited.">
+        {(one) => (
+          <LimitRow limit={one} name={named.find((other) => other.id === one.scope)?.name} act={act} />
+        )}
+      </Rows>
     </section>
   );
 }

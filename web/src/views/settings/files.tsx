@@ -3,7 +3,7 @@ import { call } from "../../api/client";
 import { Confirm } from "../../frame/dialog";
 import { useList } from "../../state/lists";
 import { Download } from "../download";
-import { bytes, moment, More, Problem, Table } from "../parts";
+import { bytes, moment, Problem, Rows } from "../parts";
 
 interface Kept {
   id: string;
@@ -14,33 +14,30 @@ interface Kept {
 
 /** Everything one has uploaded, wherever it is used: to be had again, and to be erased. */
 export function Files() {
-  const { list, problem, act, hasMore, more } = useList<Kept>("/v1/files");
+  const listed = useList<Kept>("/v1/files");
+  const { problem, act } = listed;
   const [leaving, setLeaving] = useState<Kept | null>(null);
   return (
     <section>
       <p className="note">What you attached to chats and put into collections. To have answers from files, put them into a collection.</p>
       <Problem text={problem} />
-      {list?.length === 0 && <p className="empty">No files yet.</p>}
-      {list && list.length > 0 && (
-        <Table label="Files" columns={["File", "#Size", "Added", ""]}>
-          {list.map((one) => (
-            <tr key={one.id}>
-              <td className="file-name">{one.filename}</td>
-              <td className="number">{bytes(one.bytes)}</td>
-              <td>{moment(one.created_at)}</td>
-              <td className="acts">
-                <Download path={`/v1/files/${one.id}/content`} name={one.filename} small label={`Download ${one.filename}`}>
-                  Download
-                </Download>
-                <button className="quiet small" aria-label={`Delete ${one.filename}`} onClick={() => setLeaving(one)}>
-                  Delete
-                </button>
-              </td>
-            </tr>
-          ))}
-        </Table>
-      )}
-      {hasMore && <More onClick={more} />}
+      <Rows listed={listed} label="Files" columns={["File", "#Size", "Added", ""]} none="No files yet.">
+        {(one) => (
+          <tr>
+            <td className="file-name">{one.filename}</td>
+            <td className="number">{bytes(one.bytes)}</td>
+            <td>{moment(one.created_at)}</td>
+            <td className="acts">
+              <Download path={`/v1/files/${one.id}/content`} name={one.filename} small label={`Download ${one.filename}`}>
+                Download
+              </Download>
+              <button className="quiet small" aria-label={`Delete ${one.filename}`} onClick={() => setLeaving(one)}>
+                Delete
+              </button>
+            </td>
+          </tr>
+        )}
+      </Rows>
       {leaving && (
         <Confirm
           title="Delete this file?"
