@@ -64,7 +64,7 @@ def serve(settings: Settings) -> None:
     server = DrainingServer(config, drain, opening.end_runs)
     # For the time until uvicorn listens, and for its raising them again in the end: that is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, server.told)
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     listening = _listening(settings.host, settings.port)
     # Connections inherit it: the kernel ends those whose client takes nothing for a minute.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(follow.STALLED_SECONDS * 1000))
@@ -179,10 +179,6 @@ class DrainingServer(uvicorn.Server):
         self._end_runs = end_runs
         self._unseen: list[Any] = []
         self._slice = 1
-
-    def told(self, sig: int, frame: FrameType | None) -> None:
-        """Stop as soon as the start is over, in order."""
-        self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop; told so a second time, stop waiting for answers."""
