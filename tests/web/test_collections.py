@@ -61,7 +61,8 @@ async def test_a_chat_is_answered_from_a_collection_that_is_attached_to_it(page:
     await expect(page.page.locator("dialog")).to_have_count(0)  # until then nothing else takes what is typed
     await page.say("Which light of the harbour is red?")
     await expect(page.page.locator(".answer").last).to_contain_text("red on the left")
-    await expect(page.page.locator(".answer").last.get_by_text("lights.md").first).to_be_visible()
+    cited = page.page.locator(".answer").last.get_by_text("lights.md").locator("visible=true")
+    await expect(cited.first).to_be_visible()
 
 
 async def test_a_collection_is_for_every_chat_renamed_and_deleted_on_a_phone_too(
