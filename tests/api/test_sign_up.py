@@ -215,6 +215,7 @@ def require_alike(pair: tuple[float, float]) -> None:
     assert abs(pair[0] - pair[1]) < 0.3 * max(pair), f"medians {pair}"
 
 
+@pytest.mark.alone
 async def test_a_wrong_login_takes_as_long_for_a_name_that_exists(town: Town) -> None:
     known, unknown = [f"known{n}" for n in range(25)], [f"nobody{n}" for n in range(25)]
     for name in known:
@@ -226,6 +227,7 @@ async def test_a_wrong_login_takes_as_long_for_a_name_that_exists(town: Town) ->
     require_alike(await medians(ask, known, unknown))
 
 
+@pytest.mark.alone
 async def test_signing_up_takes_as_long_for_a_name_that_is_taken(open_town: Town) -> None:
     known, unknown = [f"known{n}" for n in range(25)], [f"nobody{n}" for n in range(25)]
     for name in known:
