@@ -190,6 +190,7 @@ async function settle(): Promise<void> {
 
 /** Reads the conversation until it has a title: the server makes it in the background, after the first answer. */
 async function readTitle(id: string, tries: number): Promise<void> {
+  if (chat.getState().id !== id) return; // left since, maybe deleted
   const read = await call<Conversation>(`/v1/conversations/${id}`);
   const shown = chat.getState().conversation;
   if (shown?.id !== id) return;
