@@ -97,7 +97,6 @@ def _listening(host: str, port: int) -> socket.socket:
         ) from error
     where = f"[{host}]" if ":" in host else host
     log.info("listening on http://%s:%d", where, listening.getsockname()[1])
-    listening.set_inheritable(True)
     return listening
 
 
