@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from tests import warm
@@ -12,4 +10,4 @@ from tests import warm
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Servers that are measured start as a user's do."""
-    warm.allowed = hasattr(os, "pidfd_open") and item.get_closest_marker("alone") is None
+    warm.allowed = warm.POSSIBLE and item.get_closest_marker("alone") is None

@@ -30,7 +30,8 @@ MODULES: Final = (
 MOST_BYTES: Final = 1 << 20
 _START: Final = "import sys; from tests.warm import stem; stem(int(sys.argv[1]))"
 
-allowed = hasattr(os, "pidfd_open")
+POSSIBLE: Final = hasattr(os, "pidfd_open")  # on Linux
+allowed = POSSIBLE
 """Whether the running test has nothing against it."""
 
 

@@ -62,9 +62,9 @@ def serve(settings: Settings) -> None:
     opening = Opening(settings, drain)
     config = _server_config(settings, create_app(opening.opened, settings.spoken_dialects))
     server = DrainingServer(config, drain, opening.end_runs)
-    # For the time until uvicorn listens, and for its raising them again in the end: that is no failure.
+    # Until uvicorn listens, and when it raises them again in the end: being told to stop is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+        signal.signal(number, server.handle_exit)
     listening = _listening(settings.host, settings.port)
     # Connections inherit it: the kernel ends those whose client takes nothing for a minute.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(follow.STALLED_SECONDS * 1000))

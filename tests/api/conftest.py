@@ -7,7 +7,9 @@ import pytest
 
 from tests.api.client import Api, in_process, over_sockets
 from tests.api.people_fixtures import Town, opened_town
+from tests.api.searching import SENTENCE
 from tests.harness.identity_provider import IdentityProvider, identity_provider
+from tests.harness.library import Library
 from tests.harness.people import Person
 from tests.services.tree_rules import tree_problems
 from tests.services.world import World, open_world
@@ -36,6 +38,20 @@ async def served(world: World) -> AsyncIterator[tuple[Api, int]]:
     """The application behind a real socket: streams arrive while they are made."""
     async with over_sockets(world) as client:
         yield client
+
+
+@pytest.fixture
+def library(world: World) -> Library:
+    """Collections and files of the application's owner."""
+    return Library(world)
+
+
+@pytest.fixture
+async def docs(library: Library) -> str:
+    """A collection with a file that answers a question."""
+    made = await library.collection()
+    await library.add(made, "bees.txt", f"{SENTENCE} They sting.\n\nWasps hunt.", pages=True, topic="insects")
+    return made
 
 
 @pytest.fixture

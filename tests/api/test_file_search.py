@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,44 +16,16 @@ from antiphon.bootstrap import SystemClock
 from antiphon.providers.offline import Offline
 from antiphon.services.models import Models
 from tests.api.client import Api, Event, front_of, in_process, over_sockets, reading
+from tests.api.searching import CITES, QUESTION, SENTENCE, asking, tool
 from tests.harness.library import Library
 from tests.services.hand import HAND, until
 from tests.services.world import World, open_world
 
-CITES = "scripted/cites"
-QUESTION = "Who makes honey?"
-SENTENCE = "Bees make honey in summer."
 SEARCH_EVENTS = [
     "response.created", "response.in_progress", "response.output_item.added",
     "response.file_search_call.in_progress", "response.file_search_call.searching",
     "response.file_search_call.completed", "response.output_item.done",
 ]  # fmt: skip
-
-
-@pytest.fixture
-async def api(world: World) -> AsyncIterator[Api]:
-    async with in_process(world) as client:
-        yield client
-
-
-@pytest.fixture
-def library(world: World) -> Library:
-    return Library(world)
-
-
-@pytest.fixture
-async def docs(library: Library) -> str:
-    made = await library.collection()
-    await library.add(made, "bees.txt", f"{SENTENCE} They sting.\n\nWasps hunt.", pages=True, topic="insects")
-    return made
-
-
-def tool(*collection_ids: str, **fields: Any) -> dict[str, Any]:
-    return {"type": "file_search", "vector_store_ids": list(collection_ids), **fields}
-
-
-def asking(docs: str, **fields: Any) -> dict[str, Any]:
-    return {"model": CITES, "input": QUESTION, "tools": [tool(docs)], **fields}
 
 
 async def streamed(api: Api, docs: str, **fields: Any) -> list[Event]:

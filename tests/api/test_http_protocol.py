@@ -161,6 +161,19 @@ async def test_a_body_that_nobody_takes_is_not_read_on() -> None:
     assert b"HTTP/1.1 200" in opened.line.written
 
 
+async def test_small_chunks_are_put_together_in_place() -> None:
+    """With a copy of all before for each, a read of 256 KB in chunks of four bytes took the loop 0.6 s."""
+    opened = Opened()
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    opened.protocol.data_received(head + b"2\r\nab\r\n" * 3)
+    assert opened.protocol.cycle is not None
+    body = opened.protocol.cycle.body
+    opened.protocol.data_received(b"2\r\nab\r\n")
+    assert opened.protocol.cycle.body is body and bytes(body) == b"abababab"
+    await opened.send(b"0\r\n\r\n")
+    assert opened.line.written.count(b"HTTP/1.1 200") == 1
+
+
 async def test_requests_behind_each_other_are_parsed_as_they_are_answered() -> None:
     """Thousands in one read would take the loop for as long as all of them need, and lie in memory."""
     opened = Opened()

@@ -2,32 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
-
-from tests.api.client import Api, in_process
-from tests.api.test_file_search import QUESTION, SENTENCE, asking, tool
+from tests.api.client import Api
+from tests.api.searching import QUESTION, asking, tool
 from tests.harness.library import Library
-from tests.services.world import World
-
-
-@pytest.fixture
-async def api(world: World) -> AsyncIterator[Api]:
-    async with in_process(world) as client:
-        yield client
-
-
-@pytest.fixture
-def library(world: World) -> Library:
-    return Library(world)
-
-
-@pytest.fixture
-async def docs(library: Library) -> str:
-    made = await library.collection()
-    await library.add(made, "bees.txt", f"{SENTENCE} They sting.\n\nWasps hunt.", pages=True)
-    return made
 
 
 async def test_the_trace_explains_the_search(api: Api, docs: str) -> None:

@@ -43,6 +43,15 @@ def eventually(look: Callable[[], Found | None], what: str, seconds: float = 10.
         time.sleep(0.01)
 
 
+def files_of(process: int) -> set[str]:
+    """What a process has open."""
+    found = set[str]()
+    for path in Path(f"/proc/{process}/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            found.add(str(path.readlink()))
+    return found
+
+
 class ServerProcess:
     """`antiphon serve` on one data directory; every start is a new process on the same port.
 
@@ -161,16 +170,20 @@ class ServerProcess:
 
     def connections(self) -> int:
         """How many connections of clients the process holds, whether they are still there or not."""
-        own = set[str]()
-        for path in Path(f"/proc/{self.pid}/fd").iterdir():
-            with contextlib.suppress(OSError):  # closed meanwhile
-                own.add(str(path.readlink()))
-        lines = [line.split() for line in Path(f"/proc/{self.pid}/net/tcp").read_text().splitlines()[1:]]
-        return sum(
-            f"socket:[{line[9]}]" in own
-            for line in lines
-            if int(line[1].partition(":")[2], 16) == self.port and line[3] != LISTENING
-        )
+        own = files_of(self.pid)
+        return sum(name in own for name, state in self._sockets() if state != LISTENING)
+
+    def listening(self) -> str:
+        """The socket at which it waits for clients, as the system names it among the files of a process."""
+        (name,) = [name for name, state in self._sockets() if state == LISTENING]
+        return name
+
+    def _sockets(self) -> Iterator[tuple[str, str]]:
+        """The sockets at the server's port, whosever they are, and their states."""
+        for line in Path(f"/proc/{self.pid}/net/tcp").read_text().splitlines()[1:]:
+            fields = line.split()
+            if int(fields[1].partition(":")[2], 16) == self.port:
+                yield f"socket:[{fields[9]}]", fields[3]
 
     def query(self, statement: str, *values: Any, name: str = FILE_NAME) -> list[tuple[Any, ...]]:
         """Read a database from outside, read-only."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.e2e.server_process import ServerProcess
 
 SEED = "20261121"
-EXAMPLES = "5"
+EXAMPLES = "8"
 
 UNSAID = "positive_data_acceptance"
 """Left out: rules between fields (one of two ids, an input that is not empty, a known item type) are

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +18,7 @@ from tests.e2e.events import (
     text_of,
 )
 from tests.e2e.library import client_of, folder
-from tests.e2e.server_process import LISTENING, NewServer, ServerProcess, eventually
+from tests.e2e.server_process import NewServer, ServerProcess, eventually, files_of
 from tests.e2e.wire import Exchange, begin, call, gather_limited, get, request_bytes, send, tiny_reader, until
 from tests.harness.tokens import check_prefix, expected_text
 from tests.parsers.watch import children
@@ -224,30 +222,13 @@ async def test_a_server_that_is_told_to_stop_while_it_starts_stops(
     server.require_integrity()
 
 
-def listening(server: ServerProcess) -> str:
-    """The server's socket, as the system names it among the files of a process."""
-    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    at = f":{server.port:04X}"
-    (inode,) = [line[9] for line in lines if line[1].endswith(at) and line[3] == LISTENING]
-    return f"socket:[{inode}]"
-
-
-def files_of(process: int) -> list[str]:
-    """What a process has open."""
-    found = []
-    for path in Path(f"/proc/{process}/fd").iterdir():
-        with contextlib.suppress(OSError):  # closed meanwhile
-            found.append(str(path.readlink()))
-    return found
-
-
 async def test_no_process_that_reads_documents_has_the_port(new_server: NewServer) -> None:
     """It outlives a killed server by a moment, in which the next one could not listen."""
     server = await started(new_server)
     async with client_of(server) as http:
         await folder(http, iter(["Words to be read."]))
         readers = await asyncio.to_thread(eventually, lambda: children(server.pid), "a reader")
-    assert listening(server) in files_of(server.pid)
-    port = listening(server)
+    port = server.listening()
+    assert port in files_of(server.pid)
     for reader in readers:  # its program has begun some time after the process has
         await asyncio.to_thread(eventually, lambda one=reader: port not in files_of(one), "a closed port")

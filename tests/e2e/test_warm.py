@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from tests import warm
 from tests.e2e.sdk.launch import clean_environment, running_server
 from tests.e2e.server_process import eventually
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
+pytestmark = pytest.mark.skipif(not warm.POSSIBLE, reason="needs Linux")
 
 
 @contextmanager

@@ -22,7 +22,7 @@ AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 NAMES = (
     "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome-stable", "google-chrome"
 )  # fmt: skip
-"""The first draws no window that nobody sees, which spares the others' tests half of their work."""
+"""The first draws no window that nobody sees, which spares the tests a quarter of their processor time."""
 WIDE = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 780}
 PATIENCE_MS = 20_000

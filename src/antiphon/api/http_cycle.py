@@ -206,7 +206,7 @@ class Cycle:
         """Take some of the request's body, or its end, for whoever waits."""
         if body and self.body:
             if isinstance(self.body, bytes):
-                self.body = bytearray(self.body)  # grows without a copy of it for each piece
+                self.body = bytearray(self.body)  # else each small chunk copies all before it: 0.6 s a read
             self.body += body
         elif body:
             self.body = body

@@ -22,8 +22,9 @@ ANSWERED: Final = frozenset({"completed", "incomplete"})
 
 Surface = Literal["responses", "chat"]
 
+CONTINUES: Final = "continues"
 KEEPS_QUESTION: Final = "keeps_question"
-"""The key of a run's `request` that says that its question stays in line though no answer comes."""
+"""Keys of a run's `request`: what the turn was told beside its message, see `Run`."""
 
 WIRE_VERSION: Final = 1
 """Raised by a release that changes a frame's bytes; old encoders stay for old runs."""
@@ -100,6 +101,16 @@ class Run(msgspec.Struct, kw_only=True):
     def is_terminal(self) -> bool:
         """Whether the run has ended."""
         return self.state in TERMINAL
+
+    @property
+    def continues(self) -> bool:
+        """Whether its answer is to be the rest of the one before, which was cut off."""
+        return bool(self.request.get(CONTINUES))
+
+    @property
+    def keeps_question(self) -> bool:
+        """Whether what was asked stays in line though no answer comes."""
+        return bool(self.request.get(KEEPS_QUESTION))
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):

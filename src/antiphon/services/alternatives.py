@@ -189,7 +189,7 @@ class Alternatives:
             by_hand = item.role == "assistant"  # an answer that a person wrote, or said otherwise
             return (await self._storage.tree.before(item) if by_hand else item.position), False
         if run is not None and run.input_end is not None:
-            return run.input_end, bool(run.request.get("continues"))
+            return run.input_end, run.continues
         return await self._before_answer(item), False
 
     async def _before_answer(self, item: Item) -> Position:

@@ -171,7 +171,7 @@ class Shares:
             before = item.run_id
         owner_id = shared.conversation.owner_id
         found = await asyncio.gather(*(self._storage.runs.get(owner_id, run_id) for run_id in begun))
-        return frozenset(run.id for run in found if run is not None and run.request.get("continues"))
+        return frozenset(run.id for run in found if run is not None and run.continues)
 
     async def item(self, token: str, item_id: str) -> tuple[Shared, Item]:
         """Return one item of a link's branch as it is now, and what the link shows; raises NotFound."""

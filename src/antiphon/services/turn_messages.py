@@ -94,7 +94,7 @@ class TurnMessages:
         asked: list[Item | InputItem] = [*base.context]
         room = room_in(asked, route, answer, grounded=False)
         asked = await self._attached.shown(run.author_id, asked, room, is_in=self._in(base))
-        continues = bool(run.request.get("continues"))
+        continues = run.continues
         return chat_messages(asked, run.request.get("instructions"), continues=continues)
 
     def _in(self, base: TurnBase | None) -> IsIn:

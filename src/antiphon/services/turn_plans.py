@@ -23,7 +23,7 @@ from antiphon.domain.file_search import FileSearch
 from antiphon.domain.inputs import InputItem, new_item
 from antiphon.domain.items import Item, NewItem, Position
 from antiphon.domain.limits import Standing
-from antiphon.domain.runs import KEEPS_QUESTION, Run, Surface
+from antiphon.domain.runs import CONTINUES, KEEPS_QUESTION, Run, Surface
 from antiphon.domain.sources import sources_budget
 from antiphon.domain.usage import estimate_item_tokens
 from antiphon.ports import purge_writes as wp
@@ -152,7 +152,7 @@ def plan_turn(request: TurnRequest, run: Run, at: Attachment, *, worker_id: str)
         **run.request,
         "parent_id": _parent_id(at),
         "input_item_ids": [ids.item_wire_id(item.type, item.id) for item in items],
-        **({"continues": True} if request.continues else {}),
+        **({CONTINUES: True} if request.continues else {}),
         # Kept with the run, so that whoever ends it knows, also after a kill.
         **({KEEPS_QUESTION: True} if request.keeps_question and items else {}),
     }

@@ -267,7 +267,7 @@ class Turns:
         if base is None:
             raise InvalidRequest("The run's conversation is gone.")
         messages = await self._asked.again(run, base, route)
-        continues = bool(run.request.get("continues"))
+        continues = run.continues
         run.reserved = True  # what the first attempt reserved holds
         live = LiveRun(run, RunLog(opening_ops(run)))
         params = run.request.get("params", {})

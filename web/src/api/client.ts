@@ -16,6 +16,11 @@ export class ApiError extends Error {
   }
 }
 
+/** Whether what was asked for is not there, or not the caller's. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 404;
+}
+
 let bearer: string | null = null;
 const unauthenticated = new Set<() => void>();
 

@@ -3,7 +3,7 @@
  * (there are proxies that let no upgrade through).
  */
 
-import { ApiError, bearerToken, call, send } from "./client";
+import { ApiError, bearerToken, call, isMissing, send } from "./client";
 import { eventsOf } from "./stream";
 import type { FeedEvent } from "./types";
 
@@ -77,7 +77,7 @@ export class Feed {
         this.onEvent(event);
       }
     } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return "gone";
+      if (isMissing(error)) return "gone";
       if (error instanceof ApiError && error.status === 401) return "refused";
     }
     return "lost";

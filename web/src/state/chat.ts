@@ -3,7 +3,7 @@
  * that are being made. It mirrors the server's tree and holds a window of it.
  */
 
-import { ApiError, call, messageOf } from "../api/client";
+import { call, isMissing, messageOf } from "../api/client";
 import { persist } from "../api/stream";
 import type { Branch, Conversation, Item, Page, Segment } from "../api/types";
 import { forgetConversation, noteConversation } from "./conversations";
@@ -142,7 +142,7 @@ async function read(id: string, mine: number): Promise<void> {
     noteConversation(conversation);
     await persist(readTree, signal);
   } catch (error) {
-    if (error instanceof ApiError && error.status === 404) forgetConversation(id);
+    if (isMissing(error)) forgetConversation(id);
     return failed(error);
   }
   if (mine === opening) opened.forEach((tell) => tell(chat.getState()));

@@ -4,7 +4,7 @@
  * asks for it.
  */
 
-import { ApiError, call, messageOf } from "../api/client";
+import { call, isMissing, messageOf } from "../api/client";
 import type { Conversation, Page } from "../api/types";
 import { keepDraft, NOTHING } from "./drafts";
 import { tellError } from "./notices";
@@ -225,10 +225,6 @@ async function remove(path: string, signal?: AbortSignal): Promise<void> {
   } catch (error) {
     if (!isMissing(error)) throw error;
   }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof ApiError && error.status === 404;
 }
 
 /** Takes a conversation out of the list, when it is gone or was taken away. */

@@ -3,7 +3,7 @@
  * were said: one that hangs on the head of what is shown is shown after it.
  */
 
-import { ApiError, call } from "../api/client";
+import { call, isMissing } from "../api/client";
 import type { Branch, Item, Segment } from "../api/types";
 import { endingOf, isEmptyEnding, passes, siblingsAt, turnsOf, type Turn } from "./turns";
 
@@ -39,7 +39,7 @@ export async function readUnanswered(conversationId: string, itemId: string): Pr
     const ending = endingOf(said, true);
     return said && ending ? [said, ending] : [];
   } catch (error) {
-    if (error instanceof ApiError && error.status === 404) return [];
+    if (isMissing(error)) return [];
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 import { useEffect, useState } from "react";
-import { ApiError, call, send } from "../api/client";
+import { ApiError, call, isMissing, send } from "../api/client";
 import { eventsOf, pause } from "../api/stream";
 import type { Item, Page } from "../api/types";
 import { AnswerWords } from "../chat/answer";
@@ -33,7 +33,7 @@ export default function Shared({ token }: { token: string }) {
     };
     followShared(token, refresh, ending.signal).catch((error: unknown) => {
       if (ending.signal.aborted) return;
-      setProblem(error instanceof ApiError && error.status === 404 ? "This link leads nowhere: it was revoked, or has expired." : String(error));
+      setProblem(isMissing(error) ? "This link leads nowhere: it was revoked, or has expired." : String(error));
     });
     return () => ending.abort();
   }, [token]);

@@ -66,7 +66,7 @@ def _goes_on(before: Taken, taken: Taken) -> bool:
     if taken.item.type != "message" or before.item.type != "message" or before.item.role != "assistant":
         return False
     run = taken.run
-    return run is not None and run.id != before.item.run_id and bool(run.request.get("continues"))
+    return run is not None and run.id != before.item.run_id and run.continues
 
 
 def _block(parts: Sequence[Taken]) -> str:

@@ -215,7 +215,7 @@ def _rated(run: Run) -> dict[str, str]:
 
 def _continues(run: Run) -> dict[str, bool]:
     """Return what is told of an answer that goes on with the one before it, nothing of any other."""
-    return {"continues": True} if run.request.get("continues") else {}
+    return {"continues": True} if run.continues else {}
 
 
 _OF_THE_TREE: Final = frozenset({"parent_id", "input_item_ids", "continues"})

@@ -9,7 +9,7 @@ from antiphon.domain.chat_messages import chain_hash
 from antiphon.domain.conversations import open_segment, segment_start
 from antiphon.domain.items import NewItem, Position
 from antiphon.domain.run_events import FILE_SEARCH, Output, RunLog, compact
-from antiphon.domain.runs import KEEPS_QUESTION, Run
+from antiphon.domain.runs import Run
 from antiphon.domain.usage import Price, estimate_item_tokens
 from antiphon.ports import write_sets as ws
 from antiphon.services.runs.metering import account_for
@@ -109,7 +109,7 @@ def _head(run: Run, log: RunLog) -> Position | None:
     """
     if log.answered:
         return run.output_end
-    return run.input_end if run.request.get(KEEPS_QUESTION) else None
+    return run.input_end if run.keeps_question else None
 
 
 def _end_claim(run: Run, conversation_id: str, branch_id: str, head: Position | None) -> ws.EndClaim:
