@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import re
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from antiphon.api import page as served
 from scripts.check_text import REGISTRY_HOSTS
@@ -144,6 +145,34 @@ async def test_a_dialog_that_cannot_be_loaded_leaves_the_page_and_is_loaded_when
             server.start()
             await pick_of_open(page, "Folder")
             await expect(page.page.get_by_label("Folder", exact=True)).to_be_visible()
+
+
+@looks
+async def test_what_goes_wrong_is_said_once_and_of_a_closed_dialog_not_at_all(
+    browser: Browser, url: str
+) -> None:
+    async with tab(browser, url) as page:
+        page.expected += LOST
+        await page.open()
+        await page.choose("echo")
+        await page.say("a question")
+        held = asyncio.Event()
+
+        async def lose(route: Route) -> None:
+            await held.wait()
+            await route.abort()
+
+        async with page.page.expect_request("**/shares?*"):
+            await page.page.route(re.compile("/(members|shares)[?]"), lose)
+            await pick_of_open(page, "Share")
+        await page.page.keyboard.press("Escape")
+        await expect(page.page.locator("dialog")).to_have_count(0)
+        held.set()
+        await pick_of_open(page, "Share")
+        notices = page.page.locator("dialog .notice")
+        await expect(notices).to_have_text(["The server cannot be reached."])
+        await notices.get_by_label("Dismiss").click()
+        await expect(page.page.locator(".notice")).to_have_count(0)
 
 
 @looks

@@ -25,12 +25,16 @@ export default function Attach({ id, onClose }: { id: string; onClose: () => voi
   const [all, setAll] = useState<Collection[] | null>(null);
   const [chosen, setChosen] = useState<string[]>([]);
   useEffect(() => {
-    Promise.all([call<Page<Collection>>("/v1/vector_stores", { query: { limit: MOST } }), call<Standing>(path)])
+    const ending = new AbortController();
+    const { signal } = ending;
+    const known = call<Page<Collection>>("/v1/vector_stores", { query: { limit: MOST }, signal });
+    Promise.all([known, call<Standing>(path, { signal })])
       .then(([page, standing]) => {
         setAll(page.data.filter(({ metadata }) => !metadata.conversation || metadata.conversation === id));
         setChosen(standing.vector_store_ids);
       })
-      .catch(tellError);
+      .catch((error: unknown) => signal.aborted || tellError(error));
+    return () => ending.abort();
   }, [path, id]);
   const save = () => {
     call<Standing>(path, { method: "PUT", body: { vector_store_ids: chosen } })

@@ -30,13 +30,17 @@ export default function Share({ id, title, onClose }: { id: string; title: strin
 
 function useList<T>(path: string): [T[], () => void] {
   const [list, setList] = useState<T[]>([]);
-  const read = () => {
-    call<Page<T>>(path, { query: { limit: MOST } })
+  const read = (signal?: AbortSignal) => {
+    call<Page<T>>(path, { query: { limit: MOST }, signal })
       .then((page) => setList(page.data))
-      .catch(tellError);
+      .catch((error: unknown) => signal?.aborted || tellError(error));
   };
-  useEffect(read, [path]);
-  return [list, read];
+  useEffect(() => {
+    const ending = new AbortController();
+    read(ending.signal);
+    return () => ending.abort(); // what a dialog was still waiting for is nobody's matter once it is closed
+  }, [path]);
+  return [list, () => read()];
 }
 
 function Members({ id }: { id: string }) {

@@ -21,7 +21,10 @@ export function useNotices(): Notice[] {
 
 export function tell(text: string, kind: Notice["kind"] = "info"): void {
   const id = next++;
-  notices.setState((shown) => [...shown.slice(1 - SHOWN), { id, text, kind }], true);
+  notices.setState((shown) => {
+    const others = shown.filter((one) => one.text !== text || one.kind !== kind); // nothing is said twice at a time
+    return [...others.slice(1 - SHOWN), { id, text, kind }];
+  }, true);
   setTimeout(() => dismiss(id), SECONDS[kind] * 1000);
 }
 
