@@ -113,6 +113,33 @@ async def test_an_edit_by_one_is_followed_by_the_other_and_both_ways_stay(room: 
     await expect(ada.page.locator(".presence")).to_have_text("")
 
 
+async def test_a_viewer_goes_through_the_versions_alone(browser: Browser, town: str) -> None:
+    async with logged_in(browser, town, "ada") as ada, logged_in(browser, town, "ben") as ben:
+        await ada.choose("echo")
+        await ada.say("the first")
+        await ada.page.hover(".said")
+        await ada.page.click("[aria-label=Edit]")
+        await ada.page.fill(".edit .composer-input", "the second")
+        await ada.page.keyboard.press("Enter")
+        await expect(ada.page.locator(".siblings").first).to_have_text("2/2")
+        await ada.settled()
+        await pick_of_open(ada, "Share")
+        await ada.page.get_by_label("Name of the person").fill("ben")
+        await ada.page.locator("dialog [name=role]").select_option("viewer")
+        await ada.page.get_by_role("button", name="Let in").click()
+        await expect(ada.page.locator("dialog li")).to_have_count(2)
+        await ada.page.keyboard.press("Escape")
+        await ben.page.goto(ada.page.url)
+        await ben.page.reload()
+        for step, count, words in (("Previous", "1/2", "the first"), ("Next", "2/2", "the second")):
+            await ben.page.hover(".said")
+            await ben.page.locator(f"[aria-label^='{step} alternative']").first.click()
+            await expect(ben.page.locator(".siblings").first).to_have_text(count)
+            await expect(ben.page.locator(".bubble")).to_have_text([words])
+            await expect(ada.page.locator(".bubble")).to_have_text(["the second"])
+        await expect(ben.page.locator(".notice")).to_have_count(0)
+
+
 async def test_a_room_goes_on_after_its_server_was_killed(
     room: tuple[Tab, Tab], server: ServerProcess
 ) -> None:

@@ -3,7 +3,7 @@
  * that are being made. It mirrors the server's tree and holds a window of it.
  */
 
-import { call, isMissing, messageOf } from "../api/client";
+import { call, isMissing, messageOf, newKey } from "../api/client";
 import { persist } from "../api/stream";
 import type { Branch, Conversation, Item, Page, Segment } from "../api/types";
 import { forgetConversation, noteConversation } from "./conversations";
@@ -358,6 +358,21 @@ export function goTo(turnId: string): Promise<string | null> {
   return busily(() => activate(turnId));
 }
 
+/** Makes a branch the active one, for everybody; a viewer, who may change nothing, only looks at it. */
+export async function showToAll(branchId: string): Promise<void> {
+  const { id } = chat.getState();
+  if (isViewer(chat.getState())) return;
+  await call<Branch>(`/v1/conversations/${id}/branches/${branchId}/activate`, { method: "PUT" });
+}
+
+/** Returns the id of a new active branch that ends with an item. */
+export async function newBranch(itemId: string): Promise<string> {
+  const { id } = chat.getState();
+  if (isViewer(chat.getState())) throw new Error("No branch shows this any more. Fork the conversation to see it.");
+  const body = { item_id: itemId, activate: true };
+  return (await call<Branch>(`/v1/conversations/${id}/branches`, { body, idempotencyKey: newKey() })).id;
+}
+
 async function activate(turnId: string): Promise<string | null> {
   const { id, turns, segments, branches, branchId } = chat.getState();
   const turn = turns[turnId];
@@ -365,14 +380,8 @@ async function activate(turnId: string): Promise<string | null> {
   const { segment, depth } = turn;
   const shows = branches.filter((one) => passes(segments, one, segment, depth));
   const found = shows.find((one) => one.id === branchId) ?? shows.at(-1);
-  const base = `/v1/conversations/${id}/branches`;
-  let wanted = found?.id;
-  if (wanted) {
-    await call<Branch>(`${base}/${wanted}/activate`, { method: "PUT" });
-  } else {
-    const last = segments.get(segment)?.last_item?.id ?? turn.items.at(-1)?.id;
-    wanted = (await call<Branch>(base, { body: { item_id: last, activate: true } })).id;
-  }
+  if (found) await showToAll(found.id);
+  const wanted = found?.id ?? (await newBranch(segments.get(segment)?.last_item?.id ?? turn.items.at(-1)!.id));
   const isFirst = firstDepth() >= depth;
   await reread(wanted, (read) => turnAt(read, segment, depth) !== undefined && (isFirst || meets(read)));
   await readTree();

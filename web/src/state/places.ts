@@ -5,7 +5,7 @@
 
 import { call, newKey } from "../api/client";
 import type { Branch, Conversation, Item, Page, Segment } from "../api/types";
-import { busily, chat, isViewer, readEarlier, readTree, reread, shownTurns, type Chat } from "./chat";
+import { busily, chat, newBranch, readEarlier, readTree, reread, showToAll, shownTurns, type Chat } from "./chat";
 import { noteConversation } from "./conversations";
 import { keepingPlace, untilItStays } from "./keeping";
 import { createStore, useStore } from "./store";
@@ -154,9 +154,7 @@ async function toPlace(place: PlaceOf): Promise<void> {
   if (branch) return toBranch(branch.id, place);
   const last = state.segments.get(place.segment)?.last_item?.id;
   if (!last || state.id === null) return;
-  const body = { item_id: last, activate: true };
-  const made = await call<Branch>(`/v1/conversations/${state.id}/branches`, { body, idempotencyKey: newKey() });
-  await shown(made.id, place);
+  await shown(await newBranch(last), place);
 }
 
 /** Makes a branch the one that is shown, for everybody where one may. */
@@ -165,10 +163,7 @@ export function goToBranch(branchId: string, place?: PlaceOf): Promise<void> {
 }
 
 async function toBranch(branchId: string, place?: PlaceOf): Promise<void> {
-  const state = chat.getState();
-  if (!isViewer(state)) {
-    await call<Branch>(`/v1/conversations/${state.id}/branches/${branchId}/activate`, { method: "PUT" });
-  }
+  await showToAll(branchId);
   await shown(branchId, place);
 }
 
