@@ -11,8 +11,9 @@ from playwright.async_api import Browser, expect
 from tests.e2e.server_process import ServerProcess, running
 from tests.web.browser import Tab, tab
 from tests.web.test_documents import PIXEL, give
+from tests.web.test_list import LOOK_AGAIN
 from tests.web.upgrade_refuser import refusing_upgrades
-from tests.web.views import ACCOUNTS, accounts, logged_in, pick_of_open, require_accessible
+from tests.web.views import ACCOUNTS, accounts, choose, logged_in, pick_of_open, require_accessible
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -138,6 +139,28 @@ async def test_a_viewer_goes_through_the_versions_alone(browser: Browser, town: 
             await expect(ben.page.locator(".bubble")).to_have_text([words])
             await expect(ada.page.locator(".bubble")).to_have_text(["the second"])
         await expect(ben.page.locator(".notice")).to_have_count(0)
+
+
+async def test_what_another_shares_is_there_when_one_looks_again_and_gone_when_it_is_taken_back(
+    browser: Browser, town: str
+) -> None:
+    async with logged_in(browser, town, "ada") as ada, logged_in(browser, town, "ben") as ben:
+        await ada.choose("echo")
+        await ada.say("a lighthouse")
+        await ada.settled()
+        shown = ben.page.locator(".entry", has_text="a lighthouse")
+        await expect(shown).to_have_count(0)
+        await pick_of_open(ada, "Share")
+        await ada.page.get_by_label("Name of the person").fill("ben")
+        await ada.page.get_by_role("button", name="Let in").click()
+        await expect(ada.page.locator("dialog li")).to_have_count(2)
+        await ben.page.evaluate(LOOK_AGAIN)
+        await expect(shown).to_have_count(1)
+        await ada.page.get_by_label("More about ben").click()
+        await choose(ada, "Remove")
+        await expect(ada.page.locator("dialog li")).to_have_count(1)
+        await ben.page.evaluate(LOOK_AGAIN)
+        await expect(shown).to_have_count(0)
 
 
 async def test_a_room_goes_on_after_its_server_was_killed(

@@ -109,6 +109,21 @@ export async function renewConversations(openId: string | null): Promise<void> {
   if (refiled(now.list, list)) await readFolders();
 }
 
+/** Reads those that others shared anew, of which one page is shown: what came, what went, and what they are called. */
+export async function renewShared(openId: string | null): Promise<void> {
+  const { list: asked, state } = conversations.getState();
+  if (state !== "read") return; // then they are read with all else
+  const page = await call<Page<Conversation>>("/v1/conversations", { query: { limit: PAGE, sort: "used", shared: true } });
+  const read = new Map(page.data.map((one) => [one.id, one]));
+  const isGone = (one: Conversation) => one.antiphon && one.id !== openId && !page.has_more && !read.has(one.id) && asked.includes(one);
+  conversations.setState((now) => {
+    if (now.state !== "read") return {};
+    const known = new Set([...now.list, ...asked].map((one) => one.id));
+    const came = page.data.filter((one) => !known.has(one.id) && !givenUp.has(one.id));
+    return { list: [...came, ...now.list.filter((one) => !isGone(one)).map((one) => newer(one, read.get(one.id)))] };
+  });
+}
+
 /** Returns the list with the chats of its newest page as they are now; `asked` is the list as it was before that was read. */
 function renewed(now: Conversations, asked: Conversation[], page: Page<Conversation>, openId: string | null): Conversation[] {
   const read = new Map(page.data.map((one) => [one.id, one]));

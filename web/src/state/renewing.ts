@@ -4,7 +4,7 @@
  */
 
 import { chat } from "./chat";
-import { renewConversations } from "./conversations";
+import { renewConversations, renewShared } from "./conversations";
 import { readModels } from "./models";
 
 const PAUSE_MILLISECONDS = 5000;
@@ -38,5 +38,6 @@ function read(): void {
   readAt = performance.now();
   // What could not be read is there for the next time, too.
   renewConversations(chat.getState().id).catch(() => undefined);
+  renewShared(chat.getState().id).catch(() => undefined);
   readModels().catch(() => undefined);
 }
