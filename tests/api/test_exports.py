@@ -62,6 +62,15 @@ async def test_a_conversation_is_exported_with_its_whole_tree(api: Api) -> None:
     ]
 
 
+async def test_who_said_a_message_in_a_room_is_told_with_its_place(api: Api) -> None:
+    said = {"type": "message", "role": "user", "content": "hello", "antiphon": {"user_id": "Ann", "depth": 7}}
+    talk = (await api.http.post("/v1/conversations", json={"items": [said]})).json()["id"]
+    exported = (await api.http.get(f"/v1/conversations/{talk}/export")).json()
+    listed = await api.http.get(f"/v1/conversations/{talk}/items", params={"include": "antiphon"})
+    for item in (exported["items"][0], listed.json()["data"][0]):
+        assert (item["antiphon"]["user_id"], item["antiphon"]["depth"]) == ("Ann", 0)
+
+
 async def test_what_was_hidden_stays_behind_and_the_chain_closes(api: Api) -> None:
     talk = await api.conversation("a", "b", "c")
     items = (await api.get(f"/v1/conversations/{talk}/items", order="asc"))["data"]

@@ -51,6 +51,13 @@ def test_what_could_not_be_stored_or_shown_is_told(payload: dict[str, Any]) -> N
     assert found.messages == () and len(found.notes) == 1 and "left out (1)" in found.notes[0]
 
 
+def test_who_said_a_message_in_a_room_stays() -> None:
+    words = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hello"}]}
+    found = chat({**words, "antiphon": {"user_id": "Ann"}}, {**words, "antiphon": {"user_id": 7}}, words)
+    kept = [payload_of("antiphon", one, {}).get("antiphon") for one in found.messages]
+    assert kept == [{"user_id": "Ann"}, None, None]
+
+
 @pytest.mark.parametrize(
     ("status", "kept"),
     [("incomplete", "incomplete"), ("in_progress", "incomplete"), (None, "completed"), ([], "completed")],

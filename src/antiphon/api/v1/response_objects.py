@@ -11,7 +11,7 @@ from antiphon.api.v1.wire_json import encode_object, encode_text
 from antiphon.domain import ids
 from antiphon.domain.accounts import USER
 from antiphon.domain.errors import InvalidRequest
-from antiphon.domain.items import Item
+from antiphon.domain.items import EXTENSION, Item
 from antiphon.domain.limits import MONEY
 from antiphon.domain.runs import RATINGS, Run
 from antiphon.domain.usage import Usage
@@ -86,7 +86,10 @@ def stored_item(item: Item, record: dict[str, Any] | None = None) -> dict[str, A
 
 
 def placed_item(item: Item, run: Run | None, record: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return a stored item with its place in the tree, and the answer that took it in or gave it out."""
+    """Return a stored item with its place in the tree, and the answer that took it in or gave it out.
+
+    What clients of named sessions said of it stands there too.
+    """
     answered = None
     if run is not None:
         answered = {
@@ -105,7 +108,9 @@ def placed_item(item: Item, run: Run | None, record: dict[str, Any] | None = Non
         "created_at": item.created_us // 1_000_000,
         "response": answered,
     }
-    return {**stored_item(item, record), "antiphon": place}
+    shown = stored_item(item, record)
+    told = shown.get(EXTENSION)
+    return {**shown, EXTENSION: {**told, **place} if isinstance(told, dict) else place}
 
 
 def usage_object(usage: Usage | None) -> dict[str, Any] | None:

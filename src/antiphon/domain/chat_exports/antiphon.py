@@ -15,6 +15,7 @@ from antiphon.domain.chat_exports.chats import IMPORTED_KEYS, Attachment, Chat, 
 from antiphon.domain.chat_exports.trees import TreeBuilder
 from antiphon.domain.chat_exports.values import data_url, encoded, line, listing, mapping, moment, name, text
 from antiphon.domain.conversations import MAX_FOLDER, MAX_METADATA, MAX_METADATA_KEY, MAX_METADATA_VALUE
+from antiphon.domain.items import MAX_LABEL
 
 OBJECT: Final = "conversation.export"
 FORMAT: Final = 1
@@ -105,7 +106,10 @@ def _drafts(item: Value, place: Value, outputs: Mapping[str | None, str], note: 
     if kind == "message":
         role = text(item.get("role")) or "assistant"
         parts = tuple(part for one in _content(item.get("content")) for part in _parts(one, note))
-        yield Draft(role=role, parts=parts, model=model if role == "assistant" else None, status=status)
+        yield Draft(
+            role=role, parts=parts, model=model if role == "assistant" else None, status=status,
+            speaker=line(place.get("user_id"), MAX_LABEL),
+        )  # fmt: skip
     elif kind == "reasoning":
         thought = "\n\n".join(
             text(part.get("text")) for field in ("summary", "content") for part in _content(item.get(field))
