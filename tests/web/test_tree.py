@@ -168,6 +168,7 @@ async def large(url: str) -> str:
     return str(conversation)
 
 
+@pytest.mark.alone
 async def test_a_tree_of_2_000_messages_is_moved_at_every_frame(browser: Browser, url: str) -> None:
     conversation = await large(url)
     async with tab(browser, url) as page:

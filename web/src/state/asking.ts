@@ -5,7 +5,7 @@ import { begin, follow, persist } from "../api/stream";
 import type { Conversation, Part, Response } from "../api/types";
 import { unmake } from "./beginning";
 import { busily, chat, onOpened, open, readTree, reread, running, standing, whileOpen } from "./chat";
-import { noteConversation } from "./conversations";
+import { isGivenUp, noteConversation } from "./conversations";
 import { take } from "./documents";
 import { fileOf } from "./drafts";
 import { readManner } from "./manner";
@@ -190,7 +190,7 @@ async function settle(): Promise<void> {
 
 /** Reads the conversation until it has a title: the server makes it in the background, after the first answer. */
 async function readTitle(id: string, tries: number): Promise<void> {
-  if (chat.getState().id !== id) return; // left since, maybe deleted
+  if (chat.getState().id !== id || isGivenUp(id)) return; // left since, deleted, or being deleted
   const read = await call<Conversation>(`/v1/conversations/${id}`);
   const shown = chat.getState().conversation;
   if (shown?.id !== id) return;
