@@ -41,7 +41,7 @@ def showing(number: int) -> list[dict[str, Any]]:
 async def run(*words: str, **settings: str) -> tuple[int, str]:
     """Exit code and words of a command."""
     environment = clean_environment() | settings
-    done = await asyncio.to_thread(warm.run, words, env=environment, cwd=Path.cwd(), timeout=60)
+    done = await asyncio.to_thread(warm.run, words, env=environment, cwd=Path.cwd(), timeout=180)
     return done.returncode, done.stdout + done.stderr
 
 
