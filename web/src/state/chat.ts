@@ -360,17 +360,17 @@ export function goTo(turnId: string): Promise<string | null> {
 
 /** Makes a branch the active one, for everybody; a viewer, who may change nothing, only looks at it. */
 export async function showToAll(branchId: string): Promise<void> {
-  const { id } = chat.getState();
-  if (isViewer(chat.getState())) return;
-  await call<Branch>(`/v1/conversations/${id}/branches/${branchId}/activate`, { method: "PUT" });
+  const state = chat.getState();
+  if (isViewer(state)) return;
+  await call<Branch>(`/v1/conversations/${state.id}/branches/${branchId}/activate`, { method: "PUT" });
 }
 
 /** Returns the id of a new active branch that ends with an item. */
 export async function newBranch(itemId: string): Promise<string> {
-  const { id } = chat.getState();
-  if (isViewer(chat.getState())) throw new Error("No branch shows this any more. Fork the conversation to see it.");
+  const state = chat.getState();
+  if (isViewer(state)) throw new Error("No branch shows this any more. Fork the conversation to see it.");
   const body = { item_id: itemId, activate: true };
-  return (await call<Branch>(`/v1/conversations/${id}/branches`, { body, idempotencyKey: newKey() })).id;
+  return (await call<Branch>(`/v1/conversations/${state.id}/branches`, { body, idempotencyKey: newKey() })).id;
 }
 
 async function activate(turnId: string): Promise<string | null> {

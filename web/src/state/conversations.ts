@@ -97,8 +97,7 @@ export async function renewConversations(openId: string | null): Promise<void> {
   const page = await call<Page<Conversation>>("/v1/conversations", { query });
   const now = conversations.getState();
   if (now.state !== "read") return; // somebody else logged in, or all of it is being read
-  const list = renewed(now, asked, page, openId);
-  if (list.length !== now.list.length || list.some((one, at) => one !== now.list[at])) conversations.setState({ list });
+  const list = showNewest(now, asked, page, openId, false);
   // So much is new that some of it is on further pages.
   const last = page.data.at(-1)?.updated_at ?? 0;
   if (page.has_more && last > readUpTo) {
@@ -114,25 +113,31 @@ export async function renewShared(openId: string | null): Promise<void> {
   const { list: asked, state } = conversations.getState();
   if (state !== "read") return; // then they are read with all else
   const page = await call<Page<Conversation>>("/v1/conversations", { query: { limit: PAGE, sort: "used", shared: true } });
-  const read = new Map(page.data.map((one) => [one.id, one]));
-  const isGone = (one: Conversation) => one.antiphon && one.id !== openId && !page.has_more && !read.has(one.id) && asked.includes(one);
-  conversations.setState((now) => {
-    if (now.state !== "read") return {};
-    const known = new Set([...now.list, ...asked].map((one) => one.id));
-    const came = page.data.filter((one) => !known.has(one.id) && !givenUp.has(one.id));
-    return { list: [...came, ...now.list.filter((one) => !isGone(one)).map((one) => newer(one, read.get(one.id)))] };
-  });
+  const now = conversations.getState();
+  if (now.state === "read") showNewest(now, asked, page, openId, true);
 }
 
-/** Returns the list with the chats of its newest page as they are now; `asked` is the list as it was before that was read. */
-function renewed(now: Conversations, asked: Conversation[], page: Page<Conversation>, openId: string | null): Conversation[] {
+/**
+ * Shows the chats of a newest page, of one's own or those that others shared, as they are now, and returns the list.
+ * `asked` is the list as it was before that was read.
+ */
+function showNewest(
+  now: Conversations,
+  asked: Conversation[],
+  page: Page<Conversation>,
+  openId: string | null,
+  shared: boolean,
+): Conversation[] {
   const read = new Map(page.data.map((one) => [one.id, one]));
   const since = page.has_more ? page.data.at(-1)!.updated_at : -1;
-  const isGone = (one: Conversation) => !one.antiphon && !read.has(one.id) && one.updated_at > since && asked.includes(one);
+  const isOfThese = (one: Conversation) => Boolean(one.antiphon) === shared;
+  const isGone = (one: Conversation) => isOfThese(one) && !read.has(one.id) && one.updated_at > since && asked.includes(one);
   const stays = now.list.filter((one) => one.id === openId || !isGone(one));
   const known = new Set([...now.list, ...asked].map((one) => one.id));
-  const came = page.data.filter((one) => !known.has(one.id) && !givenUp.has(one.id) && isShown(now, one));
-  return [...came, ...stays.map((one) => newer(one, read.get(one.id)))];
+  const came = page.data.filter((one) => !known.has(one.id) && !givenUp.has(one.id) && (shared || isShown(now, one)));
+  const list = [...came, ...stays.map((one) => newer(one, read.get(one.id)))];
+  if (list.length !== now.list.length || list.some((one, at) => one !== now.list[at])) conversations.setState({ list });
+  return list;
 }
 
 /** Whether a chat would be shown by what was read so far; others come with further pages, their folder, the archive. */
