@@ -23,7 +23,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def one_life(directory: Path, seed: int, seconds: float, name: str) -> list[str]:
-    """Run the program, kill it after a while; returns its promises."""
+    """Run the program, kill it after a while; returns its promises.
+
+    A line that was being written when the kill came is none: what it announces had not begun, and what it
+    reports as done is still under way to whoever reads (with PYTHONUNBUFFERED a line goes out word by word).
+    """
     command = [sys.executable, "-m", "tests.e2e.indexing_program", str(directory), str(seed), name]
     there = {"TEST_MONGODB_URL": mongo.base()} if name.startswith("mongo") else {}
     environment = {**os.environ, **there}
@@ -34,7 +38,7 @@ def one_life(directory: Path, seed: int, seconds: float, name: str) -> list[str]
             program.wait(seconds)
         except subprocess.TimeoutExpired:
             program.send_signal(signal.SIGKILL)
-        lines = program.stdout.read().splitlines()
+        *lines, _torn = program.stdout.read().split("\n")
         assert program.wait(30) == -signal.SIGKILL
     return lines
 
