@@ -112,6 +112,10 @@ class Run(msgspec.Struct, kw_only=True):
         """Whether what was asked stays in line though no answer comes."""
         return bool(self.request.get(KEEPS_QUESTION))
 
+    def asked_under(self, mark: str) -> bool:
+        """Whether its question stays, and was asked under the idempotency key of that mark."""
+        return self.request.get(KEEPS_QUESTION) == mark
+
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """How a run ends: its terminal state and what belongs to it."""

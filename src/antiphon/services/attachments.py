@@ -43,7 +43,8 @@ class Attachments:
             return Attachment(who=who, base=None), request
         if request.parent_item_id is not None or request.position is not None:
             return await self._after_item(who, request, budget, need), request
-        return await self._at_head(who, request, budget, need), request
+        at = await self._at_head(who, request, budget, need)
+        return at, await self._unasked(who, request, at)
 
     async def beside(
         self, request: TurnRequest, at: Attachment, run: Run, name: str, plans: Sequence[Plan]
@@ -99,6 +100,23 @@ class Attachments:
             not_found("Branch", request.branch_id)
         base = await followed(self._storage, who, base, budget)
         return await self._on_branch(who, request, base)
+
+    async def _unasked(self, who: Principal, request: TurnRequest, at: Attachment) -> TurnRequest:
+        """Return the turn without its question where that stands already, and nothing was said since.
+
+        So it is where a turn failed that keeps its question, and is sent again under its idempotency key.
+        """
+        if request.key is None or not request.keeps_question or at.base is None:
+            return request
+        last = at.base.parent
+        if last is None or last.run_id is None or last.author_id != who.actor_id:
+            return request
+        run = await self._storage.runs.get(at.who.account_id, last.run_id)
+        if run is None or not run.asked_under(request.key.mark):
+            return request
+        if await self._storage.tree.is_hidden(at.base.conversation.id, last.id):
+            return request  # taken back since
+        return msgspec.structs.replace(request, items=())
 
     async def _on_branch(self, who: Principal, request: TurnRequest, base: TurnBase) -> Attachment:
         """Claim the branch, or open another beside it if a turn holds it already, or it is a fork's."""

@@ -32,6 +32,11 @@ class Key(msgspec.Struct, frozen=True):
     fingerprint: bytes
     render: Callable[[Any], bytes] | None = None
 
+    @property
+    def mark(self) -> str:
+        """What a run keeps of it: by it a retry is known, once the key itself is free again."""
+        return hashlib.sha256(self.fingerprint + self.name.encode()).hexdigest()
+
 
 def fingerprint(method: str, path: str, body: bytes) -> bytes:
     """Return the fingerprint of a request: SHA-256 over method, path and body."""

@@ -88,6 +88,11 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     continues: bool = False
     keeps_question: bool = False
 
+    @property
+    def question_mark(self) -> str | bool:
+        """What a run keeps of a question that stays: of whose retry it would be, if it can be retried."""
+        return self.key.mark if self.key is not None else True
+
 
 def answer_budget(request: TurnRequest, context_tokens: int) -> int:
     """Return how many tokens an answer gets: what was asked for, a quarter of the window by default,
@@ -154,7 +159,7 @@ def plan_turn(request: TurnRequest, run: Run, at: Attachment, *, worker_id: str)
         "input_item_ids": [ids.item_wire_id(item.type, item.id) for item in items],
         **({CONTINUES: True} if request.continues else {}),
         # Kept with the run, so that whoever ends it knows, also after a kill.
-        **({KEEPS_QUESTION: True} if request.keeps_question and items else {}),
+        **({KEEPS_QUESTION: request.question_mark} if request.keeps_question and items else {}),
     }
     plan.commands.append(ws.OpenRun(run=run, worker_id=worker_id))
     if at.base is not None:

@@ -35,6 +35,7 @@ from antiphon.domain.accounts import Principal
 from antiphon.domain.conversations import BranchFork, Conversation
 from antiphon.domain.inputs import parse_input
 from antiphon.domain.items import Item
+from antiphon.domain.runs import Run
 
 TAG: Final = "branching"
 ITEMS_READ: Final = 2 * MOST
@@ -156,11 +157,20 @@ async def add_message(application: App, who: Caller, request: Request) -> Respon
         return await _store_pair(application, who, request, found, body.question, body.response)
     begun = await begin(application, who, request, found.id, body.question, keeps_question=True)
     reply = await reply_of(application, who, begun)
-    asked = await application.answers.input_items(
-        who, ids.RESPONSE + begun.run_id, after=None, limit=1, descending=True
-    )
-    pair = answered_pair(body.question, asked.data[0] if asked.data else None, reply)
+    pair = answered_pair(body.question, await _question(application, who, reply.run), reply)
     return answer({"chat_id": uuid_text(found.id), **pair.wire({})}, status=201)
+
+
+async def _question(application: Application, who: Principal, run: Run) -> Item | None:
+    """Return what a run answers: its own input, or what stood there when it was sent again."""
+    name = ids.RESPONSE + run.id
+    asked = await application.answers.input_items(who, name, after=None, limit=1, descending=True)
+    if asked.data:
+        return asked.data[0]
+    before = run.request.get("parent_id")
+    if run.conversation_id is None or not isinstance(before, str):
+        return None
+    return await application.conversations.item(who, ids.CONVERSATION + run.conversation_id, before)
 
 
 async def _store_pair(
