@@ -13,7 +13,7 @@ from tests.web.browser import Tab, tab
 from tests.web.test_documents import PIXEL, give
 from tests.web.test_list import LOOK_AGAIN
 from tests.web.upgrade_refuser import refusing_upgrades
-from tests.web.views import ACCOUNTS, accounts, choose, logged_in, pick_of_open, require_accessible
+from tests.web.views import ACCOUNTS, accounts, choose, edit, logged_in, pick_of_open, require_accessible
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -95,10 +95,7 @@ async def test_what_one_writes_and_a_model_answers_is_seen_by_the_other_as_it_co
 async def test_an_edit_by_one_is_followed_by_the_other_and_both_ways_stay(room: tuple[Tab, Tab]) -> None:
     ada, ben = room
     await ben.choose("echo")
-    await ben.page.hover(".said")
-    await ben.page.click("[aria-label=Edit]")
-    await ben.page.fill(".edit .composer-input", "Welcome to both")
-    await ben.page.keyboard.press("Enter")
+    await edit(ben, "Welcome to both")
     for one in room:
         await expect(one.page.locator(".bubble")).to_have_text(["Welcome to both"])
         await expect(one.page.locator(".siblings").first).to_have_text("2/2")
@@ -118,10 +115,7 @@ async def test_a_viewer_goes_through_the_versions_alone(browser: Browser, town: 
     async with logged_in(browser, town, "ada") as ada, logged_in(browser, town, "ben") as ben:
         await ada.choose("echo")
         await ada.say("the first")
-        await ada.page.hover(".said")
-        await ada.page.click("[aria-label=Edit]")
-        await ada.page.fill(".edit .composer-input", "the second")
-        await ada.page.keyboard.press("Enter")
+        await edit(ada, "the second")
         await expect(ada.page.locator(".siblings").first).to_have_text("2/2")
         await ada.settled()
         await pick_of_open(ada, "Share")
@@ -261,10 +255,7 @@ async def test_a_chat_is_found_by_its_words_pinned_and_put_away(browser: Browser
     async with logged_in(browser, town, "ben") as page:
         await page.choose("echo")
         await page.say("The albatross circles the lighthouse")
-        await page.page.hover(".said")
-        await page.page.click("[aria-label=Edit]")
-        await page.page.fill(".edit .composer-input", "Something else")
-        await page.page.keyboard.press("Enter")
+        await edit(page, "Something else")
         await expect(page.page.locator(".siblings")).to_have_text(["2/2"])
         await page.settled()
         title = await page.page.locator(".entry.open a").inner_text()
