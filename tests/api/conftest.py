@@ -9,10 +9,12 @@ from tests.api.client import Api, in_process, over_sockets
 from tests.api.people_fixtures import Town, opened_town
 from tests.api.searching import SENTENCE
 from tests.harness.identity_provider import IdentityProvider, identity_provider
-from tests.harness.library import Library
+from tests.harness.library import Library, library
 from tests.harness.people import Person
 from tests.services.tree_rules import tree_problems
 from tests.services.world import World, open_world
+
+__all__ = ["library"]
 
 
 @pytest.fixture
@@ -38,12 +40,6 @@ async def served(world: World) -> AsyncIterator[tuple[Api, int]]:
     """The application behind a real socket: streams arrive while they are made."""
     async with over_sockets(world) as client:
         yield client
-
-
-@pytest.fixture
-def library(world: World) -> Library:
-    """Collections and files of the application's owner."""
-    return Library(world)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import msgspec
+import pytest
 
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
@@ -91,6 +92,12 @@ class Library:
         """Erase a document."""
         account = (who or self.world.who).account_id
         await self.store.files.delete(account, file_id.removeprefix(FILE))
+
+
+@pytest.fixture
+def library(world: World) -> Library:
+    """The documents of the world that the folder of a test makes."""
+    return Library(world)
 
 
 class WatchedIndex:

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from antiphon.services.runs import journal as journal_module
+from tests.harness.library import library
 from tests.services.specified import C, conversation_c
 from tests.services.tree_rules import tree_problems
 from tests.services.world import World, open_world
+
+__all__ = ["library"]
 
 
 @pytest.fixture

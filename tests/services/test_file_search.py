@@ -21,11 +21,6 @@ from tests.services.world import World, another_person, open_world
 
 
 @pytest.fixture
-def library(world: World) -> Library:
-    return Library(world)
-
-
-@pytest.fixture
 async def docs(library: Library) -> str:
     """A collection of the local owner's with two documents."""
     made = await library.collection()

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Browser, Route, expect
 
 from tests.web.browser import PHONE, Tab, tab
-from tests.web.views import pick_of_open
+from tests.web.views import edit, pick_of_open
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -71,10 +71,7 @@ async def test_code_and_answers_are_copied(browser: Browser, url: str) -> None:
 async def test_an_edit_and_another_answer_are_siblings_that_one_goes_between(page: Tab) -> None:
     await page.choose("echo")
     await page.say("first question")
-    await page.page.hover(".said")
-    await page.page.click("[aria-label=Edit]")
-    await page.page.fill(".edit .composer-input", "second question")
-    await page.page.keyboard.press("Enter")
+    await edit(page, "second question")
     await expect(page.page.locator(".siblings")).to_have_text(["2/2"])
     for part in (".bubble", ".answer-body"):
         await expect(page.page.locator(part)).to_have_text(["second question"])

@@ -13,7 +13,18 @@ from tests.web.browser import Tab, tab
 from tests.web.test_documents import PIXEL, give
 from tests.web.test_list import LOOK_AGAIN
 from tests.web.upgrade_refuser import refusing_upgrades
-from tests.web.views import ACCOUNTS, accounts, choose, logged_in, pick_of_open, require_accessible
+from tests.web.views import (
+    ACCOUNTS,
+    PASSWORD,
+    accounts,
+    api,
+    choose,
+    edit,
+    logged_in,
+    pick_of_open,
+    require_accessible,
+    token_of,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -95,10 +106,7 @@ async def test_what_one_writes_and_a_model_answers_is_seen_by_the_other_as_it_co
 async def test_an_edit_by_one_is_followed_by_the_other_and_both_ways_stay(room: tuple[Tab, Tab]) -> None:
     ada, ben = room
     await ben.choose("echo")
-    await ben.page.hover(".said")
-    await ben.page.click("[aria-label=Edit]")
-    await ben.page.fill(".edit .composer-input", "Welcome to both")
-    await ben.page.keyboard.press("Enter")
+    await edit(ben, "Welcome to both")
     for one in room:
         await expect(one.page.locator(".bubble")).to_have_text(["Welcome to both"])
         await expect(one.page.locator(".siblings").first).to_have_text("2/2")
@@ -114,31 +122,66 @@ async def test_an_edit_by_one_is_followed_by_the_other_and_both_ways_stay(room: 
     await expect(ada.page.locator(".presence")).to_have_text("")
 
 
+async def shown_to_a_viewer(ada: Tab, ben: Tab) -> None:
+    """A chat of ada's with two versions of its question, of which ben, who may only read, sees the second."""
+    await ada.choose("echo")
+    await ada.say("the first")
+    await edit(ada, "the second")
+    await expect(ada.page.locator(".siblings").first).to_have_text("2/2")
+    await ada.settled()
+    await pick_of_open(ada, "Share")
+    await ada.page.get_by_label("Name of the person").fill("ben")
+    await ada.page.locator("dialog [name=role]").select_option("viewer")
+    await ada.page.get_by_role("button", name="Let in").click()
+    await expect(ada.page.locator("dialog li")).to_have_count(2)
+    await ada.page.keyboard.press("Escape")
+    await ben.page.goto(ada.page.url)
+    await ben.page.reload()
+
+
+async def step(page: Tab, where: str) -> None:
+    """Go to the previous or the next version of the question."""
+    await page.page.hover(".said")
+    await page.page.locator(f"[aria-label^='{where} alternative']").first.click()
+
+
 async def test_a_viewer_goes_through_the_versions_alone(browser: Browser, town: str) -> None:
     async with logged_in(browser, town, "ada") as ada, logged_in(browser, town, "ben") as ben:
-        await ada.choose("echo")
-        await ada.say("the first")
-        await ada.page.hover(".said")
-        await ada.page.click("[aria-label=Edit]")
-        await ada.page.fill(".edit .composer-input", "the second")
-        await ada.page.keyboard.press("Enter")
-        await expect(ada.page.locator(".siblings").first).to_have_text("2/2")
-        await ada.settled()
-        await pick_of_open(ada, "Share")
-        await ada.page.get_by_label("Name of the person").fill("ben")
-        await ada.page.locator("dialog [name=role]").select_option("viewer")
-        await ada.page.get_by_role("button", name="Let in").click()
-        await expect(ada.page.locator("dialog li")).to_have_count(2)
-        await ada.page.keyboard.press("Escape")
-        await ben.page.goto(ada.page.url)
-        await ben.page.reload()
-        for step, count, words in (("Previous", "1/2", "the first"), ("Next", "2/2", "the second")):
-            await ben.page.hover(".said")
-            await ben.page.locator(f"[aria-label^='{step} alternative']").first.click()
+        await shown_to_a_viewer(ada, ben)
+        for where, count, words in (("Previous", "1/2", "the first"), ("Next", "2/2", "the second")):
+            await step(ben, where)
             await expect(ben.page.locator(".siblings").first).to_have_text(count)
             await expect(ben.page.locator(".bubble")).to_have_text([words])
             await expect(ada.page.locator(".bubble")).to_have_text(["the second"])
         await expect(ben.page.locator(".notice")).to_have_count(0)
+
+
+async def test_a_viewer_is_told_to_fork_what_no_branch_shows_any_more(browser: Browser, town: str) -> None:
+    async with (
+        logged_in(browser, town, "ada") as ada,
+        logged_in(browser, town, "ben") as ben,
+        api(town, await token_of(town, "ada", PASSWORD)) as client,
+    ):
+        await shown_to_a_viewer(ada, ben)
+        await expect(ben.page.locator(".siblings").first).to_have_text("2/2")
+        await ben.page.wait_for_selector(".thread:not([data-busy])")
+        branches = f"/v1/conversations/{ada.page.url.rpartition('/')[2]}/branches"
+        listed = (await client.get(branches)).raise_for_status().json()["data"]
+        (first,) = [one["id"] for one in listed if not one["active"]]
+        async with ben.page.expect_response(f"**{branches}?*"):  # ben's page hears of it, and looks again
+            (await client.delete(f"{branches}/{first}")).raise_for_status()
+        await ben.page.wait_for_selector(".thread:not([data-busy])")
+        # What a response still reaches is kept, and counted, though no branch shows it.
+        await expect(ben.page.locator(".siblings").first).to_have_text("2/2")
+        await step(ben, "Previous")
+        await expect(ben.page.locator(".notice")).to_contain_text("No branch shows this any more. Fork")
+        await expect(ben.page.locator(".bubble")).to_have_text(["the second"])
+        assert len((await client.get(branches)).raise_for_status().json()["data"]) == 1
+        await ben.page.click("[aria-label=Tree]")
+        await ben.page.locator(".outline [role=treeitem]", has_text="the first").first.click()
+        await ben.page.get_by_role("button", name="Fork into a new chat").click()
+        await expect(ben.page.locator(".top-title")).to_contain_text("(fork)")
+        await expect(ben.page.locator(".bubble")).to_have_text(["the first"])
 
 
 async def test_what_another_shares_is_there_when_one_looks_again_and_gone_when_it_is_taken_back(
@@ -261,10 +304,7 @@ async def test_a_chat_is_found_by_its_words_pinned_and_put_away(browser: Browser
     async with logged_in(browser, town, "ben") as page:
         await page.choose("echo")
         await page.say("The albatross circles the lighthouse")
-        await page.page.hover(".said")
-        await page.page.click("[aria-label=Edit]")
-        await page.page.fill(".edit .composer-input", "Something else")
-        await page.page.keyboard.press("Enter")
+        await edit(page, "Something else")
         await expect(page.page.locator(".siblings")).to_have_text(["2/2"])
         await page.settled()
         title = await page.page.locator(".entry.open a").inner_text()

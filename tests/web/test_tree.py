@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Browser, Locator, expect
 
 from tests.web.browser import PHONE, Tab, tab
-from tests.web.views import api, pick, require_accessible
+from tests.web.views import api, edit, pick, require_accessible
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -38,10 +38,7 @@ async def grown(page: Tab) -> None:
     """A conversation with two questions in the same place, the second of which went on."""
     await page.choose("echo")
     await page.say("first question")
-    await page.page.hover(".said")
-    await page.page.click("[aria-label=Edit]")
-    await page.page.fill(".edit .composer-input", "second question")
-    await page.page.keyboard.press("Enter")
+    await edit(page, "second question")
     await expect(page.page.locator(".siblings")).to_have_text("2/2")
     await page.settled()
     await page.say("a third one")

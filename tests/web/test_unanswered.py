@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from tests.web.browser import Tab
 from tests.web.test_drafts import to
-from tests.web.views import api
+from tests.web.views import api, edit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -93,10 +93,7 @@ async def test_one_that_was_edited_and_failed_again_stands_where_it_was_edited(p
     await page.choose("text")
     await page.say("it answers")
     await page.choose("fail-before")
-    await page.page.hover(".said")
-    await page.page.click("[aria-label=Edit]")
-    await page.page.fill(".edit .composer-input", FAILS)
-    await page.page.keyboard.press("Enter")
+    await edit(page, FAILS)
     await require_unanswered(page, FAILS)
     await page.settled()
     await page.page.reload()

@@ -1,4 +1,4 @@
-"""What the tests of the views share: both colour schemes under axe, menus, accounts, HTTP beside the page."""
+"""What the tests of the views share: axe in both schemes, menus, edits, accounts, HTTP beside the page."""
 
 from __future__ import annotations
 
@@ -70,6 +70,14 @@ async def pick_of_open(page: Tab, item: str) -> None:
 async def choose(page: Tab, item: str) -> None:
     """Choose in the menu that is open."""
     await page.page.locator("[role^=menuitem]", has_text=item).first.click()
+
+
+async def edit(page: Tab, text: str) -> None:
+    """Ask something else in the place of the first question shown."""
+    await page.page.hover(".said")  # its buttons are drawn under the mouse
+    await page.page.click("[aria-label=Edit]")
+    await page.page.fill(".edit .composer-input", text)
+    await page.page.keyboard.press("Enter")
 
 
 @asynccontextmanager
