@@ -122,9 +122,9 @@ async def test_an_edit_by_one_is_followed_by_the_other_and_both_ways_stay(room: 
     await expect(ada.page.locator(".presence")).to_have_text("")
 
 
-async def shown_to_a_viewer(ada: Tab, ben: Tab) -> None:
+async def shown_to_a_viewer(ada: Tab, ben: Tab, model: str = "echo") -> None:
     """A chat of ada's with two versions of its question, of which ben, who may only read, sees the second."""
-    await ada.choose("echo")
+    await ada.choose(model)
     await ada.say("the first")
     await edit(ada, "the second")
     await expect(ada.page.locator(".siblings").first).to_have_text("2/2")
@@ -154,6 +154,15 @@ async def test_a_viewer_goes_through_the_versions_alone(browser: Browser, town: 
             await expect(ben.page.locator(".bubble")).to_have_text([words])
             await expect(ada.page.locator(".bubble")).to_have_text(["the second"])
         await expect(ben.page.locator(".notice")).to_have_count(0)
+
+
+async def test_a_viewer_is_offered_nothing_that_would_be_refused(browser: Browser, town: str) -> None:
+    async with logged_in(browser, town, "ada") as ada, logged_in(browser, town, "ben") as ben:
+        await shown_to_a_viewer(ada, ben, "truncated")
+        for one, offered in ((ada, 1), (ben, 0)):
+            await expect(one.page.locator(".ending")).to_have_count(1)
+            for label in ("Answer again", "Good answer", "Go on"):
+                await expect(one.page.get_by_role("button", name=label)).to_have_count(offered)
 
 
 async def test_a_viewer_is_told_to_fork_what_no_branch_shows_any_more(browser: Browser, town: str) -> None:

@@ -6,7 +6,7 @@ import { onDemand } from "../frame/on-demand";
 import { withMarks } from "../markdown/lexer";
 import { Markdown } from "../markdown/markdown";
 import { goOn } from "../state/asking";
-import { chat, useChat } from "../state/chat";
+import { chat, isViewer, useChat } from "../state/chat";
 import { tellError } from "../state/notices";
 import { isLocal } from "../state/receiving";
 import { isEmptyEnding, isRunning, type Turn } from "../state/turns";
@@ -221,11 +221,11 @@ const ENDINGS: Partial<Record<RunState, string>> = {
 
 /** How an answer ended that did not end by itself, or without a word; where something was said one can have it go on. */
 function Ending({ turn }: { turn: Turn }) {
-  const last = useChat((chat) => chat.path.at(-1) === turn.id);
+  const mayGoOn = useChat((chat) => chat.path.at(-1) === turn.id && !isViewer(chat));
   const text = ENDINGS[turn.status] ?? (isEmptyEnding(turn) ? "The model said nothing." : null);
   if (!text) return null;
   const failed = turn.status === "failed";
-  const goesOn = last && turn.items.some((item) => item.type === "message");
+  const goesOn = mayGoOn && turn.items.some((item) => item.type === "message");
   return (
     <div className={failed ? "ending problem" : "ending"} role={failed ? "alert" : undefined}>
       <span>{failed ? (turn.error?.message ?? text) : text}</span>

@@ -12,7 +12,7 @@ import { onDemand } from "../frame/on-demand";
 import { Menu, MenuItem } from "../frame/menu";
 import { copyText } from "../markdown/markdown";
 import { regenerate } from "../state/asking";
-import { chat, goTo, useChat, useTurn } from "../state/chat";
+import { chat, goTo, isViewer, useChat, useTurn } from "../state/chat";
 import { isRest, restOf, whole } from "../state/joining";
 import { costOf, MANY, modelsLike, money, shortName, useModels } from "../state/models";
 import { tell, tellError } from "../state/notices";
@@ -233,6 +233,7 @@ function Aloud() {
 /** Answering again, by the same model or another. */
 function Again({ turn }: { turn: Turn }) {
   const list = useModels((state) => state.list);
+  if (useChat(isViewer)) return null;
   return (
     <Menu label="Answer again" trigger={<Icon name="retry" />} search={list.length > MANY && "Find a model"}>
       {(close, sought) => (
