@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from antiphon.ports import blob_writes as wb
-from antiphon.storage import backups
+from antiphon.storage import backups, replacing
 from antiphon.storage.files import FileBlobs, blob_path, stored_blobs
 from antiphon.storage.sql.migrate import CONVERSATIONS
 from antiphon.storage.sql.sqlite import FILE_NAME, open_sqlite
 from antiphon.storage.sql.sqlite_copies import named_blobs
+from antiphon.storage.whole_store import IncompleteStore, require_whole
 from tests.contracts.builders import OWNER, SLOT, new_conversation, new_item
 
 PARTS = backups.parts("blobs", "documents")
@@ -123,9 +124,34 @@ async def test_a_name_that_leads_elsewhere_is_no_file_of_a_backup(data: Path, tm
     manifest = (copy / "backup.json").read_text()
     (copy / "backup.json").write_text(manifest.replace('"antiphon.db"', '"../antiphon.db"'))
     with pytest.raises(backups.BadBackup):
-        backups.restore(copy, tmp_path / "new", PARTS, [], force=True)
+        backups.restore(copy, tmp_path / "new", PARTS, [], print, force=True)
     (copy / "backup.json").write_text(
         manifest.replace('"files": {', '"files": {"../x":{"bytes":1,"sha256":""},')
     )
     with pytest.raises(backups.BadBackup, match="no file of a backup"):
-        backups.restore(copy, tmp_path / "new", PARTS, [], force=True)
+        backups.restore(copy, tmp_path / "new", PARTS, [], print, force=True)
+
+
+async def test_what_an_interrupted_restore_took_away_comes_back_whatever_the_backup_is(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (data / FILE_NAME).read_bytes()
+    copy = tmp_path / "copy"
+    backups.back_up(data, copy, PARTS, [], print)
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="busy"):
+        patched.setattr(replacing, "put_back", lambda directory: False)  # as if it had been killed
+        patched.setattr(replacing, "_note", busy)
+        backups.restore(copy, data, PARTS, [], print, force=True)
+    assert not (data / FILE_NAME).exists()
+    with pytest.raises(IncompleteStore, match="interrupted"):
+        require_whole(data, blobs="blobs", documents="documents")
+    (copy / FILE_NAME).write_bytes(b"damaged")
+    said: list[str] = []
+    with pytest.raises(backups.BadBackup, match="not what was backed up"):
+        backups.restore(copy, data, PARTS, [], said.append, force=True)
+    assert (data / FILE_NAME).read_bytes() == before and len(said) == 1
+    assert len(list(stored_blobs(data / "blobs"))) == COUNT and not replacing.is_interrupted(data)
+
+
+def busy(staging: Path, names: list[str]) -> None:
+    raise OSError(16, "Device or resource busy")

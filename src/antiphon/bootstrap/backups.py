@@ -14,6 +14,7 @@ from antiphon.domain.errors import Unavailable
 from antiphon.settings import Settings
 from antiphon.storage import backups
 from antiphon.storage.backups import Manifest
+from antiphon.storage.replacing import is_interrupted
 from antiphon.storage.sql import sqlite
 
 __all__ = ["Manifest", "back_up", "own_secret", "restore"]
@@ -61,13 +62,14 @@ def back_up(settings: Settings, target: Path, *, with_secret: bool, tell: Callab
             os.close(lock)
 
 
-def restore(settings: Settings, source: Path, *, force: bool) -> Manifest:
+def restore(settings: Settings, source: Path, *, force: bool, tell: Callable[[str], None]) -> Manifest:
     """Put a backup into the data directory, whose server stands; see `storage.backups`."""
     _require_embedded(settings)
-    backups.read_manifest(source)
+    if not is_interrupted(settings.data_dir):
+        backups.read_manifest(source)  # before a directory is made for nothing
     lock = sqlite.lock_directory(settings.data_dir)
     try:
         of = backups.parts(BLOBS, DOCUMENTS)
-        return backups.restore(source, settings.data_dir, of, [OWN_SECRET], force=force)
+        return backups.restore(source, settings.data_dir, of, [OWN_SECRET], tell, force=force)
     finally:
         os.close(lock)

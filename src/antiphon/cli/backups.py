@@ -27,7 +27,8 @@ def run_backup(target: Path, *, data_dir: Path | None, with_secret: bool) -> Non
 def run_restore(source: Path, *, data_dir: Path | None, force: bool) -> None:
     settings = settings_or_exit(data_dir=data_dir)
     with failing(), reading_files():
-        show(backups.restore(settings, source, force=force), f"restored to {settings.data_dir}")
+        made = backups.restore(settings, source, force=force, tell=_warn)
+        show(made, f"restored to {settings.data_dir}")
 
 
 def show(manifest: backups.Manifest, done: str) -> None:

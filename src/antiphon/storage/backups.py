@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from antiphon.domain.errors import Unavailable
+from antiphon.storage import replacing
 from antiphon.storage.administrator_mirror import KEY, MARK
 from antiphon.storage.files import blob_path, copy_whole, make_directory, stored_blobs, sync_directory
 from antiphon.storage.sql import knowledge, sqlite
@@ -30,8 +31,6 @@ KIND: Final = "antiphon-backup"
 VERSION: Final = 1
 ROUNDS: Final = 10
 LOCK: Final = "lock"
-RESTORING: Final = ".restoring"
-REPLACED: Final = ".replaced"
 
 Tell = Callable[[str], None]
 
@@ -225,28 +224,40 @@ def read_manifest(source: Path) -> Manifest:
     return manifest
 
 
-def restore(source: Path, data: Path, of: Sequence[Part], keeps: Sequence[str], *, force: bool) -> Manifest:
+def restore(
+    source: Path, data: Path, of: Sequence[Part], keeps: Sequence[str], tell: Tell, *, force: bool
+) -> Manifest:
     """Put a backup into the data directory, which the caller has locked, after all of it was verified.
 
-    `keeps` are files of the directory that are no data. Raises BadBackup if the backup is not whole, or the
-    directory holds anything and `force` is not set; then nothing has changed. Raises OSError.
+    `keeps` are files of the directory that are no data. What an earlier restore left half done is put back
+    first. Raises BadBackup if the backup is not whole, or the directory holds anything and `force` is not
+    set, and OSError; then nothing has changed.
     """
+    if replacing.put_back(data):
+        tell(f"an earlier restore was interrupted: what had been in '{data}' before it was put back")
     manifest = read_manifest(source)
-    other = [one.name for one in data.iterdir() if one.name not in (LOCK, RESTORING, *keeps)]
+    other = [one.name for one in data.iterdir() if one.name not in (LOCK, replacing.RESTORING, *keeps)]
     if other and not force:
         raise BadBackup(f"'{data}' is not empty ({other[0]}, …); --force replaces the data in it.")
     of = [part for part in of if part.file in manifest.files]
     if not any(part.scripts == CONVERSATIONS for part in of):
         raise BadBackup(f"There is no {sqlite.FILE_NAME} in '{source}'.")
-    staging = data / RESTORING
-    shutil.rmtree(staging, ignore_errors=True)
-    make_directory(staging)
+    staging = replacing.begin(data)
     try:
         _copy_verified(source, staging, manifest, of)
-        _swap(staging, data, manifest, of)
+        # Of a backup without knowledge the restored store has none either, and that is no loss to be told.
+        (staging / knowledge.FILE_NAME).touch(mode=0o600)
+        replacing.replace(data, _of_the_store(manifest, of))
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        replacing.end(data)
     return manifest
+
+
+def _of_the_store(manifest: Manifest, of: Sequence[Part]) -> set[str]:
+    """Return every name that a store may have in its directory, and what the backup has besides."""
+    files = {knowledge.FILE_NAME, sqlite.FILE_NAME}
+    logs = {f"{name}{log}" for name in files for log in ("-wal", "-shm")}
+    return {KEY, MARK, *manifest.files, *(part.blobs for part in of), *files, *logs}
 
 
 def _copy_verified(source: Path, staging: Path, manifest: Manifest, of: Sequence[Part]) -> None:
@@ -274,21 +285,3 @@ def _require_whole(part: Part, staging: Path, told: Contents) -> None:
     )
     if missing > told.missing:
         raise BadBackup(f"{missing} contents are missing in {part.blobs}, {told.missing} when it was made.")
-
-
-def _swap(staging: Path, data: Path, manifest: Manifest, of: Sequence[Part]) -> None:
-    """Put what was verified into the place of what is there; the conversations come last."""
-    ours = {KEY, MARK, *manifest.files, *(part.blobs for part in of), knowledge.FILE_NAME, sqlite.FILE_NAME}
-    replaced = staging / REPLACED
-    make_directory(replaced)
-    for name in sorted(ours):
-        for there in (name, f"{name}-wal", f"{name}-shm"):
-            if (data / there).exists():
-                (data / there).replace(replaced / there)
-    for name in sorted(ours - {sqlite.FILE_NAME}):
-        if (staging / name).exists():
-            (staging / name).replace(data / name)
-    # Of a backup without knowledge the restored store has none either, and that is no loss to be told.
-    (data / knowledge.FILE_NAME).touch(mode=0o600)
-    (staging / sqlite.FILE_NAME).replace(data / sqlite.FILE_NAME)
-    sync_directory(data)

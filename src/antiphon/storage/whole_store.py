@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from antiphon.domain.errors import Unavailable
+from antiphon.storage import replacing
 from antiphon.storage.files import stored_blobs
 from antiphon.storage.sql import knowledge, migrate, sqlite
 
@@ -26,9 +27,15 @@ class IncompleteStore(Unavailable):
 def require_whole(directory: Path, *, blobs: str, documents: str) -> None:
     """Raise IncompleteStore where a file is missing, or has nothing in it, beside the rest of a store.
 
-    The caller has the directory's lock. Where all is well an empty `knowledge.db` is made if there is none:
-    conversations come first, and a start that is killed between the two is no loss.
+    Likewise where a restore was interrupted. The caller has the directory's lock. Where all is well an empty
+    `knowledge.db` is made if there is none: conversations come first, and a start that is killed between the
+    two is no loss.
     """
+    if replacing.is_interrupted(directory):
+        raise IncompleteStore(
+            f"A restore into '{directory}' was interrupted: run `antiphon restore` again. It begins with"
+            " putting back what was there before, whatever then becomes of the backup."
+        )
     said, known = migrate.revision_in(directory / sqlite.FILE_NAME), directory / knowledge.FILE_NAME
     has_knowledge = migrate.revision_in(known) is not None
     kept = [name for name in (documents, blobs) if _holds_any(directory / name)]
