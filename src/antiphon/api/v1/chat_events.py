@@ -9,6 +9,7 @@ import msgspec
 from antiphon.api.errors import error_object
 from antiphon.api.v1.wire_json import encode_object, encode_text
 from antiphon.domain import ids
+from antiphon.domain.errors import ProviderError
 from antiphon.domain.run_events import ARGUMENTS, FILE_SEARCH, REASONING, REFUSAL, TEXT, Op, RunLog
 from antiphon.domain.runs import ANSWERED, Run, RunError
 from antiphon.domain.usage import Usage
@@ -17,8 +18,8 @@ from antiphon.services.runs.follow import Follower
 
 DONE: Final = b"data: [DONE]\n\n"
 
-ERROR_STATUS: Final = {"rate_limit_exceeded": 429, "invalid_prompt": 400, "cancelled": 400}
-"""HTTP status of a failed completion by the run's error code; 502 otherwise. SDKs repeat 409 and 5xx."""
+_ERROR_STATUS: Final = {"rate_limit_exceeded": 429, "invalid_prompt": 400, "cancelled": 400}
+"""HTTP status of a failed completion by the run's error code. SDKs repeat 409 and 5xx."""
 _CANCELLED: Final = RunError("cancelled", "The completion was cancelled before it was whole.")
 
 
@@ -132,7 +133,7 @@ class ChatEvents:
         run = self._follower.run
         error = error_of(run)
         if error is not None:
-            status = ERROR_STATUS.get(error.code, 502)
+            status = failed_status(error.code, self._follower.failure)
             body = error_object(status, error.message, param=None, code=error.code)
             return [b"data: " + encode_object(body) + b"\n\n"]
         frames: list[bytes] = []
@@ -145,6 +146,12 @@ class ChatEvents:
             frames.append(self._head + b'],"usage":' + usage + b"}\n\n")
         frames.append(DONE)
         return frames
+
+
+def failed_status(code: str | None, failure: ProviderError | None) -> int:
+    """Return the HTTP status of a failed completion: 502, but 503 where it is known when to come back."""
+    waits = failure is not None and failure.retry_after_seconds is not None
+    return _ERROR_STATUS.get(code or "", 503 if waits else 502)
 
 
 def error_of(run: Run) -> RunError | None:

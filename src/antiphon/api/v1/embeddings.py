@@ -14,7 +14,7 @@ from antiphon.api.dependencies import App, Caller, JsonRoute
 from antiphon.api.errors import describe, error_object
 from antiphon.api.rate_limits import headers_of
 from antiphon.api.v1.admin.caller import Admin
-from antiphon.api.v1.chat_events import ERROR_STATUS
+from antiphon.api.v1.chat_events import failed_status
 from antiphon.api.v1.embedding_bodies import parse_embedding
 from antiphon.api.v1.pages import answer, raw_answer
 from antiphon.api.v1.schemas import body_of
@@ -69,7 +69,7 @@ def _floats(vector: bytes) -> tuple[float, ...]:
 
 
 def _failed(error: ProviderError) -> Response:
-    status = ERROR_STATUS.get(error.code or "", 502)
+    status = failed_status(error.code, error)
     _, _, headers = describe(error)
     body = error_object(status, error.message, param=None, code=error.code)
     return answer(body, status=status, headers={name.decode(): value.decode() for name, value in headers})
