@@ -133,8 +133,7 @@ class ChatEvents:
         run = self._follower.run
         error = error_of(run)
         if error is not None:
-            status = failed_status(error.code, self._follower.failure)
-            body = error_object(status, error.message, param=None, code=error.code)
+            _, body = error_answer(error.code, error.message, self._follower.failure)
             return [b"data: " + encode_object(body) + b"\n\n"]
         frames: list[bytes] = []
         for choice in sorted(self._greeted) or [0]:
@@ -148,10 +147,16 @@ class ChatEvents:
         return frames
 
 
-def failed_status(code: str | None, failure: ProviderError | None) -> int:
-    """Return the HTTP status of a failed completion: 502, but 503 where it is known when to come back."""
-    waits = failure is not None and failure.retry_after_seconds is not None
-    return _ERROR_STATUS.get(code or "", 503 if waits else 502)
+def error_answer(code: str, message: str, failure: ProviderError | None) -> tuple[int, dict[str, Any]]:
+    """Return the HTTP status and body of a failed completion, with what its provider said of the request.
+
+    Where the provider is at fault it is 502, but 503 where it is known when to come back.
+    """
+    if failure is None:
+        status = _ERROR_STATUS.get(code, 502)
+        return status, error_object(status, message, param=None, code=code)
+    status = _ERROR_STATUS.get(code, 502 if failure.retry_after_seconds is None else 503)
+    return status, error_object(status, message, param=failure.param, code=failure.reason or code)
 
 
 def error_of(run: Run) -> RunError | None:
