@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from antiphon.api.errors import decoding_error
-from antiphon.api.v1.hosted_tools import Tools, echoed_tool, sort_tools
+from antiphon.api.v1.hosted_tools import Tools, echoed_tool, sort_tools, unsupported_tool
 from antiphon.api.v1.response_objects import LOGPROBS, RESULTS, known_includes
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.file_search import TOOL
@@ -328,11 +328,7 @@ def _response_format(shape: dict[str, Any] | None) -> dict[str, Any] | None:
 def _chat_tool(tool: dict[str, Any], index: int) -> dict[str, Any]:
     param = f"tools[{index}]"
     if tool.get("type") != "function":
-        raise InvalidRequest(
-            f"Tools of type '{tool.get('type')}' are not supported here; functions and file_search are.",
-            param=f"{param}.type",
-            code="unsupported_tool",
-        )
+        raise unsupported_tool(tool.get("type"), param)
     if not isinstance(tool.get("name"), str) or not tool["name"]:
         raise InvalidRequest(
             "A function needs a name.", param=f"{param}.name", code="missing_required_parameter"
