@@ -219,7 +219,7 @@ CUSTOM = {"type": "custom", "custom": {"name": "sql"}}
 async def test_what_is_answered_in_a_form_that_is_not_shown_is_refused_before_the_run(
     api: Api, body: Any, param: str, code: str
 ) -> None:
-    asked = {"model": HAND, "messages": [user("x")], **body}
+    asked = {"model": ECHO, "messages": [user("x")], **body}
     error = await api.refused("POST", "/v1/chat/completions", asked, status=400)
     assert (error["param"], error["code"]) == (param, code) and api.world.hand.calls == []
 
@@ -229,6 +229,16 @@ async def test_what_asks_for_no_other_form_goes_on(api: Api) -> None:
     asking = asyncio.create_task(api.chat(user("x"), model=HAND, audio=None, **params))
     call = await api.world.hand.next()
     assert call.request.params == params
+    call.answer("ok")
+    await asking
+
+
+async def test_what_a_tool_says_besides_goes_on_and_how_to_stream_does_not(api: Api) -> None:
+    tool = {"type": "function", "function": TOOL["function"], "defer_loading": True}
+    options = {"include_usage": False, "continuous_usage_stats": True}
+    asking = asyncio.create_task(api.chat(user("x"), model=HAND, tools=[tool], stream_options=options))
+    call = await api.world.hand.next()
+    assert call.request.params == {"tools": [tool]}
     call.answer("ok")
     await asking
 
