@@ -202,6 +202,60 @@ async def test_a_completion_with_wrong_fields_is_refused_and_the_field_named(
     assert error["param"] == param
 
 
+CUSTOM = {"type": "custom", "custom": {"name": "sql"}}
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "code"),
+    [
+        ({"tools": [TOOL, CUSTOM]}, "tools[1].type", "unsupported_tool"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type", "unsupported_tool"),
+        ({"tools": [{"type": ["function"]}]}, "tools[0].type", "unsupported_tool"),
+        ({"tools": [TOOL], "tool_choice": CUSTOM}, "tool_choice.type", "unsupported_tool"),
+        ({"modalities": ["text", "audio"]}, "modalities", "unsupported_parameter"),
+        ({"audio": {"voice": "alloy", "format": "wav"}}, "audio", "unsupported_parameter"),
+    ],
+)
+async def test_what_is_answered_in_a_form_that_is_not_shown_is_refused_before_the_run(
+    api: Api, body: Any, param: str, code: str
+) -> None:
+    asked = {"model": ECHO, "messages": [user("x")], **body}
+    error = await api.refused("POST", "/v1/chat/completions", asked, status=400)
+    assert (error["param"], error["code"]) == (param, code) and api.world.hand.calls == []
+
+
+async def test_what_asks_for_no_other_form_goes_on(api: Api) -> None:
+    params = {"modalities": ["text"], "web_search_options": {}, "tools": [TOOL], "tool_choice": "auto"}
+    asking = asyncio.create_task(api.chat(user("x"), model=HAND, audio=None, **params))
+    call = await api.world.hand.next()
+    assert call.request.params == params
+    call.answer("ok")
+    await asking
+
+
+async def test_what_a_tool_says_besides_goes_on_and_how_to_stream_does_not(api: Api) -> None:
+    tool = {"type": "function", "function": TOOL["function"], "defer_loading": True}
+    options = {"include_usage": False, "continuous_usage_stats": True}
+    asking = asyncio.create_task(api.chat(user("x"), model=HAND, tools=[tool], stream_options=options))
+    call = await api.world.hand.next()
+    assert call.request.params == {"tools": [tool]}
+    call.answer("ok")
+    await asking
+
+
+async def test_a_history_with_a_custom_tool_goes_on_and_is_not_stored(api: Api) -> None:
+    call = {"id": "c", "type": "custom", "custom": {"name": "sql", "input": "SELECT 1"}}
+    history = [
+        user("x"),
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "1"},
+    ]
+    await api.chat(*history)
+    body = {"model": ECHO, "messages": history, "store": True}
+    error = await api.refused("POST", "/v1/chat/completions", body, status=400)
+    assert "custom tools are not stored" in error["message"] and error["param"] == "messages"
+
+
 async def test_a_model_nobody_has_is_404(api: Api) -> None:
     body = {"model": "nobody/nothing", "messages": [user("x")]}
     assert (await api.refused("POST", "/v1/chat/completions", body, status=404))["code"] == "model_not_found"

@@ -11,6 +11,7 @@ from tests.api.client import Api
 from tests.services.hand import ECHO, HAND
 
 PATH = "/v1/responses"
+LOOK = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,14 @@ async def test_what_chat_completions_know_is_sent_on(
         ({"reasoning": {"efort": "low"}}, "reasoning.efort", "unknown_parameter"),
         ({"text": {"verbosity": "loud"}}, "text.verbosity", "invalid_type"),
         ({"text": {"verbose": True}}, "text.verbose", "unknown_parameter"),
+        ({"stream_options": {"include_usage": True}}, "stream_options.include_usage", "unknown_parameter"),
+        (
+            {"tools": [LOOK, LOOK | {"defer_loading": True}]},
+            "tools[1].defer_loading",
+            "unsupported_parameter",
+        ),
+        ({"tools": [LOOK | {"output_schema": {}}]}, "tools[0].output_schema", "unsupported_parameter"),
+        ({"tools": [LOOK | {"cached": None}]}, "tools[0].cached", "unknown_parameter"),
     ],
 )
 async def test_what_cannot_be_honoured_is_refused_by_name(
@@ -61,6 +70,17 @@ async def test_what_cannot_be_honoured_is_refused_by_name(
     error = await api.refused("POST", PATH, body, status=400)
     assert (error["param"], error["code"]) == (param, code)
     assert not api.world.hand.calls
-    if "text" in fields or "reasoning" in fields:
+    if fields.keys() & {"text", "reasoning", "tools"}:
         error = await api.refused("POST", PATH + "/input_tokens", body, status=400)
         assert (error["param"], error["code"]) == (param, code)
+
+
+async def test_a_function_may_say_what_asks_for_nothing(api: Api) -> None:
+    said = {"defer_loading": False, "async": None, "allowed_callers": ["direct"], "output_schema": None}
+    body = {"model": HAND, "input": "x", "tools": [LOOK | said]}
+    asking = asyncio.create_task(api.post(PATH, body))
+    call = await api.world.hand.next()
+    sent = {"name": "look", "parameters": LOOK["parameters"]}
+    assert call.request.params["tools"] == [{"type": "function", "function": sent}]
+    call.answer("ok")
+    assert (await asking)["tools"][0].items() >= said.items()

@@ -6,12 +6,14 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.api.client import Api, Reader, parse_events
+from tests.api.client import Api, Reader, in_process, parse_events
+from tests.dialects.conftest import world_of
 from tests.dialects.going import going_after
 from tests.services.hand import ECHO, Call
 
@@ -225,6 +227,22 @@ async def test_a_model_that_fails_is_502_with_a_sentence_and_the_message_is_stor
     assert (response.status_code, response.json()) == (502, {"detail": "broken"})
     stored = broken.world.rows("SELECT payload FROM items")
     assert len(stored) == 1 and "keep me" in stored[0][0]
+
+
+@pytest.mark.parametrize("stream", ["false", "true"])
+@pytest.mark.parametrize(
+    ("said", "wait"),
+    [("status=429 retry_after=33", "33"), ("status=503 retry_after=9", "9"), ("status=429", "5")],
+)
+async def test_a_model_that_is_overloaded_is_503_and_says_when_to_come_back(
+    tmp_path: Path, stream: str, said: str, wait: str
+) -> None:
+    async with (
+        world_of(tmp_path / "limited", "scripted/fail-before") as opened,
+        in_process(opened) as limited,
+    ):
+        response = await limited.http.post(await started(limited), json={"message": said, "stream": stream})
+    assert (response.status_code, response.headers["retry-after"]) == (503, wait)
 
 
 # --- several at once, often, and many

@@ -64,6 +64,11 @@ def error_object(status: int, message: str, *, param: str | None, code: str | No
     return {"error": {"message": message, "type": type_of(status), "param": param, "code": code}}
 
 
+def retry_after(seconds: float) -> tuple[bytes, bytes]:
+    """Return the header that says when to come back: in whole seconds, and not at once."""
+    return b"retry-after", str(max(1, math.ceil(seconds))).encode()
+
+
 def describe(error: Exception) -> tuple[int, dict[str, Any], list[tuple[bytes, bytes]]]:
     """Return status, body and extra headers for any exception; logs what nobody foresaw."""
     if isinstance(error, errors.AntiphonError):
@@ -71,7 +76,7 @@ def describe(error: Exception) -> tuple[int, dict[str, Any], list[tuple[bytes, b
         headers: list[tuple[bytes, bytes]] = []
         wait = getattr(error, "retry_after_seconds", None)
         if wait is not None:
-            headers.append((b"retry-after", str(max(1, math.ceil(wait))).encode()))
+            headers.append(retry_after(wait))
         elif status in (503, 507):
             headers.append((b"retry-after", b"5"))
         if isinstance(error, errors.RateLimited):

@@ -103,7 +103,8 @@ def _speaker(message: dict[str, Any]) -> dict[str, Any]:
 def _call(call: Any) -> dict[str, Any]:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
-        raise InvalidRequest("A tool call needs a 'function'.", code="invalid_type", param="messages")
+        message = "A tool call needs a 'function'; calls of custom tools are not stored."
+        raise InvalidRequest(message, code="invalid_type", param="messages")
     return {
         "type": "function_call",
         "call_id": call.get("id"),

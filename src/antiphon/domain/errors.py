@@ -137,7 +137,8 @@ class ProviderError(AntiphonError):
 
     `code` is one of OpenAI's closed list for `response.error.code`;
     `retryable` says whether another attempt may help before the first token;
-    `retry_after_seconds` is what the provider asked for, if it did.
+    `retry_after_seconds` is what the provider asked for, if it did;
+    `reason` is its own code for what is wrong with the request, `param` the field it named.
     """
 
     code = "server_error"
@@ -150,11 +151,14 @@ class ProviderError(AntiphonError):
         retryable: bool = False,
         retry_after_seconds: float | None = None,
         status: int | None = None,
+        reason: str | None = None,
+        param: str | None = None,
     ) -> None:
-        super().__init__(message, code=code)
+        super().__init__(message, code=code, param=param)
         self.retryable = retryable
         self.retry_after_seconds = retry_after_seconds
         self.status = status
+        self.reason = reason
 
 
 def without_frames(error: BaseException | None) -> None:

@@ -17,13 +17,14 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from antiphon.domain.errors import ProviderError
 from antiphon.ports.outbound import OutboundError, OutboundTimeout
 from antiphon.providers.surrogates import mend
 
 MAX_MESSAGE: Final = 300
+MAX_WORD: Final = 200
 MAX_RETRY_AFTER_SECONDS: Final = 24 * 3600.0
 SHOWN_RUN: Final = 8
 """So many characters of a secret in a row count as the secret: providers echo keys shortened."""
@@ -57,6 +58,26 @@ class Blame:
         printable = "".join(c for c in words if c.isprintable())
         return f": {printable[:MAX_MESSAGE]}"
 
+    def word(self, said: Any) -> str | None:
+        """Return a word for machines as the provider said it, None if it is none that may be shown."""
+        if not isinstance(said, str) or not 0 < len(said) <= MAX_WORD or not said.isprintable():
+            return None
+        return None if any(_shows(said, secret) for secret in self.secrets) else said
+
+
+class _Said(NamedTuple):
+    """An error in a provider's words; `param` and `code` are whatever it sent as such."""
+
+    message: str = ""
+    kind: str = ""
+    code: Any = None
+    param: Any = None
+
+    @property
+    def word(self) -> str:
+        """The machine's word."""
+        return self.code if isinstance(self.code, str) else self.kind
+
 
 def _shows(text: str, secret: str) -> bool:
     runs = (secret[i : i + SHOWN_RUN] for i in range(max(1, len(secret) - SHOWN_RUN + 1)))
@@ -65,47 +86,50 @@ def _shows(text: str, secret: str) -> bool:
 
 def from_status(blame: Blame, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
     """Return the error of a response that is not 2xx."""
-    said, word = _read_body(body)
-    return _judge(blame, status, said, word, retry_after(headers))
+    return _judge(blame, status, _read_body(body), retry_after(headers))
 
 
 def in_stream(blame: Blame, error: Any) -> ProviderError:
     """Return the error that a provider sent as data in place of (more of) an answer."""
-    said, word = _words(error)
+    said = _words(error)
     number = error.get("status") or error.get("code") if isinstance(error, dict) else None
     status = int(str(number)) if str(number).isdecimal() and len(str(number)) == 3 else 0
     if not 400 <= status < 600:
-        status = 429 if "rate_limit" in word else 400 if word == "invalid_request_error" else 500
-    return _judge(blame, status, said, word, None)
+        at_fault = "invalid_request_error" in (said.word, said.kind)
+        status = 429 if "rate_limit" in said.word else 400 if at_fault else 500
+    return _judge(blame, status, said, None)
 
 
-def _judge(blame: Blame, status: int, said: str, word: str, wait: float | None) -> ProviderError:
+def _judge(blame: Blame, status: int, said: _Said, wait: float | None) -> ProviderError:
+    words, reason, param = blame.quote(said.message), blame.word(said.code), blame.word(said.param)
     name = f"Provider '{blame.provider}'"
     if status in (401, 403):
         # Not one word of the body: providers echo (parts of) the key in just this case.
         sentence = f"{name} refuses our credentials ({status}); check its API key."
         return ProviderError(sentence, status=status)
     if status == 402:
-        return ProviderError(f"{name} wants payment first (402){blame.quote(said)}", status=status)
-    if status == 404 or word in _GONE:
-        sentence = f"{name} has no model '{blame.model}' ({status}){blame.quote(said)}"
+        return ProviderError(f"{name} wants payment first (402){words}", status=status)
+    if status == 404 or said.word in _GONE:
+        sentence = f"{name} has no model '{blame.model}' ({status}){words}"
         return ProviderError(f"{sentence} {blame.hint}".strip(), status=status)
     if status == 429:
         return ProviderError(
-            f"{name} limits our requests (429){blame.quote(said)}",
+            f"{name} limits our requests (429){words}",
             code="rate_limit_exceeded",
-            retryable=word not in _NO_CREDIT,
+            retryable=said.word not in _NO_CREDIT,
             retry_after_seconds=wait,
             status=status,
+            reason=reason,
+            param=param,
         )
     if status in _RETRYABLE or status >= 500:
-        sentence = f"{name} failed ({status}){blame.quote(said)}"
+        sentence = f"{name} failed ({status}){words}"
         return ProviderError(sentence, retryable=True, retry_after_seconds=wait, status=status)
     if status < 400:
         sentence = f"{name} answered with status {status}; check its base_url."
         return ProviderError(sentence, status=status)
-    sentence = f"{name} refuses the request ({status}){blame.quote(said)}"
-    return ProviderError(sentence, code="invalid_prompt", status=status)
+    sentence = f"{name} refuses the request ({status}){words}"
+    return ProviderError(sentence, code="invalid_prompt", status=status, reason=reason, param=param)
 
 
 def from_transport(blame: Blame, error: OutboundError, *, begun: bool) -> ProviderError:
@@ -157,22 +181,22 @@ def _date(text: str | None) -> datetime | None:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-def _read_body(body: bytes) -> tuple[str, str]:
+def _read_body(body: bytes) -> _Said:
     try:
         value = json.loads(body.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
-        return "", ""
+        return _Said()
     if not isinstance(value, dict):
-        return "", ""
+        return _Said()
     return _words(value.get("error") or value)
 
 
-def _words(error: Any) -> tuple[str, str]:
-    """Return (message, machine word) of an error in any of the common shapes."""
+def _words(error: Any) -> _Said:
+    """Return what an error in any of the common shapes says."""
     if isinstance(error, str):
-        return error, ""
+        return _Said(error)
     if not isinstance(error, dict):
-        return "", ""
+        return _Said()
     said = next((error[k] for k in ("message", "detail", "error") if isinstance(error.get(k), str)), "")
-    word = next((error[k] for k in ("code", "type") if isinstance(error.get(k), str)), "")
-    return said, word
+    kind = error.get("type")
+    return _Said(said, kind if isinstance(kind, str) else "", error.get("code"), error.get("param"))

@@ -15,6 +15,7 @@ from antiphon.api.v1.responses import wait_for
 from antiphon.application import Application
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
+from antiphon.domain.errors import ProviderError
 from antiphon.domain.inputs import parse_input
 from antiphon.domain.runs import Run
 from antiphon.services.answers import Answer, OutputItem
@@ -74,7 +75,7 @@ async def reply_of(application: Application, who: Principal, begun: Begun) -> Re
         answer = application.answers.of_live(begun.live)
     else:
         answer = await application.answers.get(who, ids.RESPONSE + begun.run_id)
-    require_answer(answer.run)
+    require_answer(answer.run, begun.live.failure if begun.live is not None else None)
     return folded(answer)
 
 
@@ -116,12 +117,17 @@ def spoken(payload: dict[str, Any]) -> str:
     return "".join(text for text in said if isinstance(text, str))
 
 
-def require_answer(run: Run) -> None:
-    """Raise HTTPException for an answer that failed or was stopped; one cut short by its length is one."""
+def require_answer(run: Run, failure: ProviderError | None) -> None:
+    """Raise HTTPException for an answer that failed or was stopped; one cut short by its length is one.
+
+    `failure` is how its provider failed, as far as that is known.
+    """
     if run.error is not None:
         code, message = run.error.code, run.error.message
-        if code == "rate_limit_exceeded":
-            raise HTTPException(503, message, {"retry-after": str(math.ceil(RETRY_SECONDS))})
+        wait = failure.retry_after_seconds if failure is not None else None
+        if code == "rate_limit_exceeded" or wait is not None:
+            seconds = RETRY_SECONDS if wait is None else max(1, math.ceil(wait))
+            raise HTTPException(503, message, {"retry-after": str(seconds)})
         raise HTTPException(504 if message.startswith("upstream_timeout") else 502, message)
     if run.state == "cancelled":
         raise HTTPException(502, STOPPED)

@@ -98,11 +98,11 @@ async def first_words(application: Application, who: Principal, begun: Begun) ->
                 break
             follower.cursor = seen = committed
             if follower.finished:
-                require_answer(follower.run)
+                require_answer(follower.run, follower.failure)
                 break
             await follower.more()
     except Interrupted:
-        require_answer(follower.run)
+        require_answer(follower.run, follower.failure)
     except BaseException:
         follower.release()
         raise

@@ -10,10 +10,10 @@ import msgspec
 from antiphon.api import sse
 from antiphon.api.authentication import caller_and_body
 from antiphon.api.caching import with_cache_use
-from antiphon.api.errors import error_object
+from antiphon.api.errors import retry_after
 from antiphon.api.http import Receive, Scope, Send, beside, direct_of, send_bytes
 from antiphon.api.idempotency import key_of
-from antiphon.api.v1.chat_events import ERROR_STATUS, ChatEvents, completion_object, error_of
+from antiphon.api.v1.chat_events import ChatEvents, completion_object, error_answer, error_of
 from antiphon.api.v1.chat_requests import parse_chat, stores, turn_request
 from antiphon.api.v1.responses import answer_headers, follower_of, wait_or_abandon
 from antiphon.api.v1.wire_json import encode_object
@@ -108,8 +108,10 @@ async def _send_completion(application: Application, who: Principal, begun: Begu
     error = error_of(answer.run)
     headers = answer_headers(begun)
     if error is not None:
-        status = ERROR_STATUS.get(error.code, 502)
-        body = error_object(status, error.message, param=None, code=error.code)
+        failure = begun.live.failure if begun.live is not None else None
+        status, body = error_answer(error.code, error.message, failure)
+        if failure is not None and failure.retry_after_seconds is not None:
+            headers = [*headers, retry_after(failure.retry_after_seconds)]
         await send_bytes(send, status, encode_object(body), headers)
         return
     await send_bytes(send, 200, encode_object(completion_object(answer)), headers)

@@ -9,6 +9,7 @@ import msgspec
 from antiphon.api.errors import error_object
 from antiphon.api.v1.wire_json import encode_object, encode_text
 from antiphon.domain import ids
+from antiphon.domain.errors import ProviderError
 from antiphon.domain.run_events import ARGUMENTS, FILE_SEARCH, REASONING, REFUSAL, TEXT, Op, RunLog
 from antiphon.domain.runs import ANSWERED, Run, RunError
 from antiphon.domain.usage import Usage
@@ -17,8 +18,8 @@ from antiphon.services.runs.follow import Follower
 
 DONE: Final = b"data: [DONE]\n\n"
 
-ERROR_STATUS: Final = {"rate_limit_exceeded": 429, "invalid_prompt": 400, "cancelled": 400}
-"""HTTP status of a failed completion by the run's error code; 502 otherwise. SDKs repeat 409 and 5xx."""
+_ERROR_STATUS: Final = {"rate_limit_exceeded": 429, "invalid_prompt": 400, "cancelled": 400}
+"""HTTP status of a failed completion by the run's error code. SDKs repeat 409 and 5xx."""
 _CANCELLED: Final = RunError("cancelled", "The completion was cancelled before it was whole.")
 
 
@@ -132,8 +133,7 @@ class ChatEvents:
         run = self._follower.run
         error = error_of(run)
         if error is not None:
-            status = ERROR_STATUS.get(error.code, 502)
-            body = error_object(status, error.message, param=None, code=error.code)
+            _, body = error_answer(error.code, error.message, self._follower.failure)
             return [b"data: " + encode_object(body) + b"\n\n"]
         frames: list[bytes] = []
         for choice in sorted(self._greeted) or [0]:
@@ -145,6 +145,18 @@ class ChatEvents:
             frames.append(self._head + b'],"usage":' + usage + b"}\n\n")
         frames.append(DONE)
         return frames
+
+
+def error_answer(code: str, message: str, failure: ProviderError | None) -> tuple[int, dict[str, Any]]:
+    """Return the HTTP status and body of a failed completion, with what its provider said of the request.
+
+    Where the provider is at fault it is 502, but 503 where it is known when to come back.
+    """
+    if failure is None:
+        status = _ERROR_STATUS.get(code, 502)
+        return status, error_object(status, message, param=None, code=code)
+    status = _ERROR_STATUS.get(code, 502 if failure.retry_after_seconds is None else 503)
+    return status, error_object(status, message, param=failure.param, code=failure.reason or code)
 
 
 def error_of(run: Run) -> RunError | None:

@@ -13,11 +13,12 @@ from msgspec import Meta
 
 from antiphon.api.errors import decoding_error
 from antiphon.api.http import decode_json
-from antiphon.api.v1.hosted_tools import Tools, sort_tools
+from antiphon.api.v1.hosted_tools import Tools, sort_tools, unsupported_tool
 from antiphon.api.v1.response_requests import Metadata
 from antiphon.domain.accounts import Principal
 from antiphon.domain.chat_messages import check_messages, items_of, path_hashes
 from antiphon.domain.errors import InvalidRequest
+from antiphon.domain.file_search import TOOL
 from antiphon.services.turn_plans import TurnRequest
 
 MAX_CHOICES: Final = 16
@@ -31,6 +32,9 @@ FORBIDDEN_FIELDS: Final = frozenset(
 )  # fmt: skip
 """Fields by which gateways let a caller choose where a key is sent. We would not read them, but one
 of those gateways may be the provider behind us."""
+
+
+NO_AUDIO: Final = "Spoken answers are not supported."
 
 
 class StreamOptions(msgspec.Struct):
@@ -81,10 +85,25 @@ def parse_chat(raw: bytes) -> tuple[CreateChatCompletion, dict[str, Any]]:
     check_messages(body.messages)
     for name in FORBIDDEN_FIELDS & everything.keys():
         raise InvalidRequest(f"Unknown parameter: '{name}'.", code="unknown_parameter", param=name)
+    _require_heard(body, everything)
     params = {
         name: value for name, value in everything.items() if name not in OWN_FIELDS and value is not None
     }
     return body, params
+
+
+def _require_heard(body: CreateChatCompletion, everything: dict[str, Any]) -> None:
+    """Refuse what is answered in a form that is not read from providers: the answer would be lost."""
+    for index, tool in enumerate(body.tools or ()):
+        if tool.get("type") not in (None, "function", TOOL):
+            raise unsupported_tool(tool["type"], f"tools[{index}]")
+    if isinstance(body.tool_choice, dict) and body.tool_choice.get("type") == "custom":
+        raise unsupported_tool("custom", "tool_choice")
+    modalities = everything.get("modalities")
+    if isinstance(modalities, list) and "audio" in modalities:
+        raise InvalidRequest(NO_AUDIO, param="modalities", code="unsupported_parameter")
+    if everything.get("audio") is not None:
+        raise InvalidRequest(NO_AUDIO, param="audio", code="unsupported_parameter")
 
 
 def stores(body: CreateChatCompletion, policy: Literal["asked", "always", "never"]) -> bool:

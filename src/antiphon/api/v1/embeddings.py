@@ -11,10 +11,10 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from antiphon.api.dependencies import App, Caller, JsonRoute
-from antiphon.api.errors import describe, error_object
+from antiphon.api.errors import describe
 from antiphon.api.rate_limits import headers_of
 from antiphon.api.v1.admin.caller import Admin
-from antiphon.api.v1.chat_events import ERROR_STATUS
+from antiphon.api.v1.chat_events import error_answer
 from antiphon.api.v1.embedding_bodies import parse_embedding
 from antiphon.api.v1.pages import answer, raw_answer
 from antiphon.api.v1.schemas import body_of
@@ -69,9 +69,8 @@ def _floats(vector: bytes) -> tuple[float, ...]:
 
 
 def _failed(error: ProviderError) -> Response:
-    status = ERROR_STATUS.get(error.code or "", 502)
     _, _, headers = describe(error)
-    body = error_object(status, error.message, param=None, code=error.code)
+    status, body = error_answer(error.code or "server_error", error.message, error)
     return answer(body, status=status, headers={name.decode(): value.decode() for name, value in headers})
 
 

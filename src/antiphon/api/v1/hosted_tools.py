@@ -98,6 +98,15 @@ def _not_offered(what: str, param: str) -> InvalidRequest:
     return InvalidRequest(message, code="invalid_value", param=param)
 
 
+def unsupported_tool(kind: Any, param: str) -> InvalidRequest:
+    """Return the refusal of a tool that is neither a function nor run by the server."""
+    return InvalidRequest(
+        f"Tools of type '{kind}' are not supported here; functions and {TOOL} are.",
+        param=f"{param}.type",
+        code="unsupported_tool",
+    )
+
+
 def echoed_tool(tool: dict[str, Any]) -> dict[str, Any]:
     """Return a tool as OpenAI shows it in a response, with the defaults of what was left out."""
     if tool.get("type") != TOOL:

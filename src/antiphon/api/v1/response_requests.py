@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from antiphon.api.errors import decoding_error
-from antiphon.api.v1.hosted_tools import Tools, echoed_tool, sort_tools
+from antiphon.api.v1.hosted_tools import Tools, echoed_tool, sort_tools, unsupported_tool
 from antiphon.api.v1.response_objects import LOGPROBS, RESULTS, known_includes
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.file_search import TOOL
@@ -54,6 +54,12 @@ class Reasoning(msgspec.Struct, forbid_unknown_fields=True):
     generate_summary: str | None = None
     context: str | None = None
     mode: str | None = None
+
+
+class ResponseStreamOptions(msgspec.Struct, forbid_unknown_fields=True):
+    """How to stream: nothing that could be asked for changes anything here."""
+
+    include_obfuscation: bool | None = None
 
 
 class TextConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -99,7 +105,7 @@ class CreateResponse(ResponsesBody, kw_only=True, forbid_unknown_fields=True):
     service_tier: str | None = None
     store: bool | None = None
     stream: bool | None = None
-    stream_options: dict[str, Any] | None = None
+    stream_options: ResponseStreamOptions | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
@@ -145,6 +151,12 @@ _ECHOED: Final = (
     "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier", "temperature",
     "top_logprobs", "top_p", "presence_penalty", "frequency_penalty", "truncation", "user",
 )  # fmt: skip
+
+_TOLD: Final = ("name", "description", "parameters", "strict")
+_ASKS_NOTHING: Final[dict[str, Any]] = {
+    "allowed_callers": ["direct"], "async": False, "defer_loading": False, "output_schema": None,
+}  # fmt: skip
+"""What OpenAI knows of a function besides, and what is as if it had not been said."""
 
 
 def parse_create(body: bytes) -> CreateResponse:
@@ -328,17 +340,24 @@ def _response_format(shape: dict[str, Any] | None) -> dict[str, Any] | None:
 def _chat_tool(tool: dict[str, Any], index: int) -> dict[str, Any]:
     param = f"tools[{index}]"
     if tool.get("type") != "function":
-        raise InvalidRequest(
-            f"Tools of type '{tool.get('type')}' are not supported here; functions and file_search are.",
-            param=f"{param}.type",
-            code="unsupported_tool",
-        )
+        raise unsupported_tool(tool.get("type"), param)
     if not isinstance(tool.get("name"), str) or not tool["name"]:
         raise InvalidRequest(
             "A function needs a name.", param=f"{param}.name", code="missing_required_parameter"
         )
-    known = ("name", "description", "parameters", "strict")
-    return {"type": "function", "function": {k: tool[k] for k in known if tool.get(k) is not None}}
+    _require_told(tool, param)
+    return {"type": "function", "function": {k: tool[k] for k in _TOLD if tool.get(k) is not None}}
+
+
+def _require_told(tool: dict[str, Any], param: str) -> None:
+    """Refuse what else a function has: a model is told no more of one. What asks for nothing may stand."""
+    for name in tool.keys() - {"type", *_TOLD}:
+        known, field = name in _ASKS_NOTHING, f"{param}.{name}"
+        if known and tool[name] in (None, _ASKS_NOTHING[name]):
+            continue
+        message = "This is not supported of a function." if known else f"Unknown parameter: '{field}'."
+        code = "unsupported_parameter" if known else "unknown_parameter"
+        raise InvalidRequest(message, param=field, code=code)
 
 
 def _chat_tool_choice(choice: str | dict[str, Any]) -> Any:

@@ -106,6 +106,7 @@ class Engine:
             error = RunError(refused.code or "server_error", refused.message)
             ending = _broken_end(emitter, live.log, request, error)
             without_frames(refused)
+            live.failure = refused
         except Exception as fault:
             log.exception("run %s failed", live.run.id)
             without_frames(fault)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 from weakref import WeakSet, WeakValueDictionary
 
+from antiphon.domain.errors import ProviderError
 from antiphon.domain.run_events import Op, RunLog, decode_ops, expand
 from antiphon.domain.runs import Run
 from antiphon.ports.storage import Runs
@@ -81,6 +82,11 @@ class Follower:
     def run(self) -> Run:
         """The run as it may be shown now."""
         return self._live.run if self._live is not None else self._run
+
+    @property
+    def failure(self) -> ProviderError | None:
+        """How the provider failed, if it did and this process had asked it."""
+        return self._live.failure if self._live is not None else None
 
     @property
     def committed(self) -> int:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from antiphon.domain.errors import ProviderError
 from antiphon.domain.run_events import RunLog
 from antiphon.domain.runs import Run
 from antiphon.ports.write_sets import WriteSet
@@ -30,6 +31,7 @@ class LiveRun:
     `run` is the run as everybody may see it; `ended` what it becomes with its terminal commit.
     `committed` ops may be shown; `journaled` ops are in a record already handed to the store;
     `sealed` ops are in a chunk. Beyond `backlog_limit` characters the engine waits for a commit.
+    `failure` is how its provider failed: more than the run's error tells, and not stored.
     `memo` is there only where answers are cached, `grounding` only where something is searched first.
     `closed` means the terminal op is committed, `lost` that this process may not go on with the
     run: followers resume later, from storage. `pull`, if set, takes what its provider has sent, and
@@ -38,8 +40,8 @@ class LiveRun:
 
     __slots__ = (
         "__weakref__", "_waiters", "backlog_limit", "behind", "cancel_requested", "closed", "committed",
-        "drained", "ended", "finish", "generating", "grounding", "journaled", "listeners", "log", "loop",
-        "lost", "memo", "pending", "pull", "run", "sealed", "stopped", "task",
+        "drained", "ended", "failure", "finish", "generating", "grounding", "journaled", "listeners", "log",
+        "loop", "lost", "memo", "pending", "pull", "run", "sealed", "stopped", "task",
     )  # fmt: skip
 
     def __init__(self, run: Run, log: RunLog) -> None:
@@ -58,6 +60,7 @@ class LiveRun:
         self.finish: Finish | None = None
         self.pull: Callable[[], None] | None = None
         self.ended: Run | None = None
+        self.failure: ProviderError | None = None
         self.cancel_requested = False
         self.generating = False
         self.stopped = False
