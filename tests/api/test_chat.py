@@ -203,14 +203,13 @@ async def test_a_completion_with_wrong_fields_is_refused_and_the_field_named(
 
 
 CUSTOM = {"type": "custom", "custom": {"name": "sql"}}
+HOSTED = {"type": "browser_search"}
 
 
 @pytest.mark.parametrize(
     ("body", "param", "code"),
     [
         ({"tools": [TOOL, CUSTOM]}, "tools[1].type", "unsupported_tool"),
-        ({"tools": [{"type": "web_search"}]}, "tools[0].type", "unsupported_tool"),
-        ({"tools": [{"type": ["function"]}]}, "tools[0].type", "unsupported_tool"),
         ({"tools": [TOOL], "tool_choice": CUSTOM}, "tool_choice.type", "unsupported_tool"),
         ({"modalities": ["text", "audio"]}, "modalities", "unsupported_parameter"),
         ({"audio": {"voice": "alloy", "format": "wav"}}, "audio", "unsupported_parameter"),
@@ -225,7 +224,8 @@ async def test_what_is_answered_in_a_form_that_is_not_shown_is_refused_before_th
 
 
 async def test_what_asks_for_no_other_form_goes_on(api: Api) -> None:
-    params = {"modalities": ["text"], "web_search_options": {}, "tools": [TOOL], "tool_choice": "auto"}
+    tools = {"tools": [TOOL, HOSTED], "tool_choice": "auto"}
+    params = {"modalities": ["text"], "web_search_options": {}, **tools}
     asking = asyncio.create_task(api.chat(user("x"), model=HAND, audio=None, **params))
     call = await api.world.hand.next()
     assert call.request.params == params

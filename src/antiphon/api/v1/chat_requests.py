@@ -18,7 +18,6 @@ from antiphon.api.v1.response_requests import Metadata
 from antiphon.domain.accounts import Principal
 from antiphon.domain.chat_messages import check_messages, items_of, path_hashes
 from antiphon.domain.errors import InvalidRequest
-from antiphon.domain.file_search import TOOL
 from antiphon.services.turn_plans import TurnRequest
 
 MAX_CHOICES: Final = 16
@@ -95,8 +94,8 @@ def parse_chat(raw: bytes) -> tuple[CreateChatCompletion, dict[str, Any]]:
 def _require_heard(body: CreateChatCompletion, everything: dict[str, Any]) -> None:
     """Refuse what is answered in a form that is not read from providers: the answer would be lost."""
     for index, tool in enumerate(body.tools or ()):
-        if tool.get("type") not in (None, "function", TOOL):
-            raise unsupported_tool(tool["type"], f"tools[{index}]")
+        if tool.get("type") == "custom":  # what a provider runs itself is answered in words
+            raise unsupported_tool("custom", f"tools[{index}]")
     if isinstance(body.tool_choice, dict) and body.tool_choice.get("type") == "custom":
         raise unsupported_tool("custom", "tool_choice")
     modalities = everything.get("modalities")
