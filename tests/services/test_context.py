@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from antiphon.domain.compaction import record_of, seal_compaction
 from antiphon.domain.inputs import InputItem, parse_item
-from antiphon.services.runs.context import Message, chat_messages, seal_compaction
+from antiphon.services.runs.context import Message, chat_messages
 
 PICTURE = "data:image/png;base64,AAAA"
 
@@ -130,3 +131,14 @@ def test_a_picture_that_a_tool_gives_is_shown_behind_all_outputs() -> None:
 def test_what_cannot_be_shown_of_an_output_is_told_in_words(part: dict[str, Any]) -> None:
     ((_, said),) = told(call("a"), output("a", [part]))[1:]
     assert said.startswith("[attached: ") and ("a.bin" in said or "filename" not in part)
+
+
+def test_a_compaction_is_a_record_that_the_user_gives_and_one_of_others_is_nothing() -> None:
+    """A request cannot bring one of others; older servers stored them, and imports do."""
+    made, foreign = (
+        InputItem(type="compaction", payload={"type": "compaction", "encrypted_content": content})
+        for content in (seal_compaction("assistant: before"), "gAAAAABfoo_bar")
+    )
+    assert chat_messages([made, foreign, *path(user("u"))]) == [
+        {"role": "user", "content": record_of("assistant: before")}, {"role": "user", "content": "u"},
+    ]  # fmt: skip

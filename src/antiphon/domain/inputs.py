@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from antiphon.domain import ids
+from antiphon.domain.compaction import open_compaction
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.items import ROLES, NewItem
 from antiphon.domain.usage import estimate_item_tokens
@@ -184,6 +185,12 @@ def _check_reasoning(payload: dict[str, Any], param: str) -> None:
 
 def _check_compaction(payload: dict[str, Any], param: str) -> None:
     _require_text(payload, "encrypted_content", param)
+    if not open_compaction(payload["encrypted_content"]):
+        raise _invalid(
+            "The content of this compaction cannot be read: it was not made by this server.",
+            f"{param}.encrypted_content",
+            "invalid_value",
+        )
 
 
 _CHECKS: Final[dict[str, Callable[[dict[str, Any], str], str | None]]] = {

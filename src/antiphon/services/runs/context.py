@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from antiphon.domain.attached_files import names_files
+from antiphon.domain.compaction import open_compaction, record_of
 from antiphon.domain.errors import InvalidRequest
 
 Message = dict[str, Any]
@@ -26,14 +25,15 @@ class Body(Protocol):
 
 
 def chat_messages(
-    items: Sequence[Body], instructions: str | None = None, *, continues: bool = False,
+    items: Sequence[Body], instructions: str | None = None, *, recalled: str = "", continues: bool = False,
     naming: list[Body] | None = None,
 ) -> list[Message]:  # fmt: skip
-    """Return chat messages for a path of items, root first.
+    """Return chat messages for a path of items, root first, behind what is recalled of the time before it.
 
     Every output stands right behind its call, wherever it came, since providers refuse any other order.
     Function calls that are incomplete or never answered are left out, and so are outputs whose
-    call is not in view: providers refuse either. With `continues` they must end with an answer's text;
+    call is not in view: providers refuse either. So is a compaction that is not ours, which nobody here
+    can read. With `continues` they must end with an answer's text;
     raises InvalidRequest otherwise. What names files by their ids is put into `naming`, as it is
     decoded here anyway.
     """
@@ -43,6 +43,8 @@ def chat_messages(
     answers: list[dict[str, Any]] = []  # to the calls that end `messages`
     if instructions:
         messages.append({"role": "system", "content": instructions})
+    if recalled:
+        messages.append({"role": "user", "content": record_of(recalled)})
     for index, (item, body) in enumerate(zip(items, bodies, strict=True)):
         if naming is not None and body.get("role") != "assistant" and names_files(body):
             naming.append(item)
@@ -54,9 +56,8 @@ def chat_messages(
             _add_answers(messages, answers)
             if item.type == "message":
                 messages.append(_message(body))
-            elif item.type == "compaction":
-                content = open_compaction(body.get("encrypted_content"))
-                messages.append({"role": "system", "content": content})
+            elif said := open_compaction(body.get("encrypted_content")):
+                messages.append({"role": "user", "content": record_of(said)})
     _add_answers(messages, answers)
     if continues:
         _require_answer(messages)
@@ -164,16 +165,3 @@ def _output(output: Any) -> tuple[Any, list[dict[str, Any]]]:
 
 def _says_text(part: Any) -> bool:
     return isinstance(part, dict) and isinstance(part.get("text"), str)
-
-
-def seal_compaction(text: str) -> str:
-    """Return the opaque content of a compaction item that stands for `text`."""
-    return base64.b64encode(text.encode("utf-8", "replace")).decode()
-
-
-def open_compaction(content: Any) -> str:
-    """Return the text a compaction item stands for; empty if it is not one of ours."""
-    try:
-        return base64.b64decode(content, validate=True).decode()
-    except (TypeError, ValueError, binascii.Error):
-        return ""
