@@ -92,6 +92,8 @@ def test_a_reference_names_an_item_with_or_without_its_type() -> None:
         ({"role": "user", "content": 5}, "input[0].content"),
         ({"role": "user", "content": ["x"]}, "input[0].content[0]"),
         ({"role": "user", "content": [{"type": "input_text"}]}, "input[0].content[0].text"),
+        ({"role": "assistant", "content": [{"type": "summary_text"}]}, "input[0].content[0].text"),
+        ({"role": "user", "content": [{"type": "input_video"}]}, "input[0].content[0].type"),
         ({"role": "user", "content": [{"type": "input_text", "text": 5}]}, "input[0].content[0].text"),
         ({"role": "user", "content": [{"type": "input_image"}]}, "input[0].content[0].image_url"),
         (

@@ -142,3 +142,13 @@ def test_a_compaction_is_a_record_that_the_user_gives_and_one_of_others_is_nothi
     assert chat_messages([made, foreign, *path(user("u"))]) == [
         {"role": "user", "content": record_of("assistant: before")}, {"role": "user", "content": "u"},
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("role", ["user", "assistant", "system"])
+@pytest.mark.parametrize("part", [{"type": "odd"}, {"type": "input_audio", "input_audio": {"data": "AAAA"}}])
+def test_a_part_of_a_stored_message_is_never_left_out_unsaid(role: str, part: dict[str, Any]) -> None:
+    content = [{"type": "input_text", "text": ""}, part]
+    stored = InputItem(type="message", role=role, payload={"role": role, "content": content})
+    ((_, said),) = [(one["role"], one["content"]) for one in chat_messages([stored])]
+    is_known = part["type"] != "odd" and role != "assistant"
+    assert said == ([part] if is_known else "[attached: something that cannot be shown]")

@@ -63,11 +63,14 @@ def _check_content(message: dict[str, Any], param: str) -> None:
 
 
 def items_of(messages: Sequence[dict[str, Any]]) -> list[InputItem]:
-    """Return the items that chat messages stand for; raises InvalidRequest."""
+    """Return the items that chat messages stand for; raises InvalidRequest.
+
+    What kinds of parts there are is for the provider to say, who is sent the messages as they are.
+    """
     items: list[InputItem] = []
     for index, message in enumerate(messages):
         for body in _bodies(message):
-            items.append(parse_item(body, f"messages[{index}]"))
+            items.append(parse_item(body, f"messages[{index}]", any_part=True))
     return items
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from antiphon.domain.attached_files import names_files
 from antiphon.domain.compaction import open_compaction, record_of
 from antiphon.domain.errors import InvalidRequest
 
 Message = dict[str, Any]
+
+NOT_SHOWN: Final = "[attached: something that cannot be shown]"
+"""What a model is told of a part that it cannot be shown."""
 
 
 class Body(Protocol):
@@ -109,7 +112,7 @@ def _message(body: dict[str, Any]) -> Message:
         return {**head, "content": content}
     parts = [_part(part) for part in content or [] if isinstance(part, dict)]
     if role == "assistant" or all(part["type"] == "text" for part in parts):
-        return {**head, "content": "".join(part.get("text", "") for part in parts)}
+        return {**head, "content": "".join(part.get("text", NOT_SHOWN) for part in parts)}
     return {**head, "content": [part for part in parts if part["type"] != "text" or part["text"]]}
 
 
@@ -127,8 +130,8 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
         return {"type": "file", "file": {k: part[k] for k in ("filename", "file_data") if part.get(k)}}
     if kind in ("image_url", "input_audio", "file"):
         return part
-    text = part.get("text") or part.get("refusal")
-    return {"type": "text", "text": text if isinstance(text, str) else ""}
+    texts = (part[field] for field in ("text", "refusal") if isinstance(part.get(field), str))
+    return {"type": "text", "text": next(texts, NOT_SHOWN)}
 
 
 def _add_call(messages: list[Message], body: dict[str, Any]) -> None:
@@ -151,17 +154,11 @@ def _output(output: Any) -> tuple[Any, list[dict[str, Any]]]:
     texts: list[str] = []
     attached: list[dict[str, Any]] = []
     for part in output:
-        made = _part(part) if isinstance(part, dict) else {"type": "text", "text": ""}
-        if made["type"] != "text":
-            attached.append(made)
-        elif made["text"] or _says_text(part):
+        made = _part(part) if isinstance(part, dict) else {"type": "text", "text": NOT_SHOWN}
+        if made["type"] == "text":
             texts.append(made["text"])
         else:
-            texts.append("[attached: something that cannot be shown]")
+            attached.append(made)
     if attached:
         texts.append(f"[attached: {len(attached)}, shown in the next message of the user]")
     return "\n".join(texts), attached
-
-
-def _says_text(part: Any) -> bool:
-    return isinstance(part, dict) and isinstance(part.get("text"), str)
