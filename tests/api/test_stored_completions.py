@@ -115,6 +115,22 @@ async def test_calls_stand_in_the_message_they_came_with_and_names_and_refusals_
     assert (found[4]["content"], found[4]["refusal"], found[4]["content_parts"]) == (None, "No.", None)
 
 
+async def test_several_texts_of_one_message_are_told_apart(api: Api) -> None:
+    def texts(*said: str) -> list[dict[str, Any]]:
+        return [{"type": "text", "text": text} for text in said]
+
+    asked = [{"role": "user", "content": texts("a", "b")}, {"role": "user", "content": texts("c")}]
+    made = await api.chat(*asked, store=True)
+    found = (await api.get(f"{PATH}/{made['id']}/messages"))["data"]
+    assert [(one["content"], one["content_parts"]) for one in found] == [(None, texts("a", "b")), ("c", None)]
+    wire_id = made["id"].replace("chatcmpl-", "resp_")
+    asking = asyncio.create_task(api.ask("d", model=HAND, previous_response_id=wire_id))
+    call = await api.world.hand.next()
+    assert call.prompts == ["user:a\nb", "user:c", "assistant:re: c", "user:d"]
+    call.answer("e")
+    await asking
+
+
 async def test_a_cursor_that_is_none_is_refused(api: Api) -> None:
     made = await api.chat(user("x"), store=True, model=ECHO)
     error = await api.refused("GET", f"{PATH}/{made['id']}/messages?after=junk", status=400)

@@ -152,3 +152,15 @@ def test_a_part_of_a_stored_message_is_never_left_out_unsaid(role: str, part: di
     ((_, said),) = [(one["role"], one["content"]) for one in chat_messages([stored])]
     is_known = part["type"] != "odd" and role != "assistant"
     assert said == ([part] if is_known else "[attached: something that cannot be shown]")
+
+
+def test_texts_of_one_message_stand_on_lines_of_their_own_but_for_an_answers() -> None:
+    def parts(kind: str, *texts: str) -> list[dict[str, Any]]:
+        return [{"type": kind, "text": text} for text in texts]
+
+    refusal = {"type": "refusal", "refusal": "no"}
+    assert told(
+        {"role": "user", "content": parts("input_text", "one", "", "two")},
+        {"role": "system", "content": parts("input_text", "be kind", "be brief")},
+        {"role": "assistant", "content": [*parts("output_text", "he", "llo"), refusal]},
+    ) == [("user", "one\ntwo"), ("system", "be kind\nbe brief"), ("assistant", "hello\nno")]

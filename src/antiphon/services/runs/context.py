@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, Final, Protocol
 
 from antiphon.domain.attached_files import names_files
@@ -110,10 +111,23 @@ def _message(body: dict[str, Any]) -> Message:
     head = {"role": role, "name": body["name"]} if isinstance(body.get("name"), str) else {"role": role}
     if isinstance(content, str):
         return {**head, "content": content}
-    parts = [_part(part) for part in content or [] if isinstance(part, dict)]
-    if role == "assistant" or all(part["type"] == "text" for part in parts):
-        return {**head, "content": "".join(part.get("text", NOT_SHOWN) for part in parts)}
-    return {**head, "content": [part for part in parts if part["type"] != "text" or part["text"]]}
+    parts = [part for part in content or [] if isinstance(part, dict)]
+    if role == "assistant":
+        return {**head, "content": _answer(parts)}
+    made = [_part(part) for part in parts]
+    shown = [part for part in made if part["type"] != "text" or part["text"]]
+    if all(part["type"] == "text" for part in shown):
+        return {**head, "content": "\n".join(part["text"] for part in shown)}
+    return {**head, "content": shown}
+
+
+def _answer(parts: Sequence[dict[str, Any]]) -> str:
+    """Return what an answer says: its texts are one text, cut anywhere; all else has lines of its own."""
+    lines = (
+        ("" if is_text else "\n").join(_part(part).get("text", NOT_SHOWN) for part in some)
+        for is_text, some in groupby(parts, lambda part: isinstance(part.get("text"), str))
+    )
+    return "\n".join(line for line in lines if line)
 
 
 def _part(part: dict[str, Any]) -> dict[str, Any]:
