@@ -194,6 +194,30 @@ async def test_an_item_of_unknown_type_is_kept_verbatim(api: Api) -> None:
     assert kept == thing and list(kept) == list(thing)
 
 
+async def test_a_part_that_no_model_could_be_shown_is_refused_wherever_it_is_put_in(
+    api: Api,
+) -> None:
+    content = [
+        {"type": "input_text", "text": "see"},
+        {"type": "input_video", "video_url": "https://a.test/b"},
+    ]
+    said = [{"role": "user", "content": content}]
+    conversation = await api.conversation("u0")
+    path = f"/v1/conversations/{conversation}"
+    (item,) = (await api.get(f"{path}/items"))["data"]
+    for where, body, field in (
+        ("/v1/responses", {"model": ECHO, "input": said}, "input[0]"),
+        ("/v1/responses/input_tokens", {"model": ECHO, "input": said}, "input[0]"),
+        ("/v1/conversations", {"items": said}, "items[0]"), (f"{path}/items", {"items": said}, "items[0]"),
+        (f"{path}/items/{item['id']}/edit", {"model": ECHO, "content": content}, "item"),
+        (f"{path}/fan_out", {"models": [ECHO], "input": said}, "input[0]"),
+    ):  # fmt: skip
+        error = await api.refused("POST", where, body, status=400)
+        assert (error["code"], error["param"]) == ("invalid_value", f"{field}.content[1].type"), where
+        assert "'input_video'" in error["message"] and "input_text" in error["message"]
+    assert await api.texts(conversation) == ["u0"]
+
+
 async def test_deleting_a_response_makes_it_unknown(api: Api) -> None:
     answer = await api.ask("hello")
     path = f"/v1/responses/{answer['id']}"

@@ -115,6 +115,47 @@ async def test_calls_stand_in_the_message_they_came_with_and_names_and_refusals_
     assert (found[4]["content"], found[4]["refusal"], found[4]["content_parts"]) == (None, "No.", None)
 
 
+async def test_several_texts_of_one_message_are_told_apart(api: Api) -> None:
+    def texts(*said: str) -> list[dict[str, Any]]:
+        return [{"type": "text", "text": text} for text in said]
+
+    asked = [{"role": "user", "content": texts("a", "b")}, {"role": "user", "content": texts("c")}]
+    made = await api.chat(*asked, store=True)
+    found = (await api.get(f"{PATH}/{made['id']}/messages"))["data"]
+    assert [(one["content"], one["content_parts"]) for one in found] == [(None, texts("a", "b")), ("c", None)]
+    wire_id = made["id"].replace("chatcmpl-", "resp_")
+    asking = asyncio.create_task(api.ask("d", model=HAND, previous_response_id=wire_id))
+    call = await api.world.hand.next()
+    assert call.prompts == ["user:a\nb", "user:c", "assistant:re: c", "user:d"]
+    call.answer("e")
+    await asking
+
+
+async def test_a_history_of_any_age_goes_on_with_all_that_was_said(api: Api) -> None:
+    called = {"name": "look", "arguments": "{}"}
+    refused = [{"type": "text", "text": "p1"}, {"type": "refusal", "refusal": "r"}]
+    asked = [
+        user("see"), {"role": "assistant", "content": None, "function_call": called},
+        {"role": "function", "name": "look", "content": "a cat"}, {"role": "assistant", "content": refused},
+        user("why?"),
+    ]  # fmt: skip
+    made = await api.chat(*asked, store=True)
+    found = (await api.get(f"{PATH}/{made['id']}/messages"))["data"]
+    assert [call["function"] for call in found[1]["tool_calls"]] == [called]
+    assert (found[2]["tool_call_id"], found[2]["content"]) == ("look", "a cat")
+    assert (found[3]["content"], found[3]["refusal"]) == ("p1", "r")
+    wire_id = made["id"].replace("chatcmpl-", "resp_")
+    asking = asyncio.create_task(api.ask("d", model=HAND, previous_response_id=wire_id))
+    call = await api.world.hand.next()
+    assert call.prompts == [
+        "user:see", "assistant:", "tool:a cat", "assistant:p1\nr", "user:why?", "assistant:re: why?",
+        "user:d",
+    ]  # fmt: skip
+    assert [one["function"] for one in call.request.messages[1]["tool_calls"]] == [called]
+    call.answer("e")
+    await asking
+
+
 async def test_a_cursor_that_is_none_is_refused(api: Api) -> None:
     made = await api.chat(user("x"), store=True, model=ECHO)
     error = await api.refused("GET", f"{PATH}/{made['id']}/messages?after=junk", status=400)

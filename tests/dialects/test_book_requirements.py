@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from antiphon.domain.compaction import is_record
 from antiphon.services.search import Search
 from scripts.project_files import ROOT
 from tests.api.client import Api, in_process
@@ -297,7 +298,8 @@ async def test_q11_a_fact_outside_the_models_window_reaches_the_prompt(tmp_path:
         await api.post("/chat", {"session_id": "long", "message": "When was Grimsby's lighthouse painted?"})
         sent = world.hand.calls[-1].request.messages
         assert FACT not in str(sent[1:]), "the turn itself is out of view"
-        assert sent[0]["role"] == "system" and FACT in sent[0]["content"]
+        assert sent[0]["role"] == "user" and FACT in sent[0]["content"], "with the rank of who said it"
+        assert is_record(sent[0]["content"])
         assert "elsewhere" not in str(sent), "other sessions are not reached this way"
 
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from antiphon.domain.chat_messages import check_messages, items_of, path_hashes
+from antiphon.domain.chat_messages import chain_hash, check_messages, items_of, path_hashes
 from antiphon.domain.errors import InvalidRequest
+from antiphon.domain.items import text_of
 
 OWNER = "a" * 32
 DETERMINISTIC = settings(derandomize=True, deadline=None, max_examples=200)
@@ -127,6 +128,43 @@ def test_an_assistant_message_with_text_and_calls_is_the_text_and_then_the_calls
     assert [item.type for item in items] == ["message", "function_call", "function_call"]
 
 
+def test_a_refusal_is_kept_wherever_it_stands_and_is_that_of_the_answer_it_came_with() -> None:
+    text, refusal = {"type": "text", "text": "p1"}, {"type": "refusal", "refusal": "r"}
+    resent: list[dict[str, Any]] = [
+        {"role": "assistant", "content": [text, refusal]},
+        {"role": "assistant", "content": "p1", "refusal": "r"},
+        {"role": "assistant", "content": [text, refusal], "refusal": "r"},
+    ]
+    answer = {"role": "assistant", "content": [{"type": "output_text", "text": "p1"}, refusal]}
+    (item,) = items_of(resent[:1])
+    assert [(part["type"], text_of({"content": [part]})) for part in item.payload["content"]] == [
+        ("output_text", "p1"), ("refusal", "r"),
+    ]  # fmt: skip
+    assert {hashes([one])[-1] for one in resent} == {chain_hash(OWNER, b"", "message", answer)}
+    assert hashes([{"role": "assistant", "refusal": "r"}]) != hashes([{"role": "assistant", "content": "r"}])
+
+
+def test_a_call_from_before_there_were_tools_is_joined_to_its_output_by_the_functions_name() -> None:
+    history = [
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "function", "name": "f", "content": "found"},
+    ]
+    call, output = items_of(history)
+    assert (call.type, output.type) == ("function_call", "function_call_output")
+    assert (call.payload["name"], call.payload["arguments"], call.payload["call_id"]) == ("f", "{}", "f")
+    assert (output.payload["call_id"], output.payload["output"]) == ("f", "found")
+
+
+def test_a_tool_says_one_text_as_a_string_or_in_a_list_and_everything_else_part_by_part() -> None:
+    def tool(content: Any) -> dict[str, Any]:
+        return {"role": "tool", "tool_call_id": "x", "content": content}
+
+    text, picture = {"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "data:,x"}}
+    assert hashes([tool([text])]) == hashes([tool("a")]) and hashes([tool([])]) == hashes([tool("")])
+    (item,) = items_of([tool([text, text, picture])])
+    assert [part["type"] for part in item.payload["output"]] == ["input_text", "input_text", "input_image"]
+
+
 @pytest.mark.parametrize(
     ("history", "param"),
     [
@@ -154,7 +192,10 @@ def test_what_cannot_be_messages_is_refused_and_the_field_named(history: list[An
         {"role": "assistant", "tool_calls": 5},
         {"role": "assistant", "tool_calls": [{"id": "x"}]},
         {"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]},
+        {"role": "assistant", "function_call": "f"},
+        {"role": "assistant", "function_call": {"arguments": "{}"}},
         {"role": "assistant", "content": [{"type": "text", "text": 5}]},
+        {"role": "assistant", "content": [{"type": "refusal"}]},
         {"role": "tool", "tool_call_id": "x", "content": [{"type": "text", "text": 5}]},
         {"role": "tool", "tool_call_id": 5, "content": "x"},
         {"role": "user", "content": [{"type": "text"}]},

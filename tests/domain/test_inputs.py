@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antiphon.domain import ids
+from antiphon.domain.compaction import seal_compaction
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.inputs import InputItem, new_item, parse_input, parse_item, require_answered_calls
 from antiphon.domain.items import text_of
@@ -91,6 +92,8 @@ def test_a_reference_names_an_item_with_or_without_its_type() -> None:
         ({"role": "user", "content": 5}, "input[0].content"),
         ({"role": "user", "content": ["x"]}, "input[0].content[0]"),
         ({"role": "user", "content": [{"type": "input_text"}]}, "input[0].content[0].text"),
+        ({"role": "assistant", "content": [{"type": "summary_text"}]}, "input[0].content[0].text"),
+        ({"role": "user", "content": [{"type": "input_video"}]}, "input[0].content[0].type"),
         ({"role": "user", "content": [{"type": "input_text", "text": 5}]}, "input[0].content[0].text"),
         ({"role": "user", "content": [{"type": "input_image"}]}, "input[0].content[0].image_url"),
         (
@@ -104,6 +107,8 @@ def test_a_reference_names_an_item_with_or_without_its_type() -> None:
         ({"type": "function_call_output", "call_id": "c", "output": None}, "input[0].output"),
         ({"type": "reasoning", "summary": "x"}, "input[0].summary"),
         ({"type": "compaction"}, "input[0].encrypted_content"),
+        ({"type": "compaction", "encrypted_content": ""}, "input[0].encrypted_content"),
+        ({"type": "compaction", "encrypted_content": "gAAAAABfoo_bar"}, "input[0].encrypted_content"),
     ],
 )
 def test_what_is_wrong_is_refused_and_the_field_named(item: Any, param: str) -> None:
@@ -135,7 +140,7 @@ def test_no_content_of_a_known_type_makes_the_token_estimate_fail(kind: str, val
         "content": value,
         "output": value,
         "call_id": "c",
-        "encrypted_content": "e",
+        "encrypted_content": seal_compaction("e"),
     }
     try:
         item = parse_item(body, "input[0]")

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from antiphon.domain.compaction import record_of, seal_compaction
 from antiphon.domain.inputs import InputItem, parse_item
-from antiphon.services.runs.context import Message, chat_messages, seal_compaction
+from antiphon.services.runs.context import Message, chat_messages
 
 PICTURE = "data:image/png;base64,AAAA"
 
@@ -130,3 +131,36 @@ def test_a_picture_that_a_tool_gives_is_shown_behind_all_outputs() -> None:
 def test_what_cannot_be_shown_of_an_output_is_told_in_words(part: dict[str, Any]) -> None:
     ((_, said),) = told(call("a"), output("a", [part]))[1:]
     assert said.startswith("[attached: ") and ("a.bin" in said or "filename" not in part)
+
+
+def test_a_compaction_is_a_record_that_the_user_gives_and_one_of_others_is_nothing() -> None:
+    """A request cannot bring one of others; older servers stored them, and imports do."""
+    made, foreign = (
+        InputItem(type="compaction", payload={"type": "compaction", "encrypted_content": content})
+        for content in (seal_compaction("assistant: before"), "gAAAAABfoo_bar")
+    )
+    assert chat_messages([made, foreign, *path(user("u"))]) == [
+        {"role": "user", "content": record_of("assistant: before")}, {"role": "user", "content": "u"},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("role", ["user", "assistant", "system"])
+@pytest.mark.parametrize("part", [{"type": "odd"}, {"type": "input_audio", "input_audio": {"data": "AAAA"}}])
+def test_a_part_of_a_stored_message_is_never_left_out_unsaid(role: str, part: dict[str, Any]) -> None:
+    content = [{"type": "input_text", "text": ""}, part]
+    stored = InputItem(type="message", role=role, payload={"role": role, "content": content})
+    ((_, said),) = [(one["role"], one["content"]) for one in chat_messages([stored])]
+    is_known = part["type"] != "odd" and role != "assistant"
+    assert said == ([part] if is_known else "[attached: something that cannot be shown]")
+
+
+def test_texts_of_one_message_stand_on_lines_of_their_own_but_for_an_answers() -> None:
+    def parts(kind: str, *texts: str) -> list[dict[str, Any]]:
+        return [{"type": kind, "text": text} for text in texts]
+
+    refusal = {"type": "refusal", "refusal": "no"}
+    assert told(
+        {"role": "user", "content": parts("input_text", "one", "", "two")},
+        {"role": "system", "content": parts("input_text", "be kind", "be brief")},
+        {"role": "assistant", "content": [*parts("output_text", "he", "llo"), refusal]},
+    ) == [("user", "one\ntwo"), ("system", "be kind\nbe brief"), ("assistant", "hello\nno")]

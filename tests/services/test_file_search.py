@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 
 from antiphon.domain import ids
+from antiphon.domain.compaction import seal_compaction
 from antiphon.domain.errors import NotFound, ProviderError, RateLimited
 from antiphon.domain.filters import Comparison
+from antiphon.domain.inputs import parse_input
 from antiphon.services.answers import Answer
 from antiphon.services.turns import Begun
 from tests.harness.library import Library
 from tests.services.cited import CITES, HONEY, RIVERS, annotations, said, search
 from tests.services.hand import HAND, until
 from tests.services.quota_looks import day, limited
-from tests.services.world import World, another_person, open_world
+from tests.services.world import World, another_person, open_world, say
 
 
 @pytest.fixture
@@ -110,6 +112,16 @@ async def test_a_follow_up_is_searched_with_the_words_of_the_turn_before(
     found = await world.application.answers.retrieval(world.who, ids.RESPONSE + second.run.id)
     assert found.searches[0].record is not None
     assert "continues with 'and'" in found.searches[0].record["trace"]["rewriting"]
+
+
+async def test_a_record_of_what_was_said_is_no_turn_of_the_users(world: World, docs: str) -> None:
+    record = {
+        "type": "compaction",
+        "encrypted_content": seal_compaction("assistant: Wasps hunt other insects."),
+    }
+    items = parse_input([say("How long is the Weser?"), record, say("and where does it flow?")])
+    answer = await world.turn(items=tuple(items), model=CITES, search=search(docs))
+    assert answer.outputs[0].payload["queries"][0] == "long Weser and where does it flow?"
 
 
 async def test_wrong_markers_are_dropped_counted_and_never_shown(world: World, docs: str) -> None:

@@ -63,11 +63,14 @@ def _check_content(message: dict[str, Any], param: str) -> None:
 
 
 def items_of(messages: Sequence[dict[str, Any]]) -> list[InputItem]:
-    """Return the items that chat messages stand for; raises InvalidRequest."""
+    """Return the items that chat messages stand for; raises InvalidRequest.
+
+    What kinds of parts there are is for the provider to say, who is sent the messages as they are.
+    """
     items: list[InputItem] = []
     for index, message in enumerate(messages):
         for body in _bodies(message):
-            items.append(parse_item(body, f"messages[{index}]"))
+            items.append(parse_item(body, f"messages[{index}]", any_part=True))
     return items
 
 
@@ -75,23 +78,19 @@ def _bodies(message: dict[str, Any]) -> list[dict[str, Any]]:
     role, content = message["role"], message.get("content")
     if role in ("tool", "function"):
         call_id = message.get("tool_call_id") or message.get("name") or "call"
-        return [{"type": "function_call_output", "call_id": call_id, "output": _plain(content)}]
-    bodies: list[dict[str, Any]] = []
+        return [{"type": "function_call_output", "call_id": call_id, "output": _output(content)}]
     if role != "assistant":
         parts = content if isinstance(content, str) else [_input_part(part) for part in content or []]
-        bodies.append({"type": "message", "role": role, "content": parts} | _speaker(message))
-        return bodies
-    text = _plain(content)
-    if text:
-        bodies.append({"type": "message", "role": role, "content": text} | _speaker(message))
-    elif isinstance(message.get("refusal"), str):
-        refusal = {"type": "refusal", "refusal": message["refusal"]}
-        bodies.append({"type": "message", "role": role, "content": [refusal]})
+        return [{"type": "message", "role": role, "content": parts} | _speaker(message)]
+    bodies: list[dict[str, Any]] = []
+    if said := _answer(message):
+        bodies.append({"type": "message", "role": role, "content": said} | _speaker(message))
     calls = message.get("tool_calls") or []
     if not isinstance(calls, list):
         raise InvalidRequest("'tool_calls' must be a list.", code="invalid_type", param="messages")
-    for call in calls:
-        bodies.append(_call(call))
+    bodies += [_call(call) for call in calls]
+    if message.get("function_call") is not None:
+        bodies.append(_old_call(message["function_call"]))
     return bodies or [{"type": "message", "role": role, "content": ""}]
 
 
@@ -113,13 +112,37 @@ def _call(call: Any) -> dict[str, Any]:
     }
 
 
-def _plain(content: Any) -> str:
+def _old_call(function: Any) -> dict[str, Any]:
+    """Return a call in the form from before there were tools, whose output names the function only."""
+    if not isinstance(function, dict):
+        raise InvalidRequest("'function_call' must be an object.", code="invalid_type", param="messages")
+    return _call({"id": function.get("name"), "function": function})
+
+
+def _answer(message: dict[str, Any]) -> str | list[dict[str, Any]]:
+    """Return what an assistant's message says and refuses to say, as the items of answers have it."""
+    content, refusal = message.get("content"), message.get("refusal")
+    told = [{"type": "refusal", "refusal": refusal}] if isinstance(refusal, str) else []
     if isinstance(content, list):
-        texts = [part.get("text", "") for part in content if isinstance(part, dict)]
-        if not all(isinstance(text, str) for text in texts):
-            raise InvalidRequest("'text' must be a string.", code="invalid_type", param="messages")
-        return "".join(texts)
-    return content or ""
+        parts = [_answer_part(part) for part in content if part != {"type": "text", "text": ""}]
+        return parts + [part for part in told if part not in parts]
+    if not told:
+        return content or ""
+    return [_answer_part({"type": "text", "text": content}), *told] if content else told
+
+
+def _answer_part(part: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "output_text", "text": part.get("text")} if part["type"] == "text" else part
+
+
+def _output(content: Any) -> str | list[dict[str, Any]]:
+    """Return what a tool said: one text is the same as a string or in a list."""
+    if not isinstance(content, list):
+        return content or ""
+    parts = [_input_part(part) for part in content]
+    if len(parts) == 1 and parts[0]["type"] == "input_text" and isinstance(parts[0]["text"], str):
+        return str(parts[0]["text"])
+    return parts or ""
 
 
 def _input_part(part: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Input items as callers send them, checked and brought to one form.
 
-What is known is checked; what is not known is kept verbatim. A message's string content
-becomes a list of one text part, since that is how OpenAI returns it.
+What is known is checked; what is not known is kept verbatim, but for a message's parts of unknown kinds,
+which no model could be shown. A message's string content becomes a list of one text part, since that is how
+OpenAI returns it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from antiphon.domain import ids
+from antiphon.domain.compaction import open_compaction
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.items import ROLES, NewItem
 from antiphon.domain.usage import estimate_item_tokens
@@ -22,6 +24,9 @@ _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 MAX_CALL_ID: Final = 256
 MAX_INPUT_ITEMS: Final = 4096
 """At some 16 µs each; OpenAI takes 2,048 messages. A conversation may hold any number."""
+_TEXTS: Final = frozenset({"input_text", "output_text", "text", "reasoning_text", "summary_text"})
+PARTS: Final = _TEXTS | {"refusal", "input_image", "input_file", "input_audio", "image_url", "file"}
+"""Kinds of parts that models are shown. The last three are those of chat completions."""
 STATUSES: Final = frozenset({"in_progress", "completed", "incomplete"})
 
 
@@ -54,8 +59,11 @@ def parse_input(value: Any, param: str = "input") -> list[InputItem]:
     return [parse_item(item, f"{param}[{index}]") for index, item in enumerate(value)]
 
 
-def parse_item(item: Any, param: str) -> InputItem:
-    """Check one item. Raises InvalidRequest naming the field."""
+def parse_item(item: Any, param: str, *, any_part: bool = False) -> InputItem:
+    """Check one item. Raises InvalidRequest naming the field.
+
+    A message's parts are to be of known kinds, as models are shown no others, but with `any_part`.
+    """
     if not isinstance(item, dict):
         raise _invalid("An item must be an object.", param, "invalid_type")
     kind = item.get("type")
@@ -72,6 +80,8 @@ def parse_item(item: Any, param: str) -> InputItem:
     payload: dict[str, Any] = {"type": kind}
     payload |= {name: value for name, value in item.items() if name not in ("type", "status")}
     role = _CHECKS[kind](payload, param) if kind in _CHECKS else None
+    if kind == "message" and not any_part:
+        _require_known_parts(payload["content"], param)
     return InputItem(type=kind, role=role, status=status, payload=payload)
 
 
@@ -106,6 +116,16 @@ def _check_message(payload: dict[str, Any], param: str) -> str:
     return role
 
 
+def _require_known_parts(parts: list[dict[str, Any]], param: str) -> None:
+    for index, part in enumerate(parts):
+        if part["type"] not in PARTS:
+            raise _invalid(
+                f"Invalid value: {part['type'][:64]!r}. Supported values are: {', '.join(sorted(PARTS))}.",
+                f"{param}.content[{index}].type",
+                "invalid_value",
+            )
+
+
 def _text_message(role: str, text: str) -> dict[str, Any]:
     if role == "assistant":
         part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
@@ -119,7 +139,7 @@ def check_part(part: Any, param: str) -> dict[str, Any]:
     if not isinstance(part, dict) or not isinstance(part.get("type"), str):
         raise _invalid("A content part must be an object with a 'type'.", param, "invalid_type")
     kind = part["type"]
-    if kind in ("input_text", "output_text", "text"):
+    if kind in _TEXTS:
         _require_text(part, "text", param)
         if kind == "output_text":
             return part | {
@@ -184,6 +204,12 @@ def _check_reasoning(payload: dict[str, Any], param: str) -> None:
 
 def _check_compaction(payload: dict[str, Any], param: str) -> None:
     _require_text(payload, "encrypted_content", param)
+    if not open_compaction(payload["encrypted_content"]):
+        raise _invalid(
+            "The content of this compaction cannot be read: it was not made by this server.",
+            f"{param}.encrypted_content",
+            "invalid_value",
+        )
 
 
 _CHECKS: Final[dict[str, Callable[[dict[str, Any], str], str | None]]] = {

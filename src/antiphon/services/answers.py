@@ -11,6 +11,7 @@ import msgspec
 
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
+from antiphon.domain.compaction import open_compaction
 from antiphon.domain.errors import Conflict, Forbidden, InvalidRequest
 from antiphon.domain.inputs import InputItem
 from antiphon.domain.items import Item, text_of
@@ -27,7 +28,6 @@ from antiphon.services.erasure import Purged
 from antiphon.services.paging import Page
 from antiphon.services.placing import move_head
 from antiphon.services.purges import Purges
-from antiphon.services.runs.context import open_compaction
 from antiphon.services.runs.engine import Engine
 from antiphon.services.runs.follow import Follower, Followers
 from antiphon.services.runs.live import LiveRun
@@ -384,7 +384,12 @@ def summary_of(items: list[InputItem]) -> str:
             parted = (line.partition(": ") for line in held.splitlines())
             lines += [(who, text) if text else (item.type, who) for who, _, text in parted]
         else:
-            lines.append((item.role or item.type, " ".join(text_of(item.payload).split())))
+            lines.append((item.role or item.type, " ".join(_said(item).split())))
     lines = [(who, text) for who, text in lines if text]
     room = max(COMPACT_CHARACTERS // max(len(lines), 1), 40)
     return "\n".join(f"{who}: {text if len(text) <= room else text[: room - 1] + '…'}" for who, text in lines)
+
+
+def _said(item: InputItem) -> str:
+    text = text_of(item.payload)
+    return f"{item.payload['name']}({text})" if item.type == "function_call" else text

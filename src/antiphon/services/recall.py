@@ -1,7 +1,7 @@
 """What was said too long ago to fit the model's window, looked up again when a question touches it.
 
 A turn brings the newest of its conversation. Where that is not all of it, the conversation itself is
-searched for what the question asks about, and what lies outside the window goes with the instructions.
+searched for what the question asks about, and what lies outside the window is told as a record of it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ MOST: Final = 5
 CHARACTERS: Final = 500
 """Of each message that is recalled, some 125 tokens."""
 
-LEAD: Final = "Said earlier in this conversation, quoted because it may matter now:"
 _WORD: Final = re.compile(r"\w+")
 
 
@@ -54,9 +53,9 @@ class Recall:
         earlier = await self._earlier(who, request, out_of_view)
         if not earlier:
             return request
-        quoted = "\n".join([LEAD, *(f"- {role}: {text}" for role, text in earlier)])
-        before = [request.instructions] if request.instructions else []
-        return msgspec.structs.replace(request, instructions="\n\n".join([*before, quoted]))
+        return msgspec.structs.replace(
+            request, recalled="\n".join(f"{role}: {text}" for role, text in earlier)
+        )
 
     async def _earlier(self, who: Principal, request: TurnRequest, upto_tokens: int) -> list[tuple[str, str]]:
         """Return role and text of the best messages that end before a token of the path."""

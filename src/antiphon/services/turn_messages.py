@@ -78,7 +78,9 @@ class TurnMessages:
             self._require_room(request, at.base, route)
         asked: list[Item | InputItem] = [*context, *request.items]
         naming: list[Body] = []
-        told = chat_messages(asked, request.instructions, continues=request.continues, naming=naming)
+        told = chat_messages(
+            asked, request.instructions, recalled=request.recalled, continues=request.continues, naming=naming
+        )
         if not naming:
             return told
         answer = answer_budget(request, route.context_tokens)
@@ -86,7 +88,9 @@ class TurnMessages:
         asked = await self._attached.shown(
             who.actor_id, asked, room, is_in=self._in(at.base), whole=request.refuse_truncation
         )
-        return chat_messages(asked, request.instructions, continues=request.continues)
+        return chat_messages(
+            asked, request.instructions, recalled=request.recalled, continues=request.continues
+        )
 
     async def again(self, run: Run, base: TurnBase, route: ModelRoute) -> list[dict[str, Any]]:
         """Return what the model of a background run is asked once more, in what it was asked at."""

@@ -55,6 +55,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     at most `most_before` items are shown to the model, 0: as many as there is room for. With `continues`
     the model is to go on with the answer at which the turn attaches; nothing is said besides.
     With `keeps_question` the branch goes on after what is asked though no answer comes of it.
+    `recalled` is what was said before all that is shown, as far as it may matter now.
     """
 
     surface: Surface
@@ -87,6 +88,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     most_before: int = 0
     continues: bool = False
     keeps_question: bool = False
+    recalled: str = ""
 
     @property
     def question_mark(self) -> str | bool:

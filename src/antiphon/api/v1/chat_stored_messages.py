@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from antiphon.domain.items import Item
+
+_TEXTS: Final = ("input_text", "output_text", "text")
 
 
 def message_objects(wire_id: str, asked: Iterable[Item]) -> list[dict[str, Any]]:
@@ -40,8 +42,9 @@ def _message(
 def _said(role: str | None, body: dict[str, Any]) -> dict[str, Any]:
     refusals = [part["refusal"] for part in body["content"] if part.get("type") == "refusal"]
     rest = [part for part in body["content"] if part.get("type") != "refusal"]
-    plain = all(part.get("type") in ("input_text", "output_text") for part in rest)
-    content = "".join(part["text"] for part in rest) if plain and rest else None
+    # One text may have come as a string or in a list, which are the same here.
+    plain = not rest or (len(rest) == 1 and rest[0].get("type") in _TEXTS)
+    content = rest[0]["text"] if plain and rest else None
     parts = None if plain else [_content_part(part) for part in rest]
     more = {"refusal": "".join(refusals) or None} if role == "assistant" else {}
     return _message(role, content, parts, name=body.get("name"), **more)
@@ -50,6 +53,6 @@ def _said(role: str | None, body: dict[str, Any]) -> dict[str, Any]:
 def _content_part(part: dict[str, Any]) -> dict[str, Any]:
     if part.get("type") == "input_image" and part.get("image_url"):
         return {"type": "image_url", "image_url": {"url": part["image_url"], "detail": part.get("detail")}}
-    if part.get("type") == "input_text":
+    if part.get("type") in _TEXTS:
         return {"type": "text", "text": part["text"]}
     return part

@@ -38,12 +38,12 @@ from antiphon.api.v1.wire_json import encode_object
 from antiphon.application import Application
 from antiphon.domain import ids
 from antiphon.domain.accounts import Principal
+from antiphon.domain.compaction import seal_compaction
 from antiphon.domain.errors import InvalidRequest, NotFound
 from antiphon.domain.inputs import InputItem, parse_input
 from antiphon.domain.run_events import RunLog
 from antiphon.domain.usage import Usage, estimate_tokens
 from antiphon.services.answers import Answer, Retrieved, summary_of
-from antiphon.services.runs.context import seal_compaction
 from antiphon.services.runs.follow import Follower, Interrupted
 from antiphon.services.tokens import refused
 from antiphon.services.turn_plans import TurnRequest

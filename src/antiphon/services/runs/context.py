@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
-from typing import Any, Protocol
+from itertools import groupby
+from typing import Any, Final, Protocol
 
 from antiphon.domain.attached_files import names_files
+from antiphon.domain.compaction import open_compaction, record_of
 from antiphon.domain.errors import InvalidRequest
 
 Message = dict[str, Any]
+
+NOT_SHOWN: Final = "[attached: something that cannot be shown]"
+"""What a model is told of a part that it cannot be shown."""
 
 
 class Body(Protocol):
@@ -26,14 +29,15 @@ class Body(Protocol):
 
 
 def chat_messages(
-    items: Sequence[Body], instructions: str | None = None, *, continues: bool = False,
+    items: Sequence[Body], instructions: str | None = None, *, recalled: str = "", continues: bool = False,
     naming: list[Body] | None = None,
 ) -> list[Message]:  # fmt: skip
-    """Return chat messages for a path of items, root first.
+    """Return chat messages for a path of items, root first, behind what is recalled of the time before it.
 
     Every output stands right behind its call, wherever it came, since providers refuse any other order.
     Function calls that are incomplete or never answered are left out, and so are outputs whose
-    call is not in view: providers refuse either. With `continues` they must end with an answer's text;
+    call is not in view: providers refuse either. So is a compaction that is not ours, which nobody here
+    can read. With `continues` they must end with an answer's text;
     raises InvalidRequest otherwise. What names files by their ids is put into `naming`, as it is
     decoded here anyway.
     """
@@ -43,6 +47,8 @@ def chat_messages(
     answers: list[dict[str, Any]] = []  # to the calls that end `messages`
     if instructions:
         messages.append({"role": "system", "content": instructions})
+    if recalled:
+        messages.append({"role": "user", "content": record_of(recalled)})
     for index, (item, body) in enumerate(zip(items, bodies, strict=True)):
         if naming is not None and body.get("role") != "assistant" and names_files(body):
             naming.append(item)
@@ -54,9 +60,8 @@ def chat_messages(
             _add_answers(messages, answers)
             if item.type == "message":
                 messages.append(_message(body))
-            elif item.type == "compaction":
-                content = open_compaction(body.get("encrypted_content"))
-                messages.append({"role": "system", "content": content})
+            elif said := open_compaction(body.get("encrypted_content")):
+                messages.append({"role": "user", "content": record_of(said)})
     _add_answers(messages, answers)
     if continues:
         _require_answer(messages)
@@ -106,10 +111,23 @@ def _message(body: dict[str, Any]) -> Message:
     head = {"role": role, "name": body["name"]} if isinstance(body.get("name"), str) else {"role": role}
     if isinstance(content, str):
         return {**head, "content": content}
-    parts = [_part(part) for part in content or [] if isinstance(part, dict)]
-    if role == "assistant" or all(part["type"] == "text" for part in parts):
-        return {**head, "content": "".join(part.get("text", "") for part in parts)}
-    return {**head, "content": [part for part in parts if part["type"] != "text" or part["text"]]}
+    parts = [part for part in content or [] if isinstance(part, dict)]
+    if role == "assistant":
+        return {**head, "content": _answer(parts)}
+    made = [_part(part) for part in parts]
+    shown = [part for part in made if part["type"] != "text" or part["text"]]
+    if all(part["type"] == "text" for part in shown):
+        return {**head, "content": "\n".join(part["text"] for part in shown)}
+    return {**head, "content": shown}
+
+
+def _answer(parts: Sequence[dict[str, Any]]) -> str:
+    """Return what an answer says: its texts are one text, cut anywhere; all else has lines of its own."""
+    lines = (
+        ("" if is_text else "\n").join(_part(part).get("text", NOT_SHOWN) for part in some)
+        for is_text, some in groupby(parts, lambda part: isinstance(part.get("text"), str))
+    )
+    return "\n".join(line for line in lines if line)
 
 
 def _part(part: dict[str, Any]) -> dict[str, Any]:
@@ -126,8 +144,8 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
         return {"type": "file", "file": {k: part[k] for k in ("filename", "file_data") if part.get(k)}}
     if kind in ("image_url", "input_audio", "file"):
         return part
-    text = part.get("text") or part.get("refusal")
-    return {"type": "text", "text": text if isinstance(text, str) else ""}
+    texts = (part[field] for field in ("text", "refusal") if isinstance(part.get(field), str))
+    return {"type": "text", "text": next(texts, NOT_SHOWN)}
 
 
 def _add_call(messages: list[Message], body: dict[str, Any]) -> None:
@@ -150,30 +168,11 @@ def _output(output: Any) -> tuple[Any, list[dict[str, Any]]]:
     texts: list[str] = []
     attached: list[dict[str, Any]] = []
     for part in output:
-        made = _part(part) if isinstance(part, dict) else {"type": "text", "text": ""}
-        if made["type"] != "text":
-            attached.append(made)
-        elif made["text"] or _says_text(part):
+        made = _part(part) if isinstance(part, dict) else {"type": "text", "text": NOT_SHOWN}
+        if made["type"] == "text":
             texts.append(made["text"])
         else:
-            texts.append("[attached: something that cannot be shown]")
+            attached.append(made)
     if attached:
         texts.append(f"[attached: {len(attached)}, shown in the next message of the user]")
     return "\n".join(texts), attached
-
-
-def _says_text(part: Any) -> bool:
-    return isinstance(part, dict) and isinstance(part.get("text"), str)
-
-
-def seal_compaction(text: str) -> str:
-    """Return the opaque content of a compaction item that stands for `text`."""
-    return base64.b64encode(text.encode("utf-8", "replace")).decode()
-
-
-def open_compaction(content: Any) -> str:
-    """Return the text a compaction item stands for; empty if it is not one of ours."""
-    try:
-        return base64.b64decode(content, validate=True).decode()
-    except (TypeError, ValueError, binascii.Error):
-        return ""

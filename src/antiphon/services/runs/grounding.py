@@ -18,6 +18,7 @@ import msgspec
 
 from antiphon.domain import ids
 from antiphon.domain.collections import COLLECTION, Collection
+from antiphon.domain.compaction import is_record
 from antiphon.domain.errors import AntiphonError, ProviderError
 from antiphon.domain.file_search import FileSearch
 from antiphon.domain.files import FILE
@@ -115,7 +116,8 @@ class Grounding:
         )
 
     def _asked(self, request: ModelRequest) -> Asked:
-        said = [text_of(message) for message in request.messages if message.get("role") == "user"]
+        texts = [text_of(message) for message in request.messages if message.get("role") == "user"]
+        said = [text for text in texts if not is_record(text)]
         question = said[-1] if said else ""
         rewritten = rewrite(question, said[:-1])
         return Asked(
