@@ -320,6 +320,16 @@ async def test_models_are_listed_with_windows_and_prices_on_demand(api: Api) -> 
     assert sum(one["default"] for one in chat) <= 1
 
 
+async def test_one_model_is_told_as_in_the_list(api: Api) -> None:
+    for name in ("include", "include[]"):
+        for one in (await api.get("/v1/models", **{name: "antiphon"}))["data"]:
+            assert "antiphon" in one
+            assert await api.get(f"/v1/models/{one['id']}", **{name: "antiphon"}) == one
+        for path in ("/v1/models", f"/v1/models/{ECHO}"):
+            error = await api.refused("GET", path, status=400, params={name: "zz"})
+            assert (error["param"], error["code"]) == ("include", "invalid_value")
+
+
 async def test_who_names_no_model_is_answered_by_the_one_that_answered_before(api: Api) -> None:
     talk = (await api.post("/v1/conversations", {}))["id"]
     await api.ask("one", conversation=talk, model="scripted/echo")
