@@ -14,7 +14,7 @@ from antiphon.api.v1.conversation_bodies import AddItems, CreateConversation, Up
 from antiphon.api.v1.conversation_objects import conversation_object, deleted_object
 from antiphon.api.v1.items import Include, shown_items
 from antiphon.api.v1.pages import Order, answer, included, page_object, raw_answer
-from antiphon.api.v1.response_objects import stored_item
+from antiphon.api.v1.response_objects import known_includes, stored_item
 from antiphon.api.v1.wire_json import encode_object
 from antiphon.domain.conversations import ALL, MAX_FOLDER, Chosen
 from antiphon.domain.errors import InvalidRequest
@@ -158,9 +158,17 @@ async def delete(application: App, who: Caller, conversation_id: str, purge: Pur
 
 @router.post("/{conversation_id}/items", summary="Add items")
 async def add_items(
-    application: App, who: Caller, request: Request, conversation_id: str, body: AddItems
+    application: App,
+    who: Caller,
+    request: Request,
+    conversation_id: str,
+    body: AddItems,
+    include: Annotated[
+        list[str] | None, Query(description="OpenAI's list; adds nothing to new items.")
+    ] = None,
 ) -> Response:
     """Append up to 20 items."""
+    known_includes(included(request, include))
     key = key_of(request.scope, await request.body(), _render_items)
     items = parse_input(body.items, "items")
 

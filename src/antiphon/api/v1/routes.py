@@ -172,12 +172,17 @@ async def cancel_response(application: App, who: Caller, response_id: str) -> Re
 async def list_input_items(
     application: App,
     who: Caller,
+    request: Request,
     response_id: str,
     after: After = None,
     limit: Limit = 20,
     order: Order = "desc",
+    include: Annotated[
+        list[str] | None, Query(description="OpenAI's list; adds nothing to an input.")
+    ] = None,
 ) -> Response:
     """List a response's own input."""
+    known_includes(included(request, include))
     page = await application.answers.input_items(
         who, response_id, after=after, limit=limit, descending=order == "desc"
     )
