@@ -57,7 +57,7 @@ def text_of(events: list[Event]) -> str:
 
 
 def run_id_of(stream: bytes | bytearray, headers: dict[str, str]) -> str | None:
-    """The id of the response a stream is of, from its header or first event; None if it told neither, or was refused."""
+    """The id of the response a stream is of, from its header or first event; None if it told neither."""
     shown = headers.get("x-request-id", "")
     if shown.startswith("req_") and not stream.startswith(b'{"error"'):
         return "resp_" + shown[4:]
