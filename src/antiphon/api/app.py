@@ -175,7 +175,8 @@ def _methods(request: Request, others: Mounted) -> set[str]:
     everything = [route for router in routers for route in router.routes if isinstance(route, Route)]
     literal = [route for route in everything if route.path == request.scope["path"]]
     matching = [route for route in everything if route.matches(request.scope)[0] is not Match.NONE]
-    return {method for route in literal or matching for method in route.methods or ()}
+    found = {method for route in literal or matching for method in route.methods or ()}
+    return found | {"HEAD"} if "GET" in found else found
 
 
 def _code(status: int) -> str | None:

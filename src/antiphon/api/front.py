@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from antiphon.api.authentication import SAFE_METHODS
+from antiphon.api.head_requests import head_only
 from antiphon.api.http import (
     ClientGone,
     Handler,
@@ -100,7 +102,9 @@ class Front:
 
     async def _serve_counted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Leave a request to the framework, and count what it answered."""
-        status = CLIENT_GONE
+        status, method, inner = CLIENT_GONE, scope["method"], self._inner
+        if method == "HEAD":
+            inner = partial(head_only, inner)
         scope["path"] = self._respell(scope["path"])
 
         async def noting(message: Message) -> None:
@@ -112,10 +116,10 @@ class Front:
             await send(message)
 
         try:
-            await self._inner(scope, receive, noting)
+            await inner(scope, receive, noting)
         finally:
             route = scope.get("route")
-            self._count(scope["method"], getattr(route, "path", UNKNOWN_ROUTE), status)
+            self._count(method, getattr(route, "path", UNKNOWN_ROUTE), status)
 
     def _count(self, method: str, route: str, status: int) -> None:
         if self.application is not None:
