@@ -1,4 +1,7 @@
-"""A tool choice that allows some of the tools offers a model no others, whatever the model's server knows."""
+"""A tool choice that allows some of the tools offers a model no others, whatever the model's server knows.
+
+One that no call can satisfy is refused; one that asks for nothing needs no tools.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,10 @@ def named(path: str, *names: str) -> list[dict[str, Any]]:
     if path == RESPONSES:
         return [{"type": "function", "name": name} for name in names]
     return [{"type": "function", "function": {"name": name}} for name in names]
+
+
+def body_with(choice: Any, tools: Any) -> dict[str, Any]:
+    return {"model": HAND, "input": "x", "tools": tools, "tool_choice": choice}
 
 
 @pytest.mark.parametrize("path", [RESPONSES, CHAT])
@@ -82,3 +89,31 @@ async def test_a_tool_that_is_not_supported_is_refused_also_where_it_is_not_allo
     body["tools"].append({"type": "image_generation"})
     error = await api.refused("POST", RESPONSES, body, status=400)
     assert (error["code"], error["param"]) == ("unsupported_tool", "tools[3].type")
+
+
+UNKNOWN = {"type": "function", "name": "zz"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "tools"),
+    [("required", None), ("required", []), (UNKNOWN, None), (UNKNOWN, named(RESPONSES, "one", "z"))],
+)
+async def test_a_choice_that_no_call_can_satisfy_is_refused(api: Api, choice: Any, tools: Any) -> None:
+    error = await api.refused("POST", RESPONSES, body_with(choice, tools), status=400)
+    assert (error["code"], error["param"]) == ("invalid_value", "tool_choice")
+    assert error["message"].endswith("not found in 'tools' parameter.")
+
+
+@pytest.mark.parametrize("choice", ["auto", "none", None])
+async def test_a_choice_that_asks_for_nothing_needs_no_tools(api: Api, choice: str | None) -> None:
+    answer = await api.ask(tool_choice=choice)
+    assert (answer["status"], answer["tool_choice"]) == ("completed", choice or "auto")
+
+
+async def test_a_function_that_is_offered_may_be_chosen(world: World, api: Api) -> None:
+    chosen = {"type": "function", "name": "two"}
+    asking = asyncio.create_task(api.post(RESPONSES, body_with(chosen, named(RESPONSES, *NAMES))))
+    call = await world.hand.next()
+    assert call.request.params["tool_choice"] == {"type": "function", "function": {"name": "two"}}
+    call.answer("ok")
+    assert (await asking)["tool_choice"] == chosen

@@ -40,6 +40,11 @@ async def test_a_conversation_is_created_read_changed_and_deleted(api: Api) -> N
     )
     changed = await api.post(path, {"title": "U"})
     assert (changed["metadata"], changed["title"]) == ({"c": "d"}, "U")
+    changed = await api.post(path, {"title": None})
+    assert (changed["metadata"], changed["title"]) == ({"c": "d"}, None)
+    assert await api.get(path) == changed
+    feed = (await api.get(f"{path}/events"))["data"]
+    assert feed[-1]["data"] == {"title": None}
     assert await api.delete(path) == {"id": made["id"], "object": "conversation.deleted", "deleted": True}
     for method in ("GET", "DELETE"):
         await api.refused(method, path, status=404)

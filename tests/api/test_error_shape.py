@@ -116,6 +116,8 @@ async def test_without_its_key_every_route_but_health_is_401(api: Api, method: s
         ("GET", "/v1/responses", 405, "method_not_allowed"),
         ("PUT", "/v1/conversations", 405, "method_not_allowed"),
         ("GET", "/v1/models/nobody/nothing", 404, "model_not_found"),
+        ("GET", "/v1/models/", 404, "unknown_url"),
+        ("GET", "/v1/conversations/", 404, "unknown_url"),
     ],
 )
 async def test_what_is_not_served_says_so(api: Api, method: str, path: str, status: int, code: str) -> None:

@@ -99,6 +99,20 @@ async def test_results_are_shown_where_they_are_asked_for(api: Api, docs: str) -
         assert one["results"] == [result] and "antiphon" not in one
 
 
+async def test_what_an_include_may_not_name_is_refused_wherever_there_is_one(api: Api, docs: str) -> None:
+    answer = await api.post("/v1/responses", asking(docs))
+    items = f"/v1/conversations/{answer['antiphon']['conversation_id']}/items"
+    response = f"/v1/responses/{answer['id']}"
+    new = {"items": [{"type": "message", "role": "user", "content": "x"}]}
+    reads = [("GET", response, None), ("GET", f"{response}/input_items", None), ("GET", items, None)]
+    for method, path, body in [*reads, ("POST", items, new)]:
+        for name in ("include", "include[]"):
+            error = await api.refused(method, path, body, status=400, params={name: "zz"})
+            assert (error["param"], error["code"]) == ("include", "invalid_value"), path
+        await api.call(method, path, body, params={"include": "reasoning.encrypted_content"})
+    assert len((await api.get(items))["data"]) == 4, "what was refused was not added"
+
+
 async def test_a_replay_is_the_stream_again_byte_for_byte_from_any_event(api: Api, docs: str) -> None:
     body = asking(docs, stream=True, include=["file_search_call.results"])
     first = await api.http.post("/v1/responses", json=body)

@@ -89,6 +89,34 @@ async def test_requests_that_come_at_once_are_answered_in_their_order() -> None:
             assert await reader.readexactly(1) == number
 
 
+@pytest.mark.parametrize("direct", [False, True])
+async def test_a_client_of_http_1_0_gets_no_chunks_but_an_end_of_its_connection(direct: bool) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        await send(body(b"one\n", more=True))
+        if direct:
+            assert direct_of(scope)(b"two\n", False)  # type: ignore[misc]
+        await send(body(b"three\n"))
+
+    async with talking(app) as (_, reader, writer):
+        writer.write(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        head, _, said = (await reader.read()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ") and b"connection: close" in head
+    assert b"transfer-encoding" not in head
+    assert said == (b"one\ntwo\nthree\n" if direct else b"one\nthree\n")
+
+
+async def test_a_length_that_is_known_is_told_a_client_of_http_1_0() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({**START, "headers": [(b"content-length", b"4")]})
+        await send(body(b"four"))
+
+    async with talking(app) as (_, reader, writer):
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        head, _, said = (await reader.read()).partition(b"\r\n\r\n")
+    assert b"content-length: 4" in head and said == b"four"
+
+
 @pytest.mark.parametrize("ends", ["raises", "returns"])
 @pytest.mark.parametrize("begun", [False, True])
 async def test_an_application_that_breaks_off_ends_its_connection(ends: str, begun: bool) -> None:

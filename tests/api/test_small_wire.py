@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from antiphon.api.v1.conversation_bodies import UpdateConversation
 from antiphon.domain.compaction import record_of
 from tests.api.client import Api, text_of
 from tests.services.hand import ECHO
@@ -21,6 +22,8 @@ async def test_null_clears_the_metadata_of_a_conversation(api: Api) -> None:
     assert (await api.post(path, {"metadata": None}))["metadata"] == {}
     error = await api.refused("POST", path, {}, status=400)
     assert (error["code"], error["param"]) == ("missing_required_parameter", "metadata")
+    for name in UpdateConversation.model_fields:
+        assert f"'{name}'" in error["message"]
 
 
 async def test_items_are_told_what_to_include_as_sdks_write_it(api: Api) -> None:

@@ -309,6 +309,25 @@ async def test_items_are_listed_with_their_place_and_answer_on_demand(api: Api) 
     assert branch["head_segment_id"] == said["segment_id"]
 
 
+async def test_an_item_is_known_by_its_digits_with_any_prefix(api: Api) -> None:
+    talk = (await api.post("/v1/conversations", {}))["id"]
+    await api.ask("one", conversation=talk)
+    path = f"/v1/conversations/{talk}"
+    question, answer = (await api.get(f"{path}/items", order="asc"))["data"]
+    (branch,) = (await api.get(f"{path}/branches"))["data"]
+    head = branch["head_item_id"]
+    assert head == "item_" + answer["id"].removeprefix("msg_")
+    assert await api.get(f"{path}/items/{head}") == answer
+    assert (await api.get(f"{path}/items", after=head))["data"] == [question]
+    made = await api.post(f"{path}/branches", {"item_id": head})
+    assert made["head_item_id"] == head
+    fork = await api.post(f"{path}/fork", {"item_id": answer["id"]})
+    assert fork["forked_from_item_id"] == head
+    again = await api.ask("two", conversation=talk, antiphon={"parent_id": head})
+    assert again["antiphon"]["parent_id"].endswith(head.removeprefix("item_"))
+    assert (await api.ask([{"type": "item_reference", "id": head}]))["status"] == "completed"
+
+
 async def test_models_are_listed_with_windows_and_prices_on_demand(api: Api) -> None:
     plain = (await api.http.get("/v1/models")).json()["data"]
     told = (await api.http.get("/v1/models?include=antiphon")).json()["data"]
@@ -318,6 +337,16 @@ async def test_models_are_listed_with_windows_and_prices_on_demand(api: Api) -> 
     assert chat and all(one["context_tokens"] > 0 for one in chat)
     assert all(one["price"].keys() == {"input", "output"} for one in chat)
     assert sum(one["default"] for one in chat) <= 1
+
+
+async def test_one_model_is_told_as_in_the_list(api: Api) -> None:
+    for name in ("include", "include[]"):
+        for one in (await api.get("/v1/models", **{name: "antiphon"}))["data"]:
+            assert "antiphon" in one
+            assert await api.get(f"/v1/models/{one['id']}", **{name: "antiphon"}) == one
+        for path in ("/v1/models", f"/v1/models/{ECHO}"):
+            error = await api.refused("GET", path, status=400, params={name: "zz"})
+            assert (error["param"], error["code"]) == ("include", "invalid_value")
 
 
 async def test_who_names_no_model_is_answered_by_the_one_that_answered_before(api: Api) -> None:

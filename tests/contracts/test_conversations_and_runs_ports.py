@@ -126,6 +126,18 @@ async def test_the_last_used_come_first_by_pages_without_gap_or_double(storage: 
     assert seen == wanted
 
 
+async def test_a_title_stays_until_another_is_given_or_it_is_taken_away(storage: Storage) -> None:
+    made = await used_at(storage, 9)
+    seen: list[str | None] = []
+    for fields in ({"title": "a"}, {"metadata": "{}"}, {"title": ""}, {"folder": "b"}, {"title": None}):
+        update = ws.UpdateConversation(conversation_id=made.id, **fields)  # type: ignore[arg-type]
+        await storage.unit_of_work.commit(update)
+        found = await storage.conversations.get(OWNER, made.id)
+        assert found is not None
+        seen.append(found.title)
+    assert seen == ["a", "a", "", "", None]
+
+
 @pytest.mark.parametrize("by_use", [False, True])
 async def test_a_list_shows_those_that_are_chosen(storage: Storage, by_use: bool) -> None:
     plain, pinned, archived, both = [await used_at(storage, 9) for _ in range(4)]

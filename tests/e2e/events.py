@@ -59,7 +59,7 @@ def text_of(events: list[Event]) -> str:
 def run_id_of(stream: bytes | bytearray, headers: dict[str, str]) -> str | None:
     """The id of the response a stream is of, from its header or first event; None if it told neither."""
     shown = headers.get("x-request-id", "")
-    if shown.startswith("req_"):
+    if shown.startswith("req_") and not stream.startswith(b'{"error"'):
         return "resp_" + shown[4:]
     found = re.search(rb'"id":"(resp_[0-9a-f]{32})"', stream)
     return found.group(1).decode() if found else None

@@ -105,6 +105,17 @@ async def test_what_failed_first_gets_its_title_after_the_next_answer(world: Wor
     assert await title(world, conversation) == "Second?"
 
 
+async def test_a_conversation_whose_title_was_taken_away_gets_another(world: World) -> None:
+    conversation = await world.conversation()
+    await world.turn("first?", conversation_id=conversation)
+    await made(world)
+    await world.application.conversations.update(world.who, conversation, title=None, metadata=None)
+    assert await title(world, conversation) is None
+    await world.turn("second?", conversation_id=conversation)
+    await made(world)
+    assert await title(world, conversation) == "First?"
+
+
 async def test_turned_off_nothing_is_named(tmp_path: Path) -> None:
     async with running_world(tmp_path / "off", titles="off") as world:
         conversation = await world.conversation()

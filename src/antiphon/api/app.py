@@ -20,7 +20,7 @@ from antiphon.api.dialects.dialect import refusal
 from antiphon.api.dialects.mounting import Mounted
 from antiphon.api.errors import describe, error_object, field_problem
 from antiphon.api.front import Front
-from antiphon.api.http import Handler, Receive, Scope, Send
+from antiphon.api.http import Handler, Receive, Scope, Send, request_id_of
 from antiphon.api.v1 import (
     api_keys,
     auth,
@@ -133,7 +133,7 @@ def _hot_routes(application: Callable[[], Application | None]) -> dict[tuple[str
 
 def _shape_errors(api: FastAPI, others: Mounted) -> None:
     async def named(request: Request, error: Exception) -> Response:
-        status, body, headers = describe(error)
+        status, body, headers = describe(error, request_id_of(request.scope))
         shown = {key.decode(): value.decode() for key, value in headers}
         if body["error"]["code"] == "invalid_credentials":
             body |= others.refusal_of(request.scope)
@@ -175,7 +175,8 @@ def _methods(request: Request, others: Mounted) -> set[str]:
     everything = [route for router in routers for route in router.routes if isinstance(route, Route)]
     literal = [route for route in everything if route.path == request.scope["path"]]
     matching = [route for route in everything if route.matches(request.scope)[0] is not Match.NONE]
-    return {method for route in literal or matching for method in route.methods or ()}
+    found = {method for route in literal or matching for method in route.methods or ()}
+    return found | {"HEAD"} if "GET" in found else found
 
 
 def _code(status: int) -> str | None:

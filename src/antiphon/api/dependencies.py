@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from antiphon.api.authentication import caller_and_body, principal_of
 from antiphon.api.errors import field_problem
 from antiphon.api.forwarding import client_address
-from antiphon.api.http import Handler, decode_json, header, read_body, send_error
+from antiphon.api.http import Handler, decode_json, header, read_body, request_id_of, send_error
 from antiphon.application import Application
 from antiphon.domain.accounts import Principal, Visit
 from antiphon.domain.errors import InvalidRequest, Unprocessable
@@ -171,7 +171,7 @@ class AsgiResponse(Response):
         except Exception as error:
             if started:
                 raise
-            await send_error(send, error)
+            await send_error(send, error, request_id_of(scope))
 
 
 async def visit_of(request: Request) -> Visit:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Final
 from urllib.parse import quote
 
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
-from antiphon.api.http import Scope, header
+from antiphon.api.http import Receive, Scope, Send, header
 
 _RANGE: Final = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
@@ -22,6 +22,18 @@ GUARDS: Final = {
     "accept-ranges": "bytes",
 }
 """A browser that is led here runs nothing of the content and takes it for nothing but a file."""
+
+
+class Download(StreamingResponse):
+    """Sends what is made while it is sent, and closes it at the end, also if nobody wants the rest."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See starlette, which leaves the closing to the collector."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if isinstance(self.body_iterator, AsyncGenerator):
+                await self.body_iterator.aclose()
 
 
 def download(
@@ -39,12 +51,12 @@ def download(
     found = _RANGE.fullmatch(wanted) if wanted is not None else None
     if found is None or not any(found.groups()):
         headers["content-length"] = str(size)
-        return StreamingResponse(read(0, size), 200, headers, "application/octet-stream")
+        return Download(read(0, size), 200, headers, "application/octet-stream")
     start, end = _span(found[1], found[2], size)
     if start >= end:
         return Response(None, 416, headers | {"content-range": f"bytes */{size}"})
     headers |= {"content-range": f"bytes {start}-{end - 1}/{size}", "content-length": str(end - start)}
-    return StreamingResponse(read(start, end), 206, headers, "application/octet-stream")
+    return Download(read(start, end), 206, headers, "application/octet-stream")
 
 
 def _span(first: str, last: str, size: int) -> tuple[int, int]:

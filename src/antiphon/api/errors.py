@@ -69,8 +69,10 @@ def retry_after(seconds: float) -> tuple[bytes, bytes]:
     return b"retry-after", str(max(1, math.ceil(seconds))).encode()
 
 
-def describe(error: Exception) -> tuple[int, dict[str, Any], list[tuple[bytes, bytes]]]:
-    """Return status, body and extra headers for any exception; logs what nobody foresaw."""
+def describe(
+    error: Exception, request: str | None = None
+) -> tuple[int, dict[str, Any], list[tuple[bytes, bytes]]]:
+    """Return status, body and extra headers for any exception; logs what nobody foresaw, by its request."""
     if isinstance(error, errors.AntiphonError):
         status = status_of(error)
         headers: list[tuple[bytes, bytes]] = []
@@ -84,7 +86,7 @@ def describe(error: Exception) -> tuple[int, dict[str, Any], list[tuple[bytes, b
         if status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
         return status, error_object(status, error.message, param=error.param, code=error.code), headers
-    log.error("unhandled error", exc_info=error)
+    log.error("unhandled error in %s", request or "a request", exc_info=error)
     return 500, error_object(500, "Internal error.", param=None, code=None), []
 
 

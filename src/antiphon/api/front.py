@@ -10,9 +10,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from antiphon.api.authentication import SAFE_METHODS
-from antiphon.api.http import ClientGone, Handler, Message, Receive, Scope, Send, header, send_error
+from antiphon.api.head_requests import head_only
+from antiphon.api.http import (
+    ClientGone,
+    Handler,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    header,
+    name_request,
+    new_request_id,
+    request_id_of,
+    send_error,
+)
 from antiphon.api.origins import is_own, is_preflight, preflight_headers, sharing
 from antiphon.application import Application
 from antiphon.domain.errors import Forbidden
@@ -21,6 +35,8 @@ METHODS = SAFE_METHODS | {"POST", "PUT", "PATCH", "DELETE"}
 UNKNOWN_ROUTE = "unknown"
 WATCHED = frozenset({"/metrics", "/health", "/health/live", "/health/ready"})
 """What machines ask that know a server by its address alone."""
+NAMED = "/v1/"
+"""Where every answer has an `x-request-id`."""
 FOREIGN = "Requests from other origins are not served; the setting CORS_ORIGINS names those that are."
 CLIENT_GONE = 499
 """What is counted for a client that left before it had an answer; nginx's number for it."""
@@ -80,26 +96,30 @@ class Front:
             status = CLIENT_GONE
         except Exception as error:
             with contextlib.suppress(RuntimeError):  # the answer has begun: it can only break off
-                status = await send_error(send, error)
+                status = await send_error(send, error, new_request_id())
         finally:
             self._count(method, path, status)
 
     async def _serve_counted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Leave a request to the framework, and count what it answered."""
-        status = CLIENT_GONE
+        status, method, inner = CLIENT_GONE, scope["method"], self._inner
+        if method == "HEAD":
+            inner = partial(head_only, inner)
         scope["path"] = self._respell(scope["path"])
 
         async def noting(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if scope["path"].startswith(NAMED):
+                    name_request(scope, message)
             await send(message)
 
         try:
-            await self._inner(scope, receive, noting)
+            await inner(scope, receive, noting)
         finally:
             route = scope.get("route")
-            self._count(scope["method"], getattr(route, "path", UNKNOWN_ROUTE), status)
+            self._count(method, getattr(route, "path", UNKNOWN_ROUTE), status)
 
     def _count(self, method: str, route: str, status: int) -> None:
         if self.application is not None:
@@ -152,4 +172,4 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, error: Forbidden) 
         await receive()
         await send({"type": "websocket.close", "code": 1008})
     else:
-        await send_error(send, error)
+        await send_error(send, error, request_id_of(scope))

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from antiphon.api.errors import decoding_error, describe
+from antiphon.domain import ids
 from antiphon.domain.errors import InvalidRequest, TooLarge
 
 Scope = MutableMapping[str, Any]
@@ -22,6 +23,9 @@ Direct = Callable[[bytes, bool], bool]
 """Writes a piece of a begun answer, True for the last; False, with nothing done, if the client is full."""
 
 _HEADERS: Final = "antiphon.headers"
+_REQUEST_ID: Final = "antiphon.request_id"
+REQUEST_ID: Final = b"x-request-id"
+"""The header by which SDKs name a request."""
 
 DIRECT: Final = "antiphon.direct"
 """The extension in a scope under which a server that can has a `Direct`."""
@@ -65,6 +69,26 @@ def header(scope: Scope, name: bytes) -> str | None:
         known = scope[_HEADERS] = dict(reversed(scope["headers"]))
     value = known.get(name)
     return None if value is None else value.decode("latin-1")
+
+
+def request_id_of(scope: Scope) -> str:
+    """Return the id by which an answer and the log name a request: ours, whatever its client calls it."""
+    known: str | None = scope.get(_REQUEST_ID)
+    if known is None:
+        known = scope[_REQUEST_ID] = new_request_id()
+    return known
+
+
+def new_request_id() -> str:
+    """Return the id of a request that is no run's; whose it is, is not in it."""
+    return "req_" + ids.new_id(0)
+
+
+def name_request(scope: Scope, start: Message) -> None:
+    """Put a request's id among the headers of its answer, where none stands that a run has given."""
+    headers = start.get("headers", ())
+    if not any(name == REQUEST_ID for name, _ in headers):
+        start["headers"] = [*headers, (REQUEST_ID, request_id_of(scope).encode())]
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
@@ -144,8 +168,8 @@ async def send_json(
     await send_bytes(send, status, _encode(value), headers)
 
 
-async def send_error(send: Send, error: Exception) -> int:
-    """Answer with an error in OpenAI's shape; returns its status."""
-    status, body, headers = describe(error)
-    await send_json(send, status, body, headers)
+async def send_error(send: Send, error: Exception, request: str) -> int:
+    """Answer a request, named by its id, with an error in OpenAI's shape; returns its status."""
+    status, body, headers = describe(error, request)
+    await send_json(send, status, body, [*headers, (REQUEST_ID, request.encode())])
     return status

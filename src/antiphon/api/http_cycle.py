@@ -92,9 +92,9 @@ class Cycle:
     """
 
     __slots__ = (
-        "_chunked", "_default_headers", "_head", "_left", "_news", "_no_body", "_scope", "_waiter", "body",
-        "disconnected", "flow", "keep_alive", "more_body", "on_response", "response_complete",
-        "response_started", "transport", "waiting_for_100_continue",
+        "_chunked", "_default_headers", "_head", "_left", "_news", "_no_body", "_scope", "_takes_chunks",
+        "_until_close", "_waiter", "body", "disconnected", "flow", "keep_alive", "more_body", "on_response",
+        "response_complete", "response_started", "transport", "waiting_for_100_continue",
     )  # fmt: skip
 
     def __init__(
@@ -120,7 +120,8 @@ class Cycle:
         self.response_started = False
         self.response_complete = False
         self._default_headers = default_headers
-        self._chunked = False
+        self._chunked = self._until_close = False
+        self._takes_chunks = scope["http_version"] == "1.1"
         self._no_body = scope["method"] == "HEAD"
         self._left = 0
         self._head = b""
@@ -243,17 +244,25 @@ class Cycle:
             b"".join([value for _, value in headers])
         ):
             raise RuntimeError("a header of this answer cannot be sent")
+        self._no_body = self._no_body or status in NO_BODY
+        if length is None and not self._no_body:
+            self._frame(lines)
         if closes:
             self.keep_alive = False
         elif not self.keep_alive:
             lines.append(b"connection: close\r\n")
-        self._no_body = self._no_body or status in NO_BODY
-        if length is None and not self._no_body:
-            self._chunked = True
-            lines.append(b"transfer-encoding: chunked\r\n")
         self._left = length or 0
         lines.append(b"\r\n")
         self._head = b"".join(lines)
+
+    def _frame(self, lines: list[bytes]) -> None:
+        """Say how a body of unknown length ends: older clients know no chunks (RFC 9112 §6.1)."""
+        if self._takes_chunks:
+            self._chunked = True
+            lines.append(b"transfer-encoding: chunked\r\n")
+        else:
+            self._until_close = True
+            self.keep_alive = False
 
     def _write(self, body: bytes, last: bool) -> None:
         """Write the head if it has not gone out, a piece of the body, and the end after the last."""
@@ -263,7 +272,7 @@ class Cycle:
         elif self._chunked:
             end = _LAST_CHUNK if last else b""
             body = b"%x\r\n%b\r\n%b" % (len(body), body, end) if body else end
-        else:
+        elif not self._until_close:
             self._left -= len(body)
             if self._left < 0 or (last and self._left):
                 raise RuntimeError("the body is not as long as its header says")

@@ -69,11 +69,11 @@ class NewConversation(Command, frozen=True, kw_only=True):
 
 
 class UpdateConversation(Command, frozen=True, kw_only=True):
-    """Change title, metadata, a time or the folder; None (for the last two UNSET) leaves a field as it is."""
+    """Change title, metadata, a time or the folder; UNSET (for the metadata None) leaves a field as it is."""
 
     GUARD: ClassVar[bool] = True
     conversation_id: str
-    title: str | None = None
+    title: str | UnsetType | None = UNSET
     metadata: str | None = None
     expires_us: int | UnsetType | None = UNSET
     revision: int | None = None

@@ -21,7 +21,7 @@ def since(is_so: bool | None, now_us: int) -> int | UnsetType | None:
 def told(update: ws.UpdateConversation) -> dict[str, object]:
     """Return what is told of an update: the fields that change, in the shape of the conversation."""
     fields: dict[str, object] = {}
-    if update.title is not None:
+    if update.title is not UNSET:
         fields["title"] = update.title
     if update.metadata is not None:
         fields["metadata"] = msgspec.json.decode(update.metadata)

@@ -121,7 +121,7 @@ class Conversations:
         who: Principal,
         conversation_id: str,
         *,
-        title: str | None,
+        title: str | UnsetType | None = UNSET,
         metadata: str | None,
         revision: int | None = None,
         expires_after_seconds: int | UnsetType | None = UNSET,
@@ -130,7 +130,7 @@ class Conversations:
         folder: str | UnsetType | None = UNSET,
         is_use: bool = False,
     ) -> Conversation:
-        """Change title, metadata, end (None: never) or place in lists; only if of that `revision`.
+        """Change title, metadata, end (of both, None: none) or place in lists; only if of that `revision`.
 
         The end and the place are the owner's to set. None of this is a use of the conversation, but with
         `is_use`, where clients know of one time only.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -14,7 +14,7 @@ from antiphon.api.v1.conversation_bodies import AddItems, CreateConversation, Up
 from antiphon.api.v1.conversation_objects import conversation_object, deleted_object
 from antiphon.api.v1.items import Include, shown_items
 from antiphon.api.v1.pages import Order, answer, included, page_object, raw_answer
-from antiphon.api.v1.response_objects import stored_item
+from antiphon.api.v1.response_objects import known_includes, stored_item
 from antiphon.api.v1.wire_json import encode_object
 from antiphon.domain.conversations import ALL, MAX_FOLDER, Chosen
 from antiphon.domain.errors import InvalidRequest
@@ -22,6 +22,11 @@ from antiphon.domain.inputs import parse_input
 from antiphon.services.paging import use_cursor
 
 Sort = Literal["created", "used"]
+TAKEN_AWAY: Final = {"metadata", "title", "expires_after", "folder"}
+"""What an update may also name to take it away, by null."""
+NOTHING_TO_CHANGE: Final = (
+    "Name what is to change: 'metadata', 'title', 'expires_after', 'pinned', 'archived' or 'folder'."
+)
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"], route_class=JsonRoute)
 folders = APIRouter(prefix="/v1", tags=["tree"], route_class=JsonRoute)
@@ -118,20 +123,15 @@ async def update(
     if_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Replace the metadata, set title, end or place in lists; `If-Match` refuses a stale change with 412."""
-    ends = "expires_after" in body.model_fields_set
-    files = "folder" in body.model_fields_set
-    describes = "metadata" in body.model_fields_set
-    given = (body.title, body.pinned, body.archived)
-    if not ends and not files and not describes and all(one is None for one in given):
-        raise InvalidRequest(
-            "Missing required parameter: 'metadata'.", code="missing_required_parameter", param="metadata"
-        )
-    metadata = msgspec.json.encode(body.metadata or {}).decode() if describes else None
+    named = body.model_fields_set
+    if not named & TAKEN_AWAY and body.pinned is None and body.archived is None:
+        raise InvalidRequest(NOTHING_TO_CHANGE, code="missing_required_parameter", param="metadata")
+    metadata = msgspec.json.encode(body.metadata or {}).decode() if "metadata" in named else None
     seconds = body.expires_after.seconds if body.expires_after else None
     found = await application.conversations.update(
-        who, conversation_id, title=body.title, metadata=metadata, revision=_revision(if_match),
-        expires_after_seconds=seconds if ends else UNSET, pinned=body.pinned, archived=body.archived,
-        folder=body.folder if files else UNSET,
+        who, conversation_id, title=body.title if "title" in named else UNSET, metadata=metadata,
+        revision=_revision(if_match), expires_after_seconds=seconds if "expires_after" in named else UNSET,
+        pinned=body.pinned, archived=body.archived, folder=body.folder if "folder" in named else UNSET,
     )  # fmt: skip
     return answer(conversation_object(found), headers={"etag": f'"{found.revision}"'})
 
@@ -158,9 +158,17 @@ async def delete(application: App, who: Caller, conversation_id: str, purge: Pur
 
 @router.post("/{conversation_id}/items", summary="Add items")
 async def add_items(
-    application: App, who: Caller, request: Request, conversation_id: str, body: AddItems
+    application: App,
+    who: Caller,
+    request: Request,
+    conversation_id: str,
+    body: AddItems,
+    include: Annotated[
+        list[str] | None, Query(description="OpenAI's list; adds nothing to new items.")
+    ] = None,
 ) -> Response:
     """Append up to 20 items."""
+    known_includes(included(request, include))
     key = key_of(request.scope, await request.body(), _render_items)
     items = parse_input(body.items, "items")
 

@@ -46,7 +46,7 @@ def sort_tools(tools: list[dict[str, Any]] | None, choice: str | dict[str, Any] 
     searches = kind == TOOL or (kind != "none" and not isinstance(choice, dict))
     if kind == TOOL:
         if search is None:
-            raise _not_offered(f"Tool choice '{TOOL}'", "tool_choice")
+            raise not_offered(f"Tool choice '{TOOL}'", "tool_choice")
         choice = None
     elif kind == ALLOWED and isinstance(choice, dict):
         named, choice = _allowed(choice, tools or [])
@@ -79,7 +79,7 @@ def _allowed(choice: dict[str, Any], tools: list[dict[str, Any]]) -> tuple[set[N
     named = [_name(tool) if isinstance(tool, dict) else (None, None) for tool in listed]
     for index, name in enumerate(named):
         if name not in known:
-            raise _not_offered("A tool that is allowed is", f"{param}.tools[{index}]")
+            raise not_offered("A tool that is allowed is", f"{param}.tools[{index}]")
     return set(named), mode
 
 
@@ -93,7 +93,8 @@ def _name(tool: dict[str, Any]) -> Name:
     return kind, name if isinstance(name, str) else None
 
 
-def _not_offered(what: str, param: str) -> InvalidRequest:
+def not_offered(what: str, param: str) -> InvalidRequest:
+    """Return the error for a choice of what is not among a request's tools."""
     message = f"{what} not found in 'tools' parameter."
     return InvalidRequest(message, code="invalid_value", param=param)
 

@@ -62,9 +62,11 @@ def output_item(
     return head
 
 
-def known_includes(named: Sequence[str], *, own: Sequence[str] = ()) -> Sequence[str]:
-    """Return what an `include` names, of OpenAI's list or our `own`; raises InvalidRequest for others."""
-    known = (*INCLUDABLE, *own)
+def known_includes(
+    named: Sequence[str], *, own: Sequence[str] = (), of: Sequence[str] = INCLUDABLE
+) -> Sequence[str]:
+    """Return what an `include` names, `of` a list or our `own`; raises InvalidRequest for others."""
+    known = (*of, *own)
     for one in named:
         if one not in known:
             raise InvalidRequest(

@@ -5,13 +5,14 @@ Decoded and validated in one pass by msgspec; the same structs give the OpenAPI 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from antiphon.api.errors import decoding_error
-from antiphon.api.v1.hosted_tools import Tools, echoed_tool, sort_tools, unsupported_tool
+from antiphon.api.v1.hosted_tools import Tools, echoed_tool, not_offered, sort_tools, unsupported_tool
 from antiphon.api.v1.response_objects import LOGPROBS, RESULTS, known_includes
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.file_search import TOOL
@@ -302,6 +303,7 @@ def chat_params(body: CreateResponse, tools: Tools) -> dict[str, Any]:
         for index, tool in enumerate(body.tools or ())
         if tool.get("type") != TOOL
     }  # also those that may not be called now are checked
+    _require_offered(choice, [tool["function"]["name"] for tool in functions.values()])
     if tools.offered:
         params["tools"] = [functions[id(tool)] for tool in tools.offered]
         if choice is not None:
@@ -372,6 +374,14 @@ def _chat_tool_choice(choice: str | dict[str, Any]) -> Any:
     if choice.get("type") == "function" and isinstance(choice.get("name"), str):
         return {"type": "function", "function": {"name": choice["name"]}}
     raise InvalidRequest("This tool choice is not supported.", param="tool_choice", code="invalid_value")
+
+
+def _require_offered(choice: Any, names: Sequence[str]) -> None:
+    """Raise InvalidRequest for a choice that no call can satisfy."""
+    if choice == "required" and not names:
+        raise not_offered("What tool choice 'required' calls for is", "tool_choice")
+    if isinstance(choice, dict) and choice["function"]["name"] not in names:
+        raise not_offered("Tool choice 'function'", "tool_choice")
 
 
 def _echo(body: CreateResponse, conversation: str | None) -> dict[str, Any]:

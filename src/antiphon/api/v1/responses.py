@@ -14,7 +14,7 @@ from antiphon.api import sse
 from antiphon.api.authentication import caller_and_body
 from antiphon.api.caching import Headers, cache_header, with_cache_use
 from antiphon.api.errors import decoding_error
-from antiphon.api.http import Direct, Receive, Scope, Send, beside, direct_of, header, send_bytes
+from antiphon.api.http import REQUEST_ID, Direct, Receive, Scope, Send, beside, direct_of, header, send_bytes
 from antiphon.api.idempotency import key_of
 from antiphon.api.rate_limits import headers_of
 from antiphon.api.v1.response_events import ResponseEvents
@@ -226,8 +226,8 @@ async def send_answer(application: Application, who: Principal, begun: Begun, se
 
 
 def request_id(run_id: str) -> Headers:
-    """Return the header by which SDKs name a request."""
-    return [(b"x-request-id", b"req_" + run_id.encode())]
+    """Return the id of a request that has a run: the run's own."""
+    return [(REQUEST_ID, b"req_" + run_id.encode())]
 
 
 def answer_headers(begun: Begun) -> Headers:

@@ -6,10 +6,12 @@ they are only documented and reachable by routing as well.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
+from starlette.exceptions import HTTPException
 
 from antiphon.api.dependencies import After, App, AsgiResponse, Caller, JsonRoute, Limit, Purge
 from antiphon.api.http import Handler, Receive, Scope, Send
@@ -18,13 +20,15 @@ from antiphon.api.v1.chat_stored_messages import message_objects
 from antiphon.api.v1.conversation_bodies import Body, Metadata
 from antiphon.api.v1.conversation_objects import purged_counts
 from antiphon.api.v1.pages import Order, answer, included, page_object
-from antiphon.api.v1.response_objects import stored_item, usage_line_object
+from antiphon.api.v1.response_objects import PLACE, known_includes, stored_item, usage_line_object
 from antiphon.api.v1.schemas import body_of
 from antiphon.application import Application
 from antiphon.domain import ids
 from antiphon.domain.errors import InvalidRequest, NotFound
 
 router = APIRouter(prefix="/v1", route_class=JsonRoute)
+
+Terms = Annotated[list[str] | None, Query(description="`antiphon`: window, price, which is the default.")]
 
 
 class NewMetadata(Body):
@@ -41,18 +45,21 @@ def _bind(handler: Any, application: Application) -> Handler:
 
 
 @router.get("/models", summary="List models", tags=["models"])
-async def list_models(
-    application: App,
-    who: Caller,
-    include: Annotated[list[Literal["antiphon"]] | None, Query(description="Windows and prices.")] = None,
-) -> Response:
+async def list_models(application: App, who: Caller, request: Request, include: Terms = None) -> Response:
     """List the models of all providers; on demand with their windows, prices and which is the default."""
-    found = await application.models.list()
-    data = [model_object(info.id, info.provider, info.created) for info in found]
-    if include:
-        default = application.models.resolve(None).id
-        data = [one | {"antiphon": _terms(application, one["id"], default)} for one in data]
-    return answer({"object": "list", "data": data})
+    told = _teller(application, included(request, include))
+    return answer({"object": "list", "data": [told(info) for info in await application.models.list()]})
+
+
+def _teller(application: Application, include: Sequence[str]) -> Callable[[Any], dict[str, Any]]:
+    """Return what shows a model as an `include` wants it; raises InvalidRequest for what it may not name."""
+    if not known_includes(include, of=(PLACE,)):
+        return lambda info: model_object(info.id, info.provider, info.created)
+    default = application.models.resolve(None).id
+    return lambda info: (
+        model_object(info.id, info.provider, info.created)
+        | {"antiphon": _terms(application, info.id, default)}
+    )
 
 
 def _terms(application: Application, model: str, default: str) -> dict[str, Any] | None:
@@ -66,10 +73,14 @@ def _terms(application: Application, model: str, default: str) -> dict[str, Any]
 
 
 @router.get("/models/{model:path}", summary="Retrieve a model", tags=["models"])
-async def retrieve_model(application: App, who: Caller, model: str) -> Response:
-    """Return the model that a name means."""
-    info = await application.models.get(model)
-    return answer(model_object(info.id, info.provider, info.created))
+async def retrieve_model(
+    application: App, who: Caller, request: Request, model: str, include: Terms = None
+) -> Response:
+    """Return the model that a name means; on demand with window, price and whether it is the default."""
+    if not model:  # `/models/` is no list, as nowhere else; no name would mean the default
+        raise HTTPException(404)
+    told = _teller(application, included(request, include))
+    return answer(told(await application.models.get(model)))
 
 
 def model_object(identifier: str, provider: str, created: int) -> dict[str, Any]:
@@ -161,12 +172,17 @@ async def cancel_response(application: App, who: Caller, response_id: str) -> Re
 async def list_input_items(
     application: App,
     who: Caller,
+    request: Request,
     response_id: str,
     after: After = None,
     limit: Limit = 20,
     order: Order = "desc",
+    include: Annotated[
+        list[str] | None, Query(description="OpenAI's list; adds nothing to an input.")
+    ] = None,
 ) -> Response:
     """List a response's own input."""
+    known_includes(included(request, include))
     page = await application.answers.input_items(
         who, response_id, after=after, limit=limit, descending=order == "desc"
     )

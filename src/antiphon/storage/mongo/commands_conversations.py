@@ -18,9 +18,10 @@ async def _update_conversation(d: Draft, c: ws.UpdateConversation) -> bool:
     found = await living(d, c.conversation_id)
     if found is None or (c.revision is not None and found["revision"] != c.revision):
         return False
-    settable = {name: getattr(c, name) for name in ("expires_us", "pinned_us", "archived_us", "folder")}
-    fields: Document = {name: value for name, value in settable.items() if value is not UNSET}
-    fields |= {name: value for name in ("title", "metadata") if (value := getattr(c, name)) is not None}
+    names = ("title", "expires_us", "pinned_us", "archived_us", "folder")
+    fields: Document = {name: value for name in names if (value := getattr(c, name)) is not UNSET}
+    if c.metadata is not None:
+        fields["metadata"] = c.metadata
     d.change(db.CONVERSATIONS, found, **fields)
     return True
 

@@ -12,14 +12,14 @@ from antiphon.storage.sql.steps import Compiler, Step
 
 
 def _update_conversation(c: ws.UpdateConversation) -> Iterator[Step]:
-    settable = (c.expires_us, c.pinned_us, c.archived_us, c.folder)
+    settable = (c.title, c.expires_us, c.pinned_us, c.archived_us, c.folder)
     parts = [part for value in settable for part in _settable(value)]
     yield (
-        "UPDATE conversations SET title=COALESCE(?,title), metadata=COALESCE(?,metadata),"
+        "UPDATE conversations SET metadata=COALESCE(?,metadata), title=CASE WHEN ?=1 THEN title ELSE ? END,"
         " expires=CASE WHEN ?=1 THEN expires ELSE ? END, pinned=CASE WHEN ?=1 THEN pinned ELSE ? END,"
         " archived=CASE WHEN ?=1 THEN archived ELSE ? END, folder=CASE WHEN ?=1 THEN folder ELSE ? END"
         " WHERE id=? AND deleted IS NULL AND (CAST(? AS BIGINT) IS NULL OR revision=?)",
-        (c.title, c.metadata, *parts, c.conversation_id, c.revision, c.revision),
+        (c.metadata, *parts, c.conversation_id, c.revision, c.revision),
         1,
     )
 

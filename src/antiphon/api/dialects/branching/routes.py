@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import Query, Request, Response
+from msgspec import UNSET
 
 from antiphon.api.dependencies import App, Caller
 from antiphon.api.dialects.asking import begin, reply_of
@@ -129,7 +130,7 @@ async def update_chat(application: App, who: Caller, request: Request) -> Respon
     if body.name is None and body.metadata is None:
         return answer(await _told(application, who, await application.conversations.get(who, body.chat_id)))
     found = await application.conversations.update(
-        who, body.chat_id, title=body.name, metadata=body.encoded, is_use=True
+        who, body.chat_id, title=UNSET if body.name is None else body.name, metadata=body.encoded, is_use=True
     )
     return answer(await _told(application, who, found))
 
