@@ -5,14 +5,14 @@ Decoded and validated in one pass by msgspec; the same structs give the OpenAPI 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from antiphon.api.errors import decoding_error
-from antiphon.api.v1.hosted_tools import Tools, echoed_tool, not_offered, sort_tools, unsupported_tool
+from antiphon.api.v1.function_tools import chat_tool, chat_tool_choice, require_offered
+from antiphon.api.v1.hosted_tools import Tools, echoed_tool, sort_tools
 from antiphon.api.v1.response_objects import LOGPROBS, RESULTS, known_includes
 from antiphon.domain.errors import InvalidRequest
 from antiphon.domain.file_search import TOOL
@@ -153,12 +153,6 @@ _ECHOED: Final = (
     "top_logprobs", "top_p", "presence_penalty", "frequency_penalty", "truncation", "user",
 )  # fmt: skip
 
-_TOLD: Final = ("name", "description", "parameters", "strict")
-_ASKS_NOTHING: Final[dict[str, Any]] = {
-    "allowed_callers": ["direct"], "async": False, "defer_loading": False, "output_schema": None,
-}  # fmt: skip
-"""What OpenAI knows of a function besides, and what is as if it had not been said."""
-
 
 def parse_create(body: bytes) -> CreateResponse:
     """Decode a create; raises InvalidRequest naming the field."""
@@ -297,13 +291,13 @@ def chat_params(body: CreateResponse, tools: Tools) -> dict[str, Any]:
             params["verbosity"] = body.text.verbosity
         if (response_format := _response_format(body.text.format)) is not None:
             params["response_format"] = response_format
-    choice = _chat_tool_choice(tools.choice) if tools.choice is not None else None
+    choice = chat_tool_choice(tools.choice) if tools.choice is not None else None
     functions = {
-        id(tool): _chat_tool(tool, index)
+        id(tool): chat_tool(tool, f"tools[{index}]")
         for index, tool in enumerate(body.tools or ())
         if tool.get("type") != TOOL
     }  # also those that may not be called now are checked
-    _require_offered(choice, [tool["function"]["name"] for tool in functions.values()])
+    require_offered(choice, [tool["function"]["name"] for tool in functions.values()])
     if tools.offered:
         params["tools"] = [functions[id(tool)] for tool in tools.offered]
         if choice is not None:
@@ -337,51 +331,6 @@ def _response_format(shape: dict[str, Any] | None) -> dict[str, Any] | None:
         if shape.get(name) is not None
     }
     return {"type": "json_schema", "json_schema": known}
-
-
-def _chat_tool(tool: dict[str, Any], index: int) -> dict[str, Any]:
-    param = f"tools[{index}]"
-    if tool.get("type") != "function":
-        raise unsupported_tool(tool.get("type"), param)
-    if not isinstance(tool.get("name"), str) or not tool["name"]:
-        raise InvalidRequest(
-            "A function needs a name.", param=f"{param}.name", code="missing_required_parameter"
-        )
-    _require_told(tool, param)
-    return {"type": "function", "function": {k: tool[k] for k in _TOLD if tool.get(k) is not None}}
-
-
-def _require_told(tool: dict[str, Any], param: str) -> None:
-    """Refuse what else a function has: a model is told no more of one. What asks for nothing may stand."""
-    for name in tool.keys() - {"type", *_TOLD}:
-        known, field = name in _ASKS_NOTHING, f"{param}.{name}"
-        if known and tool[name] in (None, _ASKS_NOTHING[name]):
-            continue
-        message = "This is not supported of a function." if known else f"Unknown parameter: '{field}'."
-        code = "unsupported_parameter" if known else "unknown_parameter"
-        raise InvalidRequest(message, param=field, code=code)
-
-
-def _chat_tool_choice(choice: str | dict[str, Any]) -> Any:
-    if isinstance(choice, str):
-        if choice not in ("none", "auto", "required"):
-            raise InvalidRequest(
-                "'tool_choice' is 'none', 'auto', 'required' or one of the tools.",
-                param="tool_choice",
-                code="invalid_value",
-            )
-        return choice
-    if choice.get("type") == "function" and isinstance(choice.get("name"), str):
-        return {"type": "function", "function": {"name": choice["name"]}}
-    raise InvalidRequest("This tool choice is not supported.", param="tool_choice", code="invalid_value")
-
-
-def _require_offered(choice: Any, names: Sequence[str]) -> None:
-    """Raise InvalidRequest for a choice that no call can satisfy."""
-    if choice == "required" and not names:
-        raise not_offered("What tool choice 'required' calls for is", "tool_choice")
-    if isinstance(choice, dict) and choice["function"]["name"] not in names:
-        raise not_offered("Tool choice 'function'", "tool_choice")
 
 
 def _echo(body: CreateResponse, conversation: str | None) -> dict[str, Any]:
