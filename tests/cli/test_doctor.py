@@ -112,6 +112,13 @@ def test_a_setting_that_makes_no_sense_is_named_without_its_value(
     assert KEY not in result.output
 
 
+def test_a_dotenv_that_cannot_be_decoded_is_named(runner: CliRunner, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("TITLES='für'".encode("latin-1"))
+    result = runner.invoke(app, ["doctor", "--json", "--data-dir", str(tmp_path)])
+    (finding,) = [c for c in json.loads(result.stdout)["checks"] if c["check"] == "settings"]
+    assert (finding["state"], finding["detail"]) == ("fail", ".env is not written in UTF-8.")
+
+
 # --- databases
 
 

@@ -100,9 +100,9 @@ def a_file(directory: Path) -> Given:
     return {}
 
 
-def configured(content: bytes) -> Harm:
+def configured(content: bytes, file: str = "antiphon.toml") -> Harm:
     def harm(directory: Path) -> Given:
-        (directory / "antiphon.toml").write_bytes(content)
+        (directory / file).write_bytes(content)
         return {}
 
     return harm
@@ -123,6 +123,7 @@ HARMS: dict[str, tuple[Harm, str]] = {
     "data directory cannot be": (setting(DATA_DIR="/proc/none/data"), "/proc/none"),
     "broken TOML": (configured(b"[aliases\n"), "antiphon.toml: "),
     "TOML in Latin-1": (configured("default_model = 'é'".encode("latin-1")), "antiphon.toml is not written"),
+    ".env in Latin-1": (configured("TITLE='ü'".encode("latin-1"), ".env"), ".env is not written in UTF-8."),
     "no table": (configured(b"providers = 3\n"), "providers is a table"),
     "no alias": (configured(b"[aliases]\nx = 3\n"), "[aliases] x is the name"),
     "no fallbacks": (configured(b'[fallbacks]\nx = "y"\n'), "[fallbacks] 'x' is a list"),
