@@ -8,10 +8,10 @@ from contextlib import closing
 
 from antiphon.bootstrap import schemas
 from antiphon.bootstrap.identity import keyring_of, own_secret_path
-from antiphon.bootstrap.providers import build_models, login_providers
+from antiphon.bootstrap.providers import build_models, login_providers, problems_of
 from antiphon.bootstrap.stores import require_parts
 from antiphon.bootstrap.timing import SystemClock
-from antiphon.domain.errors import NotFound, Unavailable
+from antiphon.domain.errors import Unavailable
 from antiphon.providers.http_client import HttpClient
 from antiphon.services.sealing import Sealer, Unreadable
 from antiphon.services.secrets import PURPOSE
@@ -56,14 +56,7 @@ async def names_of_nothing(settings: Settings) -> list[str]:
     """Return a sentence for every configured name of a model that leads nowhere; raises InvalidRequest."""
     http = HttpClient()
     try:
-        models = build_models(settings, http, SystemClock())
-        found = list(models.problems())
-        if settings.title_model:
-            try:
-                models.resolve(settings.title_model)
-            except NotFound as error:
-                found.append(f"TITLE_MODEL: {error.message}")
-        return found
+        return problems_of(settings, build_models(settings, http, SystemClock()))
     finally:
         await http.close()
 
