@@ -12,7 +12,17 @@ import contextlib
 from collections.abc import Callable, Mapping
 
 from antiphon.api.authentication import SAFE_METHODS
-from antiphon.api.http import ClientGone, Handler, Message, Receive, Scope, Send, header, send_error
+from antiphon.api.http import (
+    ClientGone,
+    Handler,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    client_of,
+    header,
+    send_error,
+)
 from antiphon.api.origins import is_own, is_preflight, preflight_headers, sharing
 from antiphon.application import Application
 from antiphon.domain.errors import Forbidden
@@ -23,7 +33,7 @@ WATCHED = frozenset({"/metrics", "/health", "/health/live", "/health/ready"})
 """What machines ask that know a server by its address alone."""
 FOREIGN = "Requests from other origins are not served; the setting CORS_ORIGINS names those that are."
 CLIENT_GONE = 499
-"""What is counted for a client that left before it had an answer; nginx's number for it."""
+"""What is counted for a client that left before it had all of an answer; nginx's number for it."""
 
 
 class Front:
@@ -71,7 +81,7 @@ class Front:
         if handler is None:
             await self._serve_counted(scope, receive, send)
             return
-        status, method, path = 200, scope["method"], scope["path"]
+        status, method, path, client = 200, scope["method"], scope["path"], client_of(scope)
         answering = handler(scope, receive, send)
         del scope  # a stream may stay open for long, and thousands beside it
         try:
@@ -82,7 +92,8 @@ class Front:
             with contextlib.suppress(RuntimeError):  # the answer has begun: it can only break off
                 status = await send_error(send, error)
         finally:
-            self._count(method, path, status)
+            gone = client is not None and client.disconnected
+            self._count(method, path, CLIENT_GONE if gone else status)
 
     async def _serve_counted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Leave a request to the framework, and count what it answered."""

@@ -15,7 +15,7 @@ from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from antiphon.api.http import DIRECT, Handler, Message, Scope, send_error
+from antiphon.api.http import CLIENT, DIRECT, Handler, Message, Scope, send_error
 from antiphon.domain.errors import Unavailable
 
 NO_BODY: Final = frozenset({204, 304})
@@ -131,7 +131,7 @@ class Cycle:
         self._head = b""
         self._news = self._refused = False
         self._waiter: asyncio.Future[None] | None = None
-        scope["extensions"] = {DIRECT: self.write}
+        scope["extensions"] = {DIRECT: self.write, CLIENT: self}
 
     async def run_asgi(self, app: Handler, tasks: set[asyncio.Task[None]]) -> None:
         """Call the application, and end the connection if it left the answer unfinished.
