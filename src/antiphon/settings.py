@@ -9,7 +9,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -338,12 +339,23 @@ def _is_loopback(host: str) -> bool:
 
 def load_settings(**overrides: Any) -> Settings:
     """Return the settings; `overrides` win over the environment. Raises ValueError."""
-    return Settings(**overrides)
+    with _naming_dotenv():
+        return Settings(**overrides)
 
 
 def environment() -> dict[str, str]:
-    """Return the environment over `.env`, for names that providers bring along."""
-    return {k: v for k, v in dotenv_values(DOTENV).items() if v is not None} | dict(os.environ)
+    """Return the environment over `.env`, for names that providers bring along. Raises ValueError."""
+    with _naming_dotenv():
+        return {k: v for k, v in dotenv_values(DOTENV).items() if v is not None} | dict(os.environ)
+
+
+@contextmanager
+def _naming_dotenv() -> Iterator[None]:
+    """Name the file that cannot be decoded: its reader tells a place in it alone."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{DOTENV} is not written in UTF-8.") from error
 
 
 def read_config_file(path: Path) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ import uvicorn
 
 from antiphon.api.http import direct_of
 from antiphon.api.http_protocol import WRITE_BUFFER_BYTES, BoundedHttp
+from tests.services.hand import until
 
 PATIENCE_SECONDS = 10
 GET = b"GET /a/b?q=1 HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -225,6 +226,57 @@ async def test_a_connection_that_rests_too_long_is_ended_and_one_that_is_answere
         await asyncio.sleep(0.01)
         connection.end_if_slow()
         assert await reader.read() == b""
+
+
+async def test_what_is_whole_before_anybody_reads_it_is_answered_though_the_server_shuts_down() -> None:
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        asked.set()
+        await go.wait()
+        said = await receive()
+        await send({**START, "headers": [(b"content-length", b"2")]})
+        await send(body(said["body"]))
+
+    async with talking(app) as (server, reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n")
+        await asked.wait()
+        (connection,) = server.server_state.connections
+        connection.shutdown()
+        assert isinstance(connection, BoundedHttp) and connection.cycle is not None
+        writer.write(b"ok")
+        await until(lambda: not connection.cycle.more_body)
+        go.set()
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"ok")
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_what_the_end_of_the_drain_cuts_off_is_no_failure(
+    begun: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if begun:
+            await send(START)
+            await send(body(b"some", more=True))
+        asked.set()
+        await asyncio.Event().wait()
+
+    async with talking(app) as (server, reader, writer):
+        writer.write(GET)
+        await asked.wait()
+        (connection,) = server.server_state.connections
+        connection.shutdown()
+        for task in server.server_state.tasks:
+            task.cancel()
+        answer = await reader.read()
+    assert answer.endswith(b"4\r\nsome\r\n" if begun else b"}")
+    assert answer.startswith(b"HTTP/1.1 200 " if begun else b"HTTP/1.1 503 ")
+    assert [record.levelname for record in caplog.records if record.name.startswith("antiphon")] == [
+        "WARNING"
+    ]
 
 
 @pytest.mark.parametrize(

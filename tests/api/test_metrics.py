@@ -16,8 +16,9 @@ from scripts.project_files import ROOT
 from tests.api.client import Api
 from tests.api.people_fixtures import Town, opened_town
 from tests.contracts.builders import new_run
+from tests.e2e.wire import request_bytes
 from tests.harness.people import carry
-from tests.services.hand import BROKEN, HAND, until
+from tests.services.hand import BROKEN, ECHO, HAND, until
 
 Samples = dict[str, dict[tuple[str, ...], float]]
 TOKEN = "metrics-token-of-the-scraper"
@@ -100,6 +101,46 @@ async def test_a_stream_is_counted_when_it_has_ended_and_its_follower_while_it_i
             pass
     await until(lambda: ("POST", "/v1/responses", 200) in api.world.application.counters.requests)
     assert (await scraped(api))["antiphon_http_requests_total"]["POST", "/v1/responses", "200"] == 1
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions"])
+async def test_a_client_that_leaves_before_the_end_is_counted_as_one_that_left(
+    served: tuple[Api, int], path: str, streams: bool
+) -> None:
+    api, port = served
+    asked = {"input": "x"} if path == "/v1/responses" else {"messages": [{"role": "user", "content": "x"}]}
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request_bytes("POST", path, {"model": HAND, "stream": streams, **asked}))
+    call = await api.world.hand.next()
+    if streams:
+        call.say("something")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+    await writer.wait_closed()
+    await api.get("/v1/models")  # until it is answered the server has seen that the client left
+    call.say("the rest")
+    call.end()
+    counted = api.world.application.counters.requests
+    await until(lambda: any(route == path for _, route, _ in counted))
+    assert {key: n for key, n in counted.items() if key[1] == path} == {("POST", path, 499): 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "end"), [("/v1/responses", b"response.completed"), ("/v1/chat/completions", b"[DONE]")]
+)
+async def test_one_that_leaves_as_soon_as_it_has_all_is_not(
+    served: tuple[Api, int], path: str, end: bytes
+) -> None:
+    api, port = served
+    asked = {"input": "x"} if path == "/v1/responses" else {"messages": [{"role": "user", "content": "x"}]}
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request_bytes("POST", path, {"model": ECHO, "stream": True, **asked}))
+    await reader.readuntil(end)
+    writer.transport.abort()
+    counted = api.world.application.counters.requests
+    await until(lambda: any(route == path for _, route, _ in counted))
+    assert ("POST", path, 200) in counted
 
 
 async def test_a_store_that_refuses_is_shown(api: Api) -> None:

@@ -44,6 +44,8 @@ class FakeServer:
     keys: list[str | None] = field(default_factory=list)
     authorization: list[str | None] = field(default_factory=list)
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
+    errors: dict[str, tuple[int, Json]] = field(default_factory=dict)
+    """As `refusals`, with the whole body."""
     replies: dict[str, Json] = field(default_factory=dict)
 
     def asked(self, method: str, path: str) -> list[Json]:
@@ -112,7 +114,9 @@ class _Handler(BaseHTTPRequestHandler):
         state.authorization.append(self.headers.get("Authorization"))
         query = parse_qs(url.query)
         route = f"{method} {url.path}"
-        if route in state.refusals:
+        if route in state.errors:
+            self._json(state.errors[route][1], state.errors[route][0])
+        elif route in state.refusals:
             status, text = state.refusals[route]
             error = {"message": text, "type": "invalid_request_error", "param": None, "code": None}
             self._json({"error": error}, status)

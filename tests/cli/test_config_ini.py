@@ -96,6 +96,13 @@ def test_a_file_that_is_wrong_or_missing_is_one_line_and_no_server(tmp_path: Pat
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and name in done.stderr
 
 
+def test_so_is_a_dotenv_beside_it_that_cannot_be_decoded(tmp_path: Path) -> None:
+    (tmp_path / "config.ini").write_text("[cleanup]\ninterval_seconds=1800")
+    (tmp_path / ".env").write_bytes(b"TITLES='\xfc'")
+    done = serve(tmp_path, "--config", "config.ini")
+    assert done.returncode == 2 and done.stderr == "antiphon: .env is not written in UTF-8.\n"
+
+
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "config.ini").write_text("[cleanup]\ninterval_seconds=1800")
     done = serve(tmp_path, "--config", "config.ini", SESSION_CLEANUP_SECONDS="never")

@@ -1,5 +1,6 @@
 """`antiphon doctor` finds what would keep the server from working, exits with 1, and never shows a key."""
 
+import errno
 import fcntl
 import json
 import os
@@ -13,10 +14,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from antiphon.api.errors import describe
 from antiphon.cli import doctor_machine
 from antiphon.cli.configuration import base_url_of
 from antiphon.cli.findings import Finding, State
 from antiphon.cli.main import app
+from antiphon.domain.errors import Unavailable
 from tests import ports
 from tests.cli.fake_server import FakeServer
 from tests.harness.people import SECRET_KEY as SECRET
@@ -83,6 +86,21 @@ def test_a_data_directory_that_is_a_file_fails(runner: CliRunner, tmp_path: Path
     assert found["data directory"].state is State.FAIL
 
 
+@pytest.mark.parametrize(
+    ("number", "hint"), [(errno.ENOSPC, "free some space"), (errno.EIO, "choose another with DATA_DIR")]
+)
+def test_what_to_do_about_a_data_directory_depends_on_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, hint: str
+) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(doctor_machine.tempfile, "TemporaryFile", refuse)
+    finding = doctor_machine.data_directory(tmp_path)
+    assert finding.state is State.FAIL and os.strerror(number) in finding.detail
+    assert (finding.hint or "").startswith(hint)
+
+
 def test_a_setting_that_makes_no_sense_is_named_without_its_value(
     runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,6 +110,13 @@ def test_a_setting_that_makes_no_sense_is_named_without_its_value(
     (finding,) = [c for c in json.loads(result.stdout)["checks"] if c["check"] == "settings"]
     assert finding["detail"].startswith("PORT: ")
     assert KEY not in result.output
+
+
+def test_a_dotenv_that_cannot_be_decoded_is_named(runner: CliRunner, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("TITLES='für'".encode("latin-1"))
+    result = runner.invoke(app, ["doctor", "--json", "--data-dir", str(tmp_path)])
+    (finding,) = [c for c in json.loads(result.stdout)["checks"] if c["check"] == "settings"]
+    assert (finding["state"], finding["detail"]) == ("fail", ".env is not written in UTF-8.")
 
 
 # --- databases
@@ -181,6 +206,24 @@ def test_configured_providers_are_seen_through_the_server(
     assert code == 1
     assert (found["groq"].state, found["groq"].detail) == (State.OK, "1 models")
     assert found["ollama"].state is State.FAIL
+
+
+def test_a_server_of_ours_that_cannot_serve_is_not_taken_for_another_program(
+    runner: CliRunner, server: FakeServer, tmp_path: Path
+) -> None:
+    full = Unavailable("The store refuses writes: disk full or read-only.", code="storage_full")
+    server.errors["GET /health"] = describe(full)[:2]
+    code, found = examine(runner, port=port_of(server), data_dir=tmp_path)
+    assert code == 1 and "port" not in found
+    assert found["server"].state is State.FAIL and full.message in found["server"].detail
+
+
+def test_a_program_that_says_503_in_its_own_way_is_another_one(
+    runner: CliRunner, server: FakeServer, tmp_path: Path
+) -> None:
+    server.errors["GET /health"] = (503, {"status": "loading"})
+    code, found = examine(runner, port=port_of(server), data_dir=tmp_path)
+    assert code == 1 and "answers 503" in found["port"].detail and "server" not in found
 
 
 def test_without_a_server_providers_are_not_asked(

@@ -86,14 +86,23 @@ def damaged(name: str) -> Harm:
     return harm
 
 
+def lost(name: str) -> Harm:
+    def harm(directory: Path) -> Given:
+        for path in made(directory).glob(f"{name}*"):
+            path.unlink()
+        return {}
+
+    return harm
+
+
 def a_file(directory: Path) -> Given:
     (directory / "data").write_text("")
     return {}
 
 
-def configured(content: bytes) -> Harm:
+def configured(content: bytes, file: str = "antiphon.toml") -> Harm:
     def harm(directory: Path) -> Given:
-        (directory / "antiphon.toml").write_bytes(content)
+        (directory / file).write_bytes(content)
         return {}
 
     return harm
@@ -108,10 +117,13 @@ HARMS: dict[str, tuple[Harm, str]] = {
     "newer schema of knowledge": (newer("knowledge.db"), "schema 9999"),
     "damaged": (damaged("antiphon.db"), "antiphon.db"),
     "damaged knowledge": (damaged("knowledge.db"), "knowledge.db"),
+    "lost": (lost("antiphon.db"), "no antiphon.db (or an empty one)"),
+    "lost knowledge": (lost("knowledge.db"), "no knowledge.db (or an empty one)"),
     "data directory is a file": (a_file, "choose another DATA_DIR"),
     "data directory cannot be": (setting(DATA_DIR="/proc/none/data"), "/proc/none"),
     "broken TOML": (configured(b"[aliases\n"), "antiphon.toml: "),
     "TOML in Latin-1": (configured("default_model = 'é'".encode("latin-1")), "antiphon.toml is not written"),
+    ".env in Latin-1": (configured("TITLE='ü'".encode("latin-1"), ".env"), ".env is not written in UTF-8."),
     "no table": (configured(b"providers = 3\n"), "providers is a table"),
     "no alias": (configured(b"[aliases]\nx = 3\n"), "[aliases] x is the name"),
     "no fallbacks": (configured(b'[fallbacks]\nx = "y"\n'), "[fallbacks] 'x' is a list"),
@@ -152,6 +164,8 @@ def test_a_start_that_is_refused_says_why_in_one_line(tmp_path: Path, name: str)
         (("migrate", "up"), "damaged knowledge"),
         (("migrate", "up"), "data directory is a file"),
         (("backup", "copy"), "damaged"),
+        (("backup", "copy"), "lost"),
+        (("backup", "copy"), "lost knowledge"),
         (("export", "all.tar"), "damaged"),
         (("export", "--digest"), "damaged knowledge"),
         (("worker",), "no database there"),
@@ -197,6 +211,8 @@ def test_databases_that_do_not_let_us_in(tmp_path: Path) -> None:
     [
         (newer("antiphon.db"), "schema", "schema 9999"),
         (damaged("knowledge.db"), "knowledge.db", "not a database"),
+        (lost("antiphon.db"), "store", "no antiphon.db"),
+        (lost("knowledge.db"), "store", "no knowledge.db"),
         (setting(GOOGLE_CLIENT_ID="x", GOOGLE_CLIENT_SECRET="y"), "logins", "PUBLIC_URL"),
         (setting(DEFAULT_MODEL="nope/none"), "model names", "DEFAULT_MODEL"),
         (setting(TITLE_MODEL="nope/none"), "model names", "TITLE_MODEL"),

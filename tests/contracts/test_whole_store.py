@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from antiphon.bootstrap import Drain, open_application, schemas, stores
+from antiphon.bootstrap import Drain, backups, examination, open_application, schemas, stores
 from antiphon.cli.direct_client import direct_client
 from antiphon.domain.errors import Unavailable
 from antiphon.settings import Settings
@@ -76,22 +76,39 @@ def lose_documents(data: Path) -> None:
         (lose("antiphon.db", "knowledge.db"), "no antiphon.db"),
     ],
 )
-def test_a_missing_file_refuses_the_start_and_nothing_is_erased(
+def test_a_missing_file_refuses_start_and_backup_and_nothing_is_erased(
     filled: Path, harm: Callable[[Path], None], named: str
 ) -> None:
     harm(filled)
     before = documents_in(filled)
-    for work in (open_and_close, bring_up):
+    assert named in (examination.missing_part(settings_of(filled)) or "")
+    for work in (open_and_close, bring_up, back_up):
         with pytest.raises(Unavailable) as refused:
             work(filled)
         assert named in refused.value.message
         assert "put it back, or restore a backup; to" in refused.value.message
         assert "\n" not in refused.value.message
     assert documents_in(filled) == before
+    assert not copy_of(filled).exists()
 
 
 def bring_up(data: Path) -> None:
     schemas.upgrade(settings_of(data), wait_seconds=0, tell=print)
+
+
+def copy_of(data: Path) -> Path:
+    return data.parent / "copy"
+
+
+def back_up(data: Path) -> None:
+    backups.back_up(settings_of(data), copy_of(data), with_secret=False, tell=print)
+
+
+def test_a_look_for_what_is_missing_changes_nothing(filled: Path) -> None:
+    downgrade_sqlite(filled / "antiphon.db", "0003")
+    lose_documents(filled)
+    assert examination.missing_part(settings_of(filled)) is None
+    assert not (filled / "knowledge.db").exists()
 
 
 def test_whoever_goes_on_without_the_documents_on_purpose_can(filled: Path) -> None:

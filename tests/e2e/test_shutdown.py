@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any
 
@@ -192,6 +193,41 @@ async def test_a_client_that_reads_nothing_does_not_hold_the_process(new_server:
         reader.close()
     half_sent.close()
     assert took < 0.5 + 5, f"a reader that takes nothing held the process for {took:.1f} s"
+
+
+FORM = {"content-type": "multipart/form-data; boundary=b"}
+HALVES: dict[str, tuple[str, dict[str, str], bytes]] = {
+    "an answer": ("/v1/responses", {}, b'{"mo'),
+    "a completion": ("/v1/chat/completions", {}, b'{"mo'),
+    "another route": ("/v1/conversations", {}, b"{"),
+    "a file": (
+        "/v1/files",
+        FORM,
+        b'--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\nhalf',
+    ),
+}
+
+
+async def test_requests_that_have_not_come_whole_hold_nobody(new_server: NewServer) -> None:
+    """They waited for their clients as long as the drain lasted, and ended in a 500 and a traceback."""
+    server = await started(new_server, DRAIN_SECONDS="30")
+    halves = {
+        name: await send(
+            server.port, request_bytes("POST", path, begun + bytes(500), headers).removesuffix(bytes(500))
+        )
+        for name, (path, headers, begun) in HALVES.items()
+    }
+    await asyncio.to_thread(server.health)
+    began = time.monotonic()
+    server.terminate()
+    for name, exchange in halves.items():
+        await exchange.end(10)
+        assert exchange.status == 503 and exchange.headers["connection"] == "close", name
+        assert json.loads(exchange.body)["error"]["code"] == "draining", name
+    code = await asyncio.to_thread(server.wait, 10)
+    took = time.monotonic() - began
+    assert took < 5, f"half a request held the process for {took:.1f} s"
+    assert code == 0 and "Traceback" not in server.log and " ERROR " not in server.log
 
 
 @pytest.mark.parametrize("number", [15, 2])

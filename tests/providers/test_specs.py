@@ -100,6 +100,12 @@ def test_wrong_tables_are_refused_with_a_sentence(table: dict[str, Any]) -> None
     assert refused.value.message and KEY not in refused.value.message
 
 
+@pytest.mark.parametrize("name", ["offline", "scripted"])
+def test_the_name_of_a_built_in_provider_is_refused_for_what_it_is(name: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"'{name}' is a built-in provider; choose another name"):
+        from_toml({name: {"base_url": "http://127.0.0.1:9/v1"}}, {})
+
+
 def test_the_built_in_ones_are_always_there_and_names_are_unique() -> None:
     spec = ProviderSpec(name="p", base_url="http://127.0.0.1:9/v1", api_key=KEY)
     built = build_providers([spec], NoHttp())

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 
 from antiphon.application import Application
 from antiphon.bootstrap import Drain, open_application
@@ -302,3 +303,14 @@ async def test_the_key_and_its_mark_hold_no_password_and_no_hash(tmp_path: Path)
         path = tmp_path / "data" / name
         assert path.stat().st_mode & 0o777 == 0o600
         assert json.loads(path.read_text()).keys() == {"account_id", "username"}
+
+
+@pytest.mark.parametrize(("name", "leads_nowhere"), [("nosuch", True), ("scripted/echo", False), ("", False)])
+async def test_a_model_for_titles_that_is_none_is_told_at_the_start(
+    tmp_path: Path, name: str, leads_nowhere: bool
+) -> None:
+    with capture_logs() as logged:
+        async with started(tmp_path, title_model=name):
+            pass
+    told = [one["problem"] for one in logged if one["event"] == "configuration"]
+    assert [problem.partition(":")[0] for problem in told] == ["TITLE_MODEL"] * leads_nowhere

@@ -21,6 +21,7 @@ from antiphon.api.http import (
     Receive,
     Scope,
     Send,
+    client_of,
     header,
     name_request,
     new_request_id,
@@ -39,7 +40,7 @@ NAMED = "/v1/"
 """Where every answer has an `x-request-id`."""
 FOREIGN = "Requests from other origins are not served; the setting CORS_ORIGINS names those that are."
 CLIENT_GONE = 499
-"""What is counted for a client that left before it had an answer; nginx's number for it."""
+"""What is counted for a client that left before it had all of an answer; nginx's number for it."""
 
 
 class Front:
@@ -87,7 +88,7 @@ class Front:
         if handler is None:
             await self._serve_counted(scope, receive, send)
             return
-        status, method, path = 200, scope["method"], scope["path"]
+        status, method, path, client = 200, scope["method"], scope["path"], client_of(scope)
         answering = handler(scope, receive, send)
         del scope  # a stream may stay open for long, and thousands beside it
         try:
@@ -98,7 +99,8 @@ class Front:
             with contextlib.suppress(RuntimeError):  # the answer has begun: it can only break off
                 status = await send_error(send, error, new_request_id())
         finally:
-            self._count(method, path, status)
+            gone = client is not None and client.disconnected
+            self._count(method, path, CLIENT_GONE if gone else status)
 
     async def _serve_counted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Leave a request to the framework, and count what it answered."""

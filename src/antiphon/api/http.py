@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -30,6 +30,9 @@ REQUEST_ID: Final = b"x-request-id"
 DIRECT: Final = "antiphon.direct"
 """The extension in a scope under which a server that can has a `Direct`."""
 
+CLIENT: Final = "antiphon.client"
+"""The extension in a scope under which a server that knows it tells of its `Client`."""
+
 _encode = msgspec.json.Encoder().encode
 _decode_any = msgspec.json.Decoder().decode
 
@@ -52,6 +55,12 @@ JSON = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-store")
 
 
+class Client(Protocol):
+    """Whoever asked; `disconnected` if the connection was lost before the answer was whole."""
+
+    disconnected: bool
+
+
 class ClientGone(Exception):
     """The client closed the connection before its request was whole."""
 
@@ -59,6 +68,12 @@ class ClientGone(Exception):
 def direct_of(scope: Scope) -> Direct | None:
     """Return how an answer's body can be written without waiting, None where only ASGI's way is there."""
     found: Direct | None = scope.get("extensions", {}).get(DIRECT)
+    return found
+
+
+def client_of(scope: Scope) -> Client | None:
+    """Return what is known of the client, None where nothing is."""
+    found: Client | None = scope.get("extensions", {}).get(CLIENT)
     return found
 
 

@@ -15,7 +15,8 @@ from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from antiphon.api.http import DIRECT, Handler, Message, Scope
+from antiphon.api.http import CLIENT, DIRECT, Handler, Message, Scope, send_error
+from antiphon.domain.errors import Unavailable
 
 NO_BODY: Final = frozenset({204, 304})
 """Statuses whose answers have no body (RFC 9110 §6.4.1)."""
@@ -33,6 +34,10 @@ _BAD_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
 log = logging.getLogger(__name__)
+
+
+def _draining() -> Unavailable:
+    return Unavailable("The server is shutting down.", code="draining")
 
 
 class Flow:
@@ -92,8 +97,9 @@ class Cycle:
     """
 
     __slots__ = (
-        "_chunked", "_default_headers", "_head", "_left", "_news", "_no_body", "_scope", "_takes_chunks",
-        "_until_close", "_waiter", "body", "disconnected", "flow", "keep_alive", "more_body", "on_response",
+        "_chunked", "_default_headers", "_head", "_left", "_news", "_no_body", "_refused", "_scope",
+        "_takes_chunks", "_until_close", "_waiter", "body", "disconnected", "flow", "keep_alive",
+        "more_body", "on_response",
         "response_complete", "response_started", "transport", "waiting_for_100_continue",
     )  # fmt: skip
 
@@ -125,9 +131,9 @@ class Cycle:
         self._no_body = scope["method"] == "HEAD"
         self._left = 0
         self._head = b""
-        self._news = False
+        self._news = self._refused = False
         self._waiter: asyncio.Future[None] | None = None
-        scope["extensions"] = {DIRECT: self.write}
+        scope["extensions"] = {DIRECT: self.write, CLIENT: self}
 
     async def run_asgi(self, app: Handler, tasks: set[asyncio.Task[None]]) -> None:
         """Call the application, and end the connection if it left the answer unfinished.
@@ -138,6 +144,9 @@ class Cycle:
         self._scope = None  # a stream may stay open for long, and thousands beside it
         try:
             await answering
+        except asyncio.CancelledError:  # all that cancels is the end of the drain
+            log.warning("an answer was cut off: the server is shutting down")
+            await self._fail(_draining())
         except BaseException:
             log.exception("Exception in ASGI application")
             await self._fail()
@@ -149,10 +158,13 @@ class Cycle:
             self.on_response = None
             tasks.discard(asyncio.current_task())
 
-    async def _fail(self) -> None:
+    async def _fail(self, error: Unavailable | None = None) -> None:
         if self.response_started:
             self._flush()
             self.transport.close()
+            return
+        if error is not None:
+            await send_error(self.send, error)
             return
         await self.send({"type": "http.response.start", "status": 500, "headers": _FAILED_HEADERS})
         await self.send({"type": "http.response.body", "body": _FAILED})
@@ -160,18 +172,23 @@ class Cycle:
     # ASGI's side
 
     async def receive(self) -> Message:
-        """Return what came of the request's body, or that its client has gone or has its answer."""
+        """Return what came of the request's body, or that its client has gone or has its answer.
+
+        Raises Unavailable if more of it is wanted and the server shuts down.
+        """
         if self.waiting_for_100_continue and not self.transport.is_closing():
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.waiting_for_100_continue = False
         if not self.disconnected and not self.response_complete:
             self.flow.resume_reading()
-            while not self._news:
+            while not self._news and not self._is_refused():
                 self._waiter = asyncio.get_running_loop().create_future()
                 await self._waiter
             self._news = False
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
+        if self._is_refused():
+            raise _draining()
         body, self.body = bytes(self.body), b""
         return {"type": "http.request", "body": body, "more_body": self.more_body}
 
@@ -212,6 +229,15 @@ class Cycle:
         elif body:
             self.body = body
         self._wake()
+
+    def refuse(self) -> None:
+        """Wait for no more of a request that has not come whole: its client may take as long as it likes."""
+        self._refused = True
+        if self._is_refused() and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _is_refused(self) -> bool:
+        return self._refused and self.more_body and not self.response_started
 
     def lose(self) -> None:
         """Note that the client has gone."""

@@ -98,6 +98,12 @@ class BoundedHttp(HttpToolsProtocol):
             self.transport.close()
         self.parser = None  # type: ignore[assignment]
 
+    def shutdown(self) -> None:
+        """See uvicorn; a request that has not arrived whole is refused, or it could take all of the drain."""
+        super().shutdown()
+        if self.cycle is not None:
+            self.cycle.refuse()
+
     def data_received(self, data: bytes) -> None:
         """Parse; behind requests that wait for earlier answers the rest waits as it came."""
         if self._unparsed is None and self._waiting is None and not _is_dense(data):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from antiphon.bootstrap.identity import OWN_SECRET
-from antiphon.bootstrap.stores import BLOBS, DOCUMENTS
+from antiphon.bootstrap.stores import BLOBS, DOCUMENTS, require_parts
 from antiphon.domain.errors import Unavailable
 from antiphon.settings import Settings
 from antiphon.storage import backups
@@ -46,10 +46,12 @@ def _require_embedded(settings: Settings) -> None:
 def back_up(settings: Settings, target: Path, *, with_secret: bool, tell: Callable[[str], None]) -> Manifest:
     """Copy the embedded store, while its server runs or stands; see `storage.backups`.
 
-    The server's own secret is left out if it is not asked for. Raises Unavailable where PostgreSQL is used.
+    The server's own secret is left out if it is not asked for. Raises Unavailable where PostgreSQL is used,
+    and where a part of the store is missing: the copy would be whole to look at, and restored without a word.
     """
     _require_embedded(settings)
     data, lock = settings.data_dir, None
+    require_parts(data)
     if not (data / sqlite.FILE_NAME).exists():
         raise Unavailable(f"There is no store in '{data}'.")
     with suppress(sqlite.DataDirectoryLocked):  # a server runs, and copies are made beside it

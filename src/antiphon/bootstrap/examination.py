@@ -8,14 +8,16 @@ from contextlib import closing
 
 from antiphon.bootstrap import schemas
 from antiphon.bootstrap.identity import keyring_of, own_secret_path
-from antiphon.bootstrap.providers import build_models, login_providers
+from antiphon.bootstrap.providers import build_models, login_providers, problems_of
+from antiphon.bootstrap.stores import require_parts
 from antiphon.bootstrap.timing import SystemClock
-from antiphon.domain.errors import NotFound, Unavailable
+from antiphon.domain.errors import Unavailable
 from antiphon.providers.http_client import HttpClient
 from antiphon.services.sealing import Sealer, Unreadable
 from antiphon.services.secrets import PURPOSE
 from antiphon.settings import Settings
 from antiphon.storage.sql import sqlite
+from antiphon.storage.whole_store import IncompleteStore
 
 
 def require_known_schemas(settings: Settings) -> None:
@@ -26,6 +28,19 @@ def require_known_schemas(settings: Settings) -> None:
                 f"{schema.name} ({schema.place}) has schema {schema.revision}, and this release knows none"
                 f" above {schema.newest}"
             )
+
+
+def missing_part(settings: Settings) -> str | None:
+    """Return what is told of a file that is missing beside the rest of the embedded store, None if none is.
+
+    Raises Unavailable if a file cannot be read.
+    """
+    if settings.database_url is None:
+        try:
+            require_parts(settings.data_dir)
+        except IncompleteStore as error:
+            return error.message
+    return None
 
 
 async def require_logins(settings: Settings) -> None:
@@ -41,14 +56,7 @@ async def names_of_nothing(settings: Settings) -> list[str]:
     """Return a sentence for every configured name of a model that leads nowhere; raises InvalidRequest."""
     http = HttpClient()
     try:
-        models = build_models(settings, http, SystemClock())
-        found = list(models.problems())
-        if settings.title_model:
-            try:
-                models.resolve(settings.title_model)
-            except NotFound as error:
-                found.append(f"TITLE_MODEL: {error.message}")
-        return found
+        return problems_of(settings, build_models(settings, http, SystemClock()))
     finally:
         await http.close()
 

@@ -15,7 +15,7 @@ from antiphon.bootstrap.beside import Beside, open_beside
 from antiphon.bootstrap.embedding import Embedders, listed_embeddings
 from antiphon.bootstrap.identity import first_administrator, local_owner, open_secrets
 from antiphon.bootstrap.knowledge import opened_knowledge
-from antiphon.bootstrap.providers import build_models, login_providers, provider_specs
+from antiphon.bootstrap.providers import build_models, login_providers, problems_of, provider_specs
 from antiphon.bootstrap.stores import open_store
 from antiphon.bootstrap.timing import Drain, SystemClock
 from antiphon.domain.errors import ProviderError
@@ -133,7 +133,7 @@ def _warn(settings: Settings, models: Models) -> None:
     """Say what is wrong with the configuration."""
     if settings.secret_key_weakness is not None:
         log.warning(f"SECRET_KEY {settings.secret_key_weakness}; one of the server's own is used instead")
-    for problem in models.problems():
+    for problem in problems_of(settings, models):
         log.warning("configuration", problem=problem)
 
 

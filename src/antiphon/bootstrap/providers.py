@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import fields
 from dataclasses import replace as replace_fields
 
-from antiphon.domain.errors import InvalidRequest
+from antiphon.domain.errors import InvalidRequest, NotFound
 from antiphon.ports.clock import Clock
 from antiphon.ports.external_logins import LoginProvider
 from antiphon.ports.model_provider import ModelInfo
@@ -100,6 +100,17 @@ def _defaults(settings: Settings) -> dict[str, float]:
     """Return the parameters that configuration gives every call."""
     given = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def problems_of(settings: Settings, models: Models) -> list[str]:
+    """Return a sentence for every configured name of a model that leads nowhere."""
+    found = list(models.problems())
+    if settings.title_model:
+        try:
+            models.resolve(settings.title_model)
+        except NotFound as error:
+            found.append(f"TITLE_MODEL: {error.message}")
+    return found
 
 
 def login_providers(settings: Settings, http: HttpClient, clock: Clock) -> dict[str, LoginProvider]:

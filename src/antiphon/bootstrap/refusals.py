@@ -53,6 +53,11 @@ def refusal_of(error: BaseException) -> str | None:
     return None
 
 
+def advice_on(error: OSError) -> str:
+    """Return what to do about what the system refused, nothing where the error says too little."""
+    return _OF_SYSTEM.get(error.errno or 0, "")
+
+
 def _and_causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and, while it only passes another one on, what it passes on."""
     one: BaseException | None = error
@@ -66,7 +71,7 @@ def _told(error: BaseException) -> str | None:
         return error.message
     if isinstance(error, OSError) and error.strerror:
         of = f"'{error.filename}': " if error.filename else ""
-        return _advised(f"{of}{error.strerror}", _OF_SYSTEM.get(error.errno or 0, ""))
+        return _advised(f"{of}{error.strerror}", advice_on(error))
     if isinstance(error, sqlite3.Error):
         said = str(error)
         return _advised(f"SQLite: {said}", next(advice for word, advice in _OF_SQLITE if word in said))

@@ -98,6 +98,11 @@ def require_whole(directory: Path) -> None:
     whole_store.require_whole(directory, blobs=BLOBS, documents=DOCUMENTS)
 
 
+def require_parts(directory: Path) -> None:
+    """Raise IncompleteStore as well, and change nothing; see `storage.whole_store`."""
+    whole_store.require_parts(directory, blobs=BLOBS, documents=DOCUMENTS)
+
+
 async def look_at_database(settings: Settings) -> Database:
     """Look at the configured PostgreSQL without changing it; raises Unavailable."""
     url = settings.database_url.get_secret_value() if settings.database_url else ""

@@ -9,7 +9,13 @@ from antiphon.settings import Settings
 
 
 def schema(settings: Settings) -> Iterator[Finding]:
-    """Whether this release knows the data's schema; raises what keeps it from being read."""
+    """Whether no data is missing and its schema is known; raises what keeps it from being read.
+
+    A file that is missing beside the others has no schema, which alone would be none to complain of.
+    """
+    missing = examination.missing_part(settings)
+    if missing is not None:
+        yield Finding("store", State.FAIL, missing)
     examination.require_known_schemas(settings)
     yield Finding("schema", State.OK, "known to this release")
 

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, requires
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+from antiphon.bootstrap.refusals import advice_on
 from antiphon.cli.findings import Finding, State
 
 PACKAGE = "antiphon"
@@ -93,7 +94,8 @@ def data_directory(directory: Path) -> Finding:
         with tempfile.TemporaryFile(dir=directory) as probe:
             probe.write(b"probe")
     except OSError as error:
-        return Finding("data directory", State.FAIL, f"{directory}: {error.strerror}", hint)
+        advice = advice_on(error) or hint
+        return Finding("data directory", State.FAIL, f"{directory}: {error.strerror}", advice)
     return Finding("data directory", State.OK, f"{directory} is writable")
 
 

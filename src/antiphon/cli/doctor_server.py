@@ -29,6 +29,9 @@ def port_state(host: str, port: int, client: ApiClient) -> tuple[Finding, bool]:
     try:
         client.get("/health")
     except ApiError as error:
+        if error.status >= 500 and error.code is not None:  # an error of our shape, which others have not
+            unwell = f"the server at {client.base_url} cannot serve: {error}"
+            return Finding("server", State.FAIL, unwell), True
         return _foreign(port, f"answers {error.status} at /health"), False
     except ClientError:
         return _free_port(host, port), False

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from antiphon.cli.api_client import ApiClient, ClientError
-from antiphon.cli.config_ini import BadConfigIni, names_of
+from antiphon.cli.config_ini import names_of
 from antiphon.cli.configuration import base_url_of, settings_or_exit
 from antiphon.cli.reloading import run_reloading
 from antiphon.process import serve
@@ -51,11 +51,10 @@ def run_again_and_again(
 def adopt(config: Path) -> None:
     """Put what a `config.ini` says into the environment, which wins; exits if the file is wrong."""
     try:
-        names = names_of(config)
-    except BadConfigIni as error:
+        names, known = names_of(config), environment()
+    except ValueError as error:  # a BadConfigIni, or a `.env` that cannot be read
         typer.echo(f"antiphon: {error}", err=True)
         raise typer.Exit(2) from None
-    known = environment()
     os.environ.update({name: value for name, value in names.items() if name not in known})
 
 

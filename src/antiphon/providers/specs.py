@@ -194,7 +194,9 @@ _FIELDS: Final[dict[str, type | tuple[type, ...]]] = {
 
 
 def _from_table(name: str, fields: Any, env: Mapping[str, str], *, keyed: bool) -> ProviderSpec:
-    if not isinstance(fields, Mapping) or name in BUILT_IN:
+    if name in BUILT_IN:
+        raise InvalidRequest(f"[providers.{name}]: '{name}' is a built-in provider; choose another name.")
+    if not isinstance(fields, Mapping):
         raise InvalidRequest(f"[providers.{name}] is not a table of a provider's fields.")
     for key, value in fields.items():
         if key not in _FIELDS:

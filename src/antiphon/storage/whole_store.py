@@ -25,11 +25,22 @@ class IncompleteStore(Unavailable):
 
 
 def require_whole(directory: Path, *, blobs: str, documents: str) -> None:
+    """Raise IncompleteStore as `require_parts` does, before a store is opened.
+
+    The caller has the directory's lock. Where all is well an empty `knowledge.db` is made if there is none:
+    conversations come first, and a start that is killed between the two is no loss.
+    """
+    require_parts(directory, blobs=blobs, documents=documents)
+    known = directory / knowledge.FILE_NAME
+    if not known.exists():
+        known.touch(mode=0o600)
+
+
+def require_parts(directory: Path, *, blobs: str, documents: str) -> None:
     """Raise IncompleteStore where a file is missing, or has nothing in it, beside the rest of a store.
 
-    Likewise where a restore was interrupted. The caller has the directory's lock. Where all is well an empty
-    `knowledge.db` is made if there is none: conversations come first, and a start that is killed between the
-    two is no loss.
+    Likewise where a restore was interrupted. Nothing is made or changed, and a server may run. Raises
+    Unavailable for a file that cannot be read.
     """
     if replacing.is_interrupted(directory):
         raise IncompleteStore(
@@ -50,13 +61,11 @@ def require_whole(directory: Path, *, blobs: str, documents: str) -> None:
             f"to go on without all documents, move {documents}/ away too and make an empty"
             f" {knowledge.FILE_NAME}",
         )  # fmt: skip
-    if not known.exists():
-        if said is not None and said not in WITHOUT_KNOWLEDGE:
-            raise _missing(
-                directory, knowledge.FILE_NAME, sqlite.FILE_NAME,
-                f"to go on without all collections, make an empty {knowledge.FILE_NAME}",
-            )  # fmt: skip
-        known.touch(mode=0o600)
+    if not known.exists() and said is not None and said not in WITHOUT_KNOWLEDGE:
+        raise _missing(
+            directory, knowledge.FILE_NAME, sqlite.FILE_NAME,
+            f"to go on without all collections, make an empty {knowledge.FILE_NAME}",
+        )  # fmt: skip
 
 
 def _missing(directory: Path, name: str, beside: str, otherwise: str) -> IncompleteStore:
