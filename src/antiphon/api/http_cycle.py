@@ -15,7 +15,7 @@ from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from antiphon.api.http import CLIENT, DIRECT, Handler, Message, Scope, send_error
+from antiphon.api.http import CLIENT, DIRECT, Handler, Message, Scope, new_request_id, send_error
 from antiphon.domain.errors import Unavailable
 
 NO_BODY: Final = frozenset({204, 304})
@@ -164,7 +164,7 @@ class Cycle:
             self.transport.close()
             return
         if error is not None:
-            await send_error(self.send, error)
+            await send_error(self.send, error, new_request_id())
             return
         await self.send({"type": "http.response.start", "status": 500, "headers": _FAILED_HEADERS})
         await self.send({"type": "http.response.body", "body": _FAILED})
