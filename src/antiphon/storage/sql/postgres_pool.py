@@ -6,6 +6,7 @@ model or a client, so a few serve thousands of streams.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -22,6 +23,8 @@ STATEMENT_MS: Final = 30_000
 COMMAND_SECONDS: Final = 40.0
 """When a statement is given up on whose server says nothing: later than the server gives up itself."""
 CONNECT_SECONDS: Final = 10.0
+RELEASE_SECONDS: Final = 2.0
+"""How long a connection that is given back may take to end what was broken off on it."""
 CACHED_STATEMENTS: Final = 500
 OLDEST_SERVER: Final = 140_000
 """The version, as the server numbers it."""
@@ -44,6 +47,8 @@ AGAIN: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 """The database undid it for another's sake: the same once more may work."""
 
 NO_ANSWER: Final = "The database does not answer now; try again."
+
+log = logging.getLogger(__name__)
 
 
 class Session(Protocol):
@@ -87,6 +92,10 @@ class Session(Protocol):
 
     async def close(self) -> None:
         """Say good-bye."""
+        ...
+
+    def terminate(self) -> None:
+        """Be gone without a word; what was not committed is undone."""
         ...
 
 
@@ -177,7 +186,17 @@ class Pool:
                 raise
             raise meant from error
         finally:
-            await self._pool.release(connection)
+            await self._give_back(connection)
+
+    async def _give_back(self, connection: Session) -> None:
+        """Have the connection lent again; the driver ends one that does not become free in time.
+
+        That says nothing of what was done with it, which is told already.
+        """
+        try:
+            await self._pool.release(connection, timeout=RELEASE_SECONDS)
+        except (*LOST, asyncpg.PostgresError) as error:
+            log.debug("a connection to the database is given up: %s", type(error).__name__)
 
     async def renew(self) -> None:
         """Have every connection opened anew before it is lent again: one was lost, as likely all were."""
