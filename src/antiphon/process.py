@@ -29,6 +29,7 @@ from antiphon.api.front import Front
 from antiphon.api.http_protocol import BoundedHttp
 from antiphon.application import Application
 from antiphon.bootstrap import Drain, open_application, open_at_rest
+from antiphon.bootstrap.ending import process_drain
 from antiphon.bootstrap.refusals import refusal_of
 from antiphon.domain.chat_exports.chats import Kind
 from antiphon.domain.errors import NotFound, Unavailable
@@ -58,7 +59,7 @@ def serve(settings: Settings) -> None:
     configure_logging(settings.log_level)
     _tame_allocator()
     create_app = _create_app()
-    drain = Drain(settings.drain_seconds)
+    drain = process_drain(settings.drain_seconds)
     opening = Opening(settings, drain)
     config = _server_config(settings, create_app(opening.opened, settings.spoken_dialects))
     server = DrainingServer(config, drain, opening.end_runs)
@@ -143,7 +144,7 @@ async def _until_told(settings: Settings) -> None:
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    async with open_application(settings, Drain(settings.drain_seconds)):
+    async with open_application(settings, process_drain(settings.drain_seconds)):
         _tame_collector()
         log.info("working")
         await told.wait()

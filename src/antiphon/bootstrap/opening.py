@@ -226,6 +226,7 @@ async def _finish(application: Application, engine: Engine, drain: Drain) -> Non
     _, rest = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     for one in rest:
         one.cancel()
+    drain.end()
     await engine.close()
     await application.presence.close()
     await application.followers.close()
