@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 
 from antiphon.domain.errors import StorageFull, Unavailable
+from antiphon.storage.system_errors import NO_DESCRIPTOR, TOO_MANY_FILES
 
 ACQUIRE_SECONDS: Final = 10.0
 """How long a request waits for a connection before it is answered 503."""
@@ -131,6 +132,8 @@ def named(error: Exception) -> Exception:
     """Return the error as the core knows it."""
     if isinstance(error, ValueError):
         return error  # a value that the driver cannot send: also an InterfaceError, and ours to mend
+    if isinstance(error, OSError) and error.errno in NO_DESCRIPTOR:
+        return Unavailable(TOO_MANY_FILES)
     if isinstance(error, FULL):
         return StorageFull("The database cannot be written now (disk full or read-only).")
     if isinstance(error, (*LOST, *AGAIN, asyncpg.LockNotAvailableError)):
@@ -177,7 +180,7 @@ class Pool:
         except TimeoutError:
             raise Unavailable("All connections to the database are busy; try again.") from None
         except LOST as error:
-            raise Unavailable(NO_ANSWER) from error
+            raise named(error) from error
         try:
             yield connection
         except Exception as error:
