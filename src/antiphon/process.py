@@ -29,6 +29,8 @@ from antiphon.api.front import Front
 from antiphon.api.http_protocol import BoundedHttp
 from antiphon.application import Application
 from antiphon.bootstrap import Drain, open_application, open_at_rest
+from antiphon.bootstrap.ending import process_drain
+from antiphon.bootstrap.open_files import raise_limit
 from antiphon.bootstrap.refusals import refusal_of
 from antiphon.domain.chat_exports.chats import Kind
 from antiphon.domain.errors import NotFound, Unavailable
@@ -57,8 +59,9 @@ def serve(settings: Settings) -> None:
     """Run the server until it is told to stop; raises what keeps it from starting, see `refusals`."""
     configure_logging(settings.log_level)
     _tame_allocator()
+    raise_limit()
     create_app = _create_app()
-    drain = Drain(settings.drain_seconds)
+    drain = process_drain(settings.drain_seconds)
     opening = Opening(settings, drain)
     config = _server_config(settings, create_app(opening.opened, settings.spoken_dialects))
     server = DrainingServer(config, drain, opening.end_runs)
@@ -135,6 +138,7 @@ def work(settings: Settings) -> None:
     """Do the background work of the servers on one database until told to stop; raises Unavailable."""
     configure_logging(settings.log_level)
     _tame_allocator()
+    raise_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_until_told(settings))
 
@@ -143,7 +147,7 @@ async def _until_told(settings: Settings) -> None:
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    async with open_application(settings, Drain(settings.drain_seconds)):
+    async with open_application(settings, process_drain(settings.drain_seconds)):
         _tame_collector()
         log.info("working")
         await told.wait()

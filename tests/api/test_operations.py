@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from antiphon.domain.errors import StorageFull
+from antiphon.domain.errors import StorageFull, Unavailable
 from antiphon.domain.run_events import encode_ops
+from antiphon.services import store_health
 from tests.api.client import Api, in_process, reading
 from tests.services.hand import BROKEN, ECHO, HAND, SILENT
 from tests.services.tree_rules import tree_problems
@@ -31,10 +32,29 @@ async def test_a_server_that_drains_or_cannot_write_is_alive_but_not_ready(api: 
         assert (await draining.refused("GET", "/health/ready", status=503))["code"] == "draining"
         await draining.get("/health/live")
     api.world.application.journal.healthy = False
-    assert (await api.refused("GET", "/health/ready", status=503))["code"] == "storage_full"
+    told = await api.refused("GET", "/health/ready", status=503)
+    assert told["code"] == "service_unavailable", "a journal is refused by more than full disks"
     await api.get("/health/live")
     await api.world.application.journal.seal()
     await api.get("/health/ready")
+
+
+async def test_a_store_that_says_nothing_makes_the_server_unready_in_time(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    async def away() -> None:
+        raise Unavailable("The database does not answer now; try again.")
+
+    monkeypatch.setattr(store_health, "ANSWER_SECONDS", 0.05)
+    for check, named in ((never, "store"), (away, "database")):
+        application = replace(api.world.application, ready=store_health.answering(check))
+        async with in_process(api.world, application) as asked:
+            told = await asked.refused("GET", "/health/ready", status=503)
+            assert told["code"] == "service_unavailable" and named in told["message"]
+            assert (await asked.refused("GET", "/health", status=503))["code"] == "service_unavailable"
 
 
 async def test_a_server_whose_commits_are_refused_is_not_ready_until_the_disk_takes_them(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from tests.parsers.watch import children
 
 TUNED = ("fsync=off", "full_page_writes=off", "max_connections=100")
 """Only the process goes, never the machine: what it had written is the kernel's."""
@@ -26,6 +30,21 @@ class OwnPostgres:
         server = self._server
         words = ("-w", "-D", str(server.pgdata), "-m", "immediate", "-l", str(server.log), "restart")
         pgexec("pg_ctl", words, bin_path=server.bin_path, user=server.system_user)
+
+    def freeze(self) -> None:
+        """Have all its processes stand still: connections stay, and nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Have them go on where they were."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        parent = int((self._server.pgdata / "postmaster.pid").read_text().split()[0])
+        os.kill(parent, number)  # first: a parent that stands still makes no more children
+        for child in children(parent):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, number)
 
 
 @contextlib.contextmanager

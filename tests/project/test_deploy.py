@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import yaml
 
+from antiphon.bootstrap import ending
 from antiphon.process import CLOSING_SECONDS
 from antiphon.services.runs import follow
 from antiphon.settings import Settings
@@ -64,9 +65,9 @@ def kind(name: str) -> dict[str, Any]:
     return found
 
 
-def least_grace_seconds() -> float:
+def least_grace_seconds(drain: float = float(Settings.model_fields["drain_seconds"].default)) -> float:
     """What a server may take to end, with its default drain."""
-    return float(Settings.model_fields["drain_seconds"].default) + CLOSING_SECONDS + MARGIN_SECONDS
+    return drain + CLOSING_SECONDS + ending.CLOSING_SECONDS + MARGIN_SECONDS
 
 
 # --- the image
@@ -267,7 +268,7 @@ def test_kubernetes_sets_settings() -> None:
 def test_kubernetes_waits_for_as_long_as_a_server_may_take_to_end() -> None:
     drain = float(kind("ConfigMap")["data"]["DRAIN_SECONDS"])
     before = float(container()["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert pod()["terminationGracePeriodSeconds"] >= before + drain + CLOSING_SECONDS + MARGIN_SECONDS
+    assert pod()["terminationGracePeriodSeconds"] >= before + least_grace_seconds(drain)
 
 
 def test_kubernetes_probes_routes_that_answer_without_credentials() -> None:

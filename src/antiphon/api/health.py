@@ -22,10 +22,10 @@ async def ready(application: App) -> Response:
     """Answer 200 while the store answers and is written and nothing drains; else 503."""
     if application.draining():
         raise Unavailable("The server is shutting down.", code="draining")
-    if not application.journal.healthy:
-        raise Unavailable("The journal cannot be written.", code="storage_full")
     if not application.store_health.takes_writes:
         raise Unavailable("The store refuses writes: disk full or read-only.", code="storage_full")
+    if not application.journal.healthy:
+        raise Unavailable("The journal cannot be written.")
     await application.ready()
     return answer({"status": "ok"})
 

@@ -60,7 +60,7 @@ from antiphon.services.runs.live import LiveRuns
 from antiphon.services.runs.mirrors import Mirrors
 from antiphon.services.shared_feeds import SharedFeeds
 from antiphon.services.shares import Shares
-from antiphon.services.store_health import StoreHealth
+from antiphon.services.store_health import StoreHealth, answering
 from antiphon.services.titles import Titles
 from antiphon.services.turn_order import TurnOrder
 from antiphon.services.turns import Turns
@@ -145,7 +145,7 @@ def assemble(
         provider_statuses=ProviderStatuses(models), purges=purges, answers=answers, idempotency=idempotency,
         turns=turns, followers=followers, mirrors=mirrors, runs=runs, journal=journal, counters=counters,
         **tended_by(settings, storage, turns, answers, quotas, engine, runs, clock),
-        store_health=health, ready=storage.check, draining=lambda: drain.began is not None,
+        store_health=health, ready=answering(storage.check), draining=lambda: drain.began is not None,
         uptime_seconds=uptime_of(clock),
         redis_answers=beside.answers, **people, **documents, **limiting, **searching, **conversing,
         **views_of(storage, access, answers, runs, changes, clock, drain, **conversing),

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from antiphon.application import Application
+from antiphon.bootstrap import open_files
 from antiphon.bootstrap.assembly import assemble
 from antiphon.bootstrap.beside import Beside, open_beside
 from antiphon.bootstrap.embedding import Embedders, listed_embeddings
@@ -181,6 +182,7 @@ def _schedule_services(
     application.administration.schedule(jobs)
     application.history.schedule(jobs)
     application.quotas.schedule(jobs, application.local.refresh)
+    jobs.every(open_files.LOOK_SECONDS, "look whether files can be opened", open_files.Shortage().look)
     jobs.once("prepare models", lambda: _prepare(application.models))
     if settings.background_jobs == "here":
         _schedule_background(settings, application, jobs, clock)
@@ -226,6 +228,7 @@ async def _finish(application: Application, engine: Engine, drain: Drain) -> Non
     _, rest = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     for one in rest:
         one.cancel()
+    drain.end()
     await engine.close()
     await application.presence.close()
     await application.followers.close()

@@ -29,10 +29,15 @@ class Drain:
         self._hurried = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._beginning: list[Callable[[], None]] = []
+        self._ending: list[Callable[[], None]] = []
 
     def at_begin(self, call: Callable[[], None]) -> None:
         """Have something called when it begins; it must not raise."""
         self._beginning.append(call)
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Have something called when answers are waited for no longer; it must not raise."""
+        self._ending.append(call)
 
     def begin(self) -> None:
         """Begin; does nothing the second time."""
@@ -40,6 +45,12 @@ class Drain:
             self.began = time.monotonic()
             for call in self._beginning:
                 call()
+
+    def end(self) -> None:
+        """Say that answers are waited for no longer; does nothing the second time."""
+        calls, self._ending = self._ending, []
+        for call in calls:
+            call()
 
     def hurry(self) -> None:
         """End the drain now; may be called from a signal's handler."""

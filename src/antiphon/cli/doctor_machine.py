@@ -129,13 +129,13 @@ def disk_space(directory: Path) -> Finding:
 
 
 def file_limit() -> Finding:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # to which a server raises its own at the start
     hint = "every open stream needs one; raise it with `ulimit -n`"
-    if soft == resource.RLIM_INFINITY:
+    if hard == resource.RLIM_INFINITY:
         return Finding("open files", State.OK, "no limit")
-    if soft < FILES_FAIL:
-        return Finding("open files", State.FAIL, f"limit {soft}", hint)
-    return Finding("open files", State.WARN if soft < FILES_WARN else State.OK, f"limit {soft}", hint)
+    if hard < FILES_FAIL:
+        return Finding("open files", State.FAIL, f"limit {hard}", hint)
+    return Finding("open files", State.WARN if hard < FILES_WARN else State.OK, f"limit {hard}", hint)
 
 
 def sqlite_library() -> Finding:

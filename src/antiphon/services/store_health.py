@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from antiphon.domain.errors import Unavailable
 from antiphon.ports.jobs import Jobs
 
 LOOK_SECONDS: Final = 2.0
+ANSWER_SECONDS: Final = 2.5
+"""How long a store may take to say that it is there, for balancers that wait only seconds themselves."""
 log = logging.getLogger(__name__)
 
 
@@ -43,3 +47,23 @@ class StoreHealth:
             return
         self.takes_writes = True
         log.warning("the store takes writes again")
+
+
+def answering(check: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    """Return a check that raises Unavailable, besides what `check` raises, if it takes `ANSWER_SECONDS`.
+
+    What then goes on of it is not waited for: a connection may take as long again to be given back.
+    """
+
+    async def ask() -> None:
+        asking = asyncio.ensure_future(check())
+        asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            done, _ = await asyncio.wait({asking}, timeout=ANSWER_SECONDS)
+        finally:
+            asking.cancel()
+        if not done:
+            raise Unavailable("The store does not answer.")
+        asking.result()
+
+    return ask

@@ -21,8 +21,9 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from antiphon.domain.errors import NotFound, StorageFull
+from antiphon.domain.errors import NotFound
 from antiphon.ports.blob_store import StoredBlob
+from antiphon.storage import system_errors
 from antiphon.storage.blob_names import DIGEST, OWNER, require_digest, require_owner
 
 P = ParamSpec("P")
@@ -93,20 +94,22 @@ class FileBlobs:
     async def read(self, owner_id: str, digest: str) -> bytes | None:
         """See the port."""
         place = self._place(owner_id, digest)
-        try:
-            return await asyncio.to_thread(place.read_bytes)
-        except FileNotFoundError:
-            return None
+        with _named("A blob cannot be read now"):
+            try:
+                return await asyncio.to_thread(place.read_bytes)
+            except FileNotFoundError:
+                return None
 
     async def open(
         self, owner_id: str, digest: str, *, start: int = 0, end: int | None = None
     ) -> AsyncIterator[bytes]:
         """See the port."""
         place = self._place(owner_id, digest)
-        try:
-            file = await asyncio.to_thread(place.open, "rb")
-        except FileNotFoundError:
-            raise NotFound(f"No blob '{digest}'.") from None
+        with _named("A blob cannot be read now"):
+            try:
+                file = await asyncio.to_thread(place.open, "rb")
+            except FileNotFoundError:
+                raise NotFound(f"No blob '{digest}'.") from None
         at = start
         try:
             file.seek(start)
@@ -277,12 +280,19 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Turn the system's errors into those of the core."""
+    try:
+        yield
+    except OSError as error:
+        raise system_errors.named(error, what) from error
+
+
 async def _in_thread(write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Write in a thread; a disk that refuses becomes StorageFull."""
-    try:
+    with _named("A blob cannot be written now"):
         return await asyncio.to_thread(write, *args, **kwargs)
-    except OSError as error:
-        raise StorageFull(f"A blob cannot be written now: {error.strerror}.") from error
 
 
 def require_room(directory: Path) -> None:

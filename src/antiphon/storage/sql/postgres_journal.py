@@ -68,7 +68,8 @@ class PostgresJournal:
                 self._doubtful = (worker_id, tick)
                 raise StorageBusy("The database did not take a record of the journal.") from error
             except asyncpg.PostgresError as error:
-                raise StorageBusy(str(named(error))) from error
+                meant = named(error)
+                raise StorageBusy(str(meant)) from meant
 
     async def _connection(self) -> Session:
         if self._own is None or self._own.is_closed():

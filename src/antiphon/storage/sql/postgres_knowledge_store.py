@@ -144,6 +144,8 @@ class PostgresKnowledgeStore:
             async with self._pool.connection() as connection:
                 try:
                     return await self._transaction(connection, _begin(owners), work)
+                except TimeoutError:
+                    raise  # the database is silent: no other connection says more
                 except (*AGAIN, *GONE):
                     if attempt == ATTEMPTS:
                         raise
@@ -155,6 +157,9 @@ class PostgresKnowledgeStore:
         await connection.execute(begin)
         try:
             result = await answering(connection, work)
+        except TimeoutError:
+            connection.terminate()  # it would not answer a ROLLBACK either
+            raise
         except BaseException:
             with contextlib.suppress(*LOST):
                 await connection.execute("ROLLBACK")

@@ -6,6 +6,7 @@ model or a client, so a few serve thousands of streams.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 
 from antiphon.domain.errors import StorageFull, Unavailable
+from antiphon.storage.system_errors import NO_DESCRIPTOR, TOO_MANY_FILES
 
 ACQUIRE_SECONDS: Final = 10.0
 """How long a request waits for a connection before it is answered 503."""
@@ -22,6 +24,8 @@ STATEMENT_MS: Final = 30_000
 COMMAND_SECONDS: Final = 40.0
 """When a statement is given up on whose server says nothing: later than the server gives up itself."""
 CONNECT_SECONDS: Final = 10.0
+RELEASE_SECONDS: Final = 2.0
+"""How long a connection that is given back may take to end what was broken off on it."""
 CACHED_STATEMENTS: Final = 500
 OLDEST_SERVER: Final = 140_000
 """The version, as the server numbers it."""
@@ -44,6 +48,8 @@ AGAIN: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 """The database undid it for another's sake: the same once more may work."""
 
 NO_ANSWER: Final = "The database does not answer now; try again."
+
+log = logging.getLogger(__name__)
 
 
 class Session(Protocol):
@@ -89,6 +95,10 @@ class Session(Protocol):
         """Say good-bye."""
         ...
 
+    def terminate(self) -> None:
+        """Be gone without a word; what was not committed is undone."""
+        ...
+
 
 class PooledConnection(asyncpg.Connection):  # type: ignore[misc] # the driver has no types
     """A pooled connection that is given back as it is: nothing of ours leaves a trace in a session."""
@@ -122,6 +132,8 @@ def named(error: Exception) -> Exception:
     """Return the error as the core knows it."""
     if isinstance(error, ValueError):
         return error  # a value that the driver cannot send: also an InterfaceError, and ours to mend
+    if isinstance(error, OSError) and error.errno in NO_DESCRIPTOR:
+        return Unavailable(TOO_MANY_FILES)
     if isinstance(error, FULL):
         return StorageFull("The database cannot be written now (disk full or read-only).")
     if isinstance(error, (*LOST, *AGAIN, asyncpg.LockNotAvailableError)):
@@ -168,7 +180,7 @@ class Pool:
         except TimeoutError:
             raise Unavailable("All connections to the database are busy; try again.") from None
         except LOST as error:
-            raise Unavailable(NO_ANSWER) from error
+            raise named(error) from error
         try:
             yield connection
         except Exception as error:
@@ -177,7 +189,17 @@ class Pool:
                 raise
             raise meant from error
         finally:
-            await self._pool.release(connection)
+            await self._give_back(connection)
+
+    async def _give_back(self, connection: Session) -> None:
+        """Have the connection lent again; the driver ends one that does not become free in time.
+
+        That says nothing of what was done with it, which is told already.
+        """
+        try:
+            await self._pool.release(connection, timeout=RELEASE_SECONDS)
+        except (*LOST, asyncpg.PostgresError) as error:
+            log.debug("a connection to the database is given up: %s", type(error).__name__)
 
     async def renew(self) -> None:
         """Have every connection opened anew before it is lent again: one was lost, as likely all were."""

@@ -128,6 +128,8 @@ class PostgresReads:
             async with self._pool.connection() as connection:
                 try:
                     return await answering(connection, read, *args, **kwargs)
+                except TimeoutError:
+                    raise  # the database is silent: no other connection says more
                 except GONE:
                     if attempt == ATTEMPTS:
                         raise

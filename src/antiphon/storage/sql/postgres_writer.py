@@ -120,6 +120,9 @@ async def transaction(
     try:
         await connection.execute(postgres_locks.begin(keys, patience_ms))
         await work()
+    except TimeoutError:
+        connection.terminate()  # it would not answer a ROLLBACK either
+        raise
     except BaseException as error:
         with contextlib.suppress(*LOST):
             await connection.execute("ROLLBACK")
@@ -280,6 +283,8 @@ class PostgresWriter:
                     return
                 except InDoubt:
                     raise Unavailable(UNSURE) from None
+                except TimeoutError:
+                    raise  # the database is silent: no other connection says more
                 except (*AGAIN, *GONE):
                     if attempt == ATTEMPTS:
                         raise

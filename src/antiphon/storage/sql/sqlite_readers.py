@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
+from antiphon.storage.system_errors import without_descriptor
+
 READERS: Final = 3
 
 P = ParamSpec("P")
@@ -41,7 +43,15 @@ class Readers:
     async def __call__(
         self, read: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        return await self._loop.run_in_executor(self._pool, lambda: read(self._connection(), *args, **kwargs))
+        """Return what `read` returns; raises Unavailable if there are too many open files."""
+        try:
+            return await self._loop.run_in_executor(
+                self._pool, lambda: read(self._connection(), *args, **kwargs)
+            )
+        except sqlite3.OperationalError as error:
+            if (unopened := without_descriptor(error)) is None:
+                raise
+            raise unopened from error
 
     def close(self) -> None:
         self._pool.shutdown(wait=True)

@@ -22,6 +22,7 @@ from antiphon.domain.errors import Conflict, StorageFull
 from antiphon.ports.write_sets import Command
 from antiphon.storage.sql import commands
 from antiphon.storage.sql.sqlite_checkpoints import Checkpoints
+from antiphon.storage.system_errors import without_descriptor
 
 MAX_BATCH: Final = 512
 """Jobs in one transaction: bounds how long a commit can take."""
@@ -187,6 +188,8 @@ class SqliteWriter:
 
 
 def _named(error: Exception) -> Exception:
+    if (unopened := without_descriptor(error)) is not None:
+        return unopened
     if isinstance(error, sqlite3.OperationalError) and any(word in str(error) for word in _FULL):
         return StorageFull("The store cannot be written now (disk full or read-only).")
     return error
