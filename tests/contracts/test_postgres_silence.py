@@ -19,6 +19,8 @@ from antiphon.storage.sql.postgres import PostgresStorage, open_postgres
 from tests import postgres
 from tests.contracts.builders import OWNER, change, new_conversation, new_item
 
+pytestmark = pytest.mark.alone  # whoever else is busy would be as silent
+
 COMMAND_SECONDS = 0.5
 RELEASE_SECONDS = 0.3
 LONGEST_SECONDS = 3.0

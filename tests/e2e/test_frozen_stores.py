@@ -22,6 +22,8 @@ from tests.e2e.wire import Exchange, begin, call, get
 from tests.ports import free_port
 from tests.redis_server import running_redis
 
+pytestmark = pytest.mark.alone  # it is times that are promised
+
 DRAIN = 1
 LONGEST_SECONDS = DRAIN + CLOSING_SECONDS + STORES_SECONDS
 MARGIN_SECONDS = 3.0

@@ -208,6 +208,7 @@ HALVES: dict[str, tuple[str, dict[str, str], bytes]] = {
 }
 
 
+@pytest.mark.alone
 async def test_requests_that_have_not_come_whole_hold_nobody(new_server: NewServer) -> None:
     """They waited for their clients as long as the drain lasted, and ended in a 500 and a traceback."""
     server = await started(new_server, DRAIN_SECONDS="30")
