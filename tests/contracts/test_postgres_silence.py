@@ -15,7 +15,9 @@ import pytest
 
 from antiphon.domain.errors import Unavailable
 from antiphon.storage.sql import postgres_pool
+from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.postgres import PostgresStorage, open_postgres
+from antiphon.storage.sql.postgres_knowledge_store import PostgresKnowledgeStore
 from tests import postgres
 from tests.contracts.builders import OWNER, change, new_conversation, new_item
 
@@ -70,6 +72,20 @@ async def test_a_write_to_a_silent_database_is_unavailable_and_the_next_one_is_s
     await store.unit_of_work.commit(*commands)
     await store.unit_of_work.commit(change(conversation))
     assert await store.conversations.get(OWNER, conversation.id) is not None
+
+
+async def test_a_snapshot_of_a_silent_database_is_unavailable_and_the_next_one_is_served(
+    store: PostgresStorage, silent: int
+) -> None:
+    knowledge = PostgresKnowledgeStore(store._pool)
+
+    def look(db: Db) -> int:
+        return len(db.execute("SELECT 1 AS one").fetchall())
+
+    with pytest.raises(Unavailable, match="does not answer"):
+        await knowledge.snapshot(look)
+    assert await knowledge.snapshot(look) == 1, f"{silent} is nobody's any more"
+    await knowledge.close()
 
 
 async def test_what_was_done_before_the_connection_fell_silent_stays_done(

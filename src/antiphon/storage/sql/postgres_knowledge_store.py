@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 from antiphon.domain.errors import Unavailable
 from antiphon.storage.sql.database import Db
 from antiphon.storage.sql.knowledge_store import Owners
-from antiphon.storage.sql.postgres_pool import AGAIN, GONE, LOST, Pool, Session
+from antiphon.storage.sql.postgres_pool import AGAIN, GONE, LOST, Pool, Session, is_silence, undo
 from antiphon.storage.sql.postgres_reading import FetchedRows, PostgresReads, answer, answering, asking
 from antiphon.storage.sql.postgres_text import bound, translated
 from antiphon.storage.sql.postgres_writer import ATTEMPTS, PAUSE_SECONDS, UNSURE
@@ -104,8 +104,8 @@ class PostgresKnowledgeStore:
                     async with connection.transaction(isolation="repeatable_read", readonly=True):
                         asked = _Asking(connection, loop)
                         return await loop.run_in_executor(self._threads, work, asked)
-                except GONE:
-                    if attempt == ATTEMPTS:
+                except GONE as error:
+                    if attempt == ATTEMPTS or is_silence(error):
                         raise
         raise AssertionError("unreachable")
 
@@ -144,10 +144,8 @@ class PostgresKnowledgeStore:
             async with self._pool.connection() as connection:
                 try:
                     return await self._transaction(connection, _begin(owners), work)
-                except TimeoutError:
-                    raise  # the database is silent: no other connection says more
-                except (*AGAIN, *GONE):
-                    if attempt == ATTEMPTS:
+                except (*AGAIN, *GONE) as error:
+                    if attempt == ATTEMPTS or is_silence(error):
                         raise
             await asyncio.sleep(random.uniform(0, PAUSE_SECONDS * attempt))  # noqa: S311
         raise AssertionError("unreachable")
@@ -157,12 +155,8 @@ class PostgresKnowledgeStore:
         await connection.execute(begin)
         try:
             result = await answering(connection, work)
-        except TimeoutError:
-            connection.terminate()  # it would not answer a ROLLBACK either
-            raise
-        except BaseException:
-            with contextlib.suppress(*LOST):
-                await connection.execute("ROLLBACK")
+        except BaseException as error:
+            await undo(connection, error)
             raise
         try:
             await connection.execute("COMMIT")

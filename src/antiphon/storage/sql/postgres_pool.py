@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qs, urlsplit
 
@@ -161,6 +161,20 @@ async def require_usable(connection: Session) -> None:
     if int(await connection.fetchval("SHOW server_version_num")) < OLDEST_SERVER:
         version = await connection.fetchval("SHOW server_version")
         raise Unavailable(f"PostgreSQL {version} is too old: {OLDEST_SERVER // 10_000} or newer is needed.")
+
+
+def is_silence(error: BaseException) -> bool:
+    """Whether the database said nothing in time: then no other connection says more."""
+    return isinstance(error, TimeoutError)
+
+
+async def undo(connection: Session, error: BaseException) -> None:
+    """Take back what was begun on a connection and broken off by an error."""
+    if is_silence(error):
+        connection.terminate()  # a ROLLBACK would not be answered either
+        return
+    with suppress(*LOST):
+        await connection.execute("ROLLBACK")
 
 
 class Pool:

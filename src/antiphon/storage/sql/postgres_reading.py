@@ -14,7 +14,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from greenlet import getcurrent, greenlet
 
 from antiphon.storage.sql.database import Db
-from antiphon.storage.sql.postgres_pool import GONE, Pool, Session
+from antiphon.storage.sql.postgres_pool import GONE, Pool, Session, is_silence
 from antiphon.storage.sql.postgres_text import Translated, bound, read_back, translated
 
 P = ParamSpec("P")
@@ -128,10 +128,8 @@ class PostgresReads:
             async with self._pool.connection() as connection:
                 try:
                     return await answering(connection, read, *args, **kwargs)
-                except TimeoutError:
-                    raise  # the database is silent: no other connection says more
-                except GONE:
-                    if attempt == ATTEMPTS:
+                except GONE as error:
+                    if attempt == ATTEMPTS or is_silence(error):
                         raise
                     await self._pool.renew()
         raise AssertionError("unreachable")

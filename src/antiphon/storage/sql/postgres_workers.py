@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Sequence
 from typing import Any, Final
@@ -14,7 +13,7 @@ from antiphon.domain.run_events import decode_ops, encode_ops
 from antiphon.ports.workers import Bell, Renewal, RunningLog, Tick
 from antiphon.storage.sql import reads_runs
 from antiphon.storage.sql.database import Db
-from antiphon.storage.sql.postgres_pool import LOST, Pool, Session, connect
+from antiphon.storage.sql.postgres_pool import LOST, Pool, Session, connect, undo
 from antiphon.storage.sql.postgres_reading import PostgresReads
 
 log = logging.getLogger(__name__)
@@ -110,9 +109,8 @@ class PostgresWorkers:
                     log.warning("worker %s is dead and fenced", worker_id)
                     break
             await connection.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(*LOST):
-                await connection.execute("ROLLBACK")
+        except BaseException as error:
+            await undo(connection, error)
             raise
 
     async def forget(self) -> None:

@@ -7,7 +7,6 @@ again: nothing of it was kept. Whoever waits for a set may leave; the set goes o
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -21,7 +20,7 @@ from antiphon.ports.workers import CANCEL
 from antiphon.ports.write_sets import Command
 from antiphon.storage.sql import commands, postgres_locks
 from antiphon.storage.sql.postgres_groups import OWN, Refused, look, run_group, side_by_side
-from antiphon.storage.sql.postgres_pool import AGAIN, GONE, LOST, Pool, Session
+from antiphon.storage.sql.postgres_pool import AGAIN, GONE, LOST, Pool, Session, is_silence, undo
 from antiphon.storage.sql.postgres_text import bound, translated
 from antiphon.storage.sql.postgres_workers import CHANNEL
 from antiphon.storage.sql.steps import Step
@@ -120,12 +119,8 @@ async def transaction(
     try:
         await connection.execute(postgres_locks.begin(keys, patience_ms))
         await work()
-    except TimeoutError:
-        connection.terminate()  # it would not answer a ROLLBACK either
-        raise
     except BaseException as error:
-        with contextlib.suppress(*LOST):
-            await connection.execute("ROLLBACK")
+        await undo(connection, error)
         if patience_ms is not None and isinstance(error, asyncpg.LockNotAvailableError):
             raise Refused from error
         raise
@@ -283,9 +278,7 @@ class PostgresWriter:
                     return
                 except InDoubt:
                     raise Unavailable(UNSURE) from None
-                except TimeoutError:
-                    raise  # the database is silent: no other connection says more
-                except (*AGAIN, *GONE):
-                    if attempt == ATTEMPTS:
+                except (*AGAIN, *GONE) as error:
+                    if attempt == ATTEMPTS or is_silence(error):
                         raise
             await asyncio.sleep(random.uniform(0, PAUSE_SECONDS * attempt))  # noqa: S311
