@@ -24,8 +24,8 @@ GUARDS: Final = {
 """A browser that is led here runs nothing of the content and takes it for nothing but a file."""
 
 
-class Download(StreamingResponse):
-    """Sends what is made while it is sent, and closes it at the end, also if nobody wants the rest."""
+class ClosingResponse(StreamingResponse):
+    """Streams what is made while it is sent, and closes it at the end, also if nobody wants the rest."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See starlette, which leaves the closing to the collector."""
@@ -51,12 +51,12 @@ def download(
     found = _RANGE.fullmatch(wanted) if wanted is not None else None
     if found is None or not any(found.groups()):
         headers["content-length"] = str(size)
-        return Download(read(0, size), 200, headers, "application/octet-stream")
+        return ClosingResponse(read(0, size), 200, headers, "application/octet-stream")
     start, end = _span(found[1], found[2], size)
     if start >= end:
         return Response(None, 416, headers | {"content-range": f"bytes */{size}"})
     headers |= {"content-range": f"bytes {start}-{end - 1}/{size}", "content-length": str(end - start)}
-    return Download(read(start, end), 206, headers, "application/octet-stream")
+    return ClosingResponse(read(start, end), 206, headers, "application/octet-stream")
 
 
 def _span(first: str, last: str, size: int) -> tuple[int, int]:

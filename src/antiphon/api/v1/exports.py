@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 
 from antiphon.api.dependencies import App, Caller, JsonRoute
-from antiphon.api.downloads import GUARDS, Download, disposition
+from antiphon.api.downloads import GUARDS, ClosingResponse, disposition
 from antiphon.api.v1.export_belongings import belongings, contents
 from antiphon.api.v1.export_texts import as_json, as_markdown
 from antiphon.api.v1.wire_json import encode_object
@@ -133,7 +133,7 @@ async def _beside(application: Application, who: Principal) -> AsyncIterator[byt
 
 def _download(pieces: AsyncIterator[bytes], kind: str, name: str) -> Response:
     headers = HEADERS | {"content-disposition": disposition(name)}
-    return Download(pieces, 200, headers, kind)
+    return ClosingResponse(pieces, 200, headers, kind)
 
 
 def file_name(conversation: Conversation, ending: str) -> str:

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Response
-from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from antiphon.api.dependencies import App, Caller, JsonRoute
+from antiphon.api.downloads import ClosingResponse
 from antiphon.api.v1.conversation_bodies import Body
 from antiphon.domain.chat_exports.chats import Kind
 
@@ -56,7 +56,7 @@ async def create(application: App, who: Caller, body: CreateImport) -> Response:
                 one = await anext(lines, None)
         yield _line({"object": "import", **{name: states[name] for name in (*STATES, "added")}})
 
-    return StreamingResponse(answer(), media_type=LINES, headers={"cache-control": "no-store"})
+    return ClosingResponse(answer(), media_type=LINES, headers={"cache-control": "no-store"})
 
 
 def _line(one: dict[str, Any]) -> bytes:
