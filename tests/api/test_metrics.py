@@ -103,15 +103,20 @@ async def test_a_stream_is_counted_when_it_has_ended_and_its_follower_while_it_i
     assert (await scraped(api))["antiphon_http_requests_total"]["POST", "/v1/responses", "200"] == 1
 
 
+ASKED = {
+    "/v1/responses": {"input": "x"},
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": "x"}]},
+}
+
+
 @pytest.mark.parametrize("streams", [False, True])
-@pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions"])
+@pytest.mark.parametrize("path", ASKED)
 async def test_a_client_that_leaves_before_the_end_is_counted_as_one_that_left(
     served: tuple[Api, int], path: str, streams: bool
 ) -> None:
     api, port = served
-    asked = {"input": "x"} if path == "/v1/responses" else {"messages": [{"role": "user", "content": "x"}]}
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(request_bytes("POST", path, {"model": HAND, "stream": streams, **asked}))
+    writer.write(request_bytes("POST", path, {"model": HAND, "stream": streams, **ASKED[path]}))
     call = await api.world.hand.next()
     if streams:
         call.say("something")
@@ -133,9 +138,8 @@ async def test_one_that_leaves_as_soon_as_it_has_all_is_not(
     served: tuple[Api, int], path: str, end: bytes
 ) -> None:
     api, port = served
-    asked = {"input": "x"} if path == "/v1/responses" else {"messages": [{"role": "user", "content": "x"}]}
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(request_bytes("POST", path, {"model": ECHO, "stream": True, **asked}))
+    writer.write(request_bytes("POST", path, {"model": ECHO, "stream": True, **ASKED[path]}))
     await reader.readuntil(end)
     writer.transport.abort()
     counted = api.world.application.counters.requests

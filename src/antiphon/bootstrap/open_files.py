@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import resource
 import time
 from typing import Final
 
-from antiphon.storage.system_errors import NO_DESCRIPTOR
+from antiphon.storage.system_errors import none_left
 
 MOST: Final = 65_536
 """More helps nobody, and what closes all it inherited would look for millions."""
@@ -49,11 +48,8 @@ class Shortage:
 
     async def look(self) -> None:
         """Try to open something; says so at most once in `QUIET_SECONDS`."""
-        try:
-            os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-        except OSError as error:
-            if error.errno in NO_DESCRIPTOR:
-                self._tell()
+        if none_left():
+            self._tell()
 
     def _tell(self) -> None:
         now = time.monotonic()

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, requires
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+from antiphon.bootstrap.open_files import WANTED
 from antiphon.bootstrap.refusals import advice_on
 from antiphon.cli.findings import Finding, State
 
@@ -24,7 +25,6 @@ OLDEST_SQLITE = (3, 35, 0)
 DISK_FAIL_BYTES = 100 * 2**20
 DISK_WARN_BYTES = 2**30
 FILES_FAIL = 256
-FILES_WARN = 1024
 
 FLOOR = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*>=\s*(?P<floor>[0-9.]+)")
 
@@ -135,7 +135,7 @@ def file_limit() -> Finding:
         return Finding("open files", State.OK, "no limit")
     if hard < FILES_FAIL:
         return Finding("open files", State.FAIL, f"limit {hard}", hint)
-    return Finding("open files", State.WARN if hard < FILES_WARN else State.OK, f"limit {hard}", hint)
+    return Finding("open files", State.WARN if hard < WANTED else State.OK, f"limit {hard}", hint)
 
 
 def sqlite_library() -> Finding:

@@ -15,6 +15,7 @@ from antiphon.domain.errors import (
     Conflict,
     InFlight,
     InvalidRequest,
+    ProviderError,
 )
 from antiphon.domain.inputs import InputItem
 from antiphon.domain.limits import Standing
@@ -63,6 +64,11 @@ class Begun(msgspec.Struct, frozen=True):
     run_id: str
     live: LiveRun | None
     standings: tuple[Standing, ...] = ()
+
+    @property
+    def failure(self) -> ProviderError | None:
+        """How its provider failed, if it did and this process had asked it."""
+        return self.live.failure if self.live is not None else None
 
 
 class Turns:

@@ -290,7 +290,7 @@ def _named(what: str) -> Iterator[None]:
 
 
 async def _in_thread(write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Write in a thread; a disk that refuses becomes StorageFull."""
+    """Write in a thread; what the system refuses is named as `system_errors` does."""
     with _named("A blob cannot be written now"):
         return await asyncio.to_thread(write, *args, **kwargs)
 

@@ -27,14 +27,9 @@ DONE: Final = ".done"
 PLACING: Final = ".placing"
 
 
-def staging_of(directory: Path) -> Path:
-    """Return where what is to replace a directory's contents is put together."""
-    return directory / RESTORING
-
-
 def begin(directory: Path) -> Path:
     """Return an empty staging directory; the caller has put back what was interrupted."""
-    staging = staging_of(directory)
+    staging = directory / RESTORING
     shutil.rmtree(staging, ignore_errors=True)
     make_directory(staging)
     return staging
@@ -42,7 +37,7 @@ def begin(directory: Path) -> Path:
 
 def is_interrupted(directory: Path) -> bool:
     """Whether contents are half replaced: nobody may use them before `put_back`."""
-    return (staging_of(directory) / REPLACED).exists()
+    return (directory / RESTORING / REPLACED).exists()
 
 
 def replace(directory: Path, names: Iterable[str]) -> None:
@@ -51,7 +46,7 @@ def replace(directory: Path, names: Iterable[str]) -> None:
     What has no new one goes, too. Raises OSError, and then everything is as it was, unless that fails as
     well: then it is still interrupted.
     """
-    staging = staging_of(directory)
+    staging = directory / RESTORING
     replaced = staging / REPLACED
     wanted = sorted(names)
     make_directory(replaced)
@@ -76,7 +71,7 @@ def put_back(directory: Path) -> bool:
     """Undo what was interrupted; returns whether there was anything. The caller has the directory's lock."""
     if not is_interrupted(directory):
         return False
-    staging = staging_of(directory)
+    staging = directory / RESTORING
     replaced, note = staging / REPLACED, staging / PLACING
     if note.exists():
         for name in msgspec.json.decode(note.read_bytes(), type=list[str]):
@@ -95,7 +90,7 @@ def put_back(directory: Path) -> bool:
 def end(directory: Path) -> None:
     """Erase what was staged and what was replaced, unless it has still to be put back."""
     if not is_interrupted(directory):
-        shutil.rmtree(staging_of(directory), ignore_errors=True)
+        shutil.rmtree(directory / RESTORING, ignore_errors=True)
 
 
 def _note(staging: Path, names: list[str]) -> None:

@@ -33,10 +33,14 @@ def without_descriptor(error: Exception) -> Unavailable | None:
 
     SQLite says only that it could not open something, so it is tried whether anything can be opened.
     """
-    if not (isinstance(error, sqlite3.OperationalError) and "unable to open" in str(error)):
-        return None
+    unopened = isinstance(error, sqlite3.OperationalError) and "unable to open" in str(error)
+    return Unavailable(TOO_MANY_FILES) if unopened and none_left() else None
+
+
+def none_left() -> bool:
+    """Try whether too many files are open for one more."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-    except OSError as tried:
-        return Unavailable(TOO_MANY_FILES) if tried.errno in NO_DESCRIPTOR else None
-    return None
+    except OSError as error:
+        return error.errno in NO_DESCRIPTOR
+    return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import msgspec
@@ -10,6 +9,7 @@ from fastapi import Request
 from starlette.exceptions import HTTPException
 
 from antiphon.api.caching import with_cache_use
+from antiphon.api.errors import retry_after
 from antiphon.api.idempotency import key_of
 from antiphon.api.v1.responses import wait_for
 from antiphon.application import Application
@@ -75,7 +75,7 @@ async def reply_of(application: Application, who: Principal, begun: Begun) -> Re
         answer = application.answers.of_live(begun.live)
     else:
         answer = await application.answers.get(who, ids.RESPONSE + begun.run_id)
-    require_answer(answer.run, begun.live.failure if begun.live is not None else None)
+    require_answer(answer.run, begun.failure)
     return folded(answer)
 
 
@@ -126,8 +126,8 @@ def require_answer(run: Run, failure: ProviderError | None) -> None:
         code, message = run.error.code, run.error.message
         wait = failure.retry_after_seconds if failure is not None else None
         if code == "rate_limit_exceeded" or wait is not None:
-            seconds = RETRY_SECONDS if wait is None else max(1, math.ceil(wait))
-            raise HTTPException(503, message, {"retry-after": str(seconds)})
+            name, seconds = retry_after(RETRY_SECONDS if wait is None else wait)
+            raise HTTPException(503, message, {name.decode(): seconds.decode()})
         raise HTTPException(504 if message.startswith("upstream_timeout") else 502, message)
     if run.state == "cancelled":
         raise HTTPException(502, STOPPED)

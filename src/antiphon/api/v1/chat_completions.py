@@ -108,7 +108,7 @@ async def _send_completion(application: Application, who: Principal, begun: Begu
     error = error_of(answer.run)
     headers = answer_headers(begun)
     if error is not None:
-        failure = begun.live.failure if begun.live is not None else None
+        failure = begun.failure
         status, body = error_answer(error.code, error.message, failure)
         if failure is not None and failure.retry_after_seconds is not None:
             headers = [*headers, retry_after(failure.retry_after_seconds)]

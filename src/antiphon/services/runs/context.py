@@ -60,7 +60,7 @@ def chat_messages(
             _add_answers(messages, answers)
             if item.type == "message":
                 messages.append(_message(body))
-            elif said := open_compaction(body.get("encrypted_content")):
+            elif item.type == "compaction" and (said := open_compaction(body.get("encrypted_content"))):
                 messages.append({"role": "user", "content": record_of(said)})
     _add_answers(messages, answers)
     if continues:

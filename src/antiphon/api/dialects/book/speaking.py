@@ -152,7 +152,7 @@ async def ask_once(call: Call, prompt: str, **fields: Any) -> str:
     if begun.live is None:
         raise HTTPException(503, "The answer is being made for another request; try again.")
     found = application.answers.of_live(begun.live)
-    require_answer(found.run, begun.live.failure)
+    require_answer(found.run, begun.failure)
     return "".join(text_of(out.payload) for out in found.outputs if out.type == "message")
 
 
